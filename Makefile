@@ -1,0 +1,35 @@
+# Two commands set up everything: `make run` and `make test`.
+#   make run                        train with optimizer=adam reg=dropout
+#   make run ARGS="optimizer=sgd"   train with other overrides
+PYTHON ?= python3.11
+VENV ?= .venv
+ARGS ?= optimizer=adam reg=dropout
+
+.PHONY: run test lint format clean
+
+run: $(VENV)/.installed
+	$(VENV)/bin/exprun $(ARGS)
+
+test: lint
+	$(VENV)/bin/pytest -n 2
+
+lint: $(VENV)/.installed-dev
+	$(VENV)/bin/ruff check .
+	$(VENV)/bin/ruff format --check .
+	$(VENV)/bin/mypy
+
+format: $(VENV)/.installed-dev
+	$(VENV)/bin/ruff check --fix .
+	$(VENV)/bin/ruff format .
+
+clean:
+	rm -rf $(VENV)
+
+$(VENV)/.installed: pyproject.toml constraints.txt
+	test -x $(VENV)/bin/python || $(PYTHON) -m venv $(VENV)
+	$(VENV)/bin/pip install --quiet --disable-pip-version-check --constraint constraints.txt --editable .
+	touch $@
+
+$(VENV)/.installed-dev: $(VENV)/.installed
+	$(VENV)/bin/pip install --quiet --disable-pip-version-check --constraint constraints.txt --editable '.[dev]'
+	touch $@

@@ -1,0 +1,255 @@
+"""From the configuration to the objects of a training; nothing behind this knows the config.
+
+A dotted path, ``_target_``, is the whole registry: it names a class or function, and the other keys
+of its node are the arguments.
+"""
+
+from __future__ import annotations
+
+import functools
+import inspect
+import os
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any, cast
+
+import torch
+from hydra.utils import get_object
+from omegaconf import DictConfig, OmegaConf
+from torch import nn
+from torch.optim.lr_scheduler import LRScheduler, ReduceLROnPlateau
+
+from exprun import metrics
+from exprun.data.prepare import Data, prepare
+from exprun.data.table import Table
+from exprun.errors import UsageError, choices
+from exprun.fit import Training
+from exprun.initializers import initialize
+from exprun.losses import BinaryCrossEntropy, CrossEntropy, Loss
+from exprun.regularizers import Dropout, LabelSmoothing, Regularizer, WeightDecay, weights_of
+from exprun.schedules import FactorScheduler, Scheduler, TorchScheduler
+from exprun.stopping import Stopping
+from exprun.streams import Streams, stream
+
+Node = dict[str, Any]
+"""One group of the config as plain data."""
+
+SMALL_WORK = 10_000_000
+"""Multiply-adds per iteration below which a second thread costs more than it brings."""
+
+
+def mlp(config: DictConfig) -> Training:
+    """A multilayer perceptron with everything it is trained with.
+
+    Raises UsageError for whatever only the data or the machine can tell to be wrong.
+    """
+    plain = cast(Node, OmegaConf.to_container(config, resolve=True))
+    device = choose_device(plain["device"])
+    data = load_data(plain["data"], device)
+    streams = Streams.from_seed(plain["seed"], device)
+    regularizers: list[Regularizer] = [
+        call(f"reg.{name}", node) for name, node in plain["reg"].items()
+    ]
+    loss = make_loss(plain["loss"], data, regularizers)
+    model = make_model(plain, data, loss, regularizers, streams)
+    initialize(model, partial("init", plain["init"]), streams.init)
+    model.to(device)
+    optimizer = make_optimizer(plain["optimizer"], model, regularizers)
+    batch_size = plain["batching"]["batch_size"]
+    training = Training(
+        model=model,
+        loss=loss,
+        data=data,
+        optimizer=optimizer,
+        scheduler=make_scheduler(plain["scheduler"], optimizer),
+        streams=streams,
+        regularizers=regularizers,
+        stopping=make_stopping(plain["stopping"], data),
+        batch_size=None if batch_size == "full" else batch_size,
+        max_epochs=plain["trainer"]["max_epochs"],
+    )
+    if plain["norm"]["_target_"] == "torch.nn.BatchNorm1d" and training.batch_size == 1:
+        raise UsageError(
+            "norm=batch: a batch of one row has no variance; expected norm=layer, or "
+            "batching.batch_size of at least 2"
+        )
+    set_threads(plain["trainer"]["threads"], training)
+    return training
+
+
+def choose_device(name: str) -> torch.device:
+    """Raises UsageError if the device is not there."""
+    if name == "auto":
+        return torch.device("cuda" if torch.cuda.is_available() else "cpu")
+    device = torch.device(name)
+    if device.type == "cuda":
+        count = torch.cuda.device_count() if torch.cuda.is_available() else 0
+        if not count:
+            raise UsageError(
+                f"device={name}: this machine has no CUDA device; expected device=cpu or auto"
+            )
+        if (device.index or 0) >= count:
+            raise UsageError(f"device={name}: expected cuda:0 to cuda:{count - 1}")
+        # Equal seeds give equal bits on a GPU too.
+        os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")
+        torch.use_deterministic_algorithms(True)
+    return device
+
+
+PREPARE_KEYS = tuple(
+    name for name in inspect.signature(prepare).parameters if name not in ("table", "device")
+)
+"""The keys of ``data`` that say what becomes of a table, whatever its source."""
+
+
+def load_data(node: Node, device: torch.device) -> Data:
+    """Read the source and prepare it."""
+    how = {key: node[key] for key in PREPARE_KEYS if key in node}
+    source = {key: value for key, value in node.items() if key not in how}
+    extra = {}
+    if "generator" in inspect.signature(target_of("data", source)).parameters:
+        extra["generator"] = stream(node["split_seed"], "data")
+    table: Table = call("data", source, **extra)
+    return prepare(table, **how, device=device)
+
+
+def make_loss(node: Node, data: Data, regularizers: list[Regularizer]) -> Loss:
+    loss: Loss = call("loss", node, data.preprocessing.task)
+    for regularizer in regularizers:
+        if isinstance(regularizer, LabelSmoothing):
+            if not isinstance(loss, CrossEntropy | BinaryCrossEntropy):
+                raise UsageError(
+                    "reg=label_smoothing: expected loss=cross_entropy or bce, and data with classes"
+                )
+            loss.label_smoothing = regularizer.smoothing
+    return loss
+
+
+def make_model(
+    config: Node, data: Data, loss: Loss, regularizers: list[Regularizer], streams: Streams
+) -> nn.Module:
+    """The network, on the CPU, with torch's initial weights."""
+    norm = {key: value for key, value in config["norm"].items() if key != "position"}
+    hidden = config["model"]["hidden"]
+    dropout: list[float] = []
+    for regularizer in regularizers:
+        if isinstance(regularizer, Dropout):
+            p = regularizer.p
+            dropout = [p] * len(hidden) if isinstance(p, int | float) else list(p)
+            if len(dropout) != len(hidden):
+                raise UsageError(
+                    f"reg.dropout.p has {len(dropout)} values for {len(hidden)} hidden layers of "
+                    f"model.hidden={hidden}; expected one for all, or one each"
+                )
+    model: nn.Module = call(
+        "model",
+        config["model"],
+        len(data.preprocessing.features),
+        loss.outputs,
+        norm=partial("norm", norm) if norm["_target_"] else None,
+        norm_position=config["norm"]["position"],
+        dropout=dropout,
+        dropout_stream=streams.dropout,
+    )
+    return model
+
+
+def make_optimizer(
+    node: Node, model: nn.Module, regularizers: list[Regularizer]
+) -> torch.optim.Optimizer:
+    """The optimizer over all parameters; ``reg=weight_decay`` acts through it, on weights only or
+    on all."""
+    decay = next((r for r in regularizers if isinstance(r, WeightDecay)), None)
+    groups: list[Node] = [{"params": list(model.parameters())}]
+    if decay is not None:
+        if "weight_decay" not in inspect.signature(target_of("optimizer", node)).parameters:
+            raise UsageError(
+                f"reg=weight_decay: {node['_target_']} has no weight_decay; expected reg=l2"
+            )
+        decayed = list(model.parameters()) if decay.biases else weights_of(model)
+        chosen = set(map(id, decayed))
+        rest = [w for w in model.parameters() if id(w) not in chosen]
+        groups = [{"params": decayed, "weight_decay": decay.strength}]
+        if rest:
+            groups.append({"params": rest, "weight_decay": 0.0})
+    betas = {"betas": tuple(node["betas"])} if "betas" in node else {}
+    optimizer: torch.optim.Optimizer = call("optimizer", node | betas, groups)
+    return optimizer
+
+
+def make_scheduler(node: Node, optimizer: torch.optim.Optimizer) -> Scheduler:
+    """One of our schedules, or any of ``torch.optim.lr_scheduler``."""
+    arguments = dict(node)
+    warmup = arguments.pop("warmup_epochs", 0)
+    target = target_of("scheduler", node)
+    if isinstance(target, type) and issubclass(target, LRScheduler | ReduceLROnPlateau):
+        made = call("scheduler", arguments, optimizer)
+        return TorchScheduler(optimizer, made, warmup_epochs=warmup)
+    interval = arguments.pop("interval", "epoch")
+    factor = partial("scheduler", arguments)
+    return FactorScheduler(optimizer, factor, interval=interval, warmup_epochs=warmup)
+
+
+def make_stopping(node: Node, data: Data) -> Stopping:
+    stopping: Stopping = call("stopping", node)
+    if stopping.patience is not None and not len(data.val):
+        raise UsageError(
+            "stopping=early looks at a validation part and data.val_fraction=0 leaves none; "
+            "expected stopping=none, or a larger data.val_fraction"
+        )
+    metric = stopping.monitor.removeprefix("val_")
+    known = metrics.names(data.preprocessing.task)
+    if metric not in known:
+        raise UsageError(
+            f"stopping.monitor={stopping.monitor}: for {data.name} expected "
+            f"{choices(f'val_{name}' for name in known)}"
+        )
+    return stopping
+
+
+def set_threads(threads: int | str, training: Training) -> None:
+    """As many CPU threads as asked for; ``auto``: one if an iteration is little work, else all."""
+    if threads == "auto":
+        layers = sum(w.numel() for w in weights_of(training.model))
+        rows = training.batch_size or len(training.data.train)
+        threads = 1 if layers * rows < SMALL_WORK else len(os.sched_getaffinity(0))
+    torch.set_num_threads(int(threads))
+
+
+def target_of(group: str, node: Node) -> Any:
+    """What ``_target_`` names; raises UsageError if there is no such thing.
+
+    The working directory is searched last, for a user's own modules.
+    """
+    if str(Path.cwd()) not in sys.path:
+        sys.path.append(str(Path.cwd()))
+    path = node.get("_target_")
+    if not isinstance(path, str):
+        raise UsageError(
+            f"{group}._target_ is missing: expected a dotted path like torch.optim.Adam"
+        )
+    try:
+        target = get_object(path)
+    except Exception as error:
+        reason = str(error.__cause__ or error).splitlines()[0]
+        raise UsageError(f"{group}._target_={path}: cannot be found: {reason}") from error
+    if not callable(target):
+        raise UsageError(f"{group}._target_={path}: is no class or function")
+    return target
+
+
+def partial(group: str, node: Node) -> Callable[..., Any]:
+    """What ``_target_`` names, with the node's keys as arguments already given."""
+    target = target_of(group, node)
+    return functools.partial(target, **{k: v for k, v in node.items() if k != "_target_"})
+
+
+def call(group: str, node: Node, *arguments: Any, **keywords: Any) -> Any:
+    """Call what ``_target_`` names with the node's other keys; a TypeError or ValueError for them
+    becomes a UsageError that names the group."""
+    made = partial(group, node)
+    try:
+        return made(*arguments, **keywords)
+    except (TypeError, ValueError) as error:
+        raise UsageError(f"{group}: {node['_target_']}: {error}") from error

@@ -1,0 +1,258 @@
+"""What every key of the configuration may hold.
+
+A key means the same wherever it stands, so most rules go by the key's own name (``lr``, ``betas``);
+a rule by the full name wins. A user's own options may have further keys: those are checked by what
+they are handed to. No rule needs torch, so that a wrong value is answered at once.
+"""
+
+from __future__ import annotations
+
+import math
+import re
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from omegaconf import DictConfig, ListConfig, OmegaConf
+from omegaconf.errors import InterpolationKeyError, MissingMandatoryValue
+
+from exprun.errors import UsageError, choices, nearest
+from exprun.vocabulary import ACTIVATIONS
+
+Test = Callable[[Any], bool]
+"""Whether a value will do."""
+
+
+@dataclass(frozen=True)
+class Rule:
+    """What a value must be: a test, and the words that name it in an error and in the docs."""
+
+    accepts: Test
+    expected: str
+    words: tuple[str, ...] = ()
+
+
+def _is_number(value: Any) -> bool:
+    return isinstance(value, int | float) and not isinstance(value, bool) and math.isfinite(value)
+
+
+def _is_integer(value: Any) -> bool:
+    return isinstance(value, int) and not isinstance(value, bool)
+
+
+def _range(low: float, high: float, open_low: bool, open_high: bool) -> tuple[Test, str]:
+    """A test for a number's range, and the words for it."""
+
+    def fits(value: Any) -> bool:
+        above: bool = value > low if open_low else value >= low
+        below: bool = value < high if open_high else value <= high
+        return above and below
+
+    if math.isinf(low) and math.isinf(high):
+        return fits, ""
+    if math.isinf(high):
+        return fits, f" {'above' if open_low else 'of at least'} {low:g}"
+    return fits, f" in {'(' if open_low else '['}{low:g}, {high:g}{')' if open_high else ']'}"
+
+
+def number(
+    low: float = -math.inf,
+    high: float = math.inf,
+    *,
+    open_low: bool = False,
+    open_high: bool = False,
+) -> Rule:
+    """A finite number in a range."""
+    fits, words = _range(low, high, open_low, open_high)
+    return Rule(lambda v: _is_number(v) and fits(v), f"a number{words}")
+
+
+def integer(low: float = -math.inf) -> Rule:
+    """A whole number of at least ``low``."""
+    fits, words = _range(low, math.inf, False, True)
+    return Rule(lambda v: _is_integer(v) and fits(v), f"a whole number{words}")
+
+
+def one_of(*words: str) -> Rule:
+    """One of some words."""
+    return Rule(lambda v: isinstance(v, str) and v in words, choices(words), words)
+
+
+def pattern(regex: str, expected: str, words: tuple[str, ...] = ()) -> Rule:
+    """A word of some form."""
+    return Rule(lambda v: isinstance(v, str) and bool(re.fullmatch(regex, v)), expected, words)
+
+
+def list_of(rule: Rule, expected: str, length: int | None = None) -> Rule:
+    """A list whose items each fit a rule."""
+
+    def accepts(value: Any) -> bool:
+        if not isinstance(value, Sequence) or isinstance(value, str):
+            return False
+        return (length is None or len(value) == length) and all(map(rule.accepts, value))
+
+    return Rule(accepts, expected)
+
+
+def either(first: Rule, second: Rule) -> Rule:
+    """What fits one of two rules."""
+    return Rule(
+        lambda v: first.accepts(v) or second.accepts(v),
+        f"{first.expected}, or {second.expected}",
+        first.words + second.words,
+    )
+
+
+boolean = Rule(lambda v: isinstance(v, bool), "true or false", ("true", "false"))
+null = Rule(lambda v: v is None, "null", ("null",))
+text = Rule(lambda v: isinstance(v, str) and bool(v), "a name")
+file = Rule(lambda v: isinstance(v, str) and Path(v).is_file(), "a file that exists")
+positive = number(0, open_low=True)
+at_least_zero = number(0)
+share = number(0, 1)
+share_below_one = number(0, 1, open_high=True)
+
+RULES: dict[str, Rule] = {
+    "seed": integer(0),
+    "device": pattern(
+        r"auto|cpu|cuda(:\d+)?", "auto, cpu, cuda or cuda:<index>", ("auto", "cpu", "cuda")
+    ),
+    "trainer.max_epochs": integer(1),
+    "trainer.threads": either(one_of("auto"), integer(1)),
+    "checkpoint.every": either(one_of("auto"), integer(1)),
+    # model
+    "hidden": list_of(integer(1), "a list of layer sizes of at least 1, like [100,100]"),
+    "activation": one_of(*ACTIVATIONS),
+    # init
+    "scale": positive,
+    "mode": one_of("fan_in", "fan_out", "fan_avg"),
+    "distribution": one_of("normal", "uniform"),
+    "gain": positive,
+    "mean": number(),
+    "std": at_least_zero,
+    "bias_std": at_least_zero,
+    "low": number(),
+    "high": number(),
+    "value": number(),
+    # optimizer
+    "lr": positive,
+    "momentum": share_below_one,
+    "norm.momentum": either(null, share),
+    "betas": list_of(share_below_one, "two numbers in [0, 1), like [0.9,0.999]", length=2),
+    "eps": at_least_zero,
+    "norm.eps": positive,
+    "weight_decay": at_least_zero,
+    "nesterov": boolean,
+    "lr_decay": at_least_zero,
+    "initial_accumulator_value": at_least_zero,
+    "rho": share,
+    "alpha": share_below_one,
+    "centered": boolean,
+    "amsgrad": boolean,
+    "momentum_decay": at_least_zero,
+    "max_iter": integer(1),
+    "history_size": integer(1),
+    "tolerance_grad": at_least_zero,
+    "tolerance_change": at_least_zero,
+    "line_search_fn": either(one_of("strong_wolfe"), null),
+    # scheduler
+    "interval": one_of("epoch", "iteration"),
+    "warmup_epochs": at_least_zero,
+    "gamma": at_least_zero,
+    "step_size": integer(1),
+    "epochs": positive,
+    "min_factor": share,
+    "pct_start": number(0, 1, open_low=True),
+    "div_factor": positive,
+    "final_div_factor": positive,
+    "factor": number(0, 1, open_low=True, open_high=True),
+    "threshold": at_least_zero,
+    "min_lr": at_least_zero,
+    # reg
+    "strength": at_least_zero,
+    "biases": boolean,
+    "l1_ratio": share,
+    "p": either(share_below_one, list_of(share_below_one, "one per hidden layer, like [0.2,0.5]")),
+    "max_norm": positive,
+    "smoothing": share_below_one,
+    # norm
+    "position": one_of("pre", "post"),
+    # batching, stopping, loss
+    "batch_size": either(one_of("full"), integer(1)),
+    "patience": integer(0),
+    "stopping.patience": either(null, integer(1)),
+    "min_delta": at_least_zero,
+    "monitor": pattern(
+        r"val_(loss|accuracy|rmse|mae|r2)",
+        "val_loss, val_accuracy, val_rmse, val_mae or val_r2",
+        ("val_loss", "val_accuracy", "val_rmse", "val_mae", "val_r2"),
+    ),
+    "restore_best": boolean,
+    "reduction": one_of("mean", "sum"),
+    "delta": positive,
+    # data
+    "val_fraction": share_below_one,
+    "test_fraction": share_below_one,
+    "split_seed": integer(0),
+    "standardize": boolean,
+    "standardize_target": boolean,
+    "rows": integer(10),
+    "noise": at_least_zero,
+    "arms": integer(2),
+    "turns": positive,
+    "data.factor": number(0, 1, open_high=True),
+    "path": file,
+    "test_path": either(null, file),
+    "target": text,
+    "task": one_of("auto", "classification", "regression"),
+    "drop": list_of(text, "a list of columns, like [id,date]"),
+}
+
+
+def rule_for(key: str) -> Rule | None:
+    """The rule of a key like ``optimizer.lr``; None for a user's own."""
+    return RULES.get(key, RULES.get(key.rsplit(".", 1)[-1]))
+
+
+def check(config: DictConfig) -> None:
+    """Raise UsageError at the first value that its rule does not accept, or that is missing."""
+    for key, value in leaves(config):
+        rule = rule_for(key)
+        if rule is None or rule.accepts(value):
+            continue
+        shown = OmegaConf.to_container(value) if isinstance(value, ListConfig) else value
+        if isinstance(shown, float) and shown.is_integer() and rule.accepts(int(shown)):
+            hint = f"; did you mean {int(shown)}?"
+        else:
+            hint = nearest(shown, rule.words) if isinstance(shown, str) else ""
+        raise UsageError(f"{key}={_spelled(shown)}: expected {rule.expected}{hint}")
+
+
+def leaves(config: DictConfig, prefix: str = "") -> Iterable[tuple[str, Any]]:
+    """Every key and its value, interpolations resolved; raises UsageError for a missing one."""
+    for name in config:
+        key = f"{prefix}{name!s}"
+        try:
+            value = config[name]
+        except MissingMandatoryValue:
+            rule = rule_for(key)
+            expected = f"; expected {rule.expected}" if rule else ""
+            raise UsageError(f"{key} is not given{expected}: add {key}=…") from None
+        except InterpolationKeyError as error:
+            raise UsageError(f"{key}: {str(error).splitlines()[0]}") from None
+        if isinstance(value, DictConfig):
+            yield from leaves(value, f"{key}.")
+        else:
+            yield key, value
+
+
+def _spelled(value: Any) -> str:
+    """A value as the command line spells it."""
+    if value is None:
+        return "null"
+    if isinstance(value, bool):
+        return str(value).lower()
+    if isinstance(value, list):
+        return f"[{','.join(map(_spelled, value))}]"
+    return str(value)

@@ -1,0 +1,29 @@
+"""What is to be predicted."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True)
+class Task:
+    """The target of a data set: classes, or one or more numbers.
+
+    ``classes`` holds the labels as they were spelled, in the order of their ids; empty for
+    regression. ``targets`` names the predicted columns.
+    """
+
+    targets: tuple[str, ...]
+    classes: tuple[str, ...] = ()
+
+    @property
+    def kind(self) -> str:
+        """``binary``, ``multiclass`` or ``regression``."""
+        if not self.classes:
+            return "regression"
+        return "binary" if len(self.classes) == 2 else "multiclass"
+
+    @property
+    def width(self) -> int:
+        """Number of classes, or of predicted numbers."""
+        return len(self.classes) or len(self.targets)

@@ -1,0 +1,23 @@
+"""What the user sees in the terminal: while a run trains, after it, and after a sweep."""
+
+from __future__ import annotations
+
+from rich.console import Console
+
+from exprun.display.lines import PlainLines
+from exprun.display.live import LivePanel
+from exprun.display.summary import job_line, summary, sweep_summary
+from exprun.display.text import default_console
+
+__all__ = ["LivePanel", "PlainLines", "job_line", "summary", "sweep_summary", "watch"]
+
+
+def watch(title: str, device: str, console: Console | None = None) -> LivePanel | PlainLines:
+    """The observer for this output: a live panel on a terminal, plain lines elsewhere.
+
+    ``title`` tells the run from others, e.g. the user's overrides. To be used in a ``with`` block
+    around the training: what it shows is complete at the end of the block.
+    """
+    console = console or default_console()
+    animated = console.is_interactive and not console.options.ascii_only
+    return (LivePanel if animated else PlainLines)(title, device, console)

@@ -1,0 +1,185 @@
+"""What is said at the end of a run, of a sweep's job, and of a sweep."""
+
+from __future__ import annotations
+
+import shlex
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from rich.cells import cell_len
+from rich.console import Console
+from rich.table import Table
+from rich.text import Text
+
+from exprun.display.text import default_console, duration, figure, printable
+from exprun.vocabulary import COMPLETED, DIVERGED, EARLY_STOPPED, FAILED, INTERRUPTED
+
+TOP = 10
+"""Rows of the leaderboard, and jobs without a result, that are shown."""
+
+MAX_WIDTH = 100
+"""Columns used at most, but for paths and reasons."""
+
+TITLE_WIDTH = 32
+"""Columns that figures leave to the overrides, at least."""
+
+LABEL_WIDTH = 8
+
+STYLES = {
+    COMPLETED: "green",
+    EARLY_STOPPED: "green",
+    DIVERGED: "red",
+    FAILED: "red",
+    INTERRUPTED: "yellow",
+}
+SUCCESSFUL = (COMPLETED, EARLY_STOPPED)
+NO_TEST = {
+    DIVERGED: "not evaluated, for the run diverged",
+    FAILED: "not evaluated, for the run failed",
+    INTERRUPTED: "not evaluated, for the run was interrupted",
+}
+
+
+def summary(result: Mapping[str, Any], folder: str, console: Console | None = None) -> None:
+    """After a single run: the test result, why it stopped, where it lies, how to see its curves.
+
+    ``result`` is what result.json holds; ``folder`` is the run's, from the working directory.
+    """
+    console = console or default_console()
+    status, metrics = result["status"], result["metrics"]
+    test, val = (
+        "   ".join(
+            f"{name.removeprefix(part)} {figure(value)}"
+            for name, value in metrics.items()
+            if name.startswith(part)
+        )
+        for part in ("test_", "val_")
+    )
+    console.print()
+    _say(console, "test", test or NO_TEST.get(status, "no rows set aside"), "bold" if test else "")
+    if val:
+        _say(console, "val", f"{val}   (epoch {result['best_epoch']})")
+    ended = f"{_ending(result)} ({duration(result['seconds'])})"
+    _say(console, "ended", ended, STYLES[status])
+    _say_where(console, "run", folder)
+
+
+def job_line(
+    number: int,
+    total: int | None,
+    title: str,
+    result: Mapping[str, Any],
+    console: Console | None = None,
+) -> None:
+    """One line for a finished job of a sweep; ``total`` is None if nobody knows it."""
+    console = console or default_console()
+    head = f"[{number:>{len(str(total))}}/{total}]" if total else f"[{number}]"
+    words = [_ending(result)]
+    if result["status"] in SUCCESSFUL:
+        metrics = result["metrics"]
+        tests = [name for name in metrics if name.startswith("test_") and name != "test_loss"]
+        figures = [name for name in [*tests[:1], "val_loss"] if name in metrics]
+        words = [f"{name} {figure(metrics[name])}" for name in figures]
+        words += [f"epoch {result['best_epoch']}", duration(result["seconds"])]
+    width = MAX_WIDTH
+    if console.is_terminal:  # one line it must be
+        width = min(console.width, MAX_WIDTH)
+        room = console.width - len(head) - 3
+        space = room - min(TITLE_WIDTH, room // 3, len(title))
+        while len(words) > 1 and len("  ".join(words)) > space:
+            words.pop()
+        words = [_shorten("  ".join(words), space)]
+        title = _shorten(title, room - len(words[0]))
+    tail = printable("  ".join(words), console)
+    gap = max(width - len(head) - 3 - len(tail), 0)
+    console.print(
+        Text.assemble(
+            (head, "dim"),
+            f" {printable(title, console):<{gap}}  ",
+            (tail, STYLES[result["status"]]),
+        ),
+        soft_wrap=True,
+    )
+
+
+def sweep_summary(
+    rows: Sequence[Mapping[str, Any]], folder: str, console: Console | None = None
+) -> None:
+    """After a sweep: the best jobs, how many ended how, which have no result and why.
+
+    ``rows`` are those of the leaderboard, best first; ``folder`` is the sweep's, from the working
+    directory.
+    """
+    console = console or default_console()
+    best = [row for row in rows if row["status"] in SUCCESSFUL][:TOP]
+    others = [row for row in rows if row["status"] not in SUCCESSFUL]
+    console.print()
+    if best:
+        width = min(console.width, MAX_WIDTH)
+        console.print(_leaderboard(best, width, console), width=width)
+        console.print()
+    counts = Counter(COMPLETED if row["status"] in SUCCESSFUL else row["status"] for row in rows)
+    ended = ", ".join(f"{counts[status]} {status}" for status in STYLES if counts[status])
+    _say(console, "jobs", f"{len(rows)}: {ended}")
+    for row in others[:TOP]:
+        line = f"[{row['number']}] {row['overrides']}  {_ending(row)}"
+        _say(console, "", line, STYLES[row["status"]])
+    if len(others) > TOP:
+        _say(console, "", f"and {len(others) - TOP} more, see leaderboard.csv")
+    _say_where(console, "sweep", folder)
+
+
+def _leaderboard(rows: Sequence[Mapping[str, Any]], width: int, console: Console) -> Table:
+    """Number, overrides, and as many of the test and validation figures as there is room for."""
+    numbers = [str(row["number"]) for row in rows]
+    titles = [printable(row["overrides"], console) for row in rows]
+    columns: list[tuple[str, list[str]]] = []
+    room = width - max(map(len, numbers)) - 2 - min(TITLE_WIDTH, max(map(cell_len, titles)))
+    for key in (key for key in rows[0] if key.startswith(("test_", "val_"))):
+        heading, cells = key.replace("_", "\n", 1), [figure(row.get(key)) for row in rows]
+        room -= 2 + max(map(len, [*heading.split("\n"), *cells]))
+        if room >= 0 or not columns:
+            columns.append((heading, cells))
+    table = Table(box=None, pad_edge=False, padding=(0, 2, 0, 0), header_style="dim")
+    table.add_column(style="dim", justify="right", no_wrap=True)
+    table.add_column("overrides", overflow="fold", vertical="bottom")
+    for heading, _ in columns:
+        table.add_column(heading, justify="right", no_wrap=True)
+    for number, title, *cells in zip(
+        numbers, titles, *(cells for _, cells in columns), strict=True
+    ):
+        table.add_row(number, Text(title), *cells)
+    return table
+
+
+def _ending(result: Mapping[str, Any]) -> str:
+    """Why it stopped, with the status in it."""
+    status, reason = str(result["status"]), str(result["reason"])
+    return reason if reason.startswith(status) else f"{status.replace('_', ' ')}: {reason}"
+
+
+def _shorten(text: str, width: int) -> str:
+    """The text without its middle, if it is too long: jobs often differ in their last override."""
+    front = width // 2
+    return text if len(text) <= width else f"{text[:front]}…{text[front + 1 - width :]}"
+
+
+def _say_where(console: Console, what: str, folder: str) -> None:
+    """The folder, and the command that shows its curves and those of its neighbours."""
+    top = Path(folder).parts[0]
+    logdir = folder if top in (Path(folder).anchor, "..") else top
+    _say(console, what, folder, to_copy=True)
+    _say(console, "curves", f"tensorboard --logdir {shlex.quote(logdir)}", "cyan", to_copy=True)
+
+
+def _say(
+    console: Console, label: str, text: str, style: str = "", *, to_copy: bool = False
+) -> None:
+    """A paragraph behind a label; what is to be copied, or goes to a file, is never broken."""
+    body = Text(printable(text, console), style)
+    if console.is_terminal and not to_copy:
+        lines = body.wrap(console, max(console.width - LABEL_WIDTH, LABEL_WIDTH))
+        body = Text("\n" + " " * LABEL_WIDTH).join(lines)
+    console.print(Text.assemble((f"{label:<{LABEL_WIDTH}}", "dim"), body), soft_wrap=True)

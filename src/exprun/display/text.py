@@ -1,0 +1,47 @@
+"""Numbers, times, words and commands as the terminal shows them, and the console they go to."""
+
+from __future__ import annotations
+
+import re
+import sys
+from datetime import timedelta
+
+from rich.console import Console
+
+from exprun import networks
+from exprun.fit import Training
+
+NONE = "-"
+
+
+def default_console() -> Console:
+    """Standard output. Colours can be forced into a file, an animated display cannot."""
+    return Console(highlight=False, force_interactive=None if sys.stdout.isatty() else False)
+
+
+def figure(value: float | None) -> str:
+    """A loss or a metric, hardly ever wider than 8 characters; None is one that is not there."""
+    if value is None:
+        return NONE
+    size = abs(value)
+    if size == 0 or 0.001 <= size < 1000:
+        return f"{value:.4f}"
+    return f"{value:.1f}" if 1000 <= size < 100_000 else f"{value:.2e}"
+
+
+def duration(seconds: float) -> str:
+    """``1.4 s``, ``0:02:05``."""
+    return f"{seconds:.1f} s" if seconds < 60 else str(timedelta(seconds=round(seconds)))
+
+
+def printable(text: str, console: Console) -> str:
+    """The user's words on one line, with nothing in them that could upset this terminal."""
+    line = re.sub(r"\s*[^\S ]\s*", " ", text)
+    line = "".join(c if c.isprintable() else "?" for c in line)
+    return line.encode(console.encoding, "replace").decode(console.encoding)
+
+
+def about(training: Training, device: str) -> list[str]:
+    """What is trained, on what: data set, layers, parameters, device."""
+    parameters = f"{networks.count_parameters(training.model):,} parameters"
+    return [training.data.name, networks.describe(training.model), parameters, device]

@@ -1,0 +1,47 @@
+"""Divergence: where the first number stopped being finite."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor, nn
+
+
+class Diverged(Exception):
+    """The loss or a gradient is no longer finite; the text names epoch, iteration and layer."""
+
+
+@torch.inference_mode()
+def locate(model: nn.Module, x: Tensor, epoch: int, iteration: int, *, updates: int) -> Diverged:
+    """What to say when the loss of batch ``x`` (n, inputs) is not finite in this iteration.
+
+    If weights are not finite, the last of the ``updates`` so far broke them, in the layer nearest
+    to the output that is broken, for gradients flow from there. Else the forward pass overflowed,
+    in the first layer whose output is not finite.
+    """
+    layers = {name: m for name, m in model.named_modules() if isinstance(m, nn.Linear)}
+    for name, layer in reversed(layers.items()):
+        if not (layer.weight.isfinite().all() and layer.bias.isfinite().all()):
+            where = f"the gradient of layer {_readable(name)} is not finite"
+            return Diverged(f"diverged in epoch {epoch}, iteration {updates}: {where}")
+    outputs: list[tuple[str, Tensor]] = []
+    handles = [
+        layer.register_forward_hook(lambda m, i, out, name=name: outputs.append((name, out)))
+        for name, layer in layers.items()
+    ]
+    model(x)
+    for handle in handles:
+        handle.remove()
+    for name, out in outputs:
+        if not out.isfinite().all():
+            where = f"the output of layer {_readable(name)} is not finite"
+            return Diverged(f"diverged in epoch {epoch}, iteration {iteration}: {where}")
+    return Diverged(
+        f"diverged in epoch {epoch}, iteration {iteration}: the loss is not finite, "
+        f"though the output of layer {_readable(list(layers)[-1])} is"
+    )
+
+
+def _readable(name: str) -> str:
+    """``hidden.1.linear`` as ``hidden 2``; ``output`` stays."""
+    words = name.split(".")
+    return f"hidden {int(words[1]) + 1}" if words[0] == "hidden" else name

@@ -1,0 +1,22 @@
+"""What can go wrong by the user's doing, and the nearest right answer to a wrong one."""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Iterable
+
+
+class UsageError(Exception):
+    """A mistake in what the user asked for; its text is the one line that the user reads."""
+
+
+def nearest(wrong: str, right: Iterable[str]) -> str:
+    """``"; did you mean X?"`` for the closest of ``right``, or ``""`` if none is close."""
+    close = difflib.get_close_matches(wrong, list(right), n=1, cutoff=0.6)
+    return f"; did you mean {close[0]}?" if close else ""
+
+
+def choices(right: Iterable[str]) -> str:
+    """The allowed words as they stand in an error: ``a, b or c``."""
+    words = list(right)
+    return " or ".join([", ".join(words[:-1]), words[-1]] if len(words) > 1 else words)

@@ -1,0 +1,68 @@
+"""``exprun --help``: the groups and their options, one line each, read off the YAML files.
+
+The first comment line of an option's file is its line here, so there is no list to keep.
+"""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+
+from exprun.config.paths import conf_dir
+
+HEAD = """\
+exprun: controlled experiments on how to train a neural network
+
+  exprun [GROUP=OPTION] [KEY=VALUE] …     train once
+  exprun -m KEY=VALUE,VALUE …             a sweep: every combination
+  tensorboard --logdir outputs            the curves
+
+Groups and their options, * marks the default:
+"""
+
+TAIL = """
+Keys: every group's keys and values stand in   exprun --cfg job
+  'reg=[l2,dropout]'        several regularisers        seed=1
+  model.hidden=[256,128]    layer sizes                 device=auto|cpu|cuda
+  optimizer.lr=0.01         learning rate               trainer.max_epochs=100
+
+Flags:
+  -m, --multirun            sweep over all values that are separated by commas
+  -c, --cfg job             show the config, train nothing
+  -cd, --config-dir DIR     also look for options in DIR: DIR/optimizer/mine.yaml
+  -sc install=bash          shell completion: eval "$(exprun -sc install=bash)"
+  --hydra-help              Hydra's own flags
+"""
+
+
+def show_help(config_dir: str | None) -> None:
+    """Print the help, with the options of the user's ``--config-dir`` among the others."""
+    folders = [conf_dir(), *([Path(config_dir)] if config_dir else [])]
+    defaults = _defaults(conf_dir() / "config.yaml")
+    print(HEAD, end="")
+    groups = list(defaults)
+    for folder in folders:
+        for path in sorted(folder.iterdir()) if folder.is_dir() else []:
+            if path.is_dir() and path.name not in groups and path.name != "hydra":
+                groups.append(path.name)
+    for group in groups:
+        options = {p.stem: p for folder in folders for p in (folder / group).glob("*.yaml")}
+        if options:
+            print(f"\n{group}")
+        for name in sorted(options):
+            mark = "*" if name in defaults.get(group, ()) else " "
+            print(f"  {name + ' ' + mark:18} {_first_comment(options[name])}")
+    print(TAIL, end="")
+
+
+def _first_comment(path: Path) -> str:
+    for line in path.read_text().splitlines():
+        if line.startswith("#") and not line.startswith("# @package"):
+            return line.lstrip("# ")
+    return ""
+
+
+def _defaults(path: Path) -> dict[str, list[str]]:
+    """The groups of the defaults list in order, and what is chosen of each."""
+    entries = re.findall(r"^  - (\w+): (.*)$", path.read_text(), flags=re.MULTILINE)
+    return {group: re.findall(r"\w+", chosen) for group, chosen in entries}

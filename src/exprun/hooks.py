@@ -1,0 +1,139 @@
+"""What exprun does around Hydra's runs: check before anything is written, claim folders, keep a
+sweep's books, and turn how it ended into an exit code.
+
+Nothing here imports torch by itself.
+"""
+
+from __future__ import annotations
+
+import functools
+import os
+import shutil
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any, Literal
+
+from hydra._internal.core_plugins.basic_sweeper import BasicSweeper
+from hydra.core.global_hydra import GlobalHydra
+from hydra.core.override_parser.overrides_parser import OverridesParser
+from hydra.core.utils import JobReturn
+from hydra.experimental.callback import Callback
+from hydra.types import RunMode
+from omegaconf import DictConfig, OmegaConf, open_dict, read_write
+
+from exprun import sweep
+from exprun.config.schema import check
+from exprun.errors import UsageError
+from exprun.record.files import claim_folder
+from exprun.vocabulary import EXIT_CODES, FAILED, INTERRUPTED
+
+
+class Escape(BaseException):
+    """Carries an exception past Hydra's callbacks; ``__cause__`` is what happened."""
+
+
+def _surfacing(hook: Callable[..., None]) -> Callable[..., None]:
+    """Let what a hook raises through to the command line."""
+
+    @functools.wraps(hook)
+    def wrapped(*arguments: Any, **keywords: Any) -> None:
+        try:
+            hook(*arguments, **keywords)
+        except Exception as error:
+            raise Escape from error
+
+    return wrapped
+
+
+class Hooks(Callback):
+    """Hydra calls these; ``hydra.callbacks`` names this class."""
+
+    @_surfacing
+    def on_run_start(self, config: DictConfig, **_: Any) -> None:
+        check(without_hydra(config))
+        _claim(config, "run")
+
+    @_surfacing
+    def on_run_end(self, config: DictConfig, job_return: JobReturn, **_: Any) -> None:
+        result = job_return.return_value
+        folder = Path(config.hydra.runtime.output_dir)
+        if isinstance(result, UsageError):
+            shutil.rmtree(folder)
+            raise result
+        from exprun.display import summary
+
+        summary(result, os.path.relpath(folder))
+        raise SystemExit(EXIT_CODES[result["status"]])
+
+    @_surfacing
+    def on_multirun_start(self, config: DictConfig, **_: Any) -> None:
+        jobs = _jobs(config)
+        loader = GlobalHydra.instance().config_loader()
+        for job in jobs:
+            check(without_hydra(loader.load_sweep_config(config, job)))
+        folder = _claim(config, "sweep")
+        sweep.begin(folder, config.hydra.overrides.task, jobs)
+
+    @_surfacing
+    def on_job_end(self, config: DictConfig, job_return: JobReturn, **_: Any) -> None:
+        if config.hydra.mode != RunMode.MULTIRUN:
+            return
+        from exprun.display import job_line
+
+        result = job_return.return_value
+        folder, number = Path(config.hydra.sweep.dir), config.hydra.job.num
+        total = sweep.note(folder, number, Path(config.hydra.runtime.output_dir), result)
+        job_line(number + 1, total, " ".join(result["overrides"]), result)
+        if result["status"] == INTERRUPTED:
+            _finish_sweep(config)
+
+    @_surfacing
+    def on_multirun_end(self, config: DictConfig, **_: Any) -> None:
+        _finish_sweep(config)
+
+
+def without_hydra(config: DictConfig) -> DictConfig:
+    """The job's own part of a composed config."""
+    return OmegaConf.masked_copy(config, [str(key) for key in config if key != "hydra"])
+
+
+def _claim(config: DictConfig, kind: Literal["run", "sweep"]) -> Path:
+    """Make the folder that ``hydra.run.dir`` or ``hydra.sweep.dir`` names, or, if that is taken,
+    one beside it; one that the user named must be new or empty (UsageError)."""
+    key = f"hydra.{kind}.dir"
+    wanted = Path(config.hydra[kind].dir)
+    if any(word.startswith(f"{key}=") for word in config.hydra.overrides.hydra):
+        if wanted.exists() and not (wanted.is_dir() and not any(wanted.iterdir())):
+            raise UsageError(f"{key}={wanted}: is there already; expected a new or an empty folder")
+        wanted.mkdir(parents=True, exist_ok=True)
+        return wanted
+    folder = claim_folder(wanted)
+    with read_write(config), open_dict(config):
+        config.hydra[kind].dir = str(folder)
+        # a sweep's jobs are composed anew from these overrides
+        config.hydra.overrides.hydra.append(f"{key}='{folder}'")
+    return folder
+
+
+def _jobs(config: DictConfig) -> list[list[str]]:
+    """The overrides of every job; none if the sweeper decides as it goes."""
+    target = str(config.hydra.sweeper._target_)
+    if not target.endswith(".BasicSweeper"):
+        return []
+    words = [f"{key}={value}" for key, value in (config.hydra.sweeper.params or {}).items()]
+    words += config.hydra.overrides.task
+    parser = OverridesParser.create(GlobalHydra.instance().config_loader())
+    (jobs,) = BasicSweeper.split_arguments(parser.parse_overrides(words), max_batch_size=None)
+    return jobs
+
+
+def _finish_sweep(config: DictConfig) -> None:
+    """Write the leaderboard, show it, and exit: 0 if every job came to a result (a divergence is
+    one), 130 if interrupted, else 1."""
+    from exprun.display import sweep_summary
+
+    folder = Path(config.hydra.sweep.dir)
+    rows = sweep.leaderboard(folder)
+    sweep_summary(rows, os.path.relpath(folder))
+    states = {row["status"] for row in rows}
+    raise SystemExit(130 if INTERRUPTED in states else 1 if states & {FAILED, sweep.PENDING} else 0)

@@ -1,0 +1,78 @@
+"""One run, from its config to its folder of results."""
+
+from __future__ import annotations
+
+import signal
+import threading
+import time
+import traceback
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from types import FrameType
+from typing import Any
+
+from hydra.utils import get_object
+from omegaconf import DictConfig
+
+from exprun.display import watch
+from exprun.errors import UsageError
+from exprun.fit import Outcome, fit
+from exprun.record.files import write_json
+from exprun.record.recorder import Recorder
+from exprun.record.result import result_of
+from exprun.vocabulary import FAILED, INTERRUPTED
+
+
+def run(
+    config: DictConfig, folder: Path, overrides: list[str], *, in_sweep: bool = False
+) -> dict[str, Any]:
+    """Build, fit and record one run; returns the content of its ``result.json``.
+
+    What goes wrong inside becomes a result of status ``failed`` with the traceback in
+    ``traceback.txt``. A mistake of the user's that only the data or the machine could tell raises
+    UsageError, with nothing but ``.hydra/`` in the folder; in a sweep, which goes on, it becomes a
+    failed result too.
+    """
+    started = time.perf_counter()
+    try:
+        training = get_object(config.problem._target_)(config)
+        with Recorder(folder, config, overrides) as recorder:
+            title = " ".join(overrides)
+            with interruptible() as interrupted, watch(title, str(training.device)) as screen:
+                outcome = fit(training, [recorder, screen], interrupted)
+            return recorder.finish(training, outcome, time.perf_counter() - started)
+    except UsageError as error:
+        if not in_sweep:
+            raise
+        outcome = Outcome(FAILED, str(error))
+    except KeyboardInterrupt:
+        outcome = Outcome(INTERRUPTED, "interrupted outside of the training loop")
+    except Exception as error:
+        (folder / "traceback.txt").write_text(traceback.format_exc())
+        outcome = Outcome(FAILED, f"{type(error).__name__}: {error}")
+    result = result_of(config, overrides, outcome, time.perf_counter() - started)
+    write_json(folder / "result.json", result)
+    return result
+
+
+@contextmanager
+def interruptible() -> Iterator[Callable[[], bool]]:
+    """Turn the first Ctrl-C into an answer to "interrupted?", so that no file is left half written;
+    the second one interrupts at once."""
+    if threading.current_thread() is not threading.main_thread():
+        yield lambda: False
+        return
+    asked = False
+    before = signal.getsignal(signal.SIGINT)
+
+    def ask(signum: int, frame: FrameType | None) -> None:
+        nonlocal asked
+        asked = True
+        signal.signal(signal.SIGINT, before)
+
+    signal.signal(signal.SIGINT, ask)
+    try:
+        yield lambda: asked
+    finally:
+        signal.signal(signal.SIGINT, before)

@@ -1,0 +1,124 @@
+"""The multilayer perceptron (slide "Parameter initialisations": z = w x + b, x = g(z))."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import Literal
+
+import torch
+from torch import Tensor, nn
+
+from exprun.vocabulary import ACTIVATIONS
+
+
+class Dropout(nn.Module):
+    """Inverted dropout with masks from a stream of its own (slide "Dropout").
+
+    While training, each unit is kept with probability 1 - p and then divided by 1 - p. The slide
+    draws the mask with ``randn``; it must be uniform numbers, as in ``nn.Dropout``.
+    """
+
+    def __init__(self, p: float, generator: torch.Generator) -> None:
+        super().__init__()
+        self.p = p
+        self.generator = generator
+
+    def forward(self, x: Tensor) -> Tensor:
+        if not self.training or not self.p:
+            return x
+        kept = torch.empty_like(x).bernoulli_(1 - self.p, generator=self.generator)
+        return x * kept.div_(1 - self.p)
+
+    def extra_repr(self) -> str:
+        return f"p={self.p}"
+
+
+class HiddenLayer(nn.Module):
+    """Linear, normalisation before or after the activation, dropout: (n, inputs) → (n, units)."""
+
+    def __init__(
+        self,
+        inputs: int,
+        units: int,
+        activation: nn.Module,
+        norm: nn.Module | None,
+        norm_position: Literal["pre", "post"],
+        dropout: nn.Module | None,
+    ) -> None:
+        super().__init__()
+        self.linear = nn.Linear(inputs, units)
+        self.norm = norm or nn.Identity()
+        self.activation = activation
+        self.norm_position = norm_position
+        self.dropout = dropout or nn.Identity()
+
+    def forward(self, x: Tensor) -> Tensor:
+        z = self.linear(x)
+        if self.norm_position == "pre":
+            x = self.activation(self.norm(z))
+        else:
+            x = self.norm(self.activation(z))
+        dropped: Tensor = self.dropout(x)
+        return dropped
+
+
+class MLP(nn.Module):
+    """A multilayer perceptron: one hidden layer per number in ``hidden``, then a linear output.
+
+    Maps (n, inputs) to (n, outputs). Without hidden layers it is linear or logistic regression.
+    """
+
+    def __init__(
+        self,
+        inputs: int,
+        outputs: int,
+        *,
+        hidden: Sequence[int] = (100, 100),
+        activation: str = "relu",
+        norm: Callable[[int], nn.Module] | None = None,
+        norm_position: Literal["pre", "post"] = "pre",
+        dropout: Sequence[float] = (),
+        dropout_stream: torch.Generator | None = None,
+    ) -> None:
+        """``norm`` makes a normalisation layer for a number of units; ``dropout`` holds one p per
+        hidden layer and then needs a ``dropout_stream``. Raises ValueError if their numbers differ.
+        """
+        super().__init__()
+        if dropout and len(dropout) != len(hidden):
+            raise ValueError(f"{len(dropout)} dropout p for {len(hidden)} hidden layers")
+        make_activation = getattr(nn, ACTIVATIONS[activation])
+        self.hidden = nn.ModuleList()
+        for i, units in enumerate(hidden):
+            drop = None
+            if dropout:
+                if dropout_stream is None:
+                    raise ValueError("dropout needs a dropout_stream")
+                drop = Dropout(dropout[i], dropout_stream)
+            layer = HiddenLayer(
+                inputs,
+                units,
+                make_activation(),
+                norm(units) if norm else None,
+                norm_position,
+                drop,
+            )
+            self.hidden.append(layer)
+            inputs = units
+        self.output = nn.Linear(inputs, outputs)
+
+    def forward(self, x: Tensor) -> Tensor:
+        for layer in self.hidden:
+            x = layer(x)
+        out: Tensor = self.output(x)
+        return out
+
+
+def describe(model: nn.Module) -> str:
+    """The sizes of the linear layers, inputs first: ``64-100-100-10``."""
+    linear = [layer for layer in model.modules() if isinstance(layer, nn.Linear)]
+    return "-".join(str(n) for n in [linear[0].in_features, *(x.out_features for x in linear)])
+
+
+def count_parameters(model: nn.Module) -> int:
+    """Number of trained parameters."""
+    return sum(w.numel() for w in model.parameters())

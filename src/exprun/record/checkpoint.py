@@ -1,0 +1,69 @@
+"""``checkpoints/last.pt``: everything needed to go on, with a checksum.
+
+The file is a plain ``torch.save`` of tensors and simple values, so it loads with
+``weights_only=True`` and cannot run code. torch does not notice flipped bits; the checksum does.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import io
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from exprun.record.files import write_atomic
+
+
+class DamagedCheckpoint(Exception):
+    """The file is not what was written."""
+
+
+def save(path: Path, state: dict[str, Any]) -> None:
+    """Write ``state`` atomically; the file before it stays as ``previous.pt`` beside it."""
+    path.parent.mkdir(exist_ok=True)
+    buffer = io.BytesIO()
+    torch.save({**state, "sha256": checksum(state)}, buffer)
+    if path.exists():
+        path.replace(path.with_name("previous.pt"))
+    write_atomic(path, buffer.getvalue())
+
+
+def load(path: Path) -> dict[str, Any]:
+    """Raises DamagedCheckpoint if the file cannot be read or its checksum is wrong."""
+    try:
+        state = torch.load(path, weights_only=True, map_location="cpu")
+        expected = state.pop("sha256")
+        actual = checksum(state)
+    except Exception as error:
+        raise DamagedCheckpoint(f"{path}: cannot be read: {error}") from error
+    if actual != expected:
+        raise DamagedCheckpoint(f"{path}: its checksum does not fit its content")
+    return dict(state)
+
+
+def checksum(value: Any) -> str:
+    """SHA-256 of nested dicts, lists, tensors and plain values: names, types, shapes and bytes."""
+    digest = hashlib.sha256()
+
+    def add(value: Any) -> None:
+        if isinstance(value, Tensor):
+            data = value.detach().cpu().contiguous()
+            digest.update(f"tensor {data.dtype} {tuple(data.shape)};".encode())
+            digest.update(data.reshape(-1).view(torch.uint8).numpy().data)
+        elif isinstance(value, dict):
+            digest.update(f"dict {len(value)};".encode())
+            for key, item in value.items():
+                add(key)
+                add(item)
+        elif isinstance(value, list | tuple):
+            digest.update(f"list {len(value)};".encode())
+            for item in value:
+                add(item)
+        else:
+            digest.update(f"{type(value).__name__} {value!r};".encode())
+
+    add(value)
+    return digest.hexdigest()

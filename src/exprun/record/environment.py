@@ -1,0 +1,36 @@
+"""What a run was made with: versions of the libraries and of the user's own code."""
+
+from __future__ import annotations
+
+import platform
+import subprocess
+from importlib.metadata import version
+from typing import Any
+
+PACKAGES = ("torch", "numpy", "hydra-core", "omegaconf", "scikit-learn")
+
+
+def versions() -> dict[str, str]:
+    """exprun, Python and the packages that a result depends on."""
+    from exprun import __version__
+
+    return {
+        "exprun": __version__,
+        "python": platform.python_version(),
+        **{package: version(package) for package in PACKAGES},
+    }
+
+
+def git() -> dict[str, Any] | None:
+    """Commit of the working directory's repository and whether files differ from it; else None."""
+    try:
+        commit = _git("rev-parse", "HEAD")
+        changes = _git("status", "--porcelain", "--untracked-files=no")
+    except (OSError, subprocess.CalledProcessError):
+        return None  # no git, no repository, or no commit yet
+    return {"commit": commit, "dirty": bool(changes)}
+
+
+def _git(*words: str) -> str:
+    done = subprocess.run(["git", *words], capture_output=True, text=True, check=True)
+    return done.stdout.strip()

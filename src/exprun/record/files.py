@@ -1,0 +1,69 @@
+"""Files that are whole or not there, and folders that belong to one run alone."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import re
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+LONGEST_NAME = 120
+"""Characters of a folder's name that describe the overrides; file systems allow 255 bytes."""
+
+
+def write_atomic(path: Path, content: bytes) -> None:
+    """Replace ``path`` by ``content``: after a crash it holds the old bytes or the new, no mix.
+
+    Raises OSError if the disk does not take it; the old file is then untouched.
+    """
+    temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
+    try:
+        with temporary.open("wb") as file:
+            file.write(content)
+            file.flush()
+            os.fsync(file.fileno())
+        temporary.replace(path)
+    finally:
+        temporary.unlink(missing_ok=True)
+    folder = os.open(path.parent, os.O_RDONLY)
+    try:
+        os.fsync(folder)
+    finally:
+        os.close(folder)
+
+
+def write_json(path: Path, data: Any) -> None:
+    """Write plain data as indented JSON, atomically; numbers must be finite (ValueError)."""
+    text = json.dumps(data, indent=2, ensure_ascii=False, allow_nan=False)
+    write_atomic(path, (text + "\n").encode())
+
+
+def folder_name(overrides: Sequence[str]) -> str:
+    """What a run's folder is called after its overrides: ``optimizer=adam,model.hidden=256-128``.
+
+    Safe in every file system and shell, and at most LONGEST_NAME characters long: what does not fit
+    is replaced by a hash of the whole.
+    """
+    words = [re.sub(r"[^\w.=+~-]+", "-", word).strip("-.") for word in overrides]
+    name = re.sub(r"[^\x21-\x7e]+", "-", ",".join(word for word in words if word)) or "default"
+    if len(name) > LONGEST_NAME:
+        digest = hashlib.sha256("\0".join(overrides).encode()).hexdigest()[:8]
+        name = f"{name[: LONGEST_NAME - 9]}-{digest}"
+    return name
+
+
+def claim_folder(wanted: Path) -> Path:
+    """Make a folder that nobody else has: ``wanted``, or ``wanted_2``, ``wanted_3``, …"""
+    wanted.parent.mkdir(parents=True, exist_ok=True)
+    number = 1
+    while True:
+        path = wanted if number == 1 else wanted.with_name(f"{wanted.name}_{number}")
+        try:
+            path.mkdir()
+        except FileExistsError:
+            number += 1
+        else:
+            return path

@@ -1,0 +1,21 @@
+"""``model.safetensors`` and ``preprocess.json``: all that a prediction needs."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+from safetensors.torch import save
+
+from exprun.fit import Training
+from exprun.record.files import write_atomic, write_json
+
+
+def save_model(folder: Path, training: Training, architecture: dict[str, Any]) -> None:
+    """Write the kept weights and the preprocessing. ``architecture`` is plain data, stored in the
+    header of the safetensors file: what the network was built with, no code."""
+    tensors = {name: w.contiguous().cpu() for name, w in training.kept.items()}
+    metadata = {"format": "pt", "architecture": json.dumps(architecture)}
+    write_json(folder / "preprocess.json", training.data.preprocessing.to_json())
+    write_atomic(folder / "model.safetensors", save(tensors, metadata=metadata))

@@ -1,0 +1,123 @@
+"""Writes a run's folder while it trains, and its result at the end."""
+
+from __future__ import annotations
+
+import csv
+import time
+from pathlib import Path
+from types import TracebackType
+from typing import Any
+
+from hydra.core.hydra_config import HydraConfig
+from omegaconf import DictConfig, OmegaConf
+
+from exprun import metrics
+from exprun.config.schema import leaves
+from exprun.fit import Observer, Outcome, Training, evaluate
+from exprun.record import checkpoint
+from exprun.record.files import write_json
+from exprun.record.model import save_model
+from exprun.record.result import result_of
+from exprun.record.tensorboard import EventFile, tags
+from exprun.vocabulary import COMPLETED, DIVERGED, EARLY_STOPPED, INTERRUPTED
+
+CHECKPOINT_SECONDS = 1.0
+"""``checkpoint.every=auto``: at least this long between two writes."""
+
+
+class Recorder(Observer):
+    """``metrics.csv``, TensorBoard events and checkpoints, a row or a write an epoch; then the
+    model, the preprocessing and, last, ``result.json``."""
+
+    def __init__(self, folder: Path, config: DictConfig, overrides: list[str]) -> None:
+        self.folder = folder
+        self.config = config
+        self.overrides = overrides
+        self.every: int | str = config.checkpoint.every
+        self.saved = time.perf_counter()
+        self.events = EventFile(folder)
+        self.curves = (folder / "metrics.csv").open("w", newline="")
+        self.writer: csv.DictWriter[str] | None = None
+
+    def __enter__(self) -> Recorder:
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        self.curves.close()
+        self.events.close()
+
+    def on_start(self, training: Training) -> None:
+        names = metrics.names(training.data.preprocessing.task)
+        self.events.hparams_start(hparams(self.config))
+        self.events.charts({name: [f"{name}/train", f"{name}/validation"] for name in names})
+        self.events.text("config", f"```yaml\n{OmegaConf.to_yaml(self.config, resolve=True)}\n```")
+
+    def on_epoch(self, training: Training, row: dict[str, float]) -> None:
+        if self.writer is None:
+            self.writer = csv.DictWriter(self.curves, list(row))
+            self.writer.writeheader()
+        self.writer.writerow(row)
+        self.curves.flush()
+        self.events.scalars(tags(row), training.epoch)
+        if self._due(training.epoch):
+            self._save(training)
+
+    def _due(self, epoch: int) -> bool:
+        if self.every == "auto":
+            return time.perf_counter() - self.saved >= CHECKPOINT_SECONDS
+        return epoch % int(self.every) == 0
+
+    def _save(self, training: Training) -> None:
+        checkpoint.save(self.folder / "checkpoints" / "last.pt", training.state_dict())
+        self.saved = time.perf_counter()
+
+    def finish(self, training: Training, outcome: Outcome, seconds: float) -> dict[str, Any]:
+        """Evaluate the test part, once and with the kept weights, and write what is left;
+        ``result.json``, whose content is returned, is the last of it.
+
+        An interrupted run may be continued, so its test part stays unseen.
+        """
+        if outcome.status != DIVERGED:
+            self._save(training)
+        figures = {
+            k: v for k, v in training.kept_row.items() if k not in ("epoch", "iteration", "lr")
+        }
+        if training.kept:
+            training.model.load_state_dict(training.kept)
+            save_model(self.folder, training, architecture(self.config, training))
+            if len(training.data.test) and outcome.status != INTERRUPTED:
+                test = {f"test_{k}": v for k, v in evaluate(training, training.data.test).items()}
+                self.events.scalars(tags(test), training.epoch)
+                figures |= test
+        if outcome.status != INTERRUPTED:  # TensorBoard takes the first end for the last word
+            self.events.hparams_end(outcome.status in (COMPLETED, EARLY_STOPPED))
+        result = result_of(self.config, self.overrides, outcome, seconds, training, figures)
+        write_json(self.folder / "result.json", result)
+        return result
+
+
+def architecture(config: DictConfig, training: Training) -> dict[str, Any]:
+    """What the network was built with, as plain data for the head of ``model.safetensors``."""
+    model = OmegaConf.to_container(config.model, resolve=True)
+    norm = OmegaConf.to_container(config.norm, resolve=True)
+    sizes = {"inputs": len(training.data.preprocessing.features), "outputs": training.loss.outputs}
+    return {"model": model, "norm": norm, "loss": type(training.loss).__name__, **sizes}
+
+
+def hparams(config: DictConfig) -> dict[str, bool | int | float | str]:
+    """The config as TensorBoard's table of hyperparameters takes it: flat, plain, without paths to
+    code; the chosen regularisers by name."""
+    flat: dict[str, bool | int | float | str] = {"reg": "+".join(config.reg) or "none"}
+    for group, option in HydraConfig.get().runtime.choices.items():
+        if "/" not in group and group in config and option is not None:
+            flat[group] = str(option)
+    for key, value in leaves(config):
+        if not key.endswith("_target_"):
+            plain = isinstance(value, bool | int | float | str)
+            flat[key] = value if plain else str(value)
+    return flat

@@ -1,0 +1,44 @@
+"""``result.json``: what a run was and what came of it."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from typing import Any
+
+from omegaconf import DictConfig
+
+from exprun.fit import Outcome, Training
+from exprun.networks import count_parameters
+from exprun.record.environment import git, versions
+
+
+def result_of(
+    config: DictConfig,
+    overrides: list[str],
+    outcome: Outcome,
+    seconds: float,
+    training: Training | None = None,
+    metrics: Mapping[str, float] | None = None,
+) -> dict[str, Any]:
+    """The content of ``result.json``, as plain data; ``training`` is None if none came about.
+
+    ``seconds`` is the wall time of the whole run, ``metrics`` are those of the kept weights; a
+    figure that is not finite becomes null.
+    """
+    kept = training.kept_row if training else {}
+    return {
+        "status": outcome.status,
+        "reason": outcome.reason,
+        "epochs": training.epoch if training else 0,
+        "best_epoch": int(kept["epoch"]) if kept else None,
+        "metrics": {k: v if math.isfinite(v) else None for k, v in (metrics or {}).items()},
+        "parameters": count_parameters(training.model) if training else None,
+        "seconds": round(seconds, 3),
+        "samples_per_second": round(outcome.samples_per_second, 1),
+        "seed": config.seed,
+        "device": str(training.device) if training else config.device,
+        "versions": versions(),
+        "git": git(),
+        "overrides": overrides,
+    }

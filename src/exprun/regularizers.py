@@ -1,0 +1,105 @@
+"""Regularisation (slides "Regularization"): each technique says where in the training it acts.
+
+``penalty`` adds to the loss of every iteration, ``constrain`` acts on the weights after it; the
+others are read by whoever builds the network, the loss and the optimizer. A regulariser of one's
+own is a subclass with one of these methods, named by ``_target_`` in a YAML file under ``reg/``.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor, nn
+
+
+def weights_of(model: nn.Module) -> list[Tensor]:
+    """The weight matrices of the linear layers: what λ regularisation is about, no biases."""
+    return [layer.weight for layer in model.modules() if isinstance(layer, nn.Linear)]
+
+
+class Regularizer:
+    """Base class: does nothing anywhere."""
+
+    def penalty(self, model: nn.Module, rows: int) -> Tensor | None:
+        """A scalar to add to the loss, or None; ``rows`` is the number m of training rows."""
+        return None
+
+    def constrain(self, model: nn.Module) -> None:
+        """Change the weights in place after an iteration."""
+
+
+@dataclass(frozen=True)
+class L1(Regularizer):
+    """strength * Σ|w| over the weights, or with ``biases`` over all parameters, the slides' code."""
+
+    strength: float
+    biases: bool = False
+
+    def penalty(self, model: nn.Module, rows: int) -> Tensor:
+        chosen = list(model.parameters()) if self.biases else weights_of(model)
+        return self.strength * torch.stack([w.abs().sum() for w in chosen]).sum()
+
+
+@dataclass(frozen=True)
+class L2(Regularizer):
+    """strength/(2m) * Σ‖w‖²_F over the weights, m the number of training rows (slide "λ
+    regularization"). With plain gradient descent the same as weight_decay = strength/m."""
+
+    strength: float
+
+    def penalty(self, model: nn.Module, rows: int) -> Tensor:
+        squares = torch.stack([w.square().sum() for w in weights_of(model)]).sum()
+        return self.strength / (2 * rows) * squares
+
+
+@dataclass(frozen=True)
+class ElasticNet(Regularizer):
+    """strength * (l1_ratio Σ|w| + (1 - l1_ratio)/2 Σw²): Zou & Hastie 2005, as scikit-learn has it."""
+
+    strength: float
+    l1_ratio: float
+
+    def penalty(self, model: nn.Module, rows: int) -> Tensor:
+        weights = weights_of(model)
+        absolute = torch.stack([w.abs().sum() for w in weights]).sum()
+        squares = torch.stack([w.square().sum() for w in weights]).sum()
+        return self.strength * (self.l1_ratio * absolute + (1 - self.l1_ratio) / 2 * squares)
+
+
+@dataclass(frozen=True)
+class MaxNorm(Regularizer):
+    """After every iteration, rescale each unit's incoming weights whose 2-norm exceeds ``max_norm``
+    (Srivastava et al. 2014, section 5.1)."""
+
+    max_norm: float
+
+    @torch.no_grad()
+    def constrain(self, model: nn.Module) -> None:
+        for w in weights_of(model):
+            norms = w.norm(dim=1, keepdim=True)
+            w.mul_(self.max_norm / norms.clamp_min(self.max_norm))
+
+
+@dataclass(frozen=True)
+class WeightDecay(Regularizer):
+    """The optimizer's own ``weight_decay``, on the weights only or (``biases``) on all parameters
+    as torch does; it replaces ``optimizer.weight_decay``."""
+
+    strength: float
+    biases: bool = False
+
+
+@dataclass(frozen=True)
+class Dropout(Regularizer):
+    """Drop probability ``p`` of the hidden units: one for all hidden layers, or one per layer."""
+
+    p: float | Sequence[float]
+
+
+@dataclass(frozen=True)
+class LabelSmoothing(Regularizer):
+    """Soften the class targets by ``smoothing`` (Szegedy et al. 2016)."""
+
+    smoothing: float

@@ -1,0 +1,158 @@
+"""Learning-rate schedules: plain functions of the time in epochs, and the one who applies them.
+
+A schedule returns the factor on ``optimizer.lr`` at time ``t`` in epochs since the start: 0, 1, 2, …
+with ``interval=epoch``, or in fractions of an epoch with ``interval=iteration``.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+from typing import Any, Literal, Protocol
+
+from torch.optim.lr_scheduler import LRScheduler, ReduceLROnPlateau
+from torch.optim.optimizer import Optimizer
+
+Factor = Callable[[float], float]
+"""Time in epochs to the factor on the initial learning rate."""
+
+
+def constant(t: float) -> float:
+    """1, whatever the time."""
+    return 1.0
+
+
+def inverse_time(t: float, *, gamma: float) -> float:
+    """1 / (1 + gamma t) (slide "Learning rate decay")."""
+    return 1.0 / (1.0 + gamma * t)
+
+
+def step(t: float, *, step_size: int, gamma: float) -> float:
+    """gamma^⌊t / step_size⌋ (``torch.optim.lr_scheduler.StepLR``)."""
+    return float(gamma ** (t // step_size))
+
+
+def exponential(t: float, *, gamma: float) -> float:
+    """gamma^t (``torch.optim.lr_scheduler.ExponentialLR``)."""
+    return float(gamma**t)
+
+
+def cosine(t: float, *, epochs: float, min_factor: float) -> float:
+    """Half a cosine from 1 to ``min_factor`` over ``epochs`` (Loshchilov & Hutter 2017)."""
+    progress = min(t / epochs, 1.0)
+    return min_factor + (1 - min_factor) * (1 + math.cos(math.pi * progress)) / 2
+
+
+def one_cycle(
+    t: float, *, epochs: float, pct_start: float, div_factor: float, final_div_factor: float
+) -> float:
+    """One cycle (Smith & Topin 2018) in torch's ``OneCycleLR`` form, without cycling momentum.
+
+    Cosine from 1/div_factor up to 1 during the share ``pct_start`` of ``epochs``, then cosine down
+    to 1/(div_factor * final_div_factor): ``optimizer.lr`` is the highest learning rate.
+    """
+    progress = min(t / epochs, 1.0)
+    if progress < pct_start:
+        start, end, share = 1 / div_factor, 1.0, progress / pct_start
+    else:
+        start, end = 1.0, 1 / (div_factor * final_div_factor)
+        share = (progress - pct_start) / (1 - pct_start) if pct_start < 1 else 1.0
+    return end + (start - end) * (1 + math.cos(math.pi * share)) / 2
+
+
+class Scheduler(Protocol):
+    """Sets the learning rates of an optimizer as a training goes on."""
+
+    def before_iteration(self, iteration: int, iterations_per_epoch: int) -> None:
+        """Set the learning rate for this iteration (0 is the first)."""
+
+    def after_epoch(self, val_loss: float) -> None:
+        """Take note of a finished epoch and its validation loss."""
+
+    def state_dict(self) -> dict[str, Any]: ...
+
+    def load_state_dict(self, state: dict[str, Any]) -> None: ...
+
+
+def warmup(iteration: int, iterations_per_epoch: int, epochs: float) -> float:
+    """Linear warm-up: the factor climbs to 1 in equal steps, one an iteration, over ``epochs``."""
+    iterations = epochs * iterations_per_epoch
+    return min(1.0, (iteration + 1) / iterations) if iterations else 1.0
+
+
+class FactorScheduler:
+    """lr = initial lr * schedule(time) * warm-up: it depends on the iteration alone."""
+
+    def __init__(
+        self,
+        optimizer: Optimizer,
+        factor: Factor = constant,
+        *,
+        interval: Literal["epoch", "iteration"] = "epoch",
+        warmup_epochs: float = 0,
+    ) -> None:
+        self.optimizer = optimizer
+        self.factor = factor
+        self.interval = interval
+        self.warmup_epochs = warmup_epochs
+        self.initial = [group["lr"] for group in optimizer.param_groups]
+
+    def before_iteration(self, iteration: int, iterations_per_epoch: int) -> None:
+        epoch, within = divmod(iteration, iterations_per_epoch)
+        if within and self.interval == "epoch" and not self.warmup_epochs:
+            return
+        t = epoch if self.interval == "epoch" else iteration / iterations_per_epoch
+        factor = self.factor(t) * warmup(iteration, iterations_per_epoch, self.warmup_epochs)
+        for group, lr in zip(self.optimizer.param_groups, self.initial, strict=True):
+            group["lr"] = lr * factor
+
+    def after_epoch(self, val_loss: float) -> None:
+        pass
+
+    def state_dict(self) -> dict[str, Any]:
+        return {}
+
+    def load_state_dict(self, state: dict[str, Any]) -> None:
+        pass
+
+
+class TorchScheduler:
+    """Any scheduler of ``torch.optim.lr_scheduler``, stepped once an epoch, with warm-up on top."""
+
+    def __init__(
+        self,
+        optimizer: Optimizer,
+        scheduler: LRScheduler | ReduceLROnPlateau,
+        *,
+        warmup_epochs: float = 0,
+    ) -> None:
+        self.optimizer = optimizer
+        self.scheduler = scheduler
+        self.warmup_epochs = warmup_epochs
+        self.scheduled = self._read()
+
+    def before_iteration(self, iteration: int, iterations_per_epoch: int) -> None:
+        factor = warmup(iteration, iterations_per_epoch, self.warmup_epochs)
+        self._write([lr * factor for lr in self.scheduled])
+
+    def after_epoch(self, val_loss: float) -> None:
+        self._write(self.scheduled)  # torch's schedulers compute from what the optimizer holds
+        if isinstance(self.scheduler, ReduceLROnPlateau):
+            self.scheduler.step(val_loss)
+        else:
+            self.scheduler.step()
+        self.scheduled = self._read()
+
+    def state_dict(self) -> dict[str, Any]:
+        return {"scheduler": self.scheduler.state_dict(), "scheduled": self.scheduled}
+
+    def load_state_dict(self, state: dict[str, Any]) -> None:
+        self.scheduler.load_state_dict(state["scheduler"])
+        self.scheduled = state["scheduled"]
+
+    def _read(self) -> list[float]:
+        return [group["lr"] for group in self.optimizer.param_groups]
+
+    def _write(self, lrs: list[float]) -> None:
+        for group, lr in zip(self.optimizer.param_groups, lrs, strict=True):
+            group["lr"] = lr

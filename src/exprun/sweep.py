@@ -1,0 +1,108 @@
+"""A sweep's own files: ``sweep.json``, what was asked and the state of every job, and
+``leaderboard.csv``, the jobs in the order of their validation figures.
+
+Both are read off the jobs' folders, so they can be made again at any time.
+"""
+
+from __future__ import annotations
+
+import csv
+import io
+import json
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from exprun.record.files import write_atomic, write_json
+from exprun.vocabulary import COMPLETED, EARLY_STOPPED, HIGHER_IS_BETTER
+
+PENDING = "pending"
+
+RANKED_BY = ("val_accuracy", "val_r2", "val_loss")
+"""What orders a leaderboard: the first of these that a job has, ties by ``val_loss``. A loss alone
+would not do, for jobs may differ in it."""
+
+
+LAST_COLUMNS = ("seconds", "folder", "reason")
+"""Columns of a leaderboard that stand behind all metrics."""
+
+
+def begin(folder: Path, asked: Sequence[str], jobs: Sequence[Sequence[str]]) -> None:
+    """Write down what was asked, before anything runs: the overrides and those of each job."""
+    planned = [_job(number, job) for number, job in enumerate(jobs)]
+    write_json(folder / "sweep.json", {"overrides": list(asked), "jobs": planned})
+
+
+def read(folder: Path) -> dict[str, Any]:
+    """The content of ``sweep.json``."""
+    data: dict[str, Any] = json.loads((folder / "sweep.json").read_text())
+    return data
+
+
+def note(folder: Path, number: int, job_folder: Path, result: dict[str, Any]) -> int:
+    """Take down that a job has ended; returns how many jobs there are.
+
+    A sweeper that decides as it goes has jobs that were not planned: they are added.
+    """
+    data = read(folder)
+    jobs = data["jobs"]
+    while len(jobs) <= number:
+        jobs.append(_job(len(jobs), result["overrides"]))
+    jobs[number] |= {
+        "folder": job_folder.name,
+        "status": result["status"],
+        "reason": result["reason"],
+    }
+    write_json(folder / "sweep.json", data)
+    return len(jobs)
+
+
+def _job(number: int, overrides: Sequence[str]) -> dict[str, Any]:
+    return {
+        "number": number,
+        "overrides": list(overrides),
+        "folder": None,
+        "status": PENDING,
+        "reason": "",
+    }
+
+
+def leaderboard(folder: Path) -> list[dict[str, Any]]:
+    """Write ``leaderboard.csv`` and return its rows: best validation figures first, then the jobs
+    that did not end well."""
+    rows = []
+    for job in read(folder)["jobs"]:
+        path = folder / str(job["folder"]) / "result.json"
+        result = json.loads(path.read_text()) if path.is_file() else {"metrics": {}}
+        rows.append(
+            {
+                "number": job["number"],
+                "overrides": " ".join(job["overrides"]),
+                "status": job["status"],
+                "best_epoch": result.get("best_epoch"),
+                **result["metrics"],
+                "seconds": result.get("seconds"),
+                "folder": job["folder"],
+                "reason": job["reason"],
+            }
+        )
+    rows.sort(key=_rank)
+    columns = list(dict.fromkeys(column for row in rows for column in row))
+    columns.sort(key=lambda column: column in LAST_COLUMNS)
+    text = io.StringIO(newline="")
+    writer = csv.DictWriter(text, columns, restval="")
+    writer.writeheader()
+    writer.writerows(rows)
+    write_atomic(folder / "leaderboard.csv", text.getvalue().encode())
+    return rows
+
+
+def _rank(row: dict[str, Any]) -> tuple[bool, list[float]]:
+    """Jobs that ended well first, by validation figures, lower is better."""
+    ended_well = row["status"] in (COMPLETED, EARLY_STOPPED)
+    figures = []
+    for name in RANKED_BY:
+        value = row.get(name)
+        sign = -1 if name.split("_")[1] in HIGHER_IS_BETTER else 1
+        figures.append(float("inf") if value is None else sign * value)
+    return not ended_well, figures

@@ -1,0 +1,36 @@
+"""Words that mean the same everywhere, known without importing torch."""
+
+from __future__ import annotations
+
+ACTIVATIONS = {
+    "celu": "CELU",
+    "elu": "ELU",
+    "gelu": "GELU",
+    "hardswish": "Hardswish",
+    "identity": "Identity",
+    "leaky_relu": "LeakyReLU",
+    "mish": "Mish",
+    "relu": "ReLU",
+    "relu6": "ReLU6",
+    "selu": "SELU",
+    "sigmoid": "Sigmoid",
+    "silu": "SiLU",
+    "softplus": "Softplus",
+    "softsign": "Softsign",
+    "tanh": "Tanh",
+    "tanhshrink": "Tanhshrink",
+}
+"""``model.activation`` and the class in ``torch.nn`` that it names."""
+
+HIGHER_IS_BETTER = {"accuracy", "r2"}
+"""Metrics to be maximised; all others, and the loss, are to be minimised."""
+
+COMPLETED = "completed"
+EARLY_STOPPED = "early_stopped"
+DIVERGED = "diverged"
+FAILED = "failed"
+INTERRUPTED = "interrupted"
+"""How a run ended: ``status`` in result.json."""
+
+EXIT_CODES = {COMPLETED: 0, EARLY_STOPPED: 0, DIVERGED: 1, FAILED: 1, INTERRUPTED: 130}
+"""What the shell gets for a single run that ended so."""
