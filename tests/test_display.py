@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import itertools
 import os
 import pty
 import re
 import subprocess
 import sys
 from io import StringIO
+from pathlib import Path
 from time import perf_counter
 from typing import Any
 
@@ -88,8 +90,8 @@ class Terminal:
 
 def terminal_console(width: int = 80, **options: Any) -> tuple[Console, StringIO]:
     file = StringIO()
-    options = {"force_terminal": True, "_environ": {"TERM": "xterm"}} | options
-    return Console(file=file, width=width, height=24, **options), file
+    defaults: dict[str, Any] = {"force_terminal": True, "_environ": {"TERM": "xterm"}}
+    return Console(file=file, width=width, height=24, **defaults | options), file
 
 
 def show(training: Training, width: int = 80, title: str = TITLE) -> str:
@@ -178,9 +180,9 @@ def test_bar_speed_and_time_left_move_within_an_epoch() -> None:
 def test_an_interrupted_epoch_is_not_counted() -> None:
     console, file = terminal_console()
     training = make_training(max_epochs=5)
-    seen: list[None] = []
+    calls = itertools.count(1)
     with watch("", "cpu", console) as screen:
-        fit(training, [screen], interrupted=lambda: len(seen) == 3 or seen.append(None) is not None)
+        fit(training, [screen], interrupted=lambda: next(calls) == 3)
     text = Terminal().feed(file.getvalue()).text
     assert training.epoch == 1
     assert "epoch 1/5" in text
@@ -263,7 +265,7 @@ except KeyboardInterrupt:
 def run_script(**environment: str) -> str:
     """What the script writes to a real pseudo-terminal."""
     keyboard, terminal = pty.openpty()
-    here = os.path.dirname(__file__)
+    here = str(Path(__file__).parent)
     inherited = {k: v for k, v in os.environ.items() if k not in ("NO_COLOR", "COLUMNS", "LINES")}
     environment = inherited | {"TERM": "xterm-256color", "PYTHONPATH": here} | environment
     command = [sys.executable, "-W", "error", "-c", SCRIPT]

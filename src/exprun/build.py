@@ -9,13 +9,13 @@ from __future__ import annotations
 import functools
 import inspect
 import os
+import pydoc
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any, cast
 
 import torch
-from hydra.utils import get_object
 from omegaconf import DictConfig, OmegaConf
 from torch import nn
 from torch.optim.lr_scheduler import LRScheduler, ReduceLROnPlateau
@@ -217,7 +217,7 @@ def set_threads(threads: int | str, training: Training) -> None:
     torch.set_num_threads(int(threads))
 
 
-def target_of(group: str, node: Node) -> Any:
+def target_of(group: str, node: Mapping[str, Any] | DictConfig) -> Any:
     """What ``_target_`` names; raises UsageError if there is no such thing.
 
     The working directory is searched last, for a user's own modules.
@@ -230,12 +230,11 @@ def target_of(group: str, node: Node) -> Any:
             f"{group}._target_ is missing: expected a dotted path like torch.optim.Adam"
         )
     try:
-        target = get_object(path)
-    except Exception as error:
-        reason = str(error.__cause__ or error).splitlines()[0]
-        raise UsageError(f"{group}._target_={path}: cannot be found: {reason}") from error
+        target = pydoc.locate(path)
+    except pydoc.ErrorDuringImport as error:
+        raise UsageError(f"{group}._target_={path}: cannot be imported: {error.value}") from error
     if not callable(target):
-        raise UsageError(f"{group}._target_={path}: is no class or function")
+        raise UsageError(f"{group}._target_={path}: there is no such class or function")
     return target
 
 

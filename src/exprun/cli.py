@@ -32,6 +32,9 @@ def main(argv: Sequence[str] | None = None) -> int:
             sys.stdout.flush()
             return 0
         _reject_unknown_words(words)
+        config_dir = _option(words, "--config-dir", "-cd")
+        if config_dir and not Path(config_dir).is_dir():
+            raise UsageError(f"--config-dir: there is no folder {config_dir}")
         return _hydra(words)
     except UsageError as error:
         print(f"exprun: {error}", file=sys.stderr)

@@ -21,7 +21,7 @@ def locate(model: nn.Module, x: Tensor, epoch: int, iteration: int, *, updates: 
     layers = {name: m for name, m in model.named_modules() if isinstance(m, nn.Linear)}
     for name, layer in reversed(layers.items()):
         if not (layer.weight.isfinite().all() and layer.bias.isfinite().all()):
-            where = f"the gradient of layer {_readable(name)} is not finite"
+            where = f"the gradient of {_readable(name)} is not finite"
             return Diverged(f"diverged in epoch {epoch}, iteration {updates}: {where}")
     outputs: list[tuple[str, Tensor]] = []
     handles = [
@@ -33,15 +33,17 @@ def locate(model: nn.Module, x: Tensor, epoch: int, iteration: int, *, updates: 
         handle.remove()
     for name, out in outputs:
         if not out.isfinite().all():
-            where = f"the output of layer {_readable(name)} is not finite"
+            where = f"the outputs of {_readable(name)} are not finite"
             return Diverged(f"diverged in epoch {epoch}, iteration {iteration}: {where}")
     return Diverged(
         f"diverged in epoch {epoch}, iteration {iteration}: the loss is not finite, "
-        f"though the output of layer {_readable(list(layers)[-1])} is"
+        f"though the outputs of {_readable(list(layers)[-1])} are"
     )
 
 
 def _readable(name: str) -> str:
-    """``hidden.1.linear`` as ``hidden 2``; ``output`` stays."""
+    """``hidden.1.linear`` is hidden layer 2, ``output`` the output layer; other names stay."""
     words = name.split(".")
-    return f"hidden {int(words[1]) + 1}" if words[0] == "hidden" else name
+    if words[0] == "hidden":
+        return f"hidden layer {int(words[1]) + 1}"
+    return "the output layer" if name == "output" else f"layer {name}"

@@ -13,9 +13,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any, Literal
 
-from hydra._internal.core_plugins.basic_sweeper import BasicSweeper
 from hydra.core.global_hydra import GlobalHydra
-from hydra.core.override_parser.overrides_parser import OverridesParser
 from hydra.core.utils import JobReturn
 from hydra.experimental.callback import Callback
 from hydra.types import RunMode
@@ -51,14 +49,16 @@ class Hooks(Callback):
     @_surfacing
     def on_run_start(self, config: DictConfig, **_: Any) -> None:
         check(without_hydra(config))
-        _claim(config, "run")
+        self.made = _claim(config, "run")
 
     @_surfacing
     def on_run_end(self, config: DictConfig, job_return: JobReturn, **_: Any) -> None:
         result = job_return.return_value
         folder = Path(config.hydra.runtime.output_dir)
         if isinstance(result, UsageError):
-            shutil.rmtree(folder)
+            shutil.rmtree(folder / str(config.hydra.output_subdir))
+            for made in self.made:
+                made.rmdir()
             raise result
         from exprun.display import summary
 
@@ -71,8 +71,8 @@ class Hooks(Callback):
         loader = GlobalHydra.instance().config_loader()
         for job in jobs:
             check(without_hydra(loader.load_sweep_config(config, job)))
-        folder = _claim(config, "sweep")
-        sweep.begin(folder, config.hydra.overrides.task, jobs)
+        _claim(config, "sweep")
+        sweep.begin(Path(config.hydra.sweep.dir), config.hydra.overrides.task, jobs)
 
     @_surfacing
     def on_job_end(self, config: DictConfig, job_return: JobReturn, **_: Any) -> None:
@@ -97,22 +97,26 @@ def without_hydra(config: DictConfig) -> DictConfig:
     return OmegaConf.masked_copy(config, [str(key) for key in config if key != "hydra"])
 
 
-def _claim(config: DictConfig, kind: Literal["run", "sweep"]) -> Path:
+def _claim(config: DictConfig, kind: Literal["run", "sweep"]) -> list[Path]:
     """Make the folder that ``hydra.run.dir`` or ``hydra.sweep.dir`` names, or, if that is taken,
-    one beside it; one that the user named must be new or empty (UsageError)."""
+    one beside it; one that the user named must be new or empty (UsageError).
+
+    Returns the folders that were not there before, the innermost first.
+    """
     key = f"hydra.{kind}.dir"
     wanted = Path(config.hydra[kind].dir)
+    missing = [folder for folder in (wanted, *wanted.parents) if not folder.exists()]
     if any(word.startswith(f"{key}=") for word in config.hydra.overrides.hydra):
         if wanted.exists() and not (wanted.is_dir() and not any(wanted.iterdir())):
             raise UsageError(f"{key}={wanted}: is there already; expected a new or an empty folder")
         wanted.mkdir(parents=True, exist_ok=True)
-        return wanted
+        return missing
     folder = claim_folder(wanted)
     with read_write(config), open_dict(config):
         config.hydra[kind].dir = str(folder)
         # a sweep's jobs are composed anew from these overrides
         config.hydra.overrides.hydra.append(f"{key}='{folder}'")
-    return folder
+    return [folder, *(parent for parent in missing if parent != wanted)]
 
 
 def _jobs(config: DictConfig) -> list[list[str]]:
@@ -121,10 +125,7 @@ def _jobs(config: DictConfig) -> list[list[str]]:
     if not target.endswith(".BasicSweeper"):
         return []
     words = [f"{key}={value}" for key, value in (config.hydra.sweeper.params or {}).items()]
-    words += config.hydra.overrides.task
-    parser = OverridesParser.create(GlobalHydra.instance().config_loader())
-    (jobs,) = BasicSweeper.split_arguments(parser.parse_overrides(words), max_batch_size=None)
-    return jobs
+    return sweep.expand([*words, *config.hydra.overrides.task])
 
 
 def _finish_sweep(config: DictConfig) -> None:

@@ -12,9 +12,9 @@ from pathlib import Path
 from types import FrameType
 from typing import Any
 
-from hydra.utils import get_object
 from omegaconf import DictConfig
 
+from exprun.build import target_of
 from exprun.display import watch
 from exprun.errors import UsageError
 from exprun.fit import Outcome, fit
@@ -36,7 +36,7 @@ def run(
     """
     started = time.perf_counter()
     try:
-        training = get_object(config.problem._target_)(config)
+        training = target_of("problem", config.problem)(config)
         with Recorder(folder, config, overrides) as recorder:
             title = " ".join(overrides)
             with interruptible() as interrupted, watch(title, str(training.device)) as screen:

@@ -32,7 +32,7 @@ class Regularizer:
 
 @dataclass(frozen=True)
 class L1(Regularizer):
-    """strength * Σ|w| over the weights, or with ``biases`` over all parameters, the slides' code."""
+    """strength * Σ|w| over the weights, or (``biases``, as the slides' code) all parameters."""
 
     strength: float
     biases: bool = False
@@ -56,7 +56,7 @@ class L2(Regularizer):
 
 @dataclass(frozen=True)
 class ElasticNet(Regularizer):
-    """strength * (l1_ratio Σ|w| + (1 - l1_ratio)/2 Σw²): Zou & Hastie 2005, as scikit-learn has it."""
+    """strength * (l1_ratio Σ|w| + (1 - l1_ratio)/2 Σw²), as scikit-learn (Zou & Hastie 2005)."""
 
     strength: float
     l1_ratio: float

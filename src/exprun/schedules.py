@@ -1,6 +1,6 @@
 """Learning-rate schedules: plain functions of the time in epochs, and the one who applies them.
 
-A schedule returns the factor on ``optimizer.lr`` at time ``t`` in epochs since the start: 0, 1, 2, …
+A schedule returns the factor on ``optimizer.lr`` at time ``t`` in epochs since the start: 0, 1, 2 …
 with ``interval=epoch``, or in fractions of an epoch with ``interval=iteration``.
 """
 

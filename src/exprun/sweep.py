@@ -13,6 +13,9 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+from hydra._internal.core_plugins.basic_sweeper import BasicSweeper
+from hydra.core.override_parser.overrides_parser import OverridesParser
+
 from exprun.record.files import write_atomic, write_json
 from exprun.vocabulary import COMPLETED, EARLY_STOPPED, HIGHER_IS_BETTER
 
@@ -25,6 +28,14 @@ would not do, for jobs may differ in it."""
 
 LAST_COLUMNS = ("seconds", "folder", "reason")
 """Columns of a leaderboard that stand behind all metrics."""
+
+
+def expand(overrides: Sequence[str]) -> list[list[str]]:
+    """The overrides of every job that a sweep's overrides ask for, Hydra's basic sweeper's way;
+    Hydra must be initialised."""
+    parsed = OverridesParser.create().parse_overrides(list(overrides))
+    (jobs,) = BasicSweeper.split_arguments(parsed, max_batch_size=None)
+    return jobs
 
 
 def begin(folder: Path, asked: Sequence[str], jobs: Sequence[Sequence[str]]) -> None:

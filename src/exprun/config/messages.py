@@ -14,7 +14,9 @@ from hydra.errors import HydraException, OverrideParseException
 from omegaconf import DictConfig, OmegaConf
 
 from exprun.config.paths import conf_dir
+from exprun.config.schema import leaves
 from exprun.errors import choices, nearest
+from exprun.sweep import expand
 
 
 def explain(error: Exception, overrides: list[str], config_dir: str | None, sweep: bool) -> str:
@@ -27,22 +29,21 @@ def explain(error: Exception, overrides: list[str], config_dir: str | None, swee
     GlobalHydra.instance().clear()
     with initialize_config_dir(str(conf_dir()), version_base="1.3", job_name="exprun"):
         search_path = [] if config_dir is None else [f"hydra.searchpath=[file://{config_dir}]"]
-        parsed = OverridesParser.create().parse_overrides(overrides)
-        selections = list(search_path)
-        for override in parsed:
+        for override in OverridesParser.create().parse_overrides(overrides):
             reason = _wrong_group(override, sweep)
             if reason:
                 return reason
-            if _is_group(override.key_or_group) and not override.is_sweep_override():
-                selections.append(override.input_line or "")
-        try:
-            config = compose("config", selections)
-        except HydraException:
-            return _one_line(error)
-        for override in parsed:
-            reason = _wrong_key(override, config)
-            if reason:
-                return reason
+        for job in expand(overrides) if sweep else [overrides]:
+            parsed = OverridesParser.create().parse_overrides(job)
+            chosen = [o.input_line or "" for o in parsed if _is_group(o.key_or_group)]
+            try:
+                config = compose("config", [*search_path, *chosen])
+            except HydraException:
+                return _one_line(error)
+            for override in parsed:
+                reason = _wrong_key(override, config)
+                if reason:
+                    return reason
     return _one_line(error)
 
 
@@ -102,10 +103,19 @@ def _wrong_key(override: Override, config: DictConfig) -> str | None:
             if not parent:
                 names = sorted({*names, *_groups()})
             known = f"it has {', '.join(names)}" if names else "it has no keys"
-            return f"{override.key_or_group}: no such key{nearest(word, names)} ({known})"
+            hint = nearest(word, names) or _same_name_elsewhere(word, config)
+            return f"{override.key_or_group}: no such key{hint} ({known})"
         walked.append(word)
         node = node._get_node(word) if OmegaConf.is_missing(node, word) else node[word]
     return None
+
+
+def _same_name_elsewhere(word: str, config: DictConfig) -> str:
+    """``"; did you mean optimizer.lr?"`` for ``lr``."""
+    keys = [key for key, _ in leaves(config) if "._target_" not in key]
+    same = [key for key in keys if key.rpartition(".")[2] == word]
+    close = [key for key in keys if key.rpartition(".")[2].endswith(f"_{word}")]
+    return f"; did you mean {choices(same or close)}?" if same or close else ""
 
 
 def _one_line(error: Exception) -> str:

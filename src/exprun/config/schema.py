@@ -179,7 +179,7 @@ RULES: dict[str, Rule] = {
     # norm
     "position": one_of("pre", "post"),
     # batching, stopping, loss
-    "batch_size": either(one_of("full"), integer(1)),
+    "batching.batch_size": either(one_of("full"), integer(1)),
     "patience": integer(0),
     "stopping.patience": either(null, integer(1)),
     "min_delta": at_least_zero,
@@ -216,9 +216,21 @@ def rule_for(key: str) -> Rule | None:
 
 
 def check(config: DictConfig) -> None:
-    """Raise UsageError at the first value that its rule does not accept, or that is missing."""
+    """Raise UsageError at the first key that nobody reads, or value that its rule does not accept,
+    or that is missing.
+
+    A node with a ``_target_`` may have keys without a rule, for its target takes them; any other
+    has none but those of RULES.
+    """
     for key, value in leaves(config):
-        rule = rule_for(key)
+        parent, _, name = key.rpartition(".")
+        has_target = bool(parent) and "_target_" in OmegaConf.select(config, parent)
+        rule = rule_for(key) if has_target else RULES.get(key)
+        if rule is None and not has_target:
+            inside = [known for known in RULES if known.startswith(f"{key}.")]
+            siblings = [k.rpartition(".")[2] for k in RULES if k.rpartition(".")[0] == parent]
+            hint = f"; expected {inside[0]}=…" if inside else nearest(name, siblings)
+            raise UsageError(f"{key}={_spelled(value)}: no such key{hint}")
         if rule is None or rule.accepts(value):
             continue
         shown = OmegaConf.to_container(value) if isinstance(value, ListConfig) else value

@@ -28,8 +28,8 @@ def csv(
     """Read a CSV file; ``target`` is the column to predict, all others but ``drop`` are features.
 
     With ``task="auto"`` a target of text, or of whole numbers with at most MOST_CLASSES distinct
-    values, is one of classes, any other a number. ``test_path`` is an official test split with the same columns. Raises UsageError, naming
-    file, row and column, for whatever cannot be used.
+    values, is one of classes, any other a number. ``test_path`` is an official test split with the
+    same columns. Raises UsageError, naming file, row and column, for whatever cannot be used.
     """
     table = _read(Path(path))
     for column in [target, *drop]:

@@ -47,8 +47,9 @@ def folder_name(overrides: Sequence[str]) -> str:
     Safe in every file system and shell, and at most LONGEST_NAME characters long: what does not fit
     is replaced by a hash of the whole.
     """
-    words = [re.sub(r"[^\w.=+~-]+", "-", word).strip("-.") for word in overrides]
-    name = re.sub(r"[^\x21-\x7e]+", "-", ",".join(word for word in words if word)) or "default"
+    words = [re.sub(r"[\[\](){}'\"\s]", "", word) for word in overrides]
+    safe = [re.sub(r"[^A-Za-z0-9_.=+~-]+", "-", word).strip("-.") for word in words]
+    name = ",".join(word for word in safe if word) or "default"
     if len(name) > LONGEST_NAME:
         digest = hashlib.sha256("\0".join(overrides).encode()).hexdigest()[:8]
         name = f"{name[: LONGEST_NAME - 9]}-{digest}"
