@@ -8,7 +8,7 @@ import pty
 import re
 import subprocess
 import sys
-from io import StringIO
+from io import BytesIO, StringIO, TextIOWrapper
 from pathlib import Path
 from time import perf_counter
 from typing import Any
@@ -151,6 +151,12 @@ def test_the_panel_fits_any_width(width: int) -> None:
     if width >= 40:
         assert lines[-2].split()[0] == "accuracy"
         assert len(lines[-2].split()) == 5
+
+
+def test_a_long_title_takes_one_line() -> None:
+    lines = show(make_training(max_epochs=1), 40, TITLE * 9).splitlines()
+    assert lines[0] == (TITLE * 9)[:39] + "…"
+    assert lines[1] == "toy · 4-8-3 · 67 parameters · cpu"
 
 
 def test_regression_without_validation_part() -> None:
@@ -369,6 +375,18 @@ def test_titles_cannot_upset_the_output() -> None:
     assert file.getvalue().startswith("data.path=a b?[2J? c ü  toy")
 
 
+def test_a_terminal_that_knows_ascii_only_gets_ascii_only() -> None:
+    bytes_written = BytesIO()
+    file = TextIOWrapper(bytes_written, encoding="ascii")
+    console = Console(file=file, force_terminal=True)
+    with watch("data.path=für.csv", "cpu", console) as screen:
+        fit(make_training(max_epochs=1), [screen])
+    job_line(1, 2, "ü" * 200, RESULT, console)
+    written = bytes_written.getvalue()
+    assert b"\x1b[?25l" not in written
+    assert written.startswith(b"data.path=f?r.csv  toy")
+
+
 # ---------------------------------------------------------------------------------- summary
 
 METRICS = {"val_loss": 0.1043, "val_accuracy": 0.97, "test_loss": 0.11, "test_accuracy": 0.9722}
@@ -453,7 +471,7 @@ def test_sweep_summary(width: int) -> None:
     rows += [failed | {"number": 13 + i, "overrides": "data=csv"} for i in range(11)]
     text = printed(sweep_summary, rows, "outputs/sweeps/today", width=width)
     assert all(len(line) <= width for line in text.splitlines())
-    assert "seed=9 " in text
+    assert "reg=[l2,dropout] seed=9 " in text
     assert "seed=10" not in text
     assert text.count("0.1043") == 10
     assert text.count("0.9722") == (10 if width == 80 else 0)

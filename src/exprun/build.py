@@ -11,7 +11,8 @@ import inspect
 import os
 import pydoc
 import sys
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, cast
 
@@ -53,7 +54,8 @@ def mlp(config: DictConfig) -> Training:
     ]
     loss = make_loss(plain["loss"], data, regularizers)
     model = make_model(plain, data, loss, regularizers, streams)
-    initialize(model, partial("init", plain["init"]), streams.init)
+    with naming("init"):
+        initialize(model, partial("init", plain["init"]), streams.init)
     model.to(device)
     optimizer = make_optimizer(plain["optimizer"], model, regularizers)
     batch_size = plain["batching"]["batch_size"]
@@ -245,10 +247,16 @@ def partial(group: str, node: Node) -> Callable[..., Any]:
 
 
 def call(group: str, node: Node, *arguments: Any, **keywords: Any) -> Any:
-    """Call what ``_target_`` names with the node's other keys; a TypeError or ValueError for them
-    becomes a UsageError that names the group."""
+    """Call what ``_target_`` names with the node's other keys."""
     made = partial(group, node)
-    try:
+    with naming(group):
         return made(*arguments, **keywords)
+
+
+@contextmanager
+def naming(group: str) -> Iterator[None]:
+    """Turn the TypeError or ValueError of a target that cannot take its keys into a UsageError."""
+    try:
+        yield
     except (TypeError, ValueError) as error:
-        raise UsageError(f"{group}: {node['_target_']}: {error}") from error
+        raise UsageError(f"{group}: {error}") from error

@@ -79,7 +79,7 @@ def uniform(
     Raises ValueError if ``low`` is above ``high``.
     """
     if low > high:
-        raise ValueError(f"init.low={low} is above init.high={high}")
+        raise ValueError(f"low={low} is above high={high}")
     weight.uniform_(low, high, generator=generator)
     bias.zero_()
 

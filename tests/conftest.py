@@ -1,0 +1,87 @@
+"""What several test files share: one thread, two small data sets, and a training made of them."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from functools import partial
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+
+from exprun import losses
+from exprun.data import bundled
+from exprun.data.prepare import Data, prepare
+from exprun.data.table import Table
+from exprun.data.task import Task
+from exprun.fit import Training
+from exprun.initializers import initialize, variance_scaling
+from exprun.networks import MLP
+from exprun.schedules import FactorScheduler
+from exprun.streams import Streams
+
+torch.set_num_threads(1)
+
+HE = partial(variance_scaling, scale=2.0, mode="fan_in", distribution="normal")
+GRADIENT_DESCENT = partial(torch.optim.SGD, lr=0.1)
+
+
+@pytest.fixture(scope="session")
+def iris() -> Data:
+    """150 rows of 3 classes: 104 to train on, 23 for validation and test each."""
+    return prepare(bundled.iris(), val_fraction=0.15, test_fraction=0.15)
+
+
+@pytest.fixture(scope="session")
+def line() -> Data:
+    """96 training rows, no others: a noisy linear function of 3 features."""
+    rng = np.random.default_rng(0)
+    x = rng.normal(size=(96, 3))
+    y = x @ [[1.0], [-2.0], [0.5]] + 3 + 0.1 * rng.normal(size=(96, 1))
+    table = Table("line", ("a", "b", "c"), x, y, Task(("y",)))
+    return prepare(table, val_fraction=0, test_fraction=0)
+
+
+def training(
+    data: Data,
+    *,
+    seed: int = 0,
+    hidden: Sequence[int] = (16, 8),
+    activation: str = "relu",
+    norm: Callable[[int], torch.nn.Module] | None = None,
+    dropout: Sequence[float] = (),
+    loss: Callable[..., losses.Loss] = losses.auto,
+    optimizer: Callable[..., torch.optim.Optimizer] = GRADIENT_DESCENT,
+    scheduler: Callable[..., Any] = FactorScheduler,
+    **options: Any,
+) -> Training:
+    """A multilayer perceptron with He's initial weights, ready to be fitted for 4 epochs."""
+    streams = Streams.from_seed(seed)
+    made_loss = loss(data.preprocessing.task)
+    model = MLP(
+        data.train.x.shape[1],
+        made_loss.outputs,
+        hidden=hidden,
+        activation=activation,
+        norm=norm,
+        dropout=dropout,
+        dropout_stream=streams.dropout,
+    )
+    initialize(model, HE, streams.init)
+    made_optimizer = optimizer(model.parameters())
+    return Training(
+        model=model,
+        loss=made_loss,
+        data=data,
+        optimizer=made_optimizer,
+        scheduler=scheduler(made_optimizer),
+        streams=streams,
+        **({"batch_size": 16, "max_epochs": 4} | options),
+    )
+
+
+@pytest.fixture
+def make_training() -> Callable[..., Training]:
+    """``make_training(data, **what_differs)``."""
+    return training

@@ -1,0 +1,326 @@
+"""The real command, run as a user runs it."""
+
+from __future__ import annotations
+
+import contextlib
+import csv
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+import torch
+from safetensors import safe_open
+
+from exprun.config.paths import conf_dir
+from exprun.record import checkpoint
+
+EXPRUN = [sys.executable, "-m", "exprun"]
+Run = Callable[..., "subprocess.CompletedProcess[str]"]
+
+
+@pytest.fixture
+def exprun(tmp_path: Path) -> Run:
+    """``exprun("optimizer=adam")`` runs the command in an empty folder."""
+
+    def run(*words: str, **environment: str) -> subprocess.CompletedProcess[str]:
+        return subprocess.run(
+            [*EXPRUN, *words],
+            cwd=tmp_path,
+            env={**os.environ, **environment},
+            capture_output=True,
+            text=True,
+            timeout=120,
+            check=False,
+        )
+
+    return run
+
+
+def only_run(folder: Path) -> Path:
+    """The folder of the only run there is."""
+    (found,) = (folder / "outputs" / "runs").iterdir()
+    return found
+
+
+def result_of(folder: Path) -> dict[str, object]:
+    data: dict[str, object] = json.loads((folder / "result.json").read_text())
+    return data
+
+
+def rows_of(path: Path) -> list[dict[str, str]]:
+    return list(csv.DictReader(path.read_text().splitlines()))
+
+
+def test_a_run_leaves_all_its_files(exprun: Run, tmp_path: Path) -> None:
+    done = exprun("optimizer=adam", "reg=dropout", "trainer.max_epochs=3")
+    assert done.returncode == 0, done.stderr
+    assert not done.stderr
+    folder = only_run(tmp_path)
+    assert folder.name.endswith("_optimizer=adam,reg=dropout,trainer.max_epochs=3")
+    assert str(folder.relative_to(tmp_path)) in done.stdout
+    assert "tensorboard --logdir outputs" in done.stdout
+
+    rows = rows_of(folder / "metrics.csv")
+    columns = "epoch iteration lr train_loss val_loss train_accuracy val_accuracy"
+    assert list(rows[0]) == columns.split()
+    assert [row["epoch"] for row in rows] == ["1", "2", "3"]
+
+    result = result_of(folder)
+    contract = "status reason epochs best_epoch metrics parameters seconds samples_per_second seed"
+    assert {*contract.split(), "device", "versions", "git", "overrides"} <= set(result)
+    assert result["status"] == "completed"
+    assert result["epochs"] == 3
+    assert result["seed"] == 0
+    assert result["overrides"] == ["optimizer=adam", "reg=dropout", "trainer.max_epochs=3"]
+    best = min(rows, key=lambda row: float(row["val_loss"]))
+    metrics = result["metrics"]
+    assert isinstance(metrics, dict)
+    assert metrics["val_loss"] == float(best["val_loss"])
+    assert result["best_epoch"] == int(best["epoch"])
+    assert {"test_loss", "test_accuracy"} <= set(metrics)
+
+    preprocess = json.loads((folder / "preprocess.json").read_text())
+    assert len(preprocess["features"]) == 64
+    assert preprocess["task"]["classes"] == list("0123456789")
+    with safe_open(folder / "model.safetensors", "pt") as model:
+        assert model.get_tensor("hidden.0.linear.weight").shape == (256, 64)
+        assert json.loads(model.metadata()["architecture"])["model"]["activation"] == "relu"
+    state = checkpoint.load(folder / "checkpoints" / "last.pt")
+    assert state["epoch"] == 3
+    torch.load(folder / "checkpoints" / "last.pt", weights_only=True)
+    assert {path.name for path in (folder / ".hydra").iterdir()} >= {
+        "config.yaml",
+        "overrides.yaml",
+    }
+    assert len(list(folder.glob("events.out.tfevents.*"))) == 1
+    assert not list(folder.rglob("*.tmp"))
+
+
+def test_same_seed_same_bits_and_never_the_same_folder(tmp_path: Path) -> None:
+    words = [*EXPRUN, "trainer.max_epochs=2", "reg=dropout", "seed=7", "data=iris"]
+    with contextlib.ExitStack() as stack:
+        for _ in range(3):
+            stack.enter_context(subprocess.Popen(words, cwd=tmp_path, stdout=subprocess.DEVNULL))
+    folders = list((tmp_path / "outputs" / "runs").iterdir())
+    assert len(folders) == 3
+    for name in ("metrics.csv", "model.safetensors"):
+        assert len({(folder / name).read_bytes() for folder in folders}) == 1
+
+
+def test_regression_reports_in_the_targets_unit(exprun: Run, tmp_path: Path) -> None:
+    assert exprun("data=diabetes", "trainer.max_epochs=3").returncode == 0
+    metrics = result_of(only_run(tmp_path))["metrics"]
+    assert isinstance(metrics, dict)
+    assert {"test_rmse", "test_mae", "test_r2", "val_rmse"} <= set(metrics)
+    assert 30 < metrics["test_rmse"] < 150  # the target's standard deviation is 77
+
+
+def test_csv_of_ones_own(exprun: Run, tmp_path: Path) -> None:
+    rows = [f"{x},{x * x % 7},{'big' if x > 50 else 'small'}" for x in range(100)]
+    (tmp_path / "own data.csv").write_text("\n".join(["x,z,size", *rows]))
+    done = exprun("data=csv", "data.path='own data.csv'", "data.target=size")
+    assert done.returncode == 0, done.stderr
+    preprocess = json.loads((only_run(tmp_path) / "preprocess.json").read_text())
+    assert preprocess["task"]["classes"] == ["big", "small"]
+    assert [feature["name"] for feature in preprocess["features"]] == ["x", "z"]
+
+
+def test_divergence_is_named_and_is_a_result(exprun: Run, tmp_path: Path) -> None:
+    done = exprun("optimizer=sgd", "optimizer.lr=1e30")
+    assert done.returncode == 1
+    result = result_of(only_run(tmp_path))
+    assert result["status"] == "diverged"
+    assert "epoch 1, iteration 2: the outputs of hidden layer" in str(result["reason"])
+    assert str(result["reason"]) in done.stdout
+
+
+def test_ctrl_c_ends_cleanly(tmp_path: Path) -> None:
+    words = [
+        *EXPRUN,
+        "batching=stochastic",
+        "stopping=none",
+        "trainer.max_epochs=10000",
+        "data=iris",
+    ]
+    process = subprocess.Popen(words, cwd=tmp_path, stdout=subprocess.PIPE, stderr=subprocess.PIPE)
+    deadline = time.monotonic() + 60
+    while not any(path.stat().st_size for path in tmp_path.glob("outputs/runs/*/metrics.csv")):
+        assert time.monotonic() < deadline
+        assert process.poll() is None
+    process.send_signal(signal.SIGINT)
+    out, err = process.communicate(timeout=60)
+    assert process.returncode == 130
+    assert not err
+    assert b"interrupted" in out
+    folder = only_run(tmp_path)
+    result = result_of(folder)
+    assert result["status"] == "interrupted"
+    assert result["epochs"] == checkpoint.load(folder / "checkpoints" / "last.pt")["epoch"]
+    rows = rows_of(folder / "metrics.csv")
+    assert len(rows) == result["epochs"]
+    assert "test_loss" not in str(result["metrics"])
+
+
+def test_a_sweep_goes_on_past_jobs_that_diverge_or_fail(exprun: Run, tmp_path: Path) -> None:
+    done = exprun(
+        "-m",
+        "optimizer=sgd,lbfgs",
+        "reg=none,[l2,dropout],weight_decay",
+        "optimizer.lr=0.1,1e30",
+        "trainer.max_epochs=1",
+        "data=iris",
+    )
+    assert done.returncode == 1
+    (folder,) = (tmp_path / "outputs" / "sweeps").iterdir()
+    jobs = json.loads((folder / "sweep.json").read_text())["jobs"]
+    assert len(jobs) == 12
+    states = {tuple(job["overrides"][:3]): job["status"] for job in jobs}
+    assert states["optimizer=sgd", "reg=[l2,dropout]", "optimizer.lr=0.1"] == "completed"
+    assert states["optimizer=sgd", "reg=none", "optimizer.lr=1e30"] == "diverged"
+    assert states["optimizer=lbfgs", "reg=weight_decay", "optimizer.lr=0.1"] == "failed"
+    for job in jobs:
+        assert job["folder"].startswith(f"{job['number']}_optimizer=")
+        assert result_of(folder / job["folder"])["status"] == job["status"]
+    board = rows_of(folder / "leaderboard.csv")
+    assert len(board) == 12
+    assert board[0]["status"] == "completed"
+    assert board[-1]["status"] in ("failed", "diverged")
+    assert "torch.optim.LBFGS has no weight_decay" in done.stdout
+
+
+def test_a_sweep_of_divergences_is_no_failure(exprun: Run) -> None:
+    done = exprun("-m", "optimizer=sgd", "optimizer.lr=1e30,1e31", "data=iris")
+    assert done.returncode == 0, done.stderr
+
+
+def test_own_options_need_no_fork(exprun: Run, tmp_path: Path) -> None:
+    own = tmp_path / "my conf"
+    for group, text in {
+        "optimizer/mine": "_target_: torch.optim.Rprop\nlr: 0.01\netas: [0.5, 1.2]",
+        "scheduler/mine": "_target_: torch.optim.lr_scheduler.MultiStepLR\nmilestones: [1, 2]",
+        "reg/mine": "mine:\n  _target_: own_module.Pull\n  centre: 0.5",
+    }.items():
+        path = own / f"{group}.yaml"
+        path.parent.mkdir(parents=True)
+        path.write_text(f"# my own\n{text}\n")
+    (tmp_path / "own_module.py").write_text(
+        "from exprun.regularizers import Regularizer, weights_of\n"
+        "class Pull(Regularizer):\n"
+        "    def __init__(self, centre): self.centre = centre\n"
+        "    def penalty(self, model, rows):\n"
+        "        return sum((w - self.centre).square().sum() for w in weights_of(model))\n"
+    )
+    words = ["--config-dir", str(own), "optimizer=mine", "scheduler=mine", "reg=[l2,mine]"]
+    done = exprun(*words, "trainer.max_epochs=3", "data=iris")
+    assert done.returncode == 0, done.stderr
+    rows = rows_of(only_run(tmp_path) / "metrics.csv")
+    assert [float(row["lr"]) for row in rows] == pytest.approx([0.01, 0.001, 0.0001])
+    assert "my own" in exprun("--config-dir", str(own), "--help").stdout
+
+
+WRONG = [
+    (["optimizer=adamm"], "optimizer=adamm: no such option; did you mean adam?"),
+    (["optimzer=adam"], "optimzer: no such key; did you mean optimizer?"),
+    (["optimizer.lrr=1"], "optimizer.lrr: no such key; did you mean lr?"),
+    (["lr=1"], "lr: no such key; did you mean optimizer.lr?"),
+    (["optimizer.lr=-1"], "optimizer.lr=-1: expected a number above 0"),
+    (["reg.dropout.p=0.3"], "reg.dropout.p: reg=dropout is not chosen; add reg=dropout"),
+    (["reg=[l2,dropuot]"], "reg=dropuot: no such option; did you mean dropout?"),
+    (["reg=l2,dropout"], "several values are a sweep; expected exprun -m …"),
+    (
+        ["optimizer=sgd,adam"],
+        "optimizer=sgd,adam: several values are a sweep",
+    ),
+    (["model.hidden=[100"], "cannot be read; expected quotes"),
+    (["optimizer"], "'optimizer' is not of the form key=value"),
+    (["--mutirun"], "--mutirun: no such option; did you mean --multirun?"),
+    (["--config-dir"], "--config-dir needs a value"),
+    (["--config-dir", "nowhere"], "--config-dir: there is no folder"),
+    (["data=csv", "data.path=no.csv", "data.target=y"], "data.path=no.csv: expected a file that"),
+    (["-m", "optimizer.lr=0.1,-1"], "optimizer.lr=-1: expected a number above 0"),
+    (["-m", "optimizer=adam,sgd", "optimizer.betas=[0.8,0.9]"], "optimizer.betas: no such key"),
+    (["-m", "optimizer=adam,sdg"], "optimizer=sdg: no such option; did you mean sgd?"),
+]
+
+
+@pytest.fixture
+def without_torch(tmp_path: Path) -> str:
+    """A PYTHONPATH on which importing torch raises."""
+    guard = tmp_path / "guard"
+    guard.mkdir()
+    (guard / "torch.py").write_text("raise ImportError('torch was imported')\n")
+    return str(guard)
+
+
+@pytest.mark.parametrize(("words", "message"), WRONG, ids=lambda value: " ".join(value)[:40])
+def test_mistakes_get_one_line_before_anything_is_written(
+    words: list[str], message: str, exprun: Run, tmp_path: Path, without_torch: str
+) -> None:
+    done = exprun(*words, PYTHONPATH=without_torch)
+    assert done.returncode == 2
+    assert message in done.stderr
+    assert done.stderr.count("\n") == 1
+    assert not done.stdout
+    assert not (tmp_path / "outputs").exists()
+
+
+def test_mistakes_that_the_data_tell_leave_nothing_behind(exprun: Run, tmp_path: Path) -> None:
+    (tmp_path / "bad.csv").write_text("a,b,y\n1,2,x\n2,?,z\n")
+    done = exprun("data=csv", "data.path=bad.csv", "data.target=y")
+    assert done.returncode == 2
+    assert "bad.csv: row 3, column 'b': '?' is not a number" in done.stderr
+    assert done.stderr.count("\n") == 1
+    assert not (tmp_path / "outputs").exists()
+    (tmp_path / "outputs").mkdir()
+    assert exprun("data=csv", "data.path=bad.csv", "data.target=y").returncode == 2
+    assert list((tmp_path / "outputs").iterdir()) == []
+
+
+def test_a_named_folder_is_never_overwritten(exprun: Run, tmp_path: Path) -> None:
+    words = ["hydra.run.dir=mine", "trainer.max_epochs=1", "data=iris"]
+    assert exprun(*words).returncode == 0
+    before = (tmp_path / "mine" / "result.json").read_bytes()
+    done = exprun(*words)
+    assert done.returncode == 2
+    assert "hydra.run.dir=mine: is there already" in done.stderr
+    assert (tmp_path / "mine" / "result.json").read_bytes() == before
+
+
+def test_help_config_and_completion_work_without_torch(exprun: Run, without_torch: str) -> None:
+    shown = exprun("--help", PYTHONPATH=without_torch)
+    assert shown.returncode == 0
+    for path in conf_dir().glob("*/*.yaml"):
+        assert f"\n  {path.stem} " in shown.stdout
+    assert "adam *" in shown.stdout
+
+    config = exprun("--cfg", "job", "optimizer=sgd", "reg=[l1,l2]", PYTHONPATH=without_torch)
+    assert config.returncode == 0
+    assert "torch.optim.SGD" in config.stdout
+    assert "exprun.regularizers.L1" in config.stdout
+
+    line = "exprun optimizer=ada"
+    completed = exprun(
+        "-sc",
+        "query=bash",
+        COMP_LINE=line,
+        COMP_POINT=str(len(line)),
+        PYTHONPATH=without_torch,
+    )
+    words = "adadelta adagrad adam adamax adamw"
+    assert completed.stdout.split() == [f"optimizer={word}" for word in words.split()]
+
+
+def test_unexpected_failures_keep_their_traceback(exprun: Run, tmp_path: Path) -> None:
+    (tmp_path / "broken.py").write_text("def loss(task, reduction): return 1 / 0\n")
+    done = exprun("loss._target_=broken.loss")
+    assert done.returncode == 1
+    folder = only_run(tmp_path)
+    assert result_of(folder)["status"] == "failed"
+    assert "ZeroDivisionError: division by zero" in str(result_of(folder)["reason"])
+    assert 'broken.py", line 1' in (folder / "traceback.txt").read_text()

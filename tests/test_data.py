@@ -1,0 +1,462 @@
+"""Data: sources against scikit-learn, the split, the preprocessing, and files with their faults."""
+
+from __future__ import annotations
+
+import json
+import math
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from sklearn import datasets
+from sklearn.preprocessing import StandardScaler
+
+from exprun.data import bundled, synthetic, tabular
+from exprun.data.prepare import prepare
+from exprun.data.preprocess import Preprocessing, Scaling
+from exprun.data.split import split
+from exprun.data.table import Table
+from exprun.data.task import Task
+from exprun.errors import UsageError
+from exprun.streams import stream
+
+LOADERS = {
+    "digits": datasets.load_digits,
+    "iris": datasets.load_iris,
+    "wine": datasets.load_wine,
+    "breast_cancer": datasets.load_breast_cancer,
+}
+
+
+def generator(seed: int = 0) -> torch.Generator:
+    return torch.Generator().manual_seed(seed)
+
+
+# ------------------------------------------------------------------------------ bundled
+
+
+@pytest.mark.parametrize("name", LOADERS)
+def test_bundled_classes_are_sklearns(name):
+    table, theirs = getattr(bundled, name)(), LOADERS[name]()
+    assert table.name == name
+    assert np.array_equal(table.x, theirs.data)
+    assert np.array_equal(table.y, theirs.target)
+    assert table.y.dtype == np.int64
+    assert list(table.task.classes) == [str(label) for label in theirs.target_names]
+    assert len(table.features) == len(set(table.features)) == theirs.data.shape[1]
+
+
+def test_bundled_diabetes_is_sklearns_unscaled():
+    table, theirs = bundled.diabetes(), datasets.load_diabetes(scaled=False)
+    assert np.array_equal(table.x, theirs.data)
+    assert np.array_equal(table.y, theirs.target[:, None])
+    assert list(table.features) == theirs.feature_names
+    assert table.task.kind == "regression"
+
+
+@pytest.mark.parametrize(
+    ("name", "kind"), [("iris", "multiclass"), ("breast_cancer", "binary"), ("wine", "multiclass")]
+)
+def test_kind_of_task(name, kind):
+    assert getattr(bundled, name)().task.kind == kind
+
+
+# ------------------------------------------------------------------------------ made on the spot
+
+
+@pytest.mark.parametrize("rows", [10, 101])
+def test_moons_are_sklearns(rows):
+    x, y = datasets.make_moons(rows, shuffle=False, noise=None)
+    table = synthetic.moons(rows, 0.0, generator())
+    np.testing.assert_allclose(table.x, x, atol=1e-12)
+    assert np.array_equal(table.y, y)
+
+
+@pytest.mark.parametrize("rows", [10, 101])
+@pytest.mark.parametrize("factor", [0.3, 0.8])
+def test_circles_are_sklearns(rows, factor):
+    x, y = datasets.make_circles(rows, shuffle=False, noise=None, factor=factor)
+    table = synthetic.circles(rows, 0.0, factor, generator())
+    np.testing.assert_allclose(table.x, x, atol=1e-12)
+    assert np.array_equal(table.y, y)
+
+
+@pytest.mark.parametrize(("rows", "arms"), [(100, 2), (101, 3), (10, 4)])
+@pytest.mark.parametrize("turns", [0.5, 2.0])
+def test_spirals_turn_from_the_centre_to_radius_one(rows, arms, turns):
+    table = synthetic.spirals(rows, 0.0, arms, turns, generator())
+    assert table.x.shape == (rows, 2)
+    sizes = np.bincount(table.y)
+    assert len(sizes) == len(table.task.classes) == arms
+    assert sizes.max() - sizes.min() <= 1
+    for arm in range(arms):
+        points = table.x[table.y == arm]
+        radius = np.hypot(*points.T)
+        assert (np.diff(radius) > 0).all()
+        assert radius[-1] == pytest.approx(1)
+        expected = 2 * math.pi * (turns * radius + arm / arms)
+        np.testing.assert_allclose(points[:, 0], radius * np.cos(expected), atol=1e-12)
+        np.testing.assert_allclose(points[:, 1], radius * np.sin(expected), atol=1e-12)
+
+
+@pytest.mark.parametrize(
+    ("make", "std"),
+    [
+        (lambda noise, g: synthetic.moons(4000, noise, g), 0.2),
+        (lambda noise, g: synthetic.circles(4000, noise, 0.5, g), 0.2),
+        (lambda noise, g: synthetic.spirals(4000, noise, 2, 1.0, g), 0.02),
+    ],
+    ids=["moons", "circles", "spirals"],
+)
+def test_noise_is_normal_and_from_the_generator(make, std):
+    before = torch.get_rng_state()
+    noise = make(0.2, generator(1)).x - make(0.0, generator(1)).x
+    assert np.array_equal(make(0.2, generator(1)).x, make(0.2, generator(1)).x)
+    assert not np.array_equal(make(0.2, generator(1)).x, make(0.2, generator(2)).x)
+    assert torch.equal(torch.get_rng_state(), before)
+    assert noise.std(0) == pytest.approx([std, std], rel=0.05)
+    assert noise.mean(0) == pytest.approx([0, 0], abs=4 * std / math.sqrt(4000))
+
+
+# ------------------------------------------------------------------------------ split
+
+
+def table_of(*sizes: int, test_rows: int = 0) -> Table:
+    """Classes of these sizes, mixed; one feature that numbers the rows."""
+    y = np.repeat(np.arange(len(sizes)), sizes)
+    y = y[torch.randperm(len(y), generator=generator(7)).numpy()]
+    x = np.arange(len(y), dtype=np.float64)[:, None]
+    task = Task(("class",), tuple(f"c{k}" for k in range(len(sizes))))
+    return Table("made up", ("row",), x, y, task, test_rows)
+
+
+def numbers_table(rows: int, test_rows: int = 0) -> Table:
+    rng = np.random.default_rng(0)
+    return Table(
+        "numbers",
+        ("a", "b"),
+        rng.normal(5, 3, (rows, 2)),
+        rng.normal(100, 20, (rows, 1)),
+        Task(("y",)),
+        test_rows,
+    )
+
+
+FRACTIONS = [(0.15, 0.15), (0.2, 0.0), (0.0, 0.25), (0.0, 0.0), (0.3, 0.6)]
+
+
+@pytest.mark.parametrize("fractions", FRACTIONS)
+@pytest.mark.parametrize(
+    "table", [table_of(50, 50, 50), table_of(90, 30, 7), numbers_table(101)], ids=str
+)
+def test_split_is_disjoint_complete_sorted_and_of_the_sizes_asked_for(table, fractions):
+    parts = split(table, *fractions, generator())
+    everything = np.concatenate([parts.train, parts.val, parts.test])
+    assert np.array_equal(np.sort(everything), np.arange(len(table.x)))
+    assert len(parts.val) == round(len(table.x) * fractions[0])
+    assert len(parts.test) == round(len(table.x) * fractions[1])
+    assert all((np.diff(part) > 0).all() for part in (parts.train, parts.val, parts.test))
+
+
+@pytest.mark.parametrize("fractions", [(0.15, 0.15), (0.3, 0.1)])
+@pytest.mark.parametrize("sizes", [(50, 50, 50), (90, 30, 7), (13, 500), (11,) * 9])
+def test_split_is_stratified_within_one_row_a_class(sizes, fractions):
+    table = table_of(*sizes)
+    parts = split(table, *fractions, generator())
+    for part, fraction in zip((parts.val, parts.test), fractions, strict=True):
+        counts = np.bincount(table.y[part], minlength=len(sizes))
+        assert np.abs(counts - np.array(sizes) * fraction).max() < 1
+
+
+def test_every_part_has_every_class_though_one_is_rare():
+    table = table_of(200, 3)
+    parts = split(table, 0.1, 0.1, generator())
+    for part in (parts.train, parts.val, parts.test):
+        assert set(table.y[part]) == {0, 1}
+
+
+def test_split_depends_on_its_seed_alone():
+    table = table_of(60, 60)
+    one, same = (split(table, 0.2, 0.2, stream(0, "split")) for _ in range(2))
+    other = split(table, 0.2, 0.2, stream(1, "split"))
+    assert all(np.array_equal(getattr(one, p), getattr(same, p)) for p in ("train", "val", "test"))
+    assert not np.array_equal(one.test, other.test)
+
+
+def test_split_mixes_the_rows():
+    """Row numbers in the test part are spread over the whole table."""
+    parts = split(numbers_table(1000), 0.0, 0.5, generator())
+    assert parts.test.mean() == pytest.approx(499.5, abs=40)
+
+
+@pytest.mark.parametrize("table", [table_of(40, 40, test_rows=20), numbers_table(80, 20)], ids=str)
+def test_official_test_rows_are_the_test_part_in_their_order(table):
+    parts = split(table, 0.25, 0.15, generator())
+    assert np.array_equal(parts.test, np.arange(60, 80))
+    assert len(parts.val) == 15
+    assert np.array_equal(np.sort(np.concatenate([parts.train, parts.val])), np.arange(60))
+
+
+@pytest.mark.parametrize(
+    ("table", "fractions", "words"),
+    [
+        (table_of(20, 2), (0.2, 0.2), r"class 'c1' has only 2 row.*3 parts needs at least 3"),
+        (table_of(20, 1), (0.2, 0.0), r"class 'c1' has only 1 row.*2 parts needs at least 2"),
+        (numbers_table(2), (0.2, 0.2), r"there are only 2 row.*needs at least 3"),
+        (numbers_table(50), (0.5, 0.5), r"data.val_fraction=0.5.*data.test_fraction=0.5.*below 1"),
+        (numbers_table(50), (0.9, 0.3), r"below 1"),
+    ],
+    ids=["rare class", "rarer class", "two rows", "nothing left", "more than all"],
+)
+def test_a_table_that_cannot_be_split_is_refused(table, fractions, words):
+    with pytest.raises(UsageError, match=words):
+        split(table, *fractions, generator())
+
+
+# ------------------------------------------------------------------------------ preprocessing
+
+
+@pytest.mark.parametrize("scale", [1e-20, 1e-6, 1.0, 1e12])
+@pytest.mark.parametrize("shift", [0.0, 3.0, -1e4])
+def test_standardisation_is_sklearns_whatever_the_unit(scale, shift):
+    values = (np.random.default_rng(0).normal(size=(50, 3)) + shift) * scale
+    expected = StandardScaler().fit_transform(values)
+    np.testing.assert_allclose(Scaling.standardize(values).apply(values), expected, rtol=1e-9)
+
+
+@pytest.mark.parametrize("value", [0.0, 5.0, 0.1, -1e-9, 1e15])
+def test_a_constant_feature_becomes_zeros_and_does_not_blow_up_new_values(value):
+    values = np.full((37, 1), value)
+    scaling = Scaling.standardize(values)
+    assert np.abs(scaling.apply(values)).max() <= 1e-9 * max(1, abs(value))
+    assert scaling.apply(values + 2.0) == pytest.approx(np.full((37, 1), 2.0))
+    assert scaling.std == (1.0,)
+
+
+def test_standardisation_is_fitted_on_the_training_rows_only():
+    table = numbers_table(60, test_rows=20)
+    spoilt = table.x.copy(), table.y.copy()
+    spoilt[0][40:], spoilt[1][40:] = 1e6, -1e6
+    changed = Table("spoilt", table.features, *spoilt, table.task, table.test_rows)
+    how = {"val_fraction": 0.2, "standardize_target": True}
+    before, after = prepare(table, **how), prepare(changed, **how)
+    assert before.preprocessing == after.preprocessing
+    assert torch.equal(before.train.x, after.train.x)
+    assert torch.equal(before.val.x, after.val.x)
+    assert after.test.x.min() > 1e4
+
+
+def test_standardised_training_rows_have_mean_zero_and_variance_one():
+    table = numbers_table(80)
+    data = prepare(table, val_fraction=0.2, test_fraction=0.2, standardize_target=True)
+    for values in (data.train.x, data.train.y):
+        torch.testing.assert_close(values.mean(0), torch.zeros(values.shape[1]), atol=1e-6, rtol=0)
+        torch.testing.assert_close(values.var(0, correction=0), torch.ones(values.shape[1]))
+    assert data.val.x.mean().abs() > 1e-3
+
+
+def test_validation_and_test_rows_are_scaled_like_the_training_rows():
+    table = numbers_table(80)
+    data = prepare(table, split_seed=4, standardize_target=True)
+    parts = split(table, 0.2, 0.2, stream(4, "split"))
+    scaler = StandardScaler().fit(table.x[parts.train])
+    target = StandardScaler().fit(table.y[parts.train])
+    for part, rows in [(data.val, parts.val), (data.test, parts.test)]:
+        np.testing.assert_allclose(part.x, scaler.transform(table.x[rows]), rtol=1e-5, atol=1e-6)
+        np.testing.assert_allclose(part.y, target.transform(table.y[rows]), rtol=1e-5, atol=1e-6)
+
+
+@pytest.mark.parametrize("standardize_target", [True, False])
+def test_targets_can_be_turned_back_into_their_unit(standardize_target):
+    table = numbers_table(50)
+    data = prepare(table, val_fraction=0, test_fraction=0, standardize_target=standardize_target)
+    target = data.preprocessing.target
+    back = data.train.y.double().numpy() * target.std + target.mean
+    np.testing.assert_allclose(back, table.y, rtol=1e-5)
+
+
+def test_without_standardisation_inputs_are_as_they_were_read():
+    table = bundled.iris()
+    data = prepare(table, val_fraction=0, test_fraction=0, standardize=False)
+    assert np.array_equal(data.train.x.numpy(), table.x.astype(np.float32))
+    assert np.array_equal(data.train.y.numpy(), table.y)
+
+
+def test_a_class_with_test_rows_only_is_refused():
+    table = table_of(30, 30)
+    y = np.sort(table.y)
+    late = Table("late", table.features, table.x, y, table.task, test_rows=30)
+    with pytest.raises(UsageError, match="class 'c1'"):
+        prepare(late, val_fraction=0)
+
+
+@pytest.mark.parametrize(
+    "data",
+    [prepare(bundled.iris()), prepare(numbers_table(40), standardize_target=True)],
+    ids=["classes", "numbers"],
+)
+def test_preprocessing_survives_json(data):
+    text = json.dumps(data.preprocessing.to_json())
+    assert Preprocessing.from_json(json.loads(text)) == data.preprocessing
+
+
+def test_preprocessing_of_another_format_is_refused():
+    stored = prepare(bundled.iris()).preprocessing.to_json() | {"format": 99}
+    with pytest.raises(ValueError, match="format 99"):
+        Preprocessing.from_json(stored)
+
+
+# ------------------------------------------------------------------------------ CSV files
+
+GOOD = "a,b,label\n1,0.5,yes\n2,-1.5,no\n3,2e3,yes\n"
+
+
+def write(folder: Path, text: str, name: str = "data.csv", encoding: str = "utf-8") -> str:
+    path = folder / name
+    path.write_text(text, encoding=encoding)
+    return str(path)
+
+
+def test_csv_with_text_classes(tmp_path):
+    table = tabular.csv(write(tmp_path, GOOD), "label")
+    assert table.x.tolist() == [[1, 0.5], [2, -1.5], [3, 2000]]
+    assert table.y.tolist() == [1, 0, 1]
+    assert (table.features, table.task) == (("a", "b"), Task(("label",), ("no", "yes")))
+
+
+def test_csv_with_a_quoted_comma_a_byte_order_mark_and_windows_line_ends(tmp_path):
+    text = '\ufeff"a, in cm",y\r\n"1",5.5\r\n2,6.5\r\n'
+    table = tabular.csv(write(tmp_path, text), "y")
+    assert (table.features, table.x.tolist()) == (("a, in cm",), [[1], [2]])
+
+
+def test_csv_with_number_target(tmp_path):
+    table = tabular.csv(write(tmp_path, GOOD), "b", drop=["label"])
+    assert table.y.tolist() == [[0.5], [-1.5], [2000]]
+    assert (table.features, table.task) == (("a",), Task(("b",)))
+
+
+@pytest.mark.parametrize(
+    ("task", "classes", "y"),
+    [
+        ("auto", ("3", "10"), [1, 0, 1]),
+        ("classification", ("3", "10"), [1, 0, 1]),
+        ("regression", (), [[10], [3], [10]]),
+    ],
+)
+def test_whole_numbers_are_classes_unless_regression_is_asked_for(tmp_path, task, classes, y):
+    path = write(tmp_path, "a,y\n1,10\n2,3\n3,10\n")
+    table = tabular.csv(path, "y", task=task)
+    assert (table.task.classes, table.y.tolist()) == (classes, y)
+
+
+@pytest.mark.parametrize(("distinct", "kind"), [(100, "multiclass"), (101, "regression")])
+def test_many_distinct_whole_numbers_are_numbers(tmp_path, distinct, kind):
+    rows = "".join(f"{i},{i}\n" for i in range(distinct))
+    assert tabular.csv(write(tmp_path, f"a,y\n{rows}"), "y").task.kind == kind
+
+
+def test_csv_test_file_is_the_official_test_split(tmp_path):
+    other = write(tmp_path, "label,b,a,more\nno,7,8,x\n", "test.csv")
+    table = tabular.csv(write(tmp_path, GOOD), "label", test_path=other)
+    assert table.test_rows == 1
+    assert table.x[-1].tolist() == [8, 7]
+    assert table.y.tolist() == [1, 0, 1, 0]
+
+
+@pytest.mark.parametrize(
+    ("text", "words"),
+    [
+        ("a,b,labels\n1,2,x\n", r"data\.csv: there is no column 'label'; did you mean labels\?"),
+        ("a,b,label\n1,2,x\n1,red,y\n", r"row 3, column 'b': 'red' is not a number.*data\.drop"),
+        ("a,b,label\n1,2,x\n1,,y\n", r"row 3, column 'b' is empty; expected a number"),
+        ("a,b,label\n1,2,x\n1,NaN,y\n", r"row 3, column 'b'"),
+        ("a,b,label\n1,2,x\n1,inf,y\n", r"row 3, column 'b': inf is not finite"),
+        ("a,b,label\n1,2,x\n1,y\n", r"data\.csv: not a CSV file.*xpected 3 columns, got 2"),
+        ("a,a,label\n1,2,x\n1,2,y\n", r"data\.csv: the column 'a' stands twice in the header"),
+        ("a,b,label\n", r"data\.csv: there is a header and no rows"),
+        ("", r"data\.csv: not a CSV file"),
+        ("label\nx\ny\n", r"data\.csv: no column is left as a feature"),
+        ("a,label\n1,x\n2,x\n", r"data\.csv: the target 'label' is the same in every row"),
+    ],
+)
+def test_faults_of_a_csv_file_are_named(tmp_path, text, words):
+    with pytest.raises(UsageError, match=words):
+        tabular.csv(write(tmp_path, text), "label")
+
+
+def test_missing_files_are_named(tmp_path):
+    missing = str(tmp_path / "no.csv")
+    with pytest.raises(UsageError, match=r"no\.csv: no such file"):
+        tabular.csv(missing, "label")
+    with pytest.raises(UsageError, match=r"no\.csv: no such file"):
+        tabular.csv(write(tmp_path, GOOD), "label", test_path=missing)
+    with pytest.raises(UsageError, match="cannot be read"):
+        tabular.csv(str(tmp_path), "label")
+
+
+@pytest.mark.parametrize(
+    ("text", "words"),
+    [
+        ("a,label\n8,no\n", r"test\.csv: column 'b' of .*data\.csv is missing"),
+        ("a,b,label\n1,2,maybe\n", r"test\.csv: the target 'label' has 'maybe'.*no or yes"),
+    ],
+)
+def test_faults_of_a_test_file_are_named(tmp_path, text, words):
+    other = write(tmp_path, text, "test.csv")
+    with pytest.raises(UsageError, match=words):
+        tabular.csv(write(tmp_path, GOOD), "label", test_path=other)
+
+
+def test_a_dropped_column_must_be_there(tmp_path):
+    with pytest.raises(UsageError, match=r"no column 'lable'; did you mean label\?"):
+        tabular.csv(write(tmp_path, GOOD), "b", drop=["lable"])
+
+
+def test_a_text_target_is_no_regression(tmp_path):
+    with pytest.raises(UsageError, match="'label' is text; expected data.task=classification"):
+        tabular.csv(write(tmp_path, GOOD), "label", task="regression")
+
+
+@pytest.mark.parametrize("word", ["1_000", "+1"])
+def test_a_cell_that_only_python_takes_for_a_number_is_named(tmp_path, word):
+    path = write(tmp_path, f"a,label\n1,x\n{word},y\n")
+    try:
+        table = tabular.csv(path, "label")
+    except UsageError as error:
+        assert "row 3, column 'a'" in str(error)  # noqa: PT017
+    else:
+        assert table.x.tolist() == [[1], [float(word)]]
+
+
+def test_an_empty_text_target_is_refused(tmp_path):
+    with pytest.raises(UsageError, match=r"row 3: the target 'label' is empty"):
+        tabular.csv(write(tmp_path, "a,label\n1,x\n2,\n3,y\n"), "label")
+
+
+@pytest.mark.parametrize(
+    ("cells", "classes"),
+    [
+        (["true", "false", "true"], ("false", "true")),
+        (["01", "02", "01"], ("01", "02")),
+        (["1.50", "2.50", "1.50"], ("1.50", "2.50")),
+    ],
+)
+def test_classes_are_spelled_as_in_the_file(tmp_path, cells, classes):
+    rows = "".join(f"{i},{cell}\n" for i, cell in enumerate(cells))
+    path = write(tmp_path, f"a,label\n{rows}")
+    table = tabular.csv(path, "label", task="classification")
+    assert table.task.classes == classes
+
+
+@pytest.mark.parametrize("text", ["a,label\n1,Köln\n2,Bonn\n", "a,b,label\n1,ä,x\n2,3,y\n"])
+def test_a_file_that_is_not_utf8_is_refused(tmp_path, text):
+    path = write(tmp_path, text, encoding="latin-1")
+    with pytest.raises(UsageError, match=r"data\.csv"):
+        tabular.csv(path, "label")
+
+
+def test_row_numbers_count_empty_lines(tmp_path):
+    with pytest.raises(UsageError, match="row 4, column 'a'"):
+        tabular.csv(write(tmp_path, "a,label\n1,x\n\nred,y\n"), "label")

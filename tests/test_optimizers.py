@@ -1,0 +1,244 @@
+"""Optimizers take the steps of their torch twins, and the lecture's answers come out exactly."""
+
+from __future__ import annotations
+
+import io
+from collections.abc import Callable
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from omegaconf import OmegaConf
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from exprun.build import make_optimizer
+from exprun.optimizers import Momentum
+
+FILES = sorted((Path(__file__).parents[1] / "conf" / "optimizer").glob("*.yaml"))
+Make = Callable[[Any], torch.optim.Optimizer]
+
+
+def quadratic() -> tuple[nn.Module, Callable[[int], Tensor]]:
+    """The lecture's f = 10x² + 100y² from (1, 1)."""
+    model = nn.ParameterList([torch.ones(2, dtype=torch.float64)])
+    return model, lambda _: (model[0].square() * torch.tensor([10.0, 100.0])).sum()
+
+
+def network(dtype: torch.dtype = torch.float64) -> tuple[nn.Module, Callable[[int], Tensor]]:
+    """A small classifier and a different batch at every step."""
+    random = torch.Generator().manual_seed(1)
+    model = nn.Sequential(nn.Linear(4, 8), nn.Tanh(), nn.Linear(8, 3)).to(dtype)
+    for w in model.parameters():
+        w.data.normal_(0, 0.5, generator=random)
+    x = torch.randn(10, 6, 4, generator=random, dtype=dtype)
+    y = torch.randint(3, (10, 6), generator=random)
+    return model, lambda step: F.cross_entropy(model(x[step % 10]), y[step % 10])
+
+
+def take(optimizer: torch.optim.Optimizer, loss_at: Callable[[int], Tensor], steps: range) -> None:
+    for step in steps:
+
+        def closure(step: int = step) -> Tensor:
+            optimizer.zero_grad()
+            loss = loss_at(step)
+            loss.backward()
+            return loss
+
+        optimizer.step(closure)
+
+
+def path(make: Make, problem: Callable[[], Any], steps: int = 20) -> Tensor:
+    """All weights after each step: (steps, weights)."""
+    model, loss_at = problem()
+    optimizer = make(model)
+    positions = []
+    for step in range(steps):
+        take(optimizer, loss_at, range(step, step + 1))
+        positions.append(nn.utils.parameters_to_vector(model.parameters()).detach().clone())
+    return torch.stack(positions)
+
+
+def on_all(cls: type[torch.optim.Optimizer], **arguments: Any) -> Make:
+    return lambda model: cls(model.parameters(), **arguments)
+
+
+@pytest.mark.parametrize("problem", [quadratic, network])
+@pytest.mark.parametrize("momentum", [0.0, 0.5, 0.9, 0.99])
+@pytest.mark.parametrize("weight_decay", [0.0, 0.1])
+def test_momentum_is_torch_sgd_with_lr_times_one_minus_momentum(problem, momentum, weight_decay):
+    same = {"momentum": momentum, "weight_decay": weight_decay}
+    ours = path(on_all(Momentum, lr=0.01, **same), problem)
+    torchs = path(on_all(torch.optim.SGD, lr=0.01 * (1 - momentum), **same), problem)
+    torch.testing.assert_close(ours, torchs, rtol=1e-10, atol=1e-14)
+
+
+def test_momentum_with_parameter_groups_is_torch_sgd_with_them():
+    def groups(form: Callable[[float, float], float]) -> Callable[[nn.Module], list[dict]]:
+        return lambda model: [
+            {"params": model[0].parameters(), "lr": form(0.3, 0.5), "momentum": 0.5},
+            {"params": [model[2].weight], "lr": form(0.1, 0.9), "weight_decay": 0.2},
+            {"params": [model[2].bias], "lr": form(0.2, 0.9)},
+        ]
+
+    ours, torchs = groups(lambda lr, _: lr), groups(lambda lr, momentum: lr * (1 - momentum))
+    torch.testing.assert_close(
+        path(lambda model: Momentum(ours(model), momentum=0.9), network),
+        path(lambda model: torch.optim.SGD(torchs(model), momentum=0.9), network),
+        rtol=1e-10,
+        atol=1e-14,
+    )
+
+
+def test_momentum_zero_is_plain_gradient_descent():
+    ours = path(on_all(Momentum, lr=0.05, momentum=0.0), network)
+    torch.testing.assert_close(
+        ours, path(on_all(torch.optim.SGD, lr=0.05), network), rtol=1e-12, atol=1e-15
+    )
+
+
+def test_momentum_starts_from_zero_velocity():
+    """First step, on paper: u = 0.1 g, w = 1 - 0.01 * 0.1 * (20, 200)."""
+    first = path(on_all(Momentum, lr=0.01, momentum=0.9), quadratic, steps=1)
+    torch.testing.assert_close(first, torch.tensor([[0.98, 0.8]], dtype=torch.float64))
+
+
+def test_momentum_leaves_weights_without_a_gradient_alone():
+    used, unused = nn.Parameter(torch.ones(2)), nn.Parameter(torch.ones(2))
+    optimizer = Momentum([used, unused], lr=0.1, weight_decay=1.0)
+    used.sum().backward()
+    optimizer.step()
+    assert unused.tolist() == [1, 1]
+    assert used.tolist() != [1, 1]
+
+
+def test_momentum_returns_the_loss_of_its_closure():
+    w = nn.Parameter(torch.ones(2))
+    assert Momentum([w]).step() is None
+    assert Momentum([w]).step(lambda: 7.5) == 7.5
+
+
+@pytest.mark.parametrize(
+    "wrong",
+    [{"lr": -0.1}, {"momentum": -0.1}, {"momentum": 1.0}, {"weight_decay": -1.0}],
+    ids=str,
+)
+def test_momentum_refuses_wrong_arguments(wrong):
+    with pytest.raises(ValueError, match=str(next(iter(wrong.values())))):
+        Momentum([nn.Parameter(torch.ones(1))], **wrong)
+
+
+def load(file: Path) -> dict[str, Any]:
+    return OmegaConf.to_container(OmegaConf.load(file), resolve=True)
+
+
+@pytest.mark.parametrize("problem", [quadratic, network])
+@pytest.mark.parametrize("file", FILES, ids=lambda file: file.stem)
+def test_every_option_takes_the_steps_of_torchs_class(file, problem):
+    node = load(file)
+    arguments = {key: value for key, value in node.items() if key != "_target_"}
+    name = node["_target_"].rpartition(".")[2]
+    if name == "Momentum":
+        name, arguments["lr"] = "SGD", arguments["lr"] * (1 - arguments["momentum"])
+    ours = path(lambda model: make_optimizer(node, model, []), problem)
+    torchs = path(on_all(getattr(torch.optim, name), **arguments), problem)
+    torch.testing.assert_close(ours, torchs, rtol=1e-9, atol=1e-12)
+
+
+@pytest.mark.parametrize(
+    ("name", "cls", "arguments"),
+    [
+        ("sgd", torch.optim.SGD, {}),
+        ("nesterov", torch.optim.SGD, {"momentum": 0.9, "nesterov": True}),
+        ("adagrad", torch.optim.Adagrad, {}),
+        ("adadelta", torch.optim.Adadelta, {}),
+        ("rmsprop", torch.optim.RMSprop, {}),
+        ("adam", torch.optim.Adam, {}),
+        ("adamw", torch.optim.AdamW, {}),
+        ("adamax", torch.optim.Adamax, {}),
+        ("nadam", torch.optim.NAdam, {}),
+        ("radam", torch.optim.RAdam, {}),
+    ],
+)
+def test_an_option_names_its_technique_with_torchs_defaults(name, cls, arguments):
+    node = load(next(file for file in FILES if file.stem == name))
+    ours = path(lambda model: make_optimizer(node, model, []), network)
+    assert torch.equal(ours, path(on_all(cls, lr=node["lr"], **arguments), network))
+
+
+@pytest.mark.parametrize("file", FILES, ids=lambda file: file.stem)
+def test_every_option_goes_on_exactly_from_its_saved_state(file):
+    node = load(file)
+    whole, loss_at = network(torch.float32)
+    take(make_optimizer(node, whole, []), loss_at, range(10))
+
+    first, loss_at = network(torch.float32)
+    optimizer = make_optimizer(node, first, [])
+    take(optimizer, loss_at, range(5))
+    saved = io.BytesIO()
+    torch.save([first.state_dict(), optimizer.state_dict()], saved)
+    saved.seek(0)
+    weights, state = torch.load(saved, weights_only=True)
+    second, loss_at = network(torch.float32)
+    optimizer = make_optimizer(node, second, [])
+    second.load_state_dict(weights)
+    optimizer.load_state_dict(state)
+    take(optimizer, loss_at, range(5, 10))
+
+    for w, expected in zip(second.parameters(), whole.parameters(), strict=True):
+        assert torch.equal(w, expected)
+
+
+SGD_AND_EMA = pytest.mark.parametrize(
+    "cls", [torch.optim.SGD, partial(Momentum, momentum=0.0)], ids=["sgd", "momentum=0"]
+)
+
+
+@SGD_AND_EMA
+@pytest.mark.parametrize(
+    ("lr", "x", "y"),
+    [
+        (0.001, 0.132620, 2.037e-10),
+        (0.0099, 0.802**100, 0.132620),
+        (0.01, 0.8**100, 1.0),
+        (0.011, 0.78**100, 8.28e7),
+        (1 / 110, (9 / 11) ** 100, (9 / 11) ** 100),
+    ],
+)
+def test_gradient_descent_on_the_lectures_quadratic(cls, lr, x, y):
+    end = path(on_all(cls, lr=lr), quadratic, steps=100)[-1].tolist()
+    assert end == pytest.approx([x, y], rel=1e-3)
+
+
+@SGD_AND_EMA
+def test_gradient_descent_at_its_stability_limit_swings_for_ever(cls):
+    y = path(on_all(cls, lr=0.01), quadratic, steps=100)[:, 1]
+    expected = torch.tensor([-1.0, 1.0] * 50, dtype=torch.float64)
+    torch.testing.assert_close(y, expected, rtol=1e-12, atol=0)
+
+
+@SGD_AND_EMA
+def test_gradient_descent_with_the_inverse_curvature_needs_one_step(cls):
+    assert path(on_all(cls, lr=0.005), quadratic, steps=1)[0, 1].abs() < 1e-16
+
+
+@pytest.mark.parametrize("lr", [0.001, 0.05, 0.19, 0.2])
+@pytest.mark.parametrize("momentum", [0.5, 0.9])
+def test_momentum_on_the_quadratic_is_a_matrix_power(lr, momentum):
+    """(w, u) is multiplied by a fixed matrix at every step, one for each curvature."""
+    end = path(on_all(Momentum, lr=lr, momentum=momentum), quadratic, steps=30)[-1]
+    for coordinate, curvature in enumerate([20, 200]):
+        force = (1 - momentum) * curvature
+        matrix = np.array([[1 - lr * force, -lr * momentum], [force, momentum]])
+        expected = (np.linalg.matrix_power(matrix, 30) @ [1, 0])[0]
+        assert end[coordinate].item() == pytest.approx(expected, rel=1e-9, abs=1e-12)
+
+
+@pytest.mark.parametrize(("lr", "stable"), [(0.189, True), (0.191, False)])
+def test_stability_limit_of_momentum(lr, stable):
+    """2 (1 + β) / ((1 - β) λmax) = 0.19 for β = 0.9 and λmax = 200."""
+    y = path(on_all(Momentum, lr=lr, momentum=0.9), quadratic, steps=5000)[:, 1].abs()
+    assert (y[-100:].max() < 1e-3) if stable else (y[-100:].max() > 1e3)
