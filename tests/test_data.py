@@ -217,7 +217,8 @@ def test_a_table_that_cannot_be_split_is_refused(table, fractions, words):
 # ------------------------------------------------------------------------------ preprocessing
 
 
-@pytest.mark.parametrize("scale", [1e-20, 1e-6, 1.0, 1e12])
+# FAILS UNTIL MENDED: a std below 1e-12 counts as constant whatever the unit.
+@pytest.mark.parametrize("scale", [1e-15, 1e-6, 1.0, 1e12])
 @pytest.mark.parametrize("shift", [0.0, 3.0, -1e4])
 def test_standardisation_is_sklearns_whatever_the_unit(scale, shift):
     values = (np.random.default_rng(0).normal(size=(50, 3)) + shift) * scale
@@ -415,32 +416,28 @@ def test_a_dropped_column_must_be_there(tmp_path):
 
 
 def test_a_text_target_is_no_regression(tmp_path):
-    with pytest.raises(UsageError, match="'label' is text; expected data.task=classification"):
+    with pytest.raises(UsageError, match=r"'label' is text; expected data\.task=classification"):
         tabular.csv(write(tmp_path, GOOD), "label", task="regression")
 
 
-@pytest.mark.parametrize("word", ["1_000", "+1"])
-def test_a_cell_that_only_python_takes_for_a_number_is_named(tmp_path, word):
-    path = write(tmp_path, f"a,label\n1,x\n{word},y\n")
-    try:
-        table = tabular.csv(path, "label")
-    except UsageError as error:
-        assert "row 3, column 'a'" in str(error)  # noqa: PT017
-    else:
-        assert table.x.tolist() == [[1], [float(word)]]
+# FAILS UNTIL MENDED: StopIteration, for float() takes 1_000 and Arrow does not.
+def test_a_cell_that_only_python_takes_for_a_number_is_named(tmp_path):
+    with pytest.raises(UsageError, match="row 3, column 'a': '1_000' is not a number"):
+        tabular.csv(write(tmp_path, "a,label\n1,x\n1_000,y\n"), "label")
 
 
+# FAILS UNTIL MENDED: the empty cell becomes a class of its own.
 def test_an_empty_text_target_is_refused(tmp_path):
     with pytest.raises(UsageError, match=r"row 3: the target 'label' is empty"):
         tabular.csv(write(tmp_path, "a,label\n1,x\n2,\n3,y\n"), "label")
 
 
+# FAILS UNTIL MENDED: Arrow's inferred type is spelled instead.
 @pytest.mark.parametrize(
     ("cells", "classes"),
     [
         (["true", "false", "true"], ("false", "true")),
         (["01", "02", "01"], ("01", "02")),
-        (["1.50", "2.50", "1.50"], ("1.50", "2.50")),
     ],
 )
 def test_classes_are_spelled_as_in_the_file(tmp_path, cells, classes):
@@ -450,6 +447,7 @@ def test_classes_are_spelled_as_in_the_file(tmp_path, cells, classes):
     assert table.task.classes == classes
 
 
+# FAILS UNTIL MENDED: Arrow's error comes out, or bytes as class names.
 @pytest.mark.parametrize("text", ["a,label\n1,Köln\n2,Bonn\n", "a,b,label\n1,ä,x\n2,3,y\n"])
 def test_a_file_that_is_not_utf8_is_refused(tmp_path, text):
     path = write(tmp_path, text, encoding="latin-1")
@@ -457,6 +455,7 @@ def test_a_file_that_is_not_utf8_is_refused(tmp_path, text):
         tabular.csv(path, "label")
 
 
+# FAILS UNTIL MENDED: row 3 is named, the cell is in line 4.
 def test_row_numbers_count_empty_lines(tmp_path):
     with pytest.raises(UsageError, match="row 4, column 'a'"):
         tabular.csv(write(tmp_path, "a,label\n1,x\n\nred,y\n"), "label")

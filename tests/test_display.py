@@ -381,7 +381,7 @@ def test_a_terminal_that_knows_ascii_only_gets_ascii_only() -> None:
     console = Console(file=file, force_terminal=True)
     with watch("data.path=für.csv", "cpu", console) as screen:
         fit(make_training(max_epochs=1), [screen])
-    job_line(1, 2, "ü" * 200, RESULT, console)
+    job_line(1, "1/2", "ü" * 200, RESULT, console)
     written = bytes_written.getvalue()
     assert b"\x1b[?25l" not in written
     assert written.startswith(b"data.path=f?r.csv  toy")
@@ -436,19 +436,19 @@ def test_summary_of_a_run_without_result() -> None:
 
 
 def test_job_line() -> None:
-    text = printed(job_line, 3, 24, "reg=[l2] seed=1", RESULT, width=100)
-    assert text.startswith("[ 3/24] reg=[l2] seed=1    ")
+    text = printed(job_line, 2, "3/24", "reg=[l2] seed=1", RESULT, width=100)
+    assert text.startswith(" 3/24 [2] reg=[l2] seed=1    ")
     assert text.endswith("  test_accuracy 0.9722  val_loss 0.1043  epoch 24  0:02:05\n")
     assert len(text) == 101
-    text = printed(job_line, 3, None, "x", DIVERGED, width=100)
-    assert re.fullmatch(r"\[3\] x +" + re.escape(DIVERGED["reason"]) + r"\n", text)
+    text = printed(job_line, 0, "1/1", "x", DIVERGED, width=100)
+    assert re.fullmatch(r"1/1 \[0\] x +" + re.escape(DIVERGED["reason"]) + r"\n", text)
 
 
 @pytest.mark.parametrize("width", [40, 80, 120])
 @pytest.mark.parametrize("result", [RESULT, DIVERGED])
 def test_job_lines_take_one_line_on_a_terminal(width: int, result: dict[str, Any]) -> None:
     title = " ".join(f"optimizer.{i}={i}" for i in range(20)) + " seed=77"
-    text = printed(job_line, 3, 24, title, result, width=width)
+    text = printed(job_line, 3, "4/24", title, result, width=width)
     assert text.count("\n") == 1
     assert len(text) <= width + 1
     assert "=77  " in text
@@ -456,8 +456,8 @@ def test_job_lines_take_one_line_on_a_terminal(width: int, result: dict[str, Any
 
 def test_job_lines_are_complete_in_a_file() -> None:
     title = "optimizer=adam " * 10
-    text = printed(job_line, 3, 24, title, DIVERGED, force_terminal=False)
-    assert text == f"[ 3/24] {title}  {DIVERGED['reason']}\n"
+    text = printed(job_line, 3, "4/24", title, DIVERGED, force_terminal=False)
+    assert text == f" 4/24 [3] {title}  {DIVERGED['reason']}\n"
 
 
 @pytest.mark.parametrize("width", [40, 80])
@@ -485,8 +485,28 @@ def test_sweep_summary(width: int) -> None:
     )
 
 
-def test_a_sweep_without_any_result() -> None:
-    rows = [DIVERGED | {"number": 0, "overrides": "x"}]
-    assert printed(sweep_summary, rows, "outputs/sweeps/today").startswith(
-        "\njobs    1: 1 diverged"
-    )
+def test_what_all_jobs_of_a_sweep_have_in_common_is_said_once() -> None:
+    rows = [
+        RESULT | METRICS | {"number": i, "overrides": f"x=1 seed={i} y=[a,b]"} for i in range(3)
+    ]
+    text = printed(sweep_summary, rows, "outputs/sweeps/today")
+    assert re.search(r"\n2  seed=2 +0\.1043 +0\.9700 +0\.1100 +0\.9722\n", text)
+    assert "\nall     x=1 y=[a,b]\njobs    3: 3 completed\n" in text
+
+
+def test_an_interrupted_sweep_does_not_list_the_jobs_that_never_began() -> None:
+    pending = {"status": "pending", "reason": "", "overrides": "x=2", "number": 1}
+    interrupted = {"status": "interrupted", "reason": "interrupted in epoch 2", "overrides": "x=1"}
+    rows = [interrupted | {"number": 0}, pending]
+    assert printed(sweep_summary, rows, "outputs/sweeps/today").splitlines() == [
+        "",
+        "jobs    2: 1 interrupted, 1 pending",
+        "        [0] x=1  interrupted in epoch 2",
+        "sweep   outputs/sweeps/today",
+        "curves  tensorboard --logdir outputs",
+    ]
+
+
+def test_a_sweep_without_jobs() -> None:
+    text = printed(sweep_summary, [], "outputs/sweeps/today")
+    assert text.startswith("\njobs    0\nsweep   outputs")

@@ -82,8 +82,8 @@ class Hooks(Callback):
 
         result = job_return.return_value
         folder, number = Path(config.hydra.sweep.dir), config.hydra.job.num
-        total = sweep.note(folder, number, Path(config.hydra.runtime.output_dir), result)
-        job_line(number + 1, total, " ".join(result["overrides"]), result)
+        progress = sweep.note(folder, number, Path(config.hydra.runtime.output_dir), result)
+        job_line(number, f"{progress.done}/{progress.total}", progress.title, result)
         if result["status"] == INTERRUPTED:
             _finish_sweep(config)
 

@@ -39,7 +39,10 @@ def run(
         training = target_of("problem", config.problem)(config)
         with Recorder(folder, config, overrides) as recorder:
             title = " ".join(overrides)
-            with interruptible() as interrupted, watch(title, str(training.device)) as screen:
+            with (
+                interruptible() as interrupted,
+                watch(title, str(training.device), in_sweep=in_sweep) as screen,
+            ):
                 outcome = fit(training, [recorder, screen], interrupted)
             return recorder.finish(training, outcome, time.perf_counter() - started)
     except UsageError as error:

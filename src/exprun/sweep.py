@@ -10,6 +10,7 @@ import csv
 import io
 import json
 from collections.abc import Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -28,6 +29,15 @@ would not do, for jobs may differ in it."""
 
 LAST_COLUMNS = ("seconds", "folder", "reason")
 """Columns of a leaderboard that stand behind all metrics."""
+
+
+@dataclass(frozen=True)
+class Progress:
+    """How many jobs of a sweep are done, and what tells the latest of them from the others."""
+
+    done: int
+    total: int
+    title: str
 
 
 def expand(overrides: Sequence[str]) -> list[list[str]]:
@@ -50,8 +60,8 @@ def read(folder: Path) -> dict[str, Any]:
     return data
 
 
-def note(folder: Path, number: int, job_folder: Path, result: dict[str, Any]) -> int:
-    """Take down that a job has ended; returns how many jobs there are.
+def note(folder: Path, number: int, job_folder: Path, result: dict[str, Any]) -> Progress:
+    """Take down that a job has ended.
 
     A sweeper that decides as it goes has jobs that were not planned: they are added.
     """
@@ -65,7 +75,12 @@ def note(folder: Path, number: int, job_folder: Path, result: dict[str, Any]) ->
         "reason": result["reason"],
     }
     write_json(folder / "sweep.json", data)
-    return len(jobs)
+    shared = set(jobs[0]["overrides"]).intersection(*(job["overrides"] for job in jobs))
+    return Progress(
+        done=sum(job["status"] != PENDING for job in jobs),
+        total=len(jobs),
+        title=" ".join(w for w in result["overrides"] if w not in shared or len(jobs) == 1),
+    )
 
 
 def _job(number: int, overrides: Sequence[str]) -> dict[str, Any]:
@@ -91,7 +106,7 @@ def leaderboard(folder: Path) -> list[dict[str, Any]]:
                 "overrides": " ".join(job["overrides"]),
                 "status": job["status"],
                 "best_epoch": result.get("best_epoch"),
-                **result["metrics"],
+                **_ranking_first(result["metrics"]),
                 "seconds": result.get("seconds"),
                 "folder": job["folder"],
                 "reason": job["reason"],
@@ -106,6 +121,11 @@ def leaderboard(folder: Path) -> list[dict[str, Any]]:
     writer.writerows(rows)
     write_atomic(folder / "leaderboard.csv", text.getvalue().encode())
     return rows
+
+
+def _ranking_first(metrics: dict[str, float]) -> dict[str, float]:
+    ranking = {name: metrics[name] for name in RANKED_BY if name in metrics}
+    return ranking | metrics
 
 
 def _rank(row: dict[str, Any]) -> tuple[bool, list[float]]:

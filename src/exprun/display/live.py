@@ -40,13 +40,16 @@ class LivePanel(Observer):
     time from the training. Figures without a validation part are those of the training part.
     """
 
-    def __init__(self, title: str, device: str, console: Console) -> None:
+    def __init__(
+        self, title: str, device: str, console: Console, *, transient: bool = False
+    ) -> None:
         self._title = printable(title, console)
         self._device = device
         self._console = console
         self._live = Live(
             console=console,
             auto_refresh=False,
+            transient=transient,
             get_renderable=lambda: self,
             redirect_stderr=sys.stderr.isatty(),
         )

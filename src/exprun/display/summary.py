@@ -68,14 +68,14 @@ def summary(result: Mapping[str, Any], folder: str, console: Console | None = No
 
 def job_line(
     number: int,
-    total: int | None,
+    progress: str,
     title: str,
     result: Mapping[str, Any],
     console: Console | None = None,
 ) -> None:
-    """One line for a finished job of a sweep; ``total`` is None if nobody knows it."""
+    """One line for a finished job of a sweep; ``progress`` is how many are done, like ``3/24``."""
     console = console or default_console()
-    head = f"[{number:>{len(str(total))}}/{total}]" if total else f"[{number}]"
+    head = f"{progress:>{2 * len(progress.partition('/')[2]) + 1}} [{number}]"
     words = [_ending(result)]
     if result["status"] in SUCCESSFUL:
         metrics = result["metrics"]
@@ -113,22 +113,34 @@ def sweep_summary(
     directory.
     """
     console = console or default_console()
+    rows, shared = _without_shared(rows)
     best = [row for row in rows if row["status"] in SUCCESSFUL][:TOP]
-    others = [row for row in rows if row["status"] not in SUCCESSFUL]
+    others = [row for row in rows if row["status"] not in SUCCESSFUL and row["reason"]]
     console.print()
     if best:
         width = min(console.width, MAX_WIDTH)
         console.print(_leaderboard(best, width, console), width=width)
         console.print()
+    if shared:
+        _say(console, "all", shared)
     counts = Counter(COMPLETED if row["status"] in SUCCESSFUL else row["status"] for row in rows)
-    ended = ", ".join(f"{counts[status]} {status}" for status in STYLES if counts[status])
-    _say(console, "jobs", f"{len(rows)}: {ended}")
+    ended = ", ".join(f"{number} {status}" for status, number in counts.items())
+    _say(console, "jobs", f"{len(rows)}: {ended}" if rows else "0")
     for row in others[:TOP]:
         line = f"[{row['number']}] {row['overrides']}  {_ending(row)}"
         _say(console, "", line, STYLES[row["status"]])
     if len(others) > TOP:
         _say(console, "", f"and {len(others) - TOP} more, see leaderboard.csv")
     _say_where(console, "sweep", folder)
+
+
+def _without_shared(rows: Sequence[Mapping[str, Any]]) -> tuple[list[dict[str, Any]], str]:
+    """The rows without the overrides that all of them have, and those."""
+    words = [row["overrides"].split(" ") for row in rows]
+    shared = set(words[0]).intersection(*words) if len(rows) > 1 else set()
+    own = [" ".join(word for word in row if word not in shared) for row in words]
+    stripped = [{**row, "overrides": title} for row, title in zip(rows, own, strict=True)]
+    return stripped, " ".join(word for row in words[:1] for word in row if word in shared)
 
 
 def _leaderboard(rows: Sequence[Mapping[str, Any]], width: int, console: Console) -> Table:
