@@ -1,0 +1,81 @@
+"""Make the README's pictures from real runs: ``python docs/pictures.py`` (needs tmux, Chromium)."""
+
+from __future__ import annotations
+
+import io
+import os
+import subprocess
+import sys
+import tempfile
+import time
+import urllib.request
+from collections.abc import Callable
+from pathlib import Path
+
+from rich.console import Console
+from rich.text import Text
+
+DOCS = Path(__file__).parent
+SCRIPTS = Path(sys.executable).parent
+RUN = "exprun optimizer=adam reg=dropout"
+SWEEP = "exprun -m optimizer=sgd,adam reg=none,dropout stopping=none trainer.max_epochs=30"
+PORT = 6123
+PAGE = f"http://localhost:{PORT}/#custom_scalars&_smoothingWeight=0"
+CHROMIUM = (
+    "chromium --headless --no-sandbox --disable-gpu --disable-quic --no-first-run --disable-sync "
+    "--disable-background-networking --disable-component-update --hide-scrollbars "
+    "--window-size=1060,500 --force-device-scale-factor=1.5 --virtual-time-budget=30000"
+)
+
+
+def terminal(folder: Path) -> None:
+    """The command in a terminal of 88 columns, as it looks at the end."""
+    done = folder / "done"
+    shell = f"cd {folder}; export PATH={SCRIPTS}:$PATH; clear; {RUN}; touch {done}; cat"
+    subprocess.run(["tmux", "new-session", "-d", "-s", "exprun", "-x88", "-y24", shell], check=True)
+    wait_for(done.exists)
+    screen = subprocess.run(
+        ["tmux", "capture-pane", "-p", "-e", "-t", "exprun"], capture_output=True, check=True
+    )
+    subprocess.run(["tmux", "kill-session", "-t", "exprun"], check=True)
+    console = Console(record=True, width=88, file=io.StringIO(), force_terminal=True)
+    console.print(Text.from_ansi(screen.stdout.decode().rstrip()))
+    console.save_svg(str(DOCS / "terminal.svg"), title=RUN)
+
+
+def tensorboard(folder: Path) -> None:
+    """The curves of a sweep of four, training and validation in one chart."""
+    environment = {**os.environ, "PATH": f"{SCRIPTS}{os.pathsep}{os.environ['PATH']}"}
+    subprocess.run(SWEEP.split(), cwd=folder, env=environment, check=True)
+    (sweep,) = (folder / "outputs" / "sweeps").iterdir()
+    command = [str(SCRIPTS / "tensorboard"), "--logdir", str(sweep), "--port", str(PORT)]
+    with subprocess.Popen(command, stderr=subprocess.DEVNULL) as server:
+        try:
+            wait_for(lambda: answers(f"http://localhost:{PORT}/data/plugin/custom_scalars/layout"))
+            profile, picture = folder / "profile", DOCS / "tensorboard.png"
+            options = [f"--user-data-dir={profile}", f"--screenshot={picture}", PAGE]
+            subprocess.run([*CHROMIUM.split(), *options], check=True)
+        finally:
+            server.terminate()
+
+
+def answers(address: str) -> bool:
+    try:
+        with urllib.request.urlopen(address) as response:
+            return len(response.read()) > 2
+    except OSError:
+        return False
+
+
+def wait_for(condition: Callable[[], bool], seconds: float = 120) -> None:
+    deadline = time.monotonic() + seconds
+    while not condition():
+        if time.monotonic() > deadline:
+            raise TimeoutError(f"waited {seconds} s for {condition}")
+        time.sleep(0.2)
+
+
+if __name__ == "__main__":
+    with tempfile.TemporaryDirectory() as scratch:
+        terminal(Path(scratch))
+        tensorboard(Path(scratch))
