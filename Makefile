@@ -1,7 +1,7 @@
 # Two commands set up everything: `make run` and `make test`.
 #   make run                        train with optimizer=adam reg=dropout
 #   make run ARGS="optimizer=sgd"   train with other overrides
-PYTHON ?= python3.11
+PYTHON ?= $(shell command -v python3.11 || command -v python3)
 VENV ?= .venv
 ARGS ?= optimizer=adam reg=dropout
 

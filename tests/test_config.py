@@ -14,7 +14,7 @@ from exprun.build import mlp
 from exprun.config.paths import conf_dir
 from exprun.config.schema import RULES, check, leaves, rule_for
 from exprun.errors import UsageError
-from exprun.fit import fit
+from exprun.fit import Training, fit
 from exprun.hooks import without_hydra
 from exprun.record.files import folder_name
 
@@ -32,6 +32,10 @@ def composed(*overrides: str) -> DictConfig:
     OmegaConf.register_new_resolver("exprun.folder_name", folder_name, replace=True)
     with initialize_config_dir(str(CONF), version_base="1.3", job_name="exprun"):
         return compose("config", list(overrides))
+
+
+def build(*overrides: str) -> Training:
+    return mlp(composed(*overrides))
 
 
 def needed_for(option: str) -> list[str]:

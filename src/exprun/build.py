@@ -81,12 +81,11 @@ def mlp(config: DictConfig) -> Training:
 
 
 def choose_device(name: str) -> torch.device:
-    """Raises UsageError if the device is not there."""
-    if name == "auto":
-        return torch.device("cuda" if torch.cuda.is_available() else "cpu")
-    device = torch.device(name)
+    """The device of that name; ``auto`` is the GPU if there is one. Raises UsageError if it is not
+    there."""
+    count = torch.cuda.device_count() if torch.cuda.is_available() else 0
+    device = torch.device(("cuda" if count else "cpu") if name == "auto" else name)
     if device.type == "cuda":
-        count = torch.cuda.device_count() if torch.cuda.is_available() else 0
         if not count:
             raise UsageError(
                 f"device={name}: this machine has no CUDA device; expected device=cpu or auto"

@@ -97,12 +97,16 @@ def _hydra_raises() -> Iterator[None]:
 
 
 def _task(config: Any) -> Any:
-    """What Hydra runs for each job: its result, or the UsageError that stopped it."""
+    """What Hydra runs for each job: its result, or the UsageError or Ctrl-C that came before it."""
     from hydra.core.hydra_config import HydraConfig
     from hydra.types import RunMode
 
-    from exprun.job import run
+    from exprun.interrupt import interruptible
 
+    with interruptible() as interrupted:  # a package imported by half cannot be imported again
+        from exprun.job import run
+    if interrupted():
+        return KeyboardInterrupt()
     hydra_config = HydraConfig.get()
     folder = Path(hydra_config.runtime.output_dir)
     try:

@@ -55,7 +55,7 @@ class Hooks(Callback):
     def on_run_end(self, config: DictConfig, job_return: JobReturn, **_: Any) -> None:
         result = job_return.return_value
         folder = Path(config.hydra.runtime.output_dir)
-        if isinstance(result, UsageError):
+        if isinstance(result, BaseException):
             shutil.rmtree(folder / str(config.hydra.output_subdir))
             for made in self.made:
                 made.rmdir()
@@ -81,11 +81,13 @@ class Hooks(Callback):
         from exprun.display import job_line
 
         result = job_return.return_value
+        if isinstance(result, KeyboardInterrupt):
+            _finish_sweep(config, interrupted=True)
         folder, number = Path(config.hydra.sweep.dir), config.hydra.job.num
         progress = sweep.note(folder, number, Path(config.hydra.runtime.output_dir), result)
         job_line(number, f"{progress.done}/{progress.total}", progress.title, result)
         if result["status"] == INTERRUPTED:
-            _finish_sweep(config)
+            _finish_sweep(config, interrupted=True)
 
     @_surfacing
     def on_multirun_end(self, config: DictConfig, **_: Any) -> None:
@@ -128,7 +130,7 @@ def _jobs(config: DictConfig) -> list[list[str]]:
     return sweep.expand([*words, *config.hydra.overrides.task])
 
 
-def _finish_sweep(config: DictConfig) -> None:
+def _finish_sweep(config: DictConfig, *, interrupted: bool = False) -> None:
     """Write the leaderboard, show it, and exit: 0 if every job came to a result (a divergence is
     one), 130 if interrupted, else 1."""
     from exprun.display import sweep_summary
@@ -137,4 +139,6 @@ def _finish_sweep(config: DictConfig) -> None:
     rows = sweep.leaderboard(folder)
     sweep_summary(rows, os.path.relpath(folder))
     states = {row["status"] for row in rows}
-    raise SystemExit(130 if INTERRUPTED in states else 1 if states & {FAILED, sweep.PENDING} else 0)
+    if interrupted:
+        raise SystemExit(EXIT_CODES[INTERRUPTED])
+    raise SystemExit(EXIT_CODES[FAILED] if states & {FAILED, sweep.PENDING} else 0)

@@ -2,14 +2,9 @@
 
 from __future__ import annotations
 
-import signal
-import threading
 import time
 import traceback
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
 from pathlib import Path
-from types import FrameType
 from typing import Any
 
 from omegaconf import DictConfig
@@ -18,6 +13,7 @@ from exprun.build import target_of
 from exprun.display import watch
 from exprun.errors import UsageError
 from exprun.fit import Outcome, fit
+from exprun.interrupt import interruptible
 from exprun.record.files import write_json
 from exprun.record.recorder import Recorder
 from exprun.record.result import result_of
@@ -57,25 +53,3 @@ def run(
     result = result_of(config, overrides, outcome, time.perf_counter() - started)
     write_json(folder / "result.json", result)
     return result
-
-
-@contextmanager
-def interruptible() -> Iterator[Callable[[], bool]]:
-    """Turn the first Ctrl-C into an answer to "interrupted?", so that no file is left half written;
-    the second one interrupts at once."""
-    if threading.current_thread() is not threading.main_thread():
-        yield lambda: False
-        return
-    asked = False
-    before = signal.getsignal(signal.SIGINT)
-
-    def ask(signum: int, frame: FrameType | None) -> None:
-        nonlocal asked
-        asked = True
-        signal.signal(signal.SIGINT, before)
-
-    signal.signal(signal.SIGINT, ask)
-    try:
-        yield lambda: asked
-    finally:
-        signal.signal(signal.SIGINT, before)
