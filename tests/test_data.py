@@ -217,7 +217,6 @@ def test_a_table_that_cannot_be_split_is_refused(table, fractions, words):
 # ------------------------------------------------------------------------------ preprocessing
 
 
-# FAILS UNTIL MENDED: a std below 1e-12 counts as constant whatever the unit.
 @pytest.mark.parametrize("scale", [1e-15, 1e-6, 1.0, 1e12])
 @pytest.mark.parametrize("shift", [0.0, 3.0, -1e4])
 def test_standardisation_is_sklearns_whatever_the_unit(scale, shift):
@@ -420,19 +419,16 @@ def test_a_text_target_is_no_regression(tmp_path):
         tabular.csv(write(tmp_path, GOOD), "label", task="regression")
 
 
-# FAILS UNTIL MENDED: StopIteration, for float() takes 1_000 and Arrow does not.
 def test_a_cell_that_only_python_takes_for_a_number_is_named(tmp_path):
     with pytest.raises(UsageError, match="row 3, column 'a': '1_000' is not a number"):
         tabular.csv(write(tmp_path, "a,label\n1,x\n1_000,y\n"), "label")
 
 
-# FAILS UNTIL MENDED: the empty cell becomes a class of its own.
 def test_an_empty_text_target_is_refused(tmp_path):
     with pytest.raises(UsageError, match=r"row 3: the target 'label' is empty"):
         tabular.csv(write(tmp_path, "a,label\n1,x\n2,\n3,y\n"), "label")
 
 
-# FAILS UNTIL MENDED: Arrow's inferred type is spelled instead.
 @pytest.mark.parametrize(
     ("cells", "classes"),
     [
@@ -447,7 +443,6 @@ def test_classes_are_spelled_as_in_the_file(tmp_path, cells, classes):
     assert table.task.classes == classes
 
 
-# FAILS UNTIL MENDED: Arrow's error comes out, or bytes as class names.
 @pytest.mark.parametrize("text", ["a,label\n1,Köln\n2,Bonn\n", "a,b,label\n1,ä,x\n2,3,y\n"])
 def test_a_file_that_is_not_utf8_is_refused(tmp_path, text):
     path = write(tmp_path, text, encoding="latin-1")
@@ -455,7 +450,6 @@ def test_a_file_that_is_not_utf8_is_refused(tmp_path, text):
         tabular.csv(path, "label")
 
 
-# FAILS UNTIL MENDED: row 3 is named, the cell is in line 4.
 def test_row_numbers_count_empty_lines(tmp_path):
     with pytest.raises(UsageError, match="row 4, column 'a'"):
         tabular.csv(write(tmp_path, "a,label\n1,x\n\nred,y\n"), "label")

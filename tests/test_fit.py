@@ -209,7 +209,6 @@ def test_a_left_over_row_is_left_out_with_batch_norm(line, make_training, batch_
     assert training.epoch == 4
 
 
-# FAILS UNTIL MENDED: iterations_per_epoch counts the left-over batch that fit skips.
 @pytest.mark.parametrize("interval", ["epoch", "iteration"])
 @pytest.mark.parametrize("warmup_epochs", [0, 2])
 def test_a_left_over_row_with_batch_norm_leaves_the_schedule_in_time(
@@ -337,7 +336,6 @@ def test_an_interrupted_epoch_counts_as_not_begun(iris, make_training):
     assert same(training.kept, diary.states[-1]["model"])
 
 
-# FAILS UNTIL MENDED: weights, optimizer and streams stay in mid-epoch, the counters do not.
 def test_an_interrupted_training_is_at_its_last_finished_epoch(iris, make_training):
     training = make_training(iris, dropout=[0.2, 0.2], optimizer=partial(Momentum, lr=0.1))
     diary = interrupted_in_epoch_three(training)
@@ -398,7 +396,6 @@ def test_a_resumed_training_ends_equal_to_the_last_bit(
     assert same(resumed.state_dict(), whole.state_dict())
 
 
-# FAILS UNTIL MENDED: fit looks at stopping.exhausted only after an epoch.
 @pytest.mark.parametrize("saved_before_the_end", [0, 1, 2])
 def test_resuming_stops_where_early_stopping_did(iris, make_training, saved_before_the_end):
     def make() -> Training:
@@ -502,7 +499,6 @@ def test_a_gradient_that_is_not_finite_names_its_iteration(make_training, batch_
     assert re.fullmatch(words, outcome.reason)
 
 
-# FAILS UNTIL MENDED: weights of minus infinity are seen by the loss alone.
 @pytest.mark.parametrize("activation", ["sigmoid", "relu"])
 def test_a_gradient_that_overflows_behind_a_saturated_activation_is_divergence(
     make_training, activation

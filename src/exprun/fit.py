@@ -7,6 +7,7 @@ nothing of configs, files and screens.
 
 from __future__ import annotations
 
+import copy
 import math
 import time
 from collections.abc import Callable, Sequence
@@ -60,8 +61,16 @@ class Training:
         return self.data.train.x.device
 
     @property
+    def smallest_batch(self) -> int:
+        """Two rows with batch normalisation, for one row has no variance; else one."""
+        return 1 + any(isinstance(m, nn.BatchNorm1d) for m in self.model.modules())
+
+    @property
     def iterations_per_epoch(self) -> int:
-        return math.ceil(len(self.data.train) / (self.batch_size or len(self.data.train)))
+        """Batches of an epoch; a left-over batch that is too small is none."""
+        rows = len(self.data.train)
+        full, left_over = divmod(rows, self.batch_size or rows)
+        return full + (left_over >= self.smallest_batch)
 
     def state_dict(self) -> dict[str, Any]:
         """Everything that ``load_state_dict`` needs to go on exactly, as tensors and plain data."""
@@ -126,7 +135,7 @@ def fit(
     t = training
     x, y = t.data.train.x, t.loss.encode(t.data.train.y)
     batch_size = t.batch_size or len(x)
-    one_row_is_no_batch = any(isinstance(m, nn.BatchNorm1d) for m in t.model.modules())
+    smallest_batch = t.smallest_batch
     seconds, rows = 0.0, 0
 
     def outcome(status: str, reason: str) -> Outcome:
@@ -135,20 +144,22 @@ def fit(
     for observer in observers:
         observer.on_start(t)
     try:
-        while t.epoch < t.max_epochs:
+        while t.epoch < t.max_epochs and not t.stopping.exhausted:
             began = time.perf_counter()
+            before = copy.deepcopy(t.state_dict())
             order = torch.randperm(len(x), generator=t.streams.order).to(x.device)
             iteration = t.iteration
             t.model.train()
             for xb, yb in zip(x[order].split(batch_size), y[order].split(batch_size), strict=True):
-                if one_row_is_no_batch and len(xb) == 1:
-                    continue  # a left-over row has no batch statistics
+                if len(xb) < smallest_batch:
+                    continue
                 iterate(t, xb, yb, iteration)
                 iteration += 1
                 rows += len(xb)
                 for observer in observers:
                     observer.on_iteration(t, iteration)
                 if interrupted():
+                    t.load_state_dict(before)
                     return outcome(INTERRUPTED, f"interrupted in epoch {t.epoch + 1}")
             seconds += time.perf_counter() - began
 
@@ -160,11 +171,11 @@ def fit(
             t.scheduler.after_epoch(row.get("val_loss", row["train_loss"]))
             for observer in observers:
                 observer.on_epoch(t, row)
-            if t.stopping.exhausted:
-                waited = f"{t.stopping.monitor} has not improved for {t.stopping.patience} epochs"
-                return outcome(EARLY_STOPPED, waited)
     except Diverged as divergence:
         return outcome(DIVERGED, str(divergence))
+    if t.stopping.exhausted:
+        waited = f"{t.stopping.monitor} has not improved for {t.stopping.patience} epochs"
+        return outcome(EARLY_STOPPED, waited)
     return outcome(COMPLETED, f"all {t.max_epochs} epochs done")
 
 
@@ -210,12 +221,13 @@ def evaluate(training: Training, part: Part) -> dict[str, float]:
 
 def curve_row(training: Training) -> dict[str, float]:
     """The learning curve's row of the epoch just done: train and validation figures, both measured
-    with the weights as they are now. Raises Diverged if a loss is not finite."""
+    with the weights as they are now. Raises Diverged if a weight or a loss is not finite."""
     t = training
     parts = {"train": t.data.train, "val": t.data.val}
     figures = {name: evaluate(t, part) for name, part in parts.items() if len(part)}
+    broken = not all(w.isfinite().all() for w in t.model.parameters())
     for name, values in figures.items():
-        if not math.isfinite(values["loss"]):
+        if broken or not math.isfinite(values["loss"]):
             x = parts[name].x[:EVALUATION_ROWS]
             raise locate(t.model, x, t.epoch, t.iteration, updates=t.iteration)
     return {

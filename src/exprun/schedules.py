@@ -46,7 +46,8 @@ def cosine(t: float, *, epochs: float, min_factor: float) -> float:
 def one_cycle(
     t: float, *, epochs: float, pct_start: float, div_factor: float, final_div_factor: float
 ) -> float:
-    """One cycle (Smith & Topin 2018) in torch's ``OneCycleLR`` form, without cycling momentum.
+    """One cycle (Smith & Topin 2018) as torch's ``OneCycleLR`` has it, without cycling momentum and
+    in continuous time: the cycle ends after the last iteration, torch's with it.
 
     Cosine from 1/div_factor up to 1 during the share ``pct_start`` of ``epochs``, then cosine down
     to 1/(div_factor * final_div_factor): ``optimizer.lr`` is the highest learning rate.

@@ -11,7 +11,6 @@ from torch import Tensor
 from exprun.data.preprocess import Preprocessing, Scaling
 from exprun.data.split import Rows, split
 from exprun.data.table import Table
-from exprun.errors import UsageError
 from exprun.streams import stream
 
 
@@ -59,10 +58,6 @@ def prepare(
     )
     if table.task.classes:
         target = Scaling.identity(0)
-        missing = set(range(table.task.width)) - set(table.y[parts.train].tolist())
-        if missing:
-            label = table.task.classes[min(missing)]
-            raise UsageError(f"data: class {label!r} has no row to train on, only test rows")
     elif standardize_target:
         target = Scaling.standardize(table.y[parts.train].astype(np.float64))
     else:

@@ -29,7 +29,7 @@ class Scaling:
         """The scaling that gives each column of (rows, columns) mean 0 and variance 1."""
         mean, std = values.mean(axis=0), values.std(axis=0)
         # Rounding gives a constant column a tiny std; dividing by it would blow up new values.
-        constant = std <= 1e-12 * np.maximum(np.abs(mean), 1.0)
+        constant = std <= 1e-12 * np.abs(mean)
         std = np.where(constant, 1.0, std)
         return cls(tuple(mean.tolist()), tuple(std.tolist()))
 

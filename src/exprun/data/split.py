@@ -48,9 +48,10 @@ def split(
     for k, group in enumerate(groups):
         if len(group) < needed:
             of = f"class {table.task.classes[k]!r} has" if table.task.classes else "there are"
+            besides = " besides the official test rows" if table.test_rows else ""
             raise UsageError(
-                f"data: {of} only {len(group)} row(s); a split into {needed} parts needs at least "
-                f"{needed}"
+                f"{table.name}: {of} only {len(group)} row(s){besides}; a split into {needed} parts "
+                f"needs at least {needed}"
             )
     sizes = np.array([len(group) for group in groups])
     test_quota = _quotas(sizes, fractions[1], most=sizes - (needed - 1))

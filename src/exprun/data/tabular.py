@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import csv as csv_lines
+import itertools
+import re
 from collections import Counter
 from collections.abc import Sequence
 from pathlib import Path
@@ -31,7 +34,7 @@ def csv(
     values, is one of classes, any other a number. ``test_path`` is an official test split with the
     same columns. Raises UsageError, naming file, row and column, for whatever cannot be used.
     """
-    table = _read(Path(path))
+    table = _read(path, target)
     for column in [target, *drop]:
         if column not in table.column_names:
             raise UsageError(
@@ -43,7 +46,7 @@ def csv(
         raise UsageError(f"{path}: no column is left as a feature besides the target {target!r}")
     tables = {path: table}
     if test_path is not None:
-        tables[test_path] = _read(Path(test_path))
+        tables[test_path] = _read(test_path, target)
         missing = [
             name for name in [*features, target] if name not in tables[test_path].column_names
         ]
@@ -55,93 +58,111 @@ def csv(
             for file, part in tables.items()
         ]
     )
-    labels = [_label_column(part, target, file) for file, part in tables.items()]
-    y, classes = _target(labels, list(tables), target, task)
+    y, classes = _targets(tables, target, task)
     test_rows = len(tables[test_path]) if test_path is not None else 0
     return Table(Path(path).name, tuple(features), x, y, Task((target,), classes), test_rows)
 
 
-def _read(path: Path) -> pa.Table:
+def _read(path: str, target: str) -> pa.Table:
+    """All columns as Arrow infers them, but the target as it is spelled."""
+    as_spelled = pa_csv.ConvertOptions(column_types={target: pa.string()})
     try:
-        table = pa_csv.read_csv(path)
+        table = pa_csv.read_csv(path, convert_options=as_spelled)
     except FileNotFoundError:
-        raise UsageError(f"data.path={path}: no such file") from None
+        raise UsageError(f"{path}: no such file") from None
     except OSError as error:
-        raise UsageError(f"data.path={path}: cannot be read: {error.strerror or error}") from None
+        raise UsageError(f"{path}: cannot be read: {error.strerror or error}") from None
     except pa.ArrowInvalid as error:
+        if "UTF8" in str(error):
+            raise _not_utf8(path) from None
         raise UsageError(f"{path}: not a CSV file: {str(error).splitlines()[0]}") from None
     twice = [name for name, times in Counter(table.column_names).items() if times > 1]
     if twice:
         raise UsageError(f"{path}: the column {twice[0]!r} stands twice in the header")
     if not len(table):
         raise UsageError(f"{path}: there is a header and no rows")
+    if any(pa.types.is_binary(column.type) for column in table.columns):
+        raise _not_utf8(path)
     return table
+
+
+def _not_utf8(path: str) -> UsageError:
+    return UsageError(f"{path}: is not UTF-8 text; convert it, for example with iconv -t UTF-8")
 
 
 def _numbers(table: pa.Table, name: str, path: str) -> NDArray[np.float64]:
     """A column as float64; raises UsageError at the first cell that is not a finite number."""
     column = table[name]
-    if pa.types.is_null(column.type) or column.null_count:
+    if column.null_count:
         row = pc.index(pc.is_null(column), True).as_py()
-        raise UsageError(f"{path}: row {row + 2}, column {name!r} is empty; expected a number")
-    if not (pa.types.is_integer(column.type) or pa.types.is_floating(column.type)):
-        words = pc.cast(column, pa.string()).to_pylist()
-        row, word = next((i, w) for i, w in enumerate(words) if not _is_number(w))
-        raise UsageError(
-            f"{path}: row {row + 2}, column {name!r}: {word!r} is not a number; leave the column "
-            f"out with data.drop=[{name}]"
-        )
-    values: NDArray[np.float64] = column.to_numpy().astype(np.float64)
+        where = f"{path}: row {_line(path, row)}, column {name!r}"
+        raise UsageError(f"{where} is empty; expected a number")
+    if pa.types.is_integer(column.type) or pa.types.is_floating(column.type):
+        values: NDArray[np.float64] = column.to_numpy().astype(np.float64)
+    else:
+        values = _parsed(pc.cast(column, pa.string()).to_pylist(), name, path)
     if not np.isfinite(values).all():
         row = int(np.flatnonzero(~np.isfinite(values))[0])
-        raise UsageError(f"{path}: row {row + 2}, column {name!r}: {values[row]} is not finite")
+        where = f"{path}: row {_line(path, row)}, column {name!r}"
+        raise UsageError(f"{where}: {values[row]} is not finite")
     return values
 
 
-def _is_number(word: str) -> bool:
-    try:
-        float(word)
-    except ValueError:
-        return False
-    return True
+NUMBER = re.compile(r"[+-]?(\d+\.?\d*|\.\d+)([eE][+-]?\d+)?")
 
 
-def _label_column(table: pa.Table, target: str, path: str) -> pa.ChunkedArray:
-    column = table[target]
-    if pa.types.is_null(column.type) or column.null_count:
-        row = pc.index(pc.is_null(column), True).as_py()
-        raise UsageError(f"{path}: row {row + 2}: the target {target!r} is empty")
-    return column
+def _parsed(words: list[str], name: str, path: str) -> NDArray[np.float64]:
+    """Words as numbers; raises UsageError at the first that is none."""
+    for row, word in enumerate(words):
+        if not NUMBER.fullmatch(word.strip()):
+            raise UsageError(
+                f"{path}: row {_line(path, row)}, column {name!r}: {word!r} is not a number; leave "
+                f"the column out with data.drop=[{name}]"
+            )
+    return np.array(words, dtype=np.float64)
+
+
+def _line(path: str, row: int) -> int:
+    """The line of the file in which a row (0 is the first after the header) ends."""
+    with Path(path).open(newline="", encoding="utf-8") as file:
+        reader = csv_lines.reader(file)
+        filled = (reader.line_num for cells in reader if cells)
+        return next(itertools.islice(filled, row + 1, None))
 
 
 MOST_CLASSES = 100
 """A target of whole numbers with more distinct values than this is a number, not a class."""
 
 
-def _target(
-    columns: list[pa.ChunkedArray], paths: list[str], name: str, task: str
+def _targets(
+    tables: dict[str, pa.Table], name: str, task: str
 ) -> tuple[NDArray[np.int64] | NDArray[np.float64], tuple[str, ...]]:
     """Class ids and labels, or numbers (rows, 1) and no labels."""
-    whole = all(pa.types.is_integer(column.type) for column in columns)
-    numeric = all(whole or pa.types.is_floating(column.type) for column in columns)
-    distinct = columns[0].unique().to_pylist()
-    if len(distinct) < 2:
-        raise UsageError(f"{paths[0]}: the target {name!r} is the same in every row")
+    words = {path: table[name].to_pylist() for path, table in tables.items()}
+    for path, column in words.items():
+        if "" in column or None in column:
+            row = next(i for i, word in enumerate(column) if not word)
+            raise UsageError(f"{path}: row {_line(path, row)}: the target {name!r} is empty")
+    first, *others = tables
+    labels = set(words[first])
+    if len(labels) < 2:
+        raise UsageError(f"{first}: the target {name!r} is the same in every row")
+    numeric = all(NUMBER.fullmatch(word.strip()) for word in labels)
+    whole = all(re.fullmatch(r"\s*[+-]?\d+\s*", word) for word in labels)
+    of_classes = not numeric or (whole and len(labels) <= MOST_CLASSES)
     if task == "regression" and not numeric:
-        raise UsageError(
-            f"{paths[0]}: the target {name!r} is text; expected data.task=classification"
-        )
-    by_look = not numeric or (whole and len(distinct) <= MOST_CLASSES)
-    if task == "regression" or (task == "auto" and not by_look):
-        return np.concatenate([c.to_numpy() for c in columns]).astype(np.float64)[:, None], ()
-    labels = sorted(distinct)
-    ids = {label: i for i, label in enumerate(labels)}
-    for column, path in zip(columns[1:], paths[1:], strict=True):
-        unknown = [label for label in column.unique().to_pylist() if label not in ids]
+        raise UsageError(f"{first}: the target {name!r} is text; expected data.task=classification")
+    if task == "regression" or (task == "auto" and not of_classes):
+        numbers = [_parsed(column, name, path) for path, column in words.items()]
+        return np.concatenate(numbers)[:, None], ()
+    in_order = sorted(labels, key=float) if numeric else sorted(labels)
+    ids = {label: i for i, label in enumerate(in_order)}
+    for path in others:
+        unknown = set(words[path]) - labels
         if unknown:
             raise UsageError(
-                f"{path}: the target {name!r} has {unknown[0]!r}, which {paths[0]} has not; "
-                f"expected {choices(str(label) for label in labels[:10])}"
+                f"{path}: the target {name!r} has {min(unknown)!r}, which {first} has not; "
+                f"expected {choices(in_order[:10])}"
             )
-    y = np.array([ids[label] for column in columns for label in column.to_pylist()], dtype=np.int64)
-    return y, tuple(str(label) for label in labels)
+    y = np.array([ids[word] for column in words.values() for word in column], dtype=np.int64)
+    return y, tuple(in_order)
