@@ -50,8 +50,8 @@ def split(
             of = f"class {table.task.classes[k]!r} has" if table.task.classes else "there are"
             besides = " besides the official test rows" if table.test_rows else ""
             raise UsageError(
-                f"{table.name}: {of} only {len(group)} row(s){besides}; a split into {needed} parts "
-                f"needs at least {needed}"
+                f"{table.name}: {of} only {len(group)} row(s){besides}; a split into {needed} "
+                f"parts needs at least {needed}"
             )
     sizes = np.array([len(group) for group in groups])
     test_quota = _quotas(sizes, fractions[1], most=sizes - (needed - 1))
