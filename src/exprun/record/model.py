@@ -16,6 +16,6 @@ def save_model(folder: Path, training: Training, architecture: dict[str, Any]) -
     """Write the kept weights and the preprocessing. ``architecture`` is plain data, stored in the
     header of the safetensors file: what the network was built with, no code."""
     tensors = {name: w.contiguous().cpu() for name, w in training.kept.items()}
-    metadata = {"format": "pt", "architecture": json.dumps(architecture)}
+    metadata = {"architecture": json.dumps(architecture)}  # two keys would come in any order
     write_json(folder / "preprocess.json", training.data.preprocessing.to_json())
     write_atomic(folder / "model.safetensors", save(tensors, metadata=metadata))
