@@ -167,6 +167,16 @@ def test_ctrl_c_ends_cleanly(tmp_path: Path) -> None:
     assert "test_loss" not in str(result["metrics"])
 
 
+def test_a_run_goes_on_without_its_reader(tmp_path: Path) -> None:
+    words = ["data=iris", "trainer.max_epochs=200", "stopping=none"]
+    with subprocess.Popen([*EXPRUN, *words], cwd=tmp_path, stdout=subprocess.PIPE) as process:
+        assert process.stdout is not None
+        process.stdout.readline()
+        process.stdout.close()
+        assert process.wait(timeout=60) == 0
+    assert result_of(only_run(tmp_path))["status"] == "completed"
+
+
 def test_a_sweep_goes_on_past_jobs_that_diverge_or_fail(exprun: Run, tmp_path: Path) -> None:
     done = exprun(
         "-m",
@@ -195,7 +205,7 @@ def test_a_sweep_goes_on_past_jobs_that_diverge_or_fail(exprun: Run, tmp_path: P
 
 
 def test_a_sweep_of_divergences_is_no_failure(exprun: Run) -> None:
-    done = exprun("-m", "optimizer=sgd", "optimizer.lr=1e30,1e31", "data=iris")
+    done = exprun("optimizer=sgd", "-m", "optimizer.lr=1e30,1e31", "data=iris")
     assert done.returncode == 0, done.stderr
 
 
@@ -238,7 +248,7 @@ WRONG = [
         "optimizer=sgd,adam: several values are a sweep",
     ),
     (["model.hidden=[100"], "cannot be read; expected quotes"),
-    (["optimizer"], "'optimizer' is not of the form key=value"),
+    (["optimizer"], "'optimizer' is no command and not of the form key=value"),
     (["--mutirun"], "--mutirun: no such option; did you mean --multirun?"),
     (["--config-dir"], "--config-dir needs a value"),
     (["--config-dir", "nowhere"], "--config-dir: there is no folder"),

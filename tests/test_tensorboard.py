@@ -111,16 +111,21 @@ def write_resumed_run(folder: Path) -> None:
     killed.hparams_start({"optimizer": "sgd"})
     for epoch in range(1, 6):
         killed.scalars({"loss/train": 1.0 / epoch}, epoch)
+    killed.scalars({"loss/test": 9.0}, 3)
     killed.close()
-    resumed = EventFile(folder, purge_step=4)
+    (torn,) = folder.iterdir()
+    torn.write_bytes(torn.read_bytes()[:-3])
+    resumed = EventFile(folder, until=3)
     resumed.scalars({"loss/train": 0.25}, 4)
     resumed.hparams_end(True)
     resumed.close()
 
 
-def test_steps_that_are_run_again_are_hidden(tmp_path):
+def test_a_resume_leaves_one_file_without_later_steps_and_final_metrics(tmp_path):
     write_resumed_run(tmp_path)
+    assert len(list(tmp_path.iterdir())) == 1
     events = read(tmp_path)
+    assert events.Tags()["scalars"] == ["loss/train"]
     assert curve(events, "loss/train") == [(1, 1.0), (2, 0.5), (3, float32(1 / 3)), (4, 0.25)]
     assert len(events.Tensors("config")) == 1
 
@@ -218,7 +223,7 @@ def test_scalars_of_a_run(server):
     assert [point[1:] for point in points] == [[1, 2.0], [2, 1.5], [3, float32(4 / 3)]]
 
 
-def test_purged_steps_are_hidden(server):
+def test_a_resumed_run_has_each_step_once(server):
     query = {"run": RESUMED, "tag": "loss/train"}
     points = server.ask("plugin/scalars/scalars", query)
     assert [point[1:] for point in points] == [[1, 1.0], [2, 0.5], [3, float32(1 / 3)], [4, 0.25]]

@@ -5,7 +5,10 @@ Everything here answers without importing torch; only a run does that.
 
 from __future__ import annotations
 
+import importlib
 import os
+import re
+import signal
 import sys
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
@@ -13,12 +16,10 @@ from pathlib import Path
 from typing import Any
 
 from exprun.errors import UsageError, nearest
+from exprun.vocabulary import CTRL_C
 
 USAGE_ERROR = 2
 """Exit code for a mistake in what was asked."""
-
-INTERRUPTED = 130
-"""Exit code after Ctrl-C, as the shell has it."""
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -31,7 +32,9 @@ def main(argv: Sequence[str] | None = None) -> int:
             show_help(_option(words, "--config-dir", "-cd"))
             sys.stdout.flush()
             return 0
-        _reject_unknown_words(words)
+        if words and re.fullmatch(r"\w+", words[0]):
+            return _command(words[0], words[1:])
+        words = _checked(words)
         config_dir = _option(words, "--config-dir", "-cd")
         if config_dir and not Path(config_dir).is_dir():
             raise UsageError(f"--config-dir: there is no folder {config_dir}")
@@ -41,10 +44,31 @@ def main(argv: Sequence[str] | None = None) -> int:
         return USAGE_ERROR
     except KeyboardInterrupt:
         print("exprun: interrupted", file=sys.stderr)
-        return INTERRUPTED
+        return CTRL_C
     except BrokenPipeError:  # somebody read only the head of what was printed
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 0
+
+
+COMMANDS = {"resume": "exprun.resume"}
+"""The reading commands, and the modules whose ``main`` they are."""
+
+
+def _command(name: str, words: list[str]) -> int:
+    """Run one of the commands that read a folder."""
+    if name not in COMMANDS:
+        raise UsageError(
+            f"{name!r} is no command and not of the form key=value{nearest(name, COMMANDS)} "
+            f"(commands: {', '.join(COMMANDS)}; see exprun --help)"
+        )
+    from exprun.interrupt import interruptible
+
+    with interruptible() as interrupted:  # a package imported by half cannot be imported again
+        command = importlib.import_module(COMMANDS[name])
+    if interrupted():
+        raise KeyboardInterrupt
+    code: int = command.main(words)
+    return code
 
 
 def _hydra(words: list[str]) -> int:
@@ -62,6 +86,8 @@ def _hydra(words: list[str]) -> int:
     OmegaConf.register_new_resolver("exprun.folder_name", folder_name, replace=True)
     sys.argv = ["exprun", *words]
     try:
+        if {"--cfg", "-c", "--info", "-i", "--hydra-help"} & {word.split("=")[0] for word in words}:
+            signal.signal(signal.SIGPIPE, signal.SIG_DFL)  # printing only: end with the reader
         with _hydra_raises():
             hydra.main(version_base="1.3", config_path=str(conf_dir()), config_name="config")(
                 _task
@@ -111,33 +137,42 @@ def _task(config: Any) -> Any:
     folder = Path(hydra_config.runtime.output_dir)
     try:
         in_sweep = hydra_config.mode == RunMode.MULTIRUN
-        return run(config, folder, list(hydra_config.overrides.task), in_sweep=in_sweep)
+        overrides, chosen = list(hydra_config.overrides.task), hydra_config.runtime.choices
+        return run(config, folder, overrides, chosen, in_sweep=in_sweep)
     except UsageError as error:
         return error
 
 
-def _reject_unknown_words(words: list[str]) -> None:
-    """Raise UsageError for a flag that does not exist, or a word that is no override."""
+def _checked(words: list[str]) -> list[str]:
+    """The words with all flags first, as Hydra's parser wants them; raises UsageError for a flag
+    that does not exist, or a word that is no override."""
     from hydra._internal.utils import get_args_parser
 
     parser = get_args_parser()
-    flags = [flag for action in parser._actions for flag in action.option_strings]
-    takes_value = {f for a in parser._actions if a.nargs != 0 for f in a.option_strings}
-    value_of = None
+    takes_value = {f: a.nargs != 0 for a in parser._actions for f in a.option_strings}
+    flags: list[str] = []
+    overrides: list[str] = []
+    needs_value = None
     for word in words:
-        if value_of:
-            value_of = None
-        elif word.startswith("-"):
-            flag = word.split("=", 1)[0]
-            if flag not in flags:
-                raise UsageError(
-                    f"{flag}: no such option{nearest(flag, flags)} (see exprun --help)"
-                )
-            value_of = flag if flag in takes_value and "=" not in word else None
-        elif "=" not in word and not word.startswith("~"):
+        flag = word.split("=", 1)[0]
+        if needs_value or word.startswith("-"):
+            if not needs_value and flag not in takes_value:
+                hint = nearest(flag, takes_value)
+                raise UsageError(f"{flag}: no such option{hint} (see exprun --help)")
+            flags.append(word)
+            missing = not needs_value and takes_value[flag] and "=" not in word
+            needs_value = flag if missing else None
+        elif "=" in word or word.startswith("~"):
+            overrides.append(word)
+        else:
             raise UsageError(f"{word!r} is not of the form key=value (see exprun --help)")
-    if value_of:
-        raise UsageError(f"{value_of} needs a value (see exprun --help)")
+    if needs_value and needs_value not in OPTIONAL_VALUE:
+        raise UsageError(f"{needs_value} needs a value (see exprun --help)")
+    return [*flags, *overrides]
+
+
+OPTIONAL_VALUE = ("--info", "-i")
+"""Flags whose value may be left out."""
 
 
 def _option(words: list[str], *names: str) -> str | None:

@@ -36,8 +36,8 @@ class Training:
     """A network, what it is trained with, and how far it has come.
 
     ``batch_size=None`` takes all training rows at once. ``epoch`` and ``iteration`` count what is
-    done; ``kept`` are the weights that become the model (see ``Stopping``) and ``kept_row`` is
-    their row of the learning curve.
+    done; ``history`` is the learning curve, a row an epoch; ``kept`` are the weights that become
+    the model (see ``Stopping``) and ``kept_row`` is their row.
     """
 
     model: nn.Module
@@ -55,6 +55,7 @@ class Training:
     iteration: int = 0
     kept: dict[str, Tensor] = field(default_factory=dict)
     kept_row: dict[str, float] = field(default_factory=dict)
+    history: list[dict[str, float]] = field(default_factory=list)
 
     @property
     def device(self) -> torch.device:
@@ -84,6 +85,7 @@ class Training:
             "stopping": self.stopping.state_dict(),
             "kept": self.kept,
             "kept_row": self.kept_row,
+            "history": self.history,
         }
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
@@ -95,6 +97,7 @@ class Training:
         self.streams.load_state_dict(state["streams"])
         self.stopping.load_state_dict(state["stopping"])
         self.kept, self.kept_row = state["kept"], state["kept_row"]
+        self.history = state["history"]
 
 
 class Observer:
@@ -115,11 +118,13 @@ class Observer:
 @dataclass(frozen=True)
 class Outcome:
     """How a training ended. ``samples_per_second`` counts the training rows that went forward and
-    backward, and not the time of evaluation and logging."""
+    backward, and not the time of evaluation and logging; ``signal`` names the signal that
+    interrupted it, if one did."""
 
     status: str
     reason: str
     samples_per_second: float = 0.0
+    signal: str | None = None
 
 
 def fit(
@@ -165,6 +170,7 @@ def fit(
 
             t.epoch, t.iteration = t.epoch + 1, iteration
             row = curve_row(t)
+            t.history.append(row)
             if t.stopping.update(t.epoch, row):
                 t.kept = {name: w.clone() for name, w in t.model.state_dict().items()}
                 t.kept_row = row

@@ -22,8 +22,9 @@ from omegaconf import DictConfig, OmegaConf, open_dict, read_write
 from exprun import sweep
 from exprun.config.schema import check
 from exprun.errors import UsageError
+from exprun.interrupt import exit_code
 from exprun.record.files import claim_folder
-from exprun.vocabulary import EXIT_CODES, FAILED, INTERRUPTED
+from exprun.vocabulary import CTRL_C, INTERRUPTED
 
 
 class Escape(BaseException):
@@ -63,7 +64,7 @@ class Hooks(Callback):
         from exprun.display import summary
 
         summary(result, os.path.relpath(folder))
-        raise SystemExit(EXIT_CODES[result["status"]])
+        raise SystemExit(exit_code(result))
 
     @_surfacing
     def on_multirun_start(self, config: DictConfig, **_: Any) -> None:
@@ -72,7 +73,9 @@ class Hooks(Callback):
         for job in jobs:
             check(without_hydra(loader.load_sweep_config(config, job)))
         _claim(config, "sweep")
-        sweep.begin(Path(config.hydra.sweep.dir), config.hydra.overrides.task, jobs)
+        sources = config.hydra.runtime.config_sources
+        own = next((s.path for s in sources if s.provider == "command-line"), None)
+        sweep.begin(Path(config.hydra.sweep.dir), config.hydra.overrides.task, jobs, own)
 
     @_surfacing
     def on_job_end(self, config: DictConfig, job_return: JobReturn, **_: Any) -> None:
@@ -81,17 +84,17 @@ class Hooks(Callback):
         from exprun.display import job_line
 
         result = job_return.return_value
-        if isinstance(result, KeyboardInterrupt):
-            _finish_sweep(config, interrupted=True)
         folder, number = Path(config.hydra.sweep.dir), config.hydra.job.num
+        if isinstance(result, KeyboardInterrupt):
+            raise SystemExit(sweep.conclude(folder, CTRL_C))
         progress = sweep.note(folder, number, Path(config.hydra.runtime.output_dir), result)
         job_line(number, f"{progress.done}/{progress.total}", progress.title, result)
         if result["status"] == INTERRUPTED:
-            _finish_sweep(config, interrupted=True)
+            raise SystemExit(sweep.conclude(folder, exit_code(result)))
 
     @_surfacing
     def on_multirun_end(self, config: DictConfig, **_: Any) -> None:
-        _finish_sweep(config)
+        raise SystemExit(sweep.conclude(Path(config.hydra.sweep.dir)))
 
 
 def without_hydra(config: DictConfig) -> DictConfig:
@@ -128,17 +131,3 @@ def _jobs(config: DictConfig) -> list[list[str]]:
         return []
     words = [f"{key}={value}" for key, value in (config.hydra.sweeper.params or {}).items()]
     return sweep.expand([*words, *config.hydra.overrides.task])
-
-
-def _finish_sweep(config: DictConfig, *, interrupted: bool = False) -> None:
-    """Write the leaderboard, show it, and exit: 0 if every job came to a result (a divergence is
-    one), 130 if interrupted, else 1."""
-    from exprun.display import sweep_summary
-
-    folder = Path(config.hydra.sweep.dir)
-    rows = sweep.leaderboard(folder)
-    sweep_summary(rows, os.path.relpath(folder))
-    states = {row["status"] for row in rows}
-    if interrupted:
-        raise SystemExit(EXIT_CODES[INTERRUPTED])
-    raise SystemExit(EXIT_CODES[FAILED] if states & {FAILED, sweep.PENDING} else 0)

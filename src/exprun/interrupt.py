@@ -1,31 +1,63 @@
-"""Ctrl-C, where it must not strike in the middle."""
+"""Signals that ask a run to end, where they must not strike in the middle."""
 
 from __future__ import annotations
 
 import signal
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from types import FrameType
+from typing import Any
+
+from exprun.vocabulary import EXIT_CODES, INTERRUPTED
+
+SIGNALS = [
+    getattr(signal, name)
+    for name in ("SIGINT", "SIGTERM", "SIGHUP", "SIGUSR2")
+    if hasattr(signal, name)
+]
+"""Ctrl-C, ``kill``, a closed terminal, and what batch schedulers send before they kill."""
+
+
+class Interruption:
+    """Whether a signal has asked for the end; true or false, and which one it was."""
+
+    def __init__(self) -> None:
+        self.signal: signal.Signals | None = None
+
+    def __call__(self) -> bool:
+        return self.signal is not None
 
 
 @contextmanager
-def interruptible() -> Iterator[Callable[[], bool]]:
-    """Turn the first Ctrl-C into an answer to "interrupted?", so that nothing is half done; the
-    second one interrupts at once."""
+def interruptible() -> Iterator[Interruption]:
+    """Turn the first signal into an answer to "interrupted?", so that nothing is half done; the
+    second one does what it did before. Only the main thread can do so; others are never asked."""
+    interruption = Interruption()
     if threading.current_thread() is not threading.main_thread():
-        yield lambda: False
+        yield interruption
         return
-    asked = False
-    before = signal.getsignal(signal.SIGINT)
+    before = {number: signal.getsignal(number) for number in SIGNALS}
 
-    def ask(signum: int, frame: FrameType | None) -> None:
-        nonlocal asked
-        asked = True
-        signal.signal(signal.SIGINT, before)
+    def restore() -> None:
+        for number, handler in before.items():
+            signal.signal(number, handler)
 
-    signal.signal(signal.SIGINT, ask)
+    def ask(number: int, frame: FrameType | None) -> None:
+        interruption.signal = signal.Signals(number)
+        restore()
+
+    for number in SIGNALS:
+        signal.signal(number, ask)
     try:
-        yield lambda: asked
+        yield interruption
     finally:
-        signal.signal(signal.SIGINT, before)
+        restore()
+
+
+def exit_code(result: Mapping[str, Any]) -> int:
+    """What the shell gets for a run with this ``result.json``; of one that a signal ended that is
+    128 and the signal's number."""
+    if result["status"] == INTERRUPTED:
+        return 128 + signal.Signals[result["signal"]]
+    return EXIT_CODES[result["status"]]

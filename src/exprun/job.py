@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import time
 import traceback
+from collections.abc import Mapping
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -21,32 +23,41 @@ from exprun.vocabulary import FAILED, INTERRUPTED
 
 
 def run(
-    config: DictConfig, folder: Path, overrides: list[str], *, in_sweep: bool = False
+    config: DictConfig,
+    folder: Path,
+    overrides: list[str],
+    choices: Mapping[str, str | None],
+    *,
+    in_sweep: bool = False,
+    state: dict[str, Any] | None = None,
 ) -> dict[str, Any]:
     """Build, fit and record one run; returns the content of its ``result.json``.
 
-    What goes wrong inside becomes a result of status ``failed`` with the traceback in
-    ``traceback.txt``. A mistake of the user's that only the data or the machine could tell raises
-    UsageError, with nothing but ``.hydra/`` in the folder; in a sweep, which goes on, it becomes a
-    failed result too.
+    ``choices`` are the chosen options of the groups. With the ``state`` of a checkpoint of the same
+    run it goes on from there. What goes wrong inside becomes a
+    result of status ``failed`` with the traceback in ``traceback.txt``. A mistake of the user's
+    that only the data or the machine could tell raises UsageError, with nothing but ``.hydra/`` in
+    the folder; in a sweep, which goes on, it becomes a failed result too.
     """
     started = time.perf_counter()
     try:
         training = target_of("problem", config.problem)(config)
-        with Recorder(folder, config, overrides) as recorder:
-            title = " ".join(overrides)
-            with (
-                interruptible() as interrupted,
-                watch(title, str(training.device), in_sweep=in_sweep) as screen,
-            ):
+        with (
+            Recorder(folder, config, overrides, choices, training, state) as recorder,
+            interruptible() as interrupted,
+        ):
+            with watch(" ".join(overrides), str(training.device), in_sweep=in_sweep) as screen:
                 outcome = fit(training, [recorder, screen], interrupted)
-            return recorder.finish(training, outcome, time.perf_counter() - started)
+            if outcome.status == INTERRUPTED and interrupted.signal:
+                name = interrupted.signal.name
+                outcome = replace(outcome, reason=f"{outcome.reason} by {name}", signal=name)
+            return recorder.finish(outcome, time.perf_counter() - started)
     except UsageError as error:
         if not in_sweep:
             raise
         outcome = Outcome(FAILED, str(error))
     except KeyboardInterrupt:
-        outcome = Outcome(INTERRUPTED, "interrupted outside of the training loop")
+        outcome = Outcome(INTERRUPTED, "interrupted before training", signal="SIGINT")
     except Exception as error:
         (folder / "traceback.txt").write_text(traceback.format_exc())
         outcome = Outcome(FAILED, f"{type(error).__name__}: {error}")

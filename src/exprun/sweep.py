@@ -9,6 +9,7 @@ from __future__ import annotations
 import csv
 import io
 import json
+import os
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -17,8 +18,8 @@ from typing import Any
 from hydra._internal.core_plugins.basic_sweeper import BasicSweeper
 from hydra.core.override_parser.overrides_parser import OverridesParser
 
-from exprun.record.files import write_atomic, write_json
-from exprun.vocabulary import COMPLETED, EARLY_STOPPED, HIGHER_IS_BETTER
+from exprun.record.files import folder_name, write_atomic, write_json
+from exprun.vocabulary import COMPLETED, EARLY_STOPPED, FINISHED, HIGHER_IS_BETTER
 
 PENDING = "pending"
 
@@ -48,10 +49,15 @@ def expand(overrides: Sequence[str]) -> list[list[str]]:
     return jobs
 
 
-def begin(folder: Path, asked: Sequence[str], jobs: Sequence[Sequence[str]]) -> None:
-    """Write down what was asked, before anything runs: the overrides and those of each job."""
+def begin(
+    folder: Path, asked: Sequence[str], jobs: Sequence[Sequence[str]], config_dir: str | None
+) -> None:
+    """Write down what was asked, before anything runs: the overrides and those of each job, and the
+    folder of the user's own options."""
     planned = [_job(number, job) for number, job in enumerate(jobs)]
-    write_json(folder / "sweep.json", {"overrides": list(asked), "jobs": planned})
+    write_json(
+        folder / "sweep.json", {"overrides": list(asked), "config_dir": config_dir, "jobs": planned}
+    )
 
 
 def read(folder: Path) -> dict[str, Any]:
@@ -87,10 +93,22 @@ def _job(number: int, overrides: Sequence[str]) -> dict[str, Any]:
     return {
         "number": number,
         "overrides": list(overrides),
-        "folder": None,
+        "folder": f"{number}_{folder_name(overrides)}",
         "status": PENDING,
         "reason": "",
     }
+
+
+def conclude(folder: Path, code: int | None = None) -> int:
+    """Write the leaderboard, show it, and return the exit code: ``code`` if that is given, else 0
+    if every job came to a result (a divergence is one), or 1."""
+    from exprun.display import sweep_summary  # imports torch
+
+    rows = leaderboard(folder)
+    sweep_summary(rows, os.path.relpath(folder))
+    if code is not None:
+        return code
+    return int(any(row["status"] not in FINISHED for row in rows))
 
 
 def leaderboard(folder: Path) -> list[dict[str, Any]]:

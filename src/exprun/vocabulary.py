@@ -32,5 +32,11 @@ FAILED = "failed"
 INTERRUPTED = "interrupted"
 """How a run ended: ``status`` in result.json."""
 
-EXIT_CODES = {COMPLETED: 0, EARLY_STOPPED: 0, DIVERGED: 1, FAILED: 1, INTERRUPTED: 130}
-"""What the shell gets for a single run that ended so."""
+CTRL_C = 130
+"""What the shell gets after Ctrl-C."""
+
+FINISHED = (COMPLETED, EARLY_STOPPED, DIVERGED)
+"""These are results: nothing is left to be done."""
+
+EXIT_CODES = {COMPLETED: 0, EARLY_STOPPED: 0, DIVERGED: 1, FAILED: 1}
+"""What the shell gets for a single run that ended so; for interrupted ones see ``interrupt``."""

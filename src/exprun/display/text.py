@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import re
 import sys
 from datetime import timedelta
@@ -14,9 +15,18 @@ from exprun.fit import Training
 NONE = "-"
 
 
+class OutputConsole(Console):
+    """A console that falls silent when nobody reads on: a training goes on without its reader."""
+
+    def on_broken_pipe(self) -> None:
+        self.quiet = True
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+
+
 def default_console() -> Console:
     """Standard output. Colours can be forced into a file, an animated display cannot."""
-    return Console(highlight=False, force_interactive=None if sys.stdout.isatty() else False)
+    interactive = None if sys.stdout.isatty() else False
+    return OutputConsole(highlight=False, force_interactive=interactive)
 
 
 def figure(value: float | None) -> str:

@@ -16,19 +16,21 @@ from torch import Tensor
 
 from exprun.record.files import write_atomic
 
+LAST, PREVIOUS = "last.pt", "previous.pt"
+"""The newest checkpoint and the one before it."""
+
 
 class DamagedCheckpoint(Exception):
     """The file is not what was written."""
 
 
-def save(path: Path, state: dict[str, Any]) -> None:
-    """Write ``state`` atomically; the file before it stays as ``previous.pt`` beside it."""
+def save(folder: Path, state: dict[str, Any]) -> None:
+    """Write ``state`` into a run's folder, atomically; the one before stays as PREVIOUS."""
+    path = folder / "checkpoints" / LAST
     path.parent.mkdir(exist_ok=True)
     buffer = io.BytesIO()
     torch.save({**state, "sha256": checksum(state)}, buffer)
-    if path.exists():
-        path.replace(path.with_name("previous.pt"))
-    write_atomic(path, buffer.getvalue())
+    write_atomic(path, buffer.getvalue(), old=path.with_name(PREVIOUS))
 
 
 def load(path: Path) -> dict[str, Any]:
@@ -42,6 +44,22 @@ def load(path: Path) -> dict[str, Any]:
     if actual != expected:
         raise DamagedCheckpoint(f"{path}: its checksum does not fit its content")
     return dict(state)
+
+
+def newest(folder: Path) -> tuple[dict[str, Any] | None, list[str]]:
+    """The newest checkpoint of a run's folder that is whole, and what was wrong with newer ones.
+
+    None if there is no checkpoint, or none that is whole.
+    """
+    problems: list[str] = []
+    for name in (LAST, PREVIOUS):
+        path = folder / "checkpoints" / name
+        if path.exists():
+            try:
+                return load(path), problems
+            except DamagedCheckpoint as damage:
+                problems.append(str(damage))
+    return None, problems
 
 
 def checksum(value: Any) -> str:

@@ -14,10 +14,12 @@ LONGEST_NAME = 120
 """Characters of a folder's name that describe the overrides; file systems allow 255 bytes."""
 
 
-def write_atomic(path: Path, content: bytes) -> None:
+def write_atomic(path: Path, content: bytes, *, old: Path | None = None) -> None:
     """Replace ``path`` by ``content``: after a crash it holds the old bytes or the new, no mix.
 
-    Raises OSError if the disk does not take it; the old file is then untouched.
+    What was there before is kept as ``old``, if that is given; between two renames of the disk
+    ``path`` itself is then missing. Raises OSError if the disk does not take it; the old file is
+    then untouched.
     """
     temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
     try:
@@ -25,6 +27,8 @@ def write_atomic(path: Path, content: bytes) -> None:
             file.write(content)
             file.flush()
             os.fsync(file.fileno())
+        if old is not None and path.exists():
+            path.replace(old)
         temporary.replace(path)
     finally:
         temporary.unlink(missing_ok=True)

@@ -4,15 +4,16 @@ from __future__ import annotations
 
 import csv
 import time
+from collections.abc import Mapping
 from pathlib import Path
 from types import TracebackType
 from typing import Any
 
-from hydra.core.hydra_config import HydraConfig
 from omegaconf import DictConfig, OmegaConf
 
 from exprun import metrics
 from exprun.config.schema import leaves
+from exprun.errors import UsageError
 from exprun.fit import Observer, Outcome, Training, evaluate
 from exprun.record import checkpoint
 from exprun.record.files import write_json
@@ -29,15 +30,35 @@ class Recorder(Observer):
     """``metrics.csv``, TensorBoard events and checkpoints, a row or a write an epoch; then the
     model, the preprocessing and, last, ``result.json``."""
 
-    def __init__(self, folder: Path, config: DictConfig, overrides: list[str]) -> None:
+    def __init__(
+        self,
+        folder: Path,
+        config: DictConfig,
+        overrides: list[str],
+        choices: Mapping[str, str | None],
+        training: Training,
+        state: dict[str, Any] | None = None,
+    ) -> None:
+        """With the ``state`` of a checkpoint the training is put there, and what the files of the
+        folder hold of later epochs is taken out of them.
+
+        Raises UsageError if the data are not those of the checkpoint.
+        """
         self.folder = folder
         self.config = config
         self.overrides = overrides
+        self.choices = choices
+        self.training = training
         self.every: int | str = config.checkpoint.every
         self.saved = time.perf_counter()
-        self.events = EventFile(folder)
+        if state is not None:
+            if state["preprocessing"] != training.data.preprocessing.to_json():
+                raise UsageError(f"{folder}: the data are not those that it was trained on")
+            training.load_state_dict(state)
+        self.events = EventFile(folder, until=training.epoch)
         self.curves = (folder / "metrics.csv").open("w", newline="")
-        self.writer: csv.DictWriter[str] | None = None
+        for row in training.history:
+            self._write_row(row)
 
     def __enter__(self) -> Recorder:
         return self
@@ -52,38 +73,46 @@ class Recorder(Observer):
         self.events.close()
 
     def on_start(self, training: Training) -> None:
+        if training.epoch:
+            return  # resumed: all this is there already
         names = metrics.names(training.data.preprocessing.task)
-        self.events.hparams_start(hparams(self.config))
+        self.events.hparams_start(hparams(self.config, self.choices))
         self.events.charts({name: [f"{name}/train", f"{name}/validation"] for name in names})
         self.events.text("config", f"```yaml\n{OmegaConf.to_yaml(self.config, resolve=True)}\n```")
 
     def on_epoch(self, training: Training, row: dict[str, float]) -> None:
-        if self.writer is None:
-            self.writer = csv.DictWriter(self.curves, list(row))
-            self.writer.writeheader()
-        self.writer.writerow(row)
-        self.curves.flush()
+        self._write_row(row)
         self.events.scalars(tags(row), training.epoch)
         if self._due(training.epoch):
-            self._save(training)
+            self._save()
+
+    def _write_row(self, row: dict[str, float]) -> None:
+        writer = csv.DictWriter(self.curves, list(row))
+        if row["epoch"] == 1:
+            writer.writeheader()
+        writer.writerow(row)
+        self.curves.flush()
 
     def _due(self, epoch: int) -> bool:
         if self.every == "auto":
             return time.perf_counter() - self.saved >= CHECKPOINT_SECONDS
         return epoch % int(self.every) == 0
 
-    def _save(self, training: Training) -> None:
-        checkpoint.save(self.folder / "checkpoints" / "last.pt", training.state_dict())
+    def _save(self) -> None:
+        preprocessing = self.training.data.preprocessing.to_json()
+        state = {**self.training.state_dict(), "preprocessing": preprocessing}
+        checkpoint.save(self.folder, state)
         self.saved = time.perf_counter()
 
-    def finish(self, training: Training, outcome: Outcome, seconds: float) -> dict[str, Any]:
+    def finish(self, outcome: Outcome, seconds: float) -> dict[str, Any]:
         """Evaluate the test part, once and with the kept weights, and write what is left;
         ``result.json``, whose content is returned, is the last of it.
 
         An interrupted run may be continued, so its test part stays unseen.
         """
+        training = self.training
         if outcome.status != DIVERGED:
-            self._save(training)
+            self._save()
         figures = {
             k: v for k, v in training.kept_row.items() if k not in ("epoch", "iteration", "lr")
         }
@@ -109,11 +138,13 @@ def architecture(config: DictConfig, training: Training) -> dict[str, Any]:
     return {"model": model, "norm": norm, "loss": type(training.loss).__name__, **sizes}
 
 
-def hparams(config: DictConfig) -> dict[str, bool | int | float | str]:
+def hparams(
+    config: DictConfig, choices: Mapping[str, str | None]
+) -> dict[str, bool | int | float | str]:
     """The config as TensorBoard's table of hyperparameters takes it: flat, plain, without paths to
     code; the chosen regularisers by name."""
     flat: dict[str, bool | int | float | str] = {"reg": "+".join(config.reg) or "none"}
-    for group, option in HydraConfig.get().runtime.choices.items():
+    for group, option in choices.items():
         if "/" not in group and group in config and option is not None:
             flat[group] = str(option)
     for key, value in leaves(config):

@@ -30,6 +30,7 @@ def result_of(
     return {
         "status": outcome.status,
         "reason": outcome.reason,
+        "signal": outcome.signal,
         "epochs": training.epoch if training else 0,
         "best_epoch": int(kept["epoch"]) if kept else None,
         "metrics": {k: v if math.isfinite(v) else None for k, v in (metrics or {}).items()},

@@ -12,7 +12,7 @@ import os
 import socket
 import struct
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from re import escape
 
@@ -25,6 +25,8 @@ from tensorboard.plugins.hparams.plugin_data_pb2 import HParamsPluginData
 
 CATEGORY = "train and validation"
 """The one category of all layouts: TensorBoard merges the charts of many runs within it only."""
+
+SESSION_END = "_hparams_/session_end_info"
 
 PARTS = {"train": "train", "val": "validation", "test": "test"}
 
@@ -49,19 +51,25 @@ class EventFile:
     """A new event file ``events.out.tfevents.<time>.<host>.<pid>`` in ``folder``.
 
     ``folder`` must exist (else ``FileNotFoundError``). Every call writes one record and flushes it,
-    so a training that is killed loses nothing. TensorBoard hides what the folder's earlier files
-    hold from ``purge_step`` on: after a resume, the first step that will be written again. An error
-    of the disk is raised as ``OSError``.
+    so a training that is killed loses nothing. After a resume the new file takes over what earlier
+    files of the folder hold up to epoch ``until`` and replaces them, so that no point stands twice;
+    ``until=0`` starts afresh. An error of the disk is raised as ``OSError``.
     """
 
-    def __init__(self, folder: Path, *, purge_step: int = 0) -> None:
+    def __init__(self, folder: Path, *, until: int = 0) -> None:
+        earlier = sorted(folder.glob("events.out.tfevents.*"))
         # TensorBoard reads the files of a folder in the order of their names: the time, in seconds
         # with microseconds, puts a resumed training after the one it goes on from.
         name = f"events.out.tfevents.{time.time():.6f}.{socket.gethostname()}.{os.getpid()}"
         self._file = (folder / name).open("xb")
         self._write(Event(file_version="brain.Event:2"))
-        # The first file needs it too: TensorBoard purges at every start but the first it sees.
-        self._write(Event(step=purge_step, session_log=SessionLog(status=SessionLog.START)))
+        # A running TensorBoard forgets what it has read of the files that this one replaces.
+        self._write(Event(step=0, session_log=SessionLog(status=SessionLog.START)))
+        for event in _kept(earlier, until):
+            self._file.write(framed(event.SerializeToString()))
+        self._file.flush()
+        for path in earlier:
+            path.unlink()
 
     def scalars(self, values: Mapping[str, float], step: int) -> None:
         """One point of each curve, in one record; float32, nan and infinities included."""
@@ -105,11 +113,11 @@ class EventFile:
         self._plugin("hparams", "_hparams_/session_start_info", data.SerializeToString())
 
     def hparams_end(self, succeeded: bool) -> None:
-        """The status of the row. Final: TensorBoard ignores a second one after a resume."""
+        """The status of the row. Final: TensorBoard ignores a second one."""
         data = HParamsPluginData()
         data.session_end_info.end_time_secs = time.time()
         data.session_end_info.status = STATUS_SUCCESS if succeeded else STATUS_FAILURE
-        self._plugin("hparams", "_hparams_/session_end_info", data.SerializeToString())
+        self._plugin("hparams", SESSION_END, data.SerializeToString())
 
     def close(self) -> None:
         """Close the file; further writes raise ``ValueError``."""
@@ -128,6 +136,34 @@ class EventFile:
         event.wall_time = time.time()
         self._file.write(framed(event.SerializeToString()))
         self._file.flush()
+
+
+def read(path: Path) -> Iterator[Event]:
+    """The events of a file, up to the first that is torn or damaged."""
+    data = memoryview(path.read_bytes())
+    while len(data) >= HEAD:
+        (length,) = struct.unpack("<Q", data[:8])
+        content = bytes(data[HEAD : HEAD + length])
+        if framed(content) != bytes(data[: HEAD + length + 4]):
+            return
+        yield Event.FromString(content)
+        data = data[HEAD + length + 4 :]
+
+
+HEAD = 12
+"""Bytes before the data of a TFRecord: length and its checksum."""
+
+
+def _kept(paths: Sequence[Path], until: int) -> Iterator[Event]:
+    """Summaries of epochs up to ``until``, each once; no final metrics and no end of a session,
+    for the training goes on."""
+    seen = set()
+    for event in (event for path in paths for event in read(path)):
+        key = (event.step, *(value.tag for value in event.summary.value))
+        final = any(str(tag).endswith((f"/{PARTS['test']}", SESSION_END)) for tag in key[1:])
+        if until and len(key) > 1 and event.step <= until and not final and key not in seen:
+            seen.add(key)
+            yield event
 
 
 def framed(data: bytes) -> bytes:
