@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import Any
 
 from exprun.errors import UsageError, nearest
-from exprun.vocabulary import CTRL_C
+from exprun.vocabulary import CTRL_C, EXIT_CODES, FAILED
 
 USAGE_ERROR = 2
 """Exit code for a mistake in what was asked."""
@@ -48,6 +48,9 @@ def main(argv: Sequence[str] | None = None) -> int:
     except BrokenPipeError:  # somebody read only the head of what was printed
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 0
+    except OSError as error:  # a full disk, a folder that is not ours
+        print(f"exprun: {error}", file=sys.stderr)
+        return EXIT_CODES[FAILED]
 
 
 COMMANDS = {"resume": "exprun.resume"}

@@ -58,6 +58,8 @@ def run(
         outcome = Outcome(FAILED, str(error))
     except KeyboardInterrupt:
         outcome = Outcome(INTERRUPTED, "interrupted before training", signal="SIGINT")
+    except OSError as error:  # the disk's or the system's fault, no bug
+        outcome = Outcome(FAILED, str(error))
     except Exception as error:
         (folder / "traceback.txt").write_text(traceback.format_exc())
         outcome = Outcome(FAILED, f"{type(error).__name__}: {error}")

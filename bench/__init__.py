@@ -1,0 +1,1 @@
+"""Benchmarks and long fault tests: run by hand, never by CI."""
