@@ -255,6 +255,17 @@ WRONG = [
     (["data=csv", "data.path=no.csv", "data.target=y"], "data.path=no.csv: expected a file that"),
     (["-m", "optimizer.lr=0.1,-1"], "optimizer.lr=-1: expected a number above 0"),
     (["-m", "optimizer=adam,sgd", "optimizer.betas=[0.8,0.9]"], "optimizer.betas: no such key"),
+    (["optimizer=null"], "optimizer=null: no such option"),
+    (["~optimizer"], "optimizer has no _target_"),
+    (["loss.delta=2"], "loss.delta: no such key; expected loss=huber"),
+    (["OPTIMIZER=adam"], "OPTIMIZER: no such key; did you mean optimizer?"),
+    (["hydra.foo=1"], "Key 'foo' not in 'HydraConf'"),
+    (["hydra.job.chdir=true"], "hydra.job.chdir=true: paths are read from where you are"),
+    (["-m", "hydra.sweep.subdir=x", "seed=1,2"], "two jobs would share a folder"),
+    (["-m", "seed=range(0)"], "the sweep asks for no job"),
+    (["-m", "optimizer.lr=interval(0.1,1)"], "does not support sweep type"),
+    (["-m", "norm=batch", "batching=minibatch,stochastic"], "a batch of one row has no variance"),
+    (["--cfg", "foo"], "--cfg foo: expected job, hydra or all"),
     (["-m", "optimizer=adam,sdg"], "optimizer=sdg: no such option; did you mean sgd?"),
 ]
 
@@ -290,6 +301,50 @@ def test_mistakes_that_the_data_tell_leave_nothing_behind(exprun: Run, tmp_path:
     (tmp_path / "outputs").mkdir()
     assert exprun("data=csv", "data.path=bad.csv", "data.target=y").returncode == 2
     assert list((tmp_path / "outputs").iterdir()) == []
+
+
+def test_a_folder_that_cannot_be_made_is_named(exprun: Run, tmp_path: Path) -> None:
+    (tmp_path / "outputs").write_text("a file")
+    for words in ([], ["-m", "seed=1,2"]):
+        done = exprun(*words)
+        assert done.returncode == 2
+        assert "dir=outputs/" in done.stderr
+        assert "cannot be made" in done.stderr
+        assert done.stderr.count("\n") == 1
+
+
+@pytest.mark.parametrize(
+    "text", ["lr: 0.1", "- a\n- b", "_target_: torch.optim.SGD\n\tlr: 1", "a: é".encode("latin-1")]
+)
+def test_broken_options_of_ones_own_get_one_line(
+    text: str | bytes, exprun: Run, tmp_path: Path
+) -> None:
+    own = tmp_path / "own" / "optimizer" / "mine.yaml"
+    own.parent.mkdir(parents=True)
+    own.write_bytes(text if isinstance(text, bytes) else text.encode())
+    done = exprun("--config-dir", "own", "optimizer=mine")
+    assert done.returncode == 2
+    assert done.stderr.count("\n") == 1
+    assert "mine" in done.stderr or "optimizer" in done.stderr
+    assert not (tmp_path / "outputs").exists()
+    assert exprun("--help", "--config-dir", "own").returncode == 0
+
+
+def test_globs_sweep_over_options(exprun: Run, tmp_path: Path) -> None:
+    assert (
+        exprun("-m", "optimizer=glob(adam*)", "data=iris", "trainer.max_epochs=1").returncode == 0
+    )
+    (folder,) = (tmp_path / "outputs" / "sweeps").iterdir()
+    jobs = json.loads((folder / "sweep.json").read_text())["jobs"]
+    assert [job["overrides"][0] for job in jobs] == [
+        f"optimizer={name}" for name in ("adam", "adamax", "adamw")
+    ]
+
+
+def test_output_in_any_encoding(exprun: Run) -> None:
+    shown = exprun("--help", PYTHONIOENCODING="ascii")
+    assert shown.returncode == 0
+    assert "optimizer" in shown.stdout
 
 
 def test_a_named_folder_is_never_overwritten(exprun: Run, tmp_path: Path) -> None:

@@ -71,11 +71,6 @@ def mlp(config: DictConfig) -> Training:
         batch_size=None if batch_size == "full" else batch_size,
         max_epochs=plain["trainer"]["max_epochs"],
     )
-    if plain["norm"]["_target_"] == "torch.nn.BatchNorm1d" and training.batch_size == 1:
-        raise UsageError(
-            "norm=batch: a batch of one row has no variance; expected norm=layer, or "
-            "batching.batch_size of at least 2"
-        )
     set_threads(plain["trainer"]["threads"], training)
     return training
 
@@ -132,24 +127,19 @@ def make_model(
 ) -> nn.Module:
     """The network, on the CPU, with torch's initial weights."""
     norm = {key: value for key, value in config["norm"].items() if key != "position"}
-    hidden = config["model"]["hidden"]
+    hidden = config["model"].get("hidden", [])
     dropout: list[float] = []
     for regularizer in regularizers:
         if isinstance(regularizer, Dropout):
             p = regularizer.p
             dropout = [p] * len(hidden) if isinstance(p, int | float) else list(p)
-            if len(dropout) != len(hidden):
-                raise UsageError(
-                    f"reg.dropout.p has {len(dropout)} values for {len(hidden)} hidden layers of "
-                    f"model.hidden={hidden}; expected one for all, or one each"
-                )
     model: nn.Module = call(
         "model",
         config["model"],
         len(data.preprocessing.features),
         loss.outputs,
         norm=partial("norm", norm) if norm["_target_"] else None,
-        norm_position=config["norm"]["position"],
+        norm_position=config["norm"].get("position", "pre"),
         dropout=dropout,
         dropout_stream=streams.dropout,
     )
@@ -161,10 +151,13 @@ def make_optimizer(
 ) -> torch.optim.Optimizer:
     """The optimizer over all parameters; ``reg=weight_decay`` acts through it, on weights only or
     on all."""
+    target = target_of("optimizer", node)
+    if not (isinstance(target, type) and issubclass(target, torch.optim.Optimizer)):
+        raise UsageError(f"optimizer._target_={node['_target_']}: is no torch.optim.Optimizer")
     decay = next((r for r in regularizers if isinstance(r, WeightDecay)), None)
     groups: list[Node] = [{"params": list(model.parameters())}]
     if decay is not None:
-        if "weight_decay" not in inspect.signature(target_of("optimizer", node)).parameters:
+        if "weight_decay" not in inspect.signature(target).parameters:
             raise UsageError(
                 f"reg=weight_decay: {node['_target_']} has no weight_decay; expected reg=l2"
             )
@@ -183,22 +176,17 @@ def make_scheduler(node: Node, optimizer: torch.optim.Optimizer) -> Scheduler:
     """One of our schedules, or any of ``torch.optim.lr_scheduler``."""
     arguments = dict(node)
     warmup = arguments.pop("warmup_epochs", 0)
+    interval = arguments.pop("interval", "epoch")
     target = target_of("scheduler", node)
     if isinstance(target, type) and issubclass(target, LRScheduler | ReduceLROnPlateau):
         made = call("scheduler", arguments, optimizer)
-        return TorchScheduler(optimizer, made, warmup_epochs=warmup)
-    interval = arguments.pop("interval", "epoch")
+        return TorchScheduler(optimizer, made, interval=interval, warmup_epochs=warmup)
     factor = partial("scheduler", arguments)
     return FactorScheduler(optimizer, factor, interval=interval, warmup_epochs=warmup)
 
 
 def make_stopping(node: Node, data: Data) -> Stopping:
     stopping: Stopping = call("stopping", node)
-    if stopping.patience is not None and not len(data.val):
-        raise UsageError(
-            "stopping=early looks at a validation part and data.val_fraction=0 leaves none; "
-            "expected stopping=none, or a larger data.val_fraction"
-        )
     metric = stopping.monitor.removeprefix("val_")
     known = metrics.names(data.preprocessing.task)
     if metric not in known:

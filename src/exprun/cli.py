@@ -15,7 +15,8 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-from exprun.errors import UsageError, nearest
+from exprun import __version__
+from exprun.errors import UsageError, choices, nearest
 from exprun.vocabulary import CTRL_C, EXIT_CODES, FAILED
 
 USAGE_ERROR = 2
@@ -25,19 +26,23 @@ USAGE_ERROR = 2
 def main(argv: Sequence[str] | None = None) -> int:
     """Run the command line; returns the exit code. ``argv`` is ``sys.argv[1:]`` if not given."""
     words = list(sys.argv[1:] if argv is None else argv)
+    _make_output_safe()
     try:
-        if "--help" in words or "-h" in words:
-            from exprun.help import show_help
-
-            show_help(_option(words, "--config-dir", "-cd"))
-            sys.stdout.flush()
-            return 0
         if words and re.fullmatch(r"\w+", words[0]):
             return _command(words[0], words[1:])
         words = _checked(words)
         config_dir = _option(words, "--config-dir", "-cd")
         if config_dir and not Path(config_dir).is_dir():
             raise UsageError(f"--config-dir: there is no folder {config_dir}")
+        if {"--help", "-h"} & set(words):
+            from exprun.help import show_help
+
+            show_help(config_dir)
+            sys.stdout.flush()
+            return 0
+        if "--version" in words:
+            print(f"exprun {__version__}")
+            return 0
         return _hydra(words)
     except UsageError as error:
         print(f"exprun: {error}", file=sys.stderr)
@@ -51,6 +56,16 @@ def main(argv: Sequence[str] | None = None) -> int:
     except OSError as error:  # a full disk, a folder that is not ours
         print(f"exprun: {error}", file=sys.stderr)
         return EXIT_CODES[FAILED]
+
+
+def _make_output_safe() -> None:
+    """What the output cannot show, or nobody reads, must not end a training."""
+    for name in ("stdout", "stderr"):
+        stream = getattr(sys, name)
+        if stream is None:  # closed by whoever started us
+            setattr(sys, name, Path(os.devnull).open("w"))  # noqa: SIM115
+        elif hasattr(stream, "reconfigure"):
+            stream.reconfigure(errors="replace")
 
 
 COMMANDS = {"resume": "exprun.resume"}
@@ -81,12 +96,12 @@ def _hydra(words: list[str]) -> int:
     from omegaconf import OmegaConf
     from omegaconf.errors import OmegaConfBaseException
 
-    from exprun.config.messages import explain
     from exprun.config.paths import conf_dir
     from exprun.hooks import Escape
     from exprun.record.files import folder_name
 
     OmegaConf.register_new_resolver("exprun.folder_name", folder_name, replace=True)
+    wants_traceback = os.environ.get("HYDRA_FULL_ERROR") == "1"
     sys.argv = ["exprun", *words]
     try:
         if {"--cfg", "-c", "--info", "-i", "--hydra-help"} & {word.split("=")[0] for word in words}:
@@ -97,17 +112,29 @@ def _hydra(words: list[str]) -> int:
             )()
     except SystemExit as stop:
         return stop.code if isinstance(stop.code, int) else int(stop.code is not None)
-    except (HydraException, OmegaConfBaseException, Escape) as raised:
-        error = raised.__cause__ if isinstance(raised, Escape) else raised
+    except Escape as escape:
+        error = escape.__cause__
         if isinstance(error, HydraException | OmegaConfBaseException):
-            overrides = [word for word in words if "=" in word and not word.startswith("-")]
-            sweep = bool({"-m", "--multirun"} & set(words))
-            config_dir = _option(words, "--config-dir", "-cd")
-            raise UsageError(explain(error, overrides, config_dir, sweep)) from error
-        if error is not None:
-            raise error from None
+            raise _explained(error, words) from error
+        raise error or escape from None
+    except UsageError:
         raise
+    except Exception as error:  # Hydra's, for what it was given: our jobs return their errors
+        if wants_traceback or (
+            isinstance(error, OSError) and not isinstance(error, HydraException)
+        ):
+            raise
+        raise _explained(error, words) from error
     return 0
+
+
+def _explained(error: Exception, words: list[str]) -> UsageError:
+    """An error of Hydra's in one line."""
+    from exprun.config.messages import explain
+
+    overrides = [word for word in words if not word.startswith("-")]
+    sweep = bool({"-m", "--multirun"} & set(words))
+    return UsageError(explain(error, overrides, _option(words, "--config-dir", "-cd"), sweep))
 
 
 @contextmanager
@@ -151,8 +178,9 @@ def _checked(words: list[str]) -> list[str]:
     that does not exist, or a word that is no override."""
     from hydra._internal.utils import get_args_parser
 
-    parser = get_args_parser()
-    takes_value = {f: a.nargs != 0 for a in parser._actions for f in a.option_strings}
+    actions = get_args_parser()._actions
+    takes_value = {flag: a.nargs != 0 for a in actions for flag in a.option_strings}
+    allowed = {flag: a.choices for a in actions if a.choices for flag in a.option_strings}
     flags: list[str] = []
     overrides: list[str] = []
     needs_value = None
@@ -163,8 +191,11 @@ def _checked(words: list[str]) -> list[str]:
                 hint = nearest(flag, takes_value)
                 raise UsageError(f"{flag}: no such option{hint} (see exprun --help)")
             flags.append(word)
-            missing = not needs_value and takes_value[flag] and "=" not in word
-            needs_value = flag if missing else None
+            value = word if needs_value else word.partition("=")[2]
+            of = needs_value or flag
+            if value and of in allowed and value not in allowed[of]:
+                raise UsageError(f"{of} {value}: expected {choices(allowed[of])}")
+            needs_value = flag if not needs_value and takes_value[flag] and not value else None
         elif "=" in word or word.startswith("~"):
             overrides.append(word)
         else:

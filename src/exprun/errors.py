@@ -12,8 +12,9 @@ class UsageError(Exception):
 
 def nearest(wrong: str, right: Iterable[str]) -> str:
     """``"; did you mean X?"`` for the closest of ``right``, or ``""`` if none is close."""
-    close = difflib.get_close_matches(wrong, list(right), n=1, cutoff=0.6)
-    return f"; did you mean {close[0]}?" if close else ""
+    lowered = {word.lower(): word for word in right}
+    close = difflib.get_close_matches(wrong.lower(), list(lowered), n=1, cutoff=0.6)
+    return f"; did you mean {lowered[close[0]]}?" if close else ""
 
 
 def choices(right: Iterable[str]) -> str:

@@ -15,13 +15,14 @@ exprun: controlled experiments on how to train a neural network
 
   exprun [GROUP=OPTION] [KEY=VALUE] …     train once
   exprun -m KEY=VALUE,VALUE …             a sweep: every combination
+  exprun resume RUN_OR_SWEEP              go on exactly where it stopped
   tensorboard --logdir outputs            the curves
 
 Groups and their options, * marks the default:
 """
 
 TAIL = """
-Keys: every group's keys and values stand in   exprun --cfg job
+Keys: those of the chosen options, with their values:   exprun --cfg job reg=l2
   'reg=[l2,dropout]'        several regularisers        seed=1
   model.hidden=[256,128]    layer sizes                 device=auto|cpu|cuda
   optimizer.lr=0.01         learning rate               trainer.max_epochs=100
@@ -56,7 +57,7 @@ def show_help(config_dir: str | None) -> None:
 
 
 def _first_comment(path: Path) -> str:
-    for line in path.read_text().splitlines():
+    for line in path.read_text(encoding="utf-8", errors="replace").splitlines():
         if line.startswith("#") and not line.startswith("# @package"):
             return line.lstrip("# ")
     return ""

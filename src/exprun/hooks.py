@@ -49,6 +49,7 @@ class Hooks(Callback):
 
     @_surfacing
     def on_run_start(self, config: DictConfig, **_: Any) -> None:
+        _check_hydra(config)
         check(without_hydra(config))
         self.made = _claim(config, "run")
 
@@ -68,6 +69,7 @@ class Hooks(Callback):
 
     @_surfacing
     def on_multirun_start(self, config: DictConfig, **_: Any) -> None:
+        _check_hydra(config)
         jobs = _jobs(config)
         loader = GlobalHydra.instance().config_loader()
         for job in jobs:
@@ -97,6 +99,18 @@ class Hooks(Callback):
         raise SystemExit(sweep.conclude(Path(config.hydra.sweep.dir)))
 
 
+def _check_hydra(config: DictConfig) -> None:
+    """Raise UsageError for settings of Hydra's that would break what a run's folder promises."""
+    if config.hydra.job.chdir:
+        raise UsageError("hydra.job.chdir=true: paths are read from where you are; expected false")
+    subdir = OmegaConf.to_container(config.hydra.sweep, resolve=False)["subdir"]  # type: ignore
+    if not any(word in str(subdir) for word in ("hydra.job.num", "hydra.job.id")):
+        raise UsageError(
+            f"hydra.sweep.subdir={subdir}: two jobs would share a folder; expected "
+            "'${hydra.job.num}' in it"
+        )
+
+
 def without_hydra(config: DictConfig) -> DictConfig:
     """The job's own part of a composed config."""
     return OmegaConf.masked_copy(config, [str(key) for key in config if key != "hydra"])
@@ -110,6 +124,13 @@ def _claim(config: DictConfig, kind: Literal["run", "sweep"]) -> list[Path]:
     """
     key = f"hydra.{kind}.dir"
     wanted = Path(config.hydra[kind].dir)
+    try:
+        return _make(config, key, wanted)
+    except OSError as error:
+        raise UsageError(f"{key}={wanted}: cannot be made: {error.strerror}") from error
+
+
+def _make(config: DictConfig, key: str, wanted: Path) -> list[Path]:
     missing = [folder for folder in (wanted, *wanted.parents) if not folder.exists()]
     if any(word.startswith(f"{key}=") for word in config.hydra.overrides.hydra):
         if wanted.exists() and not (wanted.is_dir() and not any(wanted.iterdir())):
@@ -118,7 +139,7 @@ def _claim(config: DictConfig, kind: Literal["run", "sweep"]) -> list[Path]:
         return missing
     folder = claim_folder(wanted)
     with read_write(config), open_dict(config):
-        config.hydra[kind].dir = str(folder)
+        OmegaConf.update(config, key, str(folder))
         # a sweep's jobs are composed anew from these overrides
         config.hydra.overrides.hydra.append(f"{key}='{folder}'")
     return [folder, *(parent for parent in missing if parent != wanted)]
@@ -130,4 +151,7 @@ def _jobs(config: DictConfig) -> list[list[str]]:
     if not target.endswith(".BasicSweeper"):
         return []
     words = [f"{key}={value}" for key, value in (config.hydra.sweeper.params or {}).items()]
-    return sweep.expand([*words, *config.hydra.overrides.task])
+    jobs = sweep.expand([*words, *config.hydra.overrides.task])
+    if not jobs:
+        raise UsageError("the sweep asks for no job: one of its lists of values is empty")
+    return jobs

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import signal
 import threading
+import time
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from types import FrameType
@@ -19,11 +20,16 @@ SIGNALS = [
 """Ctrl-C, ``kill``, a closed terminal, and what batch schedulers send before they kill."""
 
 
+IMPATIENCE = 2.0
+"""Seconds in which a second signal is still the first one: people press Ctrl-C twice."""
+
+
 class Interruption:
     """Whether a signal has asked for the end; true or false, and which one it was."""
 
     def __init__(self) -> None:
         self.signal: signal.Signals | None = None
+        self.time = 0.0
 
     def __call__(self) -> bool:
         return self.signal is not None
@@ -31,8 +37,9 @@ class Interruption:
 
 @contextmanager
 def interruptible() -> Iterator[Interruption]:
-    """Turn the first signal into an answer to "interrupted?", so that nothing is half done; the
-    second one does what it did before. Only the main thread can do so; others are never asked."""
+    """Turn a signal into an answer to "interrupted?", so that nothing is half done; another one
+    after IMPATIENCE seconds interrupts at once. Only the main thread can do so; others are never
+    asked."""
     interruption = Interruption()
     if threading.current_thread() is not threading.main_thread():
         yield interruption
@@ -44,8 +51,10 @@ def interruptible() -> Iterator[Interruption]:
             signal.signal(number, handler)
 
     def ask(number: int, frame: FrameType | None) -> None:
-        interruption.signal = signal.Signals(number)
-        restore()
+        if interruption.signal is None:
+            interruption.signal, interruption.time = signal.Signals(number), time.monotonic()
+        elif time.monotonic() - interruption.time > IMPATIENCE:
+            raise KeyboardInterrupt
 
     for number in SIGNALS:
         signal.signal(number, ask)

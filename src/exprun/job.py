@@ -57,7 +57,7 @@ def run(
             raise
         outcome = Outcome(FAILED, str(error))
     except KeyboardInterrupt:
-        outcome = Outcome(INTERRUPTED, "interrupted before training", signal="SIGINT")
+        outcome = Outcome(INTERRUPTED, "interrupted outside of an epoch", signal="SIGINT")
     except OSError as error:  # the disk's or the system's fault, no bug
         outcome = Outcome(FAILED, str(error))
     except Exception as error:

@@ -118,30 +118,40 @@ class FactorScheduler:
 
 
 class TorchScheduler:
-    """Any scheduler of ``torch.optim.lr_scheduler``, stepped once an epoch, with warm-up on top."""
+    """Any scheduler of ``torch.optim.lr_scheduler``, with warm-up on top.
+
+    It is stepped after every epoch, or with ``interval="iteration"`` after every iteration.
+    """
 
     def __init__(
         self,
         optimizer: Optimizer,
         scheduler: LRScheduler | ReduceLROnPlateau,
         *,
+        interval: Literal["epoch", "iteration"] = "epoch",
         warmup_epochs: float = 0,
     ) -> None:
         self.optimizer = optimizer
         self.scheduler = scheduler
+        self.interval = interval
         self.warmup_epochs = warmup_epochs
         self.scheduled = self._read()
 
     def before_iteration(self, iteration: int, iterations_per_epoch: int) -> None:
+        if self.interval == "iteration" and iteration:
+            self._step()
         factor = warmup(iteration, iterations_per_epoch, self.warmup_epochs)
         self._write([lr * factor for lr in self.scheduled])
 
     def after_epoch(self, val_loss: float) -> None:
-        self._write(self.scheduled)  # torch's schedulers compute from what the optimizer holds
         if isinstance(self.scheduler, ReduceLROnPlateau):
-            self.scheduler.step(val_loss)
-        else:
-            self.scheduler.step()
+            self._step(val_loss)
+        elif self.interval == "epoch":
+            self._step()
+
+    def _step(self, *val_loss: float) -> None:
+        self._write(self.scheduled)  # torch's schedulers compute from what the optimizer holds
+        self.scheduler.step(*val_loss)  # type: ignore[arg-type]  # a figure for plateaus only
         self.scheduled = self._read()
 
     def state_dict(self) -> dict[str, Any]:

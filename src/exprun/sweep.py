@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import Any
 
 from hydra._internal.core_plugins.basic_sweeper import BasicSweeper
+from hydra.core.global_hydra import GlobalHydra
 from hydra.core.override_parser.overrides_parser import OverridesParser
 
 from exprun.record.files import folder_name, write_atomic, write_json
@@ -44,7 +45,8 @@ class Progress:
 def expand(overrides: Sequence[str]) -> list[list[str]]:
     """The overrides of every job that a sweep's overrides ask for, Hydra's basic sweeper's way;
     Hydra must be initialised."""
-    parsed = OverridesParser.create().parse_overrides(list(overrides))
+    loader = GlobalHydra.instance().config_loader()
+    parsed = OverridesParser.create(loader).parse_overrides(list(overrides))
     (jobs,) = BasicSweeper.split_arguments(parsed, max_batch_size=None)
     return jobs
 
@@ -85,7 +87,8 @@ def note(folder: Path, number: int, job_folder: Path, result: dict[str, Any]) ->
     return Progress(
         done=sum(job["status"] != PENDING for job in jobs),
         total=len(jobs),
-        title=" ".join(w for w in result["overrides"] if w not in shared or len(jobs) == 1),
+        title=" ".join(w for w in result["overrides"] if w not in shared or len(jobs) == 1)
+        or "defaults",
     )
 
 

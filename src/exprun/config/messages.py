@@ -3,15 +3,19 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
 
-from hydra import compose, initialize_config_dir
+from hydra._internal.hydra import Hydra
+from hydra._internal.utils import create_config_search_path
 from hydra.core.global_hydra import GlobalHydra
 from hydra.core.object_type import ObjectType
 from hydra.core.override_parser.overrides_parser import OverridesParser
 from hydra.core.override_parser.types import Override
 from hydra.errors import HydraException, OverrideParseException
+from hydra.types import RunMode
 from omegaconf import DictConfig, OmegaConf
+from omegaconf.errors import OmegaConfBaseException
 
 from exprun.config.paths import conf_dir
 from exprun.config.schema import leaves
@@ -26,25 +30,41 @@ def explain(error: Exception, overrides: list[str], config_dir: str | None, swee
     """
     if isinstance(error, OverrideParseException):
         return _unparsable(error.override)
+    if isinstance(error, UnicodeDecodeError) and config_dir and _unreadable(config_dir):
+        return f"{_unreadable(config_dir)}: is not UTF-8 text"
     GlobalHydra.instance().clear()
-    with initialize_config_dir(str(conf_dir()), version_base="1.3", job_name="exprun"):
-        search_path = [] if config_dir is None else [f"hydra.searchpath=[file://{config_dir}]"]
-        for override in OverridesParser.create().parse_overrides(overrides):
-            reason = _wrong_group(override, sweep)
+    search_path = create_config_search_path(str(conf_dir()))
+    if config_dir is not None:
+        search_path.prepend("command-line", f"file://{config_dir}")
+    hydra = Hydra.create_main_hydra2("exprun", search_path)
+    try:
+        return _reason(hydra, overrides, sweep) or _one_line(error)
+    except (HydraException, OmegaConfBaseException):
+        return _one_line(error)  # what stops the looking is what was wrong
+    finally:
+        GlobalHydra.instance().clear()
+
+
+def _reason(hydra: Hydra, overrides: list[str], sweep: bool) -> str | None:
+    """The first override that cannot be, and why."""
+    parser = OverridesParser.create(hydra.config_loader)
+    for override in parser.parse_overrides(overrides):
+        reason = _wrong_group(override, sweep)
+        if reason:
+            return reason
+    for job in expand(overrides) if sweep else [overrides]:
+        parsed = parser.parse_overrides(job)
+        chosen = [o.input_line or "" for o in parsed if _is_group(o.key_or_group)]
+        config = hydra.compose_config(
+            "config", chosen, run_mode=RunMode.RUN, from_shell=False, with_log_configuration=False
+        )
+        own = OmegaConf.masked_copy(config, [str(key) for key in config if key != "hydra"])
+        for override in parsed:
+            is_hydras = override.key_or_group.startswith("hydra.")
+            reason = _wrong_key(override, config if is_hydras else own)
             if reason:
                 return reason
-        for job in expand(overrides) if sweep else [overrides]:
-            parsed = OverridesParser.create().parse_overrides(job)
-            chosen = [o.input_line or "" for o in parsed if _is_group(o.key_or_group)]
-            try:
-                config = compose("config", [*search_path, *chosen])
-            except HydraException:
-                return _one_line(error)
-            for override in parsed:
-                reason = _wrong_key(override, config)
-                if reason:
-                    return reason
-    return _one_line(error)
+    return None
 
 
 def _unparsable(override: str) -> str:
@@ -64,7 +84,7 @@ def _wrong_group(override: Override, sweep: bool) -> str | None:
             f" (all of them together: '{key}=[{line.split('=', 1)[1]}]')" if key == "reg" else ""
         )
         return f"{line}: several values are a sweep; expected exprun -m …{joined}"
-    if not _is_group(key):
+    if not _is_group(key) or override.is_delete():
         return None
     options = _options(key)
     for chosen in _chosen(override):
@@ -80,8 +100,7 @@ def _chosen(override: Override) -> Iterator[str]:
     )
     for value in values:
         for option in value if isinstance(value, list) else [value]:
-            if option is not None and not isinstance(option, dict):
-                yield str(option)
+            yield "null" if option is None else str(option)
 
 
 def _wrong_key(override: Override, config: DictConfig) -> str | None:
@@ -96,12 +115,13 @@ def _wrong_key(override: Override, config: DictConfig) -> str | None:
         names = [str(name) for name in node if not str(name).startswith("_")]
         if word not in node:
             parent = ".".join(walked)
-            if parent and word in _options(parent):
-                return (
-                    f"{override.key_or_group}: {parent}={word} is not chosen; add {parent}={word}"
-                )
+            if parent == "reg" and word in _options(parent):
+                return f"{override.key_or_group}: reg={word} is not chosen; add reg={word}"
+            having = [name for name in _options(parent) if _has_key(parent, name, word)]
+            if having:
+                return f"{override.key_or_group}: no such key; expected {parent}={choices(having)}"
             if not parent:
-                names = sorted({*names, *_groups()})
+                names = sorted({*names, *_groups()} - {"hydra", "experiment"})
             known = f"it has {', '.join(names)}" if names else "it has no keys"
             hint = nearest(word, names) or _same_name_elsewhere(word, config)
             return f"{override.key_or_group}: no such key{hint} ({known})"
@@ -110,12 +130,28 @@ def _wrong_key(override: Override, config: DictConfig) -> str | None:
     return None
 
 
+def _has_key(group: str, option: str, key: str) -> bool:
+    """Whether an option's file has a key at its top."""
+    path = conf_dir() / group / f"{option}.yaml"
+    return path.is_file() and key in OmegaConf.load(path)
+
+
 def _same_name_elsewhere(word: str, config: DictConfig) -> str:
     """``"; did you mean optimizer.lr?"`` for ``lr``."""
     keys = [key for key, _ in leaves(config) if "._target_" not in key]
     same = [key for key in keys if key.rpartition(".")[2] == word]
     close = [key for key in keys if key.rpartition(".")[2].endswith(f"_{word}")]
     return f"; did you mean {choices(same or close)}?" if same or close else ""
+
+
+def _unreadable(config_dir: str) -> Path | None:
+    """A file of the user's own options that is not UTF-8."""
+    for path in sorted(Path(config_dir).rglob("*.yaml")):
+        try:
+            path.read_text(encoding="utf-8")
+        except UnicodeDecodeError:
+            return path
+    return None
 
 
 def _one_line(error: Exception) -> str:

@@ -220,8 +220,16 @@ def check(config: DictConfig) -> None:
     or that is missing.
 
     A node with a ``_target_`` may have keys without a rule, for its target takes them; any other
-    has none but those of RULES.
+    has exactly those of RULES.
     """
+    for group in TARGETED:
+        if not isinstance(config.get(group), DictConfig) or "_target_" not in config[group]:
+            raise UsageError(f"{group} has no _target_; expected one in the YAML of {group}=…")
+    for key in NEEDED:
+        parent, _, name = key.rpartition(".")
+        node = config.get(parent, {}) if parent else config
+        if isinstance(node, dict | DictConfig) and name not in node:
+            raise UsageError(f"{key} is missing; expected {RULES[key].expected}")
     for key, value in leaves(config):
         parent, _, name = key.rpartition(".")
         has_target = bool(parent) and "_target_" in OmegaConf.select(config, parent)
@@ -230,6 +238,8 @@ def check(config: DictConfig) -> None:
             inside = [known for known in RULES if known.startswith(f"{key}.")]
             siblings = [k.rpartition(".")[2] for k in RULES if k.rpartition(".")[0] == parent]
             hint = f"; expected {inside[0]}=…" if inside else nearest(name, siblings)
+            if parent == "reg":
+                hint = f"; expected one of its keys, see exprun --cfg job reg={name}"
             raise UsageError(f"{key}={_spelled(value)}: no such key{hint}")
         if rule is None or rule.accepts(value):
             continue
@@ -238,7 +248,61 @@ def check(config: DictConfig) -> None:
             hint = f"; did you mean {int(shown)}?"
         else:
             hint = nearest(shown, rule.words) if isinstance(shown, str) else ""
-        raise UsageError(f"{key}={_spelled(shown)}: expected {rule.expected}{hint}")
+        finite = "finite: " if isinstance(shown, float) and not math.isfinite(shown) else ""
+        is_text = isinstance(shown, str) and re.fullmatch(r"[-+.\deE]+", shown)
+        spelled = f"{shown!r} (text)" if is_text else _spelled(shown)
+        raise UsageError(f"{key}={spelled}: expected {finite}{rule.expected}{hint}")
+    check_together(config)
+
+
+TARGETED = (
+    "problem",
+    "data",
+    "model",
+    "init",
+    "norm",
+    "optimizer",
+    "scheduler",
+    "loss",
+    "stopping",
+)
+"""Groups whose chosen option names a class or function."""
+
+NEEDED = (
+    "seed",
+    "device",
+    "trainer.max_epochs",
+    "trainer.threads",
+    "checkpoint.every",
+    "batching.batch_size",
+)
+"""Keys that are read whatever the options."""
+
+
+def check_together(config: DictConfig) -> None:
+    """Raise UsageError for values that are right by themselves and not together."""
+    val, test = (config.data.get(f"{part}_fraction", 0.0) for part in ("val", "test"))
+    if val + test >= 1:
+        raise UsageError(
+            f"data.val_fraction={val:g} and data.test_fraction={test:g} leave nothing to train on; "
+            "expected a sum below 1"
+        )
+    if config.stopping.get("patience") is not None and val == 0:
+        raise UsageError(
+            "stopping=early looks at a validation part and data.val_fraction=0 leaves none; "
+            "expected stopping=none, or a larger data.val_fraction"
+        )
+    if config.norm._target_ == "torch.nn.BatchNorm1d" and config.batching.batch_size == 1:
+        raise UsageError(
+            "norm=batch: a batch of one row has no variance; expected norm=layer, or "
+            "batching.batch_size of at least 2"
+        )
+    p, hidden = OmegaConf.select(config, "reg.dropout.p"), config.model.get("hidden", [])
+    if isinstance(p, ListConfig) and len(p) != len(hidden):
+        raise UsageError(
+            f"reg.dropout.p has {len(p)} values for {len(hidden)} hidden layers of "
+            f"model.hidden={_spelled(list(hidden))}; expected one for all, or one each"
+        )
 
 
 def leaves(config: DictConfig, prefix: str = "") -> Iterable[tuple[str, Any]]:

@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import Tensor
 
 from exprun.data.preprocess import Preprocessing, Scaling
 from exprun.data.split import Rows, split
 from exprun.data.table import Table
+from exprun.errors import UsageError
 from exprun.streams import stream
 
 
@@ -64,11 +67,12 @@ def prepare(
         target = Scaling.identity(table.task.width)
 
     def part(rows: Rows) -> Part:
-        x = torch.from_numpy(inputs.apply(table.x[rows]).astype(np.float32))
+        x = _single(inputs.apply(table.x[rows]), table.features, table.name)
         if table.task.classes:
             y = torch.from_numpy(table.y[rows])
         else:
-            y = torch.from_numpy(target.apply(table.y[rows].astype(np.float64)).astype(np.float32))
+            values = target.apply(table.y[rows].astype(np.float64))
+            y = _single(values, table.task.targets, table.name)
         return Part(x.to(device), y.to(device))
 
     return Data(
@@ -78,3 +82,12 @@ def prepare(
         test=part(parts.test),
         preprocessing=Preprocessing(table.features, inputs, table.task, target),
     )
+
+
+def _single(values: NDArray[np.float64], names: Sequence[str], source: str) -> Tensor:
+    """(rows, columns) as float32; raises UsageError for a number that is too large for it."""
+    fits = (np.abs(values) <= np.finfo(np.float32).max).all(axis=0)
+    if not fits.all():
+        name = names[int(np.argmin(fits))]
+        raise UsageError(f"{source}: column {name!r} has numbers too large for 32 bits, above 3e38")
+    return torch.from_numpy(values.astype(np.float32))

@@ -27,7 +27,8 @@ class Scaling:
     @classmethod
     def standardize(cls, values: NDArray[np.float64]) -> Scaling:
         """The scaling that gives each column of (rows, columns) mean 0 and variance 1."""
-        mean, std = values.mean(axis=0), values.std(axis=0)
+        with np.errstate(over="ignore", invalid="ignore"):  # too large: said when it is applied
+            mean, std = values.mean(axis=0), values.std(axis=0)
         # Rounding gives a constant column a tiny std; dividing by it would blow up new values.
         constant = std <= 1e-12 * np.abs(mean)
         std = np.where(constant, 1.0, std)

@@ -36,30 +36,34 @@ def csv(
     """
     table = _read(path, target)
     for column in [target, *drop]:
-        if column not in table.column_names:
+        names = table.column_names
+        if column not in names:
+            one = re.search(r"[;\t|]", names[0]) if len(names) == 1 else None
+            separator = f"; the columns seem to be separated by {one[0]!r}, not ','" if one else ""
             raise UsageError(
-                f"{path}: there is no column {column!r}{nearest(column, table.column_names)}"
-                f" (columns: {', '.join(table.column_names)})"
+                f"{path}: there is no column {column!r}{separator or nearest(column, names)}"
+                f" (columns: {', '.join(names)})"
             )
+    if target in drop:
+        raise UsageError(f"data.drop has {target!r}, which is data.target; expected other columns")
     features = [name for name in table.column_names if name != target and name not in drop]
     if not features:
         raise UsageError(f"{path}: no column is left as a feature besides the target {target!r}")
-    tables = {path: table}
+    tables = [(path, table)]
     if test_path is not None:
-        tables[test_path] = _read(test_path, target)
-        missing = [
-            name for name in [*features, target] if name not in tables[test_path].column_names
-        ]
+        test_table = _read(test_path, target)
+        missing = [name for name in [*features, target] if name not in test_table.column_names]
         if missing:
             raise UsageError(f"{test_path}: column {missing[0]!r} of {path} is missing")
+        tables.append((test_path, test_table))
     x = np.concatenate(
         [
             np.column_stack([_numbers(part, name, file) for name in features])
-            for file, part in tables.items()
+            for file, part in tables
         ]
     )
     y, classes = _targets(tables, target, task)
-    test_rows = len(tables[test_path]) if test_path is not None else 0
+    test_rows = len(tables[1][1]) if test_path is not None else 0
     return Table(Path(path).name, tuple(features), x, y, Task((target,), classes), test_rows)
 
 
@@ -135,16 +139,16 @@ MOST_CLASSES = 100
 
 
 def _targets(
-    tables: dict[str, pa.Table], name: str, task: str
+    tables: list[tuple[str, pa.Table]], name: str, task: str
 ) -> tuple[NDArray[np.int64] | NDArray[np.float64], tuple[str, ...]]:
     """Class ids and labels, or numbers (rows, 1) and no labels."""
-    words = {path: table[name].to_pylist() for path, table in tables.items()}
-    for path, column in words.items():
+    words = [(path, table[name].to_pylist()) for path, table in tables]
+    for path, column in words:
         if "" in column or None in column:
             row = next(i for i, word in enumerate(column) if not word)
             raise UsageError(f"{path}: row {_line(path, row)}: the target {name!r} is empty")
-    first, *others = tables
-    labels = set(words[first])
+    (first, known), *others = words
+    labels = set(known)
     if len(labels) < 2:
         raise UsageError(f"{first}: the target {name!r} is the same in every row")
     numeric = all(NUMBER.fullmatch(word.strip()) for word in labels)
@@ -153,16 +157,16 @@ def _targets(
     if task == "regression" and not numeric:
         raise UsageError(f"{first}: the target {name!r} is text; expected data.task=classification")
     if task == "regression" or (task == "auto" and not of_classes):
-        numbers = [_parsed(column, name, path) for path, column in words.items()]
+        numbers = [_parsed(column, name, path) for path, column in words]
         return np.concatenate(numbers)[:, None], ()
     in_order = sorted(labels, key=float) if numeric else sorted(labels)
     ids = {label: i for i, label in enumerate(in_order)}
-    for path in others:
-        unknown = set(words[path]) - labels
+    for path, column in others:
+        unknown = set(column) - labels
         if unknown:
             raise UsageError(
                 f"{path}: the target {name!r} has {min(unknown)!r}, which {first} has not; "
                 f"expected {choices(in_order[:10])}"
             )
-    y = np.array([ids[word] for column in words.values() for word in column], dtype=np.int64)
+    y = np.array([ids[word] for _, column in words for word in column], dtype=np.int64)
     return y, tuple(in_order)

@@ -123,6 +123,9 @@ class Recorder(Observer):
                 test = {f"test_{k}": v for k, v in evaluate(training, training.data.test).items()}
                 self.events.scalars(tags(test), training.epoch)
                 figures |= test
+                # TensorBoard's table shows the last point of a curve, the model is the best one
+                best = {f"best/{k}": v for k, v in figures.items() if k.startswith("val_")}
+                self.events.scalars(best, training.epoch)
         if outcome.status != INTERRUPTED:  # TensorBoard takes the first end for the last word
             self.events.hparams_end(outcome.status in (COMPLETED, EARLY_STOPPED))
         result = result_of(self.config, self.overrides, outcome, seconds, training, figures)

@@ -9,12 +9,12 @@ from __future__ import annotations
 
 import math
 import os
+import re
 import socket
 import struct
 import time
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
-from re import escape
 
 from tensorboard.compat.proto.event_pb2 import Event, SessionLog
 from tensorboard.compat.proto.summary_pb2 import Summary
@@ -27,6 +27,8 @@ CATEGORY = "train and validation"
 """The one category of all layouts: TensorBoard merges the charts of many runs within it only."""
 
 SESSION_END = "_hparams_/session_end_info"
+FINAL = re.compile(f"/test$|^best/|^{SESSION_END}$")
+"""Tags that are written once, at the very end."""
 
 PARTS = {"train": "train", "val": "validation", "test": "test"}
 
@@ -89,7 +91,7 @@ class EventFile:
         layout = Layout()
         category = layout.category.add(title=CATEGORY)
         for title, drawn in charts.items():
-            patterns = [f"{escape(tag)}$" for tag in drawn]
+            patterns = [f"{re.escape(tag)}$" for tag in drawn]
             category.chart.add(title=title).multiline.tag.extend(patterns)
         self._plugin("custom_scalars", "custom_scalars__config__", text=layout.SerializeToString())
 
@@ -160,7 +162,7 @@ def _kept(paths: Sequence[Path], until: int) -> Iterator[Event]:
     seen = set()
     for event in (event for path in paths for event in read(path)):
         key = (event.step, *(value.tag for value in event.summary.value))
-        final = any(str(tag).endswith((f"/{PARTS['test']}", SESSION_END)) for tag in key[1:])
+        final = any(FINAL.search(str(tag)) for tag in key[1:])
         if until and len(key) > 1 and event.step <= until and not final and key not in seen:
             seen.add(key)
             yield event
