@@ -78,7 +78,7 @@ def note(folder: Path, number: int, job_folder: Path, result: dict[str, Any]) ->
     while len(jobs) <= number:
         jobs.append(_job(len(jobs), result["overrides"]))
     jobs[number] |= {
-        "folder": job_folder.name,
+        "folder": os.path.relpath(job_folder, folder),
         "status": result["status"],
         "reason": result["reason"],
     }

@@ -121,6 +121,8 @@ def sweep_summary(
         width = min(console.width, MAX_WIDTH)
         console.print(_leaderboard(best, width, console), width=width)
         console.print()
+    if len(best) == TOP < len(rows) - len(others):
+        _say(console, "", f"the best {TOP} of {len(rows)}, all in leaderboard.csv")
     if shared:
         _say(console, "all", shared)
     counts = Counter(COMPLETED if row["status"] in SUCCESSFUL else row["status"] for row in rows)
