@@ -21,7 +21,7 @@ from omegaconf import DictConfig, OmegaConf
 from torch import nn
 from torch.optim.lr_scheduler import LRScheduler, ReduceLROnPlateau
 
-from exprun import metrics
+from exprun import light, metrics
 from exprun.data.prepare import Data, prepare
 from exprun.data.table import Table
 from exprun.errors import UsageError, choices
@@ -151,6 +151,7 @@ def make_optimizer(
 ) -> torch.optim.Optimizer:
     """The optimizer over all parameters; ``reg=weight_decay`` acts through it, on weights only or
     on all."""
+    light.spare_compiler()
     target = target_of("optimizer", node)
     if not (isinstance(target, type) and issubclass(target, torch.optim.Optimizer)):
         raise UsageError(f"optimizer._target_={node['_target_']}: is no torch.optim.Optimizer")

@@ -17,7 +17,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from exprun import metrics
+from exprun import light, metrics
 from exprun.data.prepare import Data, Part
 from exprun.divergence import Diverged, locate
 from exprun.losses import Loss
@@ -210,7 +210,7 @@ def iterate(training: Training, xb: Tensor, yb: Tensor, iteration: int) -> None:
         loss.backward()
         return loss
 
-    t.optimizer.step(objective)  # type: ignore[arg-type]  # torch's stub wants a float
+    light.step(t.optimizer, objective)
     for regularizer in t.regularizers:
         regularizer.constrain(t.model)
 
