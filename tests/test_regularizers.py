@@ -95,7 +95,7 @@ def test_weight_decay_with_biases_takes_torchs_steps(cls, iris, make_training):
     node = {"_target_": f"torch.optim.{cls.__name__}", "lr": 0.01}
     ours = make_training(iris)
     ours.optimizer = make_optimizer(node, ours.model, [WeightDecay(0.1, biases=True)])
-    torchs = make_training(iris, optimizer=partial(cls, lr=0.01, weight_decay=0.1))
+    torchs = make_training(iris, optimizer=partial(cls, lr=0.01, weight_decay=0.1, fused=True))
     for training in (ours, torchs):
         fit(training)
     for w, expected in zip(ours.model.parameters(), torchs.model.parameters(), strict=True):

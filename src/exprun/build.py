@@ -155,10 +155,11 @@ def make_optimizer(
     target = target_of("optimizer", node)
     if not (isinstance(target, type) and issubclass(target, torch.optim.Optimizer)):
         raise UsageError(f"optimizer._target_={node['_target_']}: is no torch.optim.Optimizer")
+    options = inspect.signature(target).parameters
     decay = next((r for r in regularizers if isinstance(r, WeightDecay)), None)
     groups: list[Node] = [{"params": list(model.parameters())}]
     if decay is not None:
-        if "weight_decay" not in inspect.signature(target).parameters:
+        if "weight_decay" not in options:
             raise UsageError(
                 f"reg=weight_decay: {node['_target_']} has no weight_decay; expected reg=l2"
             )
@@ -169,7 +170,8 @@ def make_optimizer(
         if rest:
             groups.append({"params": rest, "weight_decay": 0.0})
     betas = {"betas": tuple(node["betas"])} if "betas" in node else {}
-    optimizer: torch.optim.Optimizer = call("optimizer", node | betas, groups)
+    fused = {"fused": True} if "fused" in options else {}  # one kernel for a whole step
+    optimizer: torch.optim.Optimizer = call("optimizer", fused | node | betas, groups)
     return optimizer
 
 
