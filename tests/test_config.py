@@ -146,8 +146,8 @@ def test_diabetes_is_learned_better_than_by_its_mean() -> None:
     ("overrides", "message"),
     [
         (["optimizer.lr=-0.1"], "optimizer.lr=-0.1: expected a number above 0"),
-        (["optimizer.lr=nan"], "optimizer.lr=nan: expected finite: a number above 0"),
-        (["optimizer.lr=inf"], "optimizer.lr=inf: expected finite: a number above 0"),
+        (["optimizer.lr=nan"], "optimizer.lr=nan: expected a finite number above 0"),
+        (["optimizer.lr=inf"], "optimizer.lr=inf: expected a finite number above 0"),
         (["optimizer.lr=true"], "optimizer.lr=true: expected a number above 0"),
         (["optimizer.lr=fast"], "optimizer.lr=fast: expected a number above 0"),
         (["optimizer.betas=[0.9,1.0]"], "two numbers in [0, 1), like [0.9,0.999]"),

@@ -107,7 +107,7 @@ def either(first: Rule, second: Rule) -> Rule:
 boolean = Rule(lambda v: isinstance(v, bool), "true or false", ("true", "false"))
 null = Rule(lambda v: v is None, "null", ("null",))
 text = Rule(lambda v: isinstance(v, str) and bool(v), "a name")
-file = Rule(lambda v: isinstance(v, str) and Path(v).is_file(), "a file that exists")
+file = Rule(lambda v: isinstance(v, str) and Path(v).expanduser().is_file(), "a file that exists")
 positive = number(0, open_low=True)
 at_least_zero = number(0)
 share = number(0, 1)
@@ -248,10 +248,12 @@ def check(config: DictConfig) -> None:
             hint = f"; did you mean {int(shown)}?"
         else:
             hint = nearest(shown, rule.words) if isinstance(shown, str) else ""
-        finite = "finite: " if isinstance(shown, float) and not math.isfinite(shown) else ""
+        expected = rule.expected
+        if isinstance(shown, float) and not math.isfinite(shown):
+            expected = expected.replace("a number", "a finite number")
         is_text = isinstance(shown, str) and re.fullmatch(r"[-+.\deE]+", shown)
         spelled = f"{shown!r} (text)" if is_text else _spelled(shown)
-        raise UsageError(f"{key}={spelled}: expected {finite}{rule.expected}{hint}")
+        raise UsageError(f"{key}={spelled}: expected {expected}{hint}")
     check_together(config)
 
 

@@ -34,6 +34,7 @@ def csv(
     values, is one of classes, any other a number. ``test_path`` is an official test split with the
     same columns. Raises UsageError, naming file, row and column, for whatever cannot be used.
     """
+    path = str(Path(path).expanduser())
     table = _read(path, target)
     for column in [target, *drop]:
         names = table.column_names
@@ -51,6 +52,7 @@ def csv(
         raise UsageError(f"{path}: no column is left as a feature besides the target {target!r}")
     tables = [(path, table)]
     if test_path is not None:
+        test_path = str(Path(test_path).expanduser())
         test_table = _read(test_path, target)
         missing = [name for name in [*features, target] if name not in test_table.column_names]
         if missing:
