@@ -205,8 +205,15 @@ def set_threads(threads: int | str, training: Training) -> None:
     if threads == "auto":
         layers = sum(w.numel() for w in weights_of(training.model))
         rows = training.batch_size or len(training.data.train)
-        threads = 1 if layers * rows < SMALL_WORK else len(os.sched_getaffinity(0))
+        threads = 1 if layers * rows < SMALL_WORK else cores()
     torch.set_num_threads(int(threads))
+
+
+def cores() -> int:
+    """CPU cores that this process may use."""
+    if hasattr(os, "sched_getaffinity"):  # not on macOS
+        return len(os.sched_getaffinity(0))
+    return os.cpu_count() or 1
 
 
 def target_of(group: str, node: Mapping[str, Any] | DictConfig) -> Any:
