@@ -12,10 +12,9 @@ from omegaconf import DictConfig, OmegaConf
 
 from exprun.build import mlp
 from exprun.config.paths import conf_dir
-from exprun.config.schema import RULES, check, leaves, rule_for
+from exprun.config.schema import RULES, check, leaves, rule_for, without_hydra
 from exprun.errors import UsageError
 from exprun.fit import Training, fit
-from exprun.hooks import without_hydra
 from exprun.record.files import folder_name
 
 CONF = conf_dir()

@@ -172,6 +172,27 @@ def test_a_sweep_runs_only_what_is_missing(tmp_path: Path) -> None:
         assert_same(sweep / jobs[job]["folder"], tmp_path / str(job))
 
 
+@pytest.mark.parametrize(
+    ("content", "message"),
+    [
+        (
+            '{"jobs": [{"folder": "../elsewhere", "status": "pending"}]}',
+            "lies outside of the sweep",
+        ),
+        ('{"jobs": [{', "sweep.json: is damaged"),
+        ("[]", "sweep.json: is damaged"),
+    ],
+)
+def test_a_sweep_folder_is_data(content: str, message: str, tmp_path: Path) -> None:
+    (tmp_path / "sweep").mkdir()
+    (tmp_path / "sweep" / "sweep.json").write_text(content)
+    done = exprun(tmp_path, "resume", "sweep")
+    assert done.returncode == 2
+    assert message in done.stderr
+    assert done.stderr.count("\n") == 1
+    assert not (tmp_path / "elsewhere").exists()
+
+
 def test_a_folder_that_names_other_code_is_refused(killed: Path, tmp_path: Path) -> None:
     run = tmp_path / "run"
     shutil.copytree(killed, run)

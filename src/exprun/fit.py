@@ -88,6 +88,13 @@ class Training:
             "history": self.history,
         }
 
+    def snapshot(self) -> dict[str, Any]:
+        """``state_dict`` as it is now, for good. What changes between epochs only, and is never
+        written into, is not copied: the history grows with every epoch."""
+        state = self.state_dict()
+        settled = {name: state.pop(name) for name in ("kept", "kept_row", "history")}
+        return copy.deepcopy(state) | settled
+
     def load_state_dict(self, state: dict[str, Any]) -> None:
         """Go back, or forward, to where ``state_dict`` was taken."""
         self.epoch, self.iteration = state["epoch"], state["iteration"]
@@ -151,7 +158,7 @@ def fit(
     try:
         while t.epoch < t.max_epochs and not t.stopping.exhausted:
             began = time.perf_counter()
-            before = copy.deepcopy(t.state_dict())
+            before = t.snapshot()
             order = torch.randperm(len(x), generator=t.streams.order).to(x.device)
             iteration = t.iteration
             t.model.train()

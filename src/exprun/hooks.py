@@ -20,7 +20,7 @@ from hydra.types import RunMode
 from omegaconf import DictConfig, OmegaConf, open_dict, read_write
 
 from exprun import sweep
-from exprun.config.schema import check
+from exprun.config.schema import check, without_hydra
 from exprun.errors import UsageError
 from exprun.interrupt import exit_code
 from exprun.record.files import claim_folder
@@ -111,11 +111,6 @@ def _check_hydra(config: DictConfig) -> None:
         )
 
 
-def without_hydra(config: DictConfig) -> DictConfig:
-    """The job's own part of a composed config."""
-    return OmegaConf.masked_copy(config, [str(key) for key in config if key != "hydra"])
-
-
 def _claim(config: DictConfig, kind: Literal["run", "sweep"]) -> list[Path]:
     """Make the folder that ``hydra.run.dir`` or ``hydra.sweep.dir`` names, or, if that is taken,
     one beside it; one that the user named must be new or empty (UsageError).
@@ -131,6 +126,7 @@ def _claim(config: DictConfig, kind: Literal["run", "sweep"]) -> list[Path]:
 
 
 def _make(config: DictConfig, key: str, wanted: Path) -> list[Path]:
+    """What ``_claim`` does; raises OSError if the disk does not let it."""
     missing = [folder for folder in (wanted, *wanted.parents) if not folder.exists()]
     if any(word.startswith(f"{key}=") for word in config.hydra.overrides.hydra):
         if wanted.exists() and not (wanted.is_dir() and not any(wanted.iterdir())):

@@ -19,7 +19,7 @@ from yaml import YAMLError
 
 from exprun import sweep
 from exprun.config.paths import conf_dir
-from exprun.config.schema import check
+from exprun.config.schema import check, without_hydra
 from exprun.display import job_line, summary
 from exprun.errors import UsageError
 from exprun.interrupt import exit_code
@@ -80,11 +80,16 @@ def resume_run(folder: Path, *, trust: bool, in_sweep: bool = False) -> dict[str
 def resume_sweep(folder: Path, *, trust: bool) -> int:
     """Run what is missing of a sweep: jobs that are pending, were interrupted, or failed. Returns
     the exit code."""
-    asked = sweep.read(folder)
-    for job in asked["jobs"]:
+    try:
+        asked = sweep.read(folder)
+        folders = [folder / job["folder"] for job in asked["jobs"]]
+    except (ValueError, KeyError, TypeError) as error:
+        raise UsageError(f"{folder / 'sweep.json'}: is damaged: {error!r}") from None
+    for job, job_folder in zip(asked["jobs"], folders, strict=True):
         if job["status"] in FINISHED:
             continue
-        job_folder = folder / job["folder"]
+        if not job_folder.resolve().is_relative_to(folder.resolve()):
+            raise UsageError(f"{folder / 'sweep.json'}: {job_folder} lies outside of the sweep")
         if not (job_folder / ".hydra" / "overrides.yaml").is_file():
             prepare_job(job_folder, job["overrides"], asked["config_dir"])
         result = finished_result(job_folder) or resume_run(job_folder, trust=trust, in_sweep=True)
@@ -121,10 +126,9 @@ def prepare_job(folder: Path, overrides: list[str], config_dir: str | None) -> N
     search_path = [f"hydra.searchpath=['file://{config_dir}']"] if config_dir else []
     with initialize_config_dir(str(conf_dir()), version_base="1.3", job_name="exprun"):
         config = compose("config", [*overrides, *search_path], return_hydra_config=True)
-    own = OmegaConf.masked_copy(config, [str(key) for key in config if key != "hydra"])
     (folder / ".hydra").mkdir(parents=True, exist_ok=True)
     for name, content in {
-        "config": own,
+        "config": without_hydra(config),
         "hydra": OmegaConf.masked_copy(config, ["hydra"]),
         "overrides": OmegaConf.create(overrides),
     }.items():

@@ -18,7 +18,7 @@ from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
 from exprun.config.paths import conf_dir
-from exprun.config.schema import leaves
+from exprun.config.schema import leaves, without_hydra
 from exprun.errors import choices, nearest
 from exprun.sweep import expand
 
@@ -58,7 +58,7 @@ def _reason(hydra: Hydra, overrides: list[str], sweep: bool) -> str | None:
         config = hydra.compose_config(
             "config", chosen, run_mode=RunMode.RUN, from_shell=False, with_log_configuration=False
         )
-        own = OmegaConf.masked_copy(config, [str(key) for key in config if key != "hydra"])
+        own = without_hydra(config)
         for override in parsed:
             is_hydras = override.key_or_group.startswith("hydra.")
             reason = _wrong_key(override, config if is_hydras else own)
@@ -117,7 +117,8 @@ def _wrong_key(override: Override, config: DictConfig) -> str | None:
             parent = ".".join(walked)
             if parent == "reg" and word in _options(parent):
                 return f"{override.key_or_group}: reg={word} is not chosen; add reg={word}"
-            having = [name for name in _options(parent) if _has_key(parent, name, word)]
+            options = _options(parent) if parent else []
+            having = [name for name in options if _has_key(parent, name, word)]
             if having:
                 return f"{override.key_or_group}: no such key; expected {parent}={choices(having)}"
             if not parent:

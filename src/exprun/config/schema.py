@@ -210,6 +210,11 @@ RULES: dict[str, Rule] = {
 }
 
 
+def without_hydra(config: DictConfig) -> DictConfig:
+    """The job's own part of a composed config."""
+    return OmegaConf.masked_copy(config, [str(key) for key in config if key != "hydra"])
+
+
 def rule_for(key: str) -> Rule | None:
     """The rule of a key like ``optimizer.lr``; None for a user's own."""
     return RULES.get(key, RULES.get(key.rsplit(".", 1)[-1]))
