@@ -95,11 +95,11 @@ def test_label_smoothing_of_bce_softens_the_one_hot_targets(smoothing):
     torch.testing.assert_close(loss(OUTPUTS, loss.encode(IDS)), expected)
 
 
-def test_reported_total_leaves_label_smoothing_out():
+def test_reported_losses_leave_label_smoothing_out():
     loss = losses.CrossEntropy(THREE)
     loss.label_smoothing = 0.3
     expected = F.cross_entropy(OUTPUTS, IDS, reduction="sum")
-    torch.testing.assert_close(loss.total(OUTPUTS, IDS), expected)
+    torch.testing.assert_close(loss.rows(OUTPUTS, IDS).sum(), expected)
     assert loss(OUTPUTS, IDS).item() != pytest.approx(expected.item() / 7)
 
 

@@ -70,6 +70,7 @@ def mlp(config: DictConfig) -> Training:
         stopping=make_stopping(plain["stopping"], data),
         batch_size=None if batch_size == "full" else batch_size,
         max_epochs=plain["trainer"]["max_epochs"],
+        replay=plain["trainer"]["replay"],
     )
     set_threads(plain["trainer"]["threads"], training)
     return training

@@ -3,15 +3,18 @@
 ``fit`` goes through the epochs, ``iterate`` is one forward and backward pass; after each epoch
 comes a validation, and whoever watches is told. Everything here takes plain objects and knows
 nothing of configs, files and screens.
+
+Iterations that are the same operations every time are recorded and replayed (``replay``), with the
+same bits; ``iterate`` is what they all do, and what runs whenever a replay will not do.
 """
 
 from __future__ import annotations
 
-import copy
 import math
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
+from functools import cached_property, partial
 from typing import Any
 
 import torch
@@ -22,9 +25,11 @@ from exprun.data.prepare import Data, Part
 from exprun.divergence import Diverged, locate
 from exprun.losses import Loss
 from exprun.regularizers import Regularizer
+from exprun.replay import Replay, obstacle
 from exprun.schedules import Scheduler
 from exprun.stopping import Stopping
 from exprun.streams import Streams
+from exprun.tape import Unrecordable
 from exprun.vocabulary import COMPLETED, DIVERGED, EARLY_STOPPED, INTERRUPTED
 
 EVALUATION_ROWS = 8192
@@ -37,7 +42,8 @@ class Training:
 
     ``batch_size=None`` takes all training rows at once. ``epoch`` and ``iteration`` count what is
     done; ``history`` is the learning curve, a row an epoch; ``kept`` are the weights that become
-    the model (see ``Stopping``) and ``kept_row`` is their row.
+    the model (see ``Stopping``) and ``kept_row`` is their row. ``replay=False`` runs every
+    iteration as ``iterate`` is written.
     """
 
     model: nn.Module
@@ -50,6 +56,7 @@ class Training:
     stopping: Stopping = field(default_factory=Stopping)
     batch_size: int | None = 32
     max_epochs: int = 50
+    replay: bool = True
 
     epoch: int = 0
     iteration: int = 0
@@ -61,17 +68,28 @@ class Training:
     def device(self) -> torch.device:
         return self.data.train.x.device
 
-    @property
+    @cached_property
+    def targets(self) -> Tensor:
+        """The encoded targets of the training rows."""
+        return self.loss.encode(self.data.train.y)
+
+    @cached_property
     def smallest_batch(self) -> int:
         """Two rows with batch normalisation, for one row has no variance; else one."""
         return 1 + any(isinstance(m, nn.BatchNorm1d) for m in self.model.modules())
 
-    @property
+    @cached_property
     def iterations_per_epoch(self) -> int:
         """Batches of an epoch; a left-over batch that is too small is none."""
         rows = len(self.data.train)
         full, left_over = divmod(rows, self.batch_size or rows)
         return full + (left_over >= self.smallest_batch)
+
+    @property
+    def rows_per_epoch(self) -> int:
+        """Training rows that an epoch trains on: all, but for a left-over batch that is none."""
+        rows = len(self.data.train)
+        return min(rows, self.iterations_per_epoch * (self.batch_size or rows))
 
     def state_dict(self) -> dict[str, Any]:
         """Everything that ``load_state_dict`` needs to go on exactly, as tensors and plain data."""
@@ -93,7 +111,8 @@ class Training:
         written into, is not copied: the history grows with every epoch."""
         state = self.state_dict()
         settled = {name: state.pop(name) for name in ("kept", "kept_row", "history")}
-        return copy.deepcopy(state) | settled
+        copied: dict[str, Any] = _copied(state)
+        return copied | settled
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
         """Go back, or forward, to where ``state_dict`` was taken."""
@@ -105,6 +124,17 @@ class Training:
         self.stopping.load_state_dict(state["stopping"])
         self.kept, self.kept_row = state["kept"], state["kept_row"]
         self.history = state["history"]
+
+
+def _copied(value: Any) -> Any:
+    """Nested dicts and lists of tensors and plain values, copied."""
+    if isinstance(value, Tensor):
+        return value.detach().clone()
+    if isinstance(value, dict):
+        return {key: _copied(item) for key, item in value.items()}
+    if isinstance(value, list | tuple):
+        return type(value)(_copied(item) for item in value)
+    return value
 
 
 class Observer:
@@ -125,13 +155,19 @@ class Observer:
 @dataclass(frozen=True)
 class Outcome:
     """How a training ended. ``samples_per_second`` counts the training rows that went forward and
-    backward, and not the time of evaluation and logging; ``signal`` names the signal that
-    interrupted it, if one did."""
+    backward, and not the time of evaluation and logging; ``engine`` is ``replayed``, or says why
+    the iterations ran as they are written; ``signal`` names the signal that interrupted it, if one
+    did."""
 
     status: str
     reason: str
     samples_per_second: float = 0.0
+    engine: str | None = None
     signal: str | None = None
+
+
+Step = Callable[[Tensor, Tensor, int], None]
+"""Trains on a batch (n, inputs) with its encoded targets; iterations count from 0."""
 
 
 def fit(
@@ -145,51 +181,92 @@ def fit(
     as not begun.
     """
     t = training
-    x, y = t.data.train.x, t.loss.encode(t.data.train.y)
-    batch_size = t.batch_size or len(x)
-    smallest_batch = t.smallest_batch
     seconds, rows = 0.0, 0
-
     def outcome(status: str, reason: str) -> Outcome:
-        return Outcome(status, reason, samples_per_second=rows / seconds if seconds else 0.0)
+        engine = f"ordinary: {ordinary}" if ordinary else "replayed"
+        return Outcome(status, reason, rows / seconds if seconds else 0.0, engine)
 
     for observer in observers:
         observer.on_start(t)
+    ordinary = obstacle(t)
+    replay = None if ordinary else Replay(t, objective)
     try:
         while t.epoch < t.max_epochs and not t.stopping.exhausted:
             began = time.perf_counter()
             before = t.snapshot()
-            order = torch.randperm(len(x), generator=t.streams.order).to(x.device)
-            iteration = t.iteration
-            t.model.train()
-            for xb, yb in zip(x[order].split(batch_size), y[order].split(batch_size), strict=True):
-                if len(xb) < smallest_batch:
-                    continue
-                iterate(t, xb, yb, iteration)
-                iteration += 1
-                rows += len(xb)
-                for observer in observers:
-                    observer.on_iteration(t, iteration)
-                if interrupted():
-                    t.load_state_dict(before)
-                    return outcome(INTERRUPTED, f"interrupted in epoch {t.epoch + 1}")
+            try:
+                iterations = train_epoch(t, replay or partial(iterate, t), observers, interrupted)
+                sound = replay is None or replay.all_finite()
+            except Unrecordable as why:
+                ordinary, sound = str(why), False
+            if not sound:  # once more, and look at every loss
+                t.load_state_dict(before)
+                replay, ordinary = None, ordinary or "a loss was not finite, or too large to be added up"
+                continue
+            if iterations is None:
+                t.load_state_dict(before)
+                return outcome(INTERRUPTED, f"interrupted in epoch {t.epoch + 1}")
             seconds += time.perf_counter() - began
-
-            t.epoch, t.iteration = t.epoch + 1, iteration
-            row = curve_row(t)
-            t.history.append(row)
-            if t.stopping.update(t.epoch, row):
-                t.kept = {name: w.clone() for name, w in t.model.state_dict().items()}
-                t.kept_row = row
-            t.scheduler.after_epoch(row.get("val_loss", row["train_loss"]))
-            for observer in observers:
-                observer.on_epoch(t, row)
+            rows += t.rows_per_epoch
+            end_epoch(t, iterations, observers)
     except Diverged as divergence:
         return outcome(DIVERGED, str(divergence))
     if t.stopping.exhausted:
         waited = f"{t.stopping.monitor} has not improved for {t.stopping.patience} epochs"
         return outcome(EARLY_STOPPED, waited)
     return outcome(COMPLETED, f"all {t.max_epochs} epochs done")
+
+
+def train_epoch(
+    training: Training,
+    step: Step,
+    observers: Sequence[Observer],
+    interrupted: Callable[[], bool],
+) -> int | None:
+    """Train on all training rows in a new order; returns the iterations done since the start of the
+    training, or None if it was interrupted."""
+    t = training
+    x, y = t.data.train.x, t.targets
+    order = torch.randperm(len(x), generator=t.streams.order).to(x.device)
+    size = t.batch_size or len(x)
+    iteration = t.iteration
+    t.model.train()
+    for xb, yb in zip(x[order].split(size), y[order].split(size), strict=True):
+        if len(xb) < t.smallest_batch:
+            continue
+        step(xb, yb, iteration)
+        iteration += 1
+        for observer in observers:
+            observer.on_iteration(t, iteration)
+        if interrupted():
+            return None
+    return iteration
+
+
+def end_epoch(training: Training, iterations: int, observers: Sequence[Observer]) -> None:
+    """Measure what the epoch has brought, keep its weights if they are the best, and tell the
+    scheduler and the observers. Raises Diverged."""
+    t = training
+    t.epoch, t.iteration = t.epoch + 1, iterations
+    row = curve_row(t)
+    t.history.append(row)
+    if t.stopping.update(t.epoch, row):
+        t.kept = {name: w.clone() for name, w in t.model.state_dict().items()}
+        t.kept_row = row
+    t.scheduler.after_epoch(row.get("val_loss", row["train_loss"]))
+    for observer in observers:
+        observer.on_epoch(t, row)
+
+
+def objective(training: Training, xb: Tensor, yb: Tensor) -> Tensor:
+    """What an iteration lowers: the loss of a batch and the penalties, a scalar."""
+    t = training
+    loss = t.loss(t.model(xb), yb)
+    for regularizer in t.regularizers:
+        penalty = regularizer.penalty(t.model, len(t.data.train))
+        if penalty is not None:
+            loss = loss + penalty
+    return loss
 
 
 def iterate(training: Training, xb: Tensor, yb: Tensor, iteration: int) -> None:
@@ -201,23 +278,19 @@ def iterate(training: Training, xb: Tensor, yb: Tensor, iteration: int) -> None:
     masks = t.streams.dropout.get_state() if reevaluates else None
     evaluations = 0
 
-    def objective() -> Tensor:
+    def closure() -> Tensor:
         nonlocal evaluations
         if masks is not None:
             t.streams.dropout.set_state(masks)  # the same masks for all evaluations
         t.optimizer.zero_grad()
-        loss = t.loss(t.model(xb), yb)
-        for regularizer in t.regularizers:
-            penalty = regularizer.penalty(t.model, len(t.data.train))
-            if penalty is not None:
-                loss = loss + penalty
+        loss = objective(t, xb, yb)
         if not evaluations and not math.isfinite(loss.item()):
             raise locate(t.model, xb, t.epoch + 1, iteration + 1, updates=iteration)
         evaluations += 1
         loss.backward()
         return loss
 
-    light.step(t.optimizer, objective)
+    light.step(t.optimizer, closure)
     for regularizer in t.regularizers:
         regularizer.constrain(t.model)
 
@@ -228,7 +301,7 @@ def evaluate(training: Training, part: Part) -> dict[str, float]:
     t.model.eval()
     with torch.inference_mode():
         outputs = torch.cat([t.model(x) for x in part.x.split(EVALUATION_ROWS)])
-        loss = t.loss.total(outputs, t.loss.encode(part.y)).item() / len(part)
+        loss = t.loss.rows(outputs, t.loss.encode(part.y)).mean(dtype=torch.float64).item()
         return {"loss": loss} | metrics.evaluate(outputs, part.y, t.data.preprocessing)
 
 

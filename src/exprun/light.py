@@ -29,14 +29,18 @@ def spare_compiler() -> None:
         vars(original).setdefault("__dynamo_disable", original)
 
 
+def is_torchs_or_ours(optimizer: Optimizer) -> bool:
+    """Whether the optimizer is one whose code is known."""
+    return type(optimizer).__module__.startswith(("torch.optim.", "exprun."))
+
+
 def step(optimizer: Optimizer, objective: Callable[[], Tensor]) -> None:
     """``optimizer.step(objective)``.
 
     Only torch's own optimizers are called behind their wrappers; one of somebody else's, or one
     whose steps a scheduler counts, is stepped as usual.
     """
-    own = type(optimizer).__module__.startswith(("torch.optim.", "exprun."))
-    if own and "step" not in vars(optimizer):
+    if is_torchs_or_ours(optimizer) and "step" not in vars(optimizer):
         with torch.no_grad():
             _original_step(type(optimizer))(optimizer, objective)  # type: ignore[arg-type]
     else:

@@ -47,13 +47,13 @@ class Loss(ABC):
         return y
 
     @abstractmethod
-    def total(self, outputs: Tensor, targets: Tensor, label_smoothing: float = 0.0) -> Tensor:
-        """The sum over the rows, from outputs (n, K) and encoded targets: a scalar."""
+    def rows(self, outputs: Tensor, targets: Tensor, label_smoothing: float = 0.0) -> Tensor:
+        """The loss of every row, (…, n), from outputs (…, n, K) and encoded targets."""
 
     def __call__(self, outputs: Tensor, targets: Tensor) -> Tensor:
-        """The training loss of one batch: a scalar."""
-        total = self.total(outputs, targets, self.label_smoothing)
-        return total / len(outputs) if self.reduction == "mean" else total
+        """The training loss of a batch (n, K), a scalar; of several ones (k, n, K), (k,)."""
+        rows = self.rows(outputs, targets, self.label_smoothing)
+        return rows.mean(-1) if self.reduction == "mean" else rows.sum(-1)
 
 
 class CrossEntropy(Loss):
@@ -64,8 +64,14 @@ class CrossEntropy(Loss):
     def encode(self, y: Tensor) -> Tensor:
         return y
 
-    def total(self, outputs: Tensor, targets: Tensor, label_smoothing: float = 0.0) -> Tensor:
-        return F.cross_entropy(outputs, targets, reduction="sum", label_smoothing=label_smoothing)
+    def rows(self, outputs: Tensor, targets: Tensor, label_smoothing: float = 0.0) -> Tensor:
+        flat = F.cross_entropy(
+            outputs.flatten(0, -2),
+            targets.flatten(),
+            reduction="none",
+            label_smoothing=label_smoothing,
+        )
+        return flat.view(targets.shape)
 
 
 class BinaryCrossEntropy(Loss):
@@ -83,17 +89,17 @@ class BinaryCrossEntropy(Loss):
     def encode(self, y: Tensor) -> Tensor:
         return y.float().unsqueeze(1) if self.outputs == 1 else super().encode(y)
 
-    def total(self, outputs: Tensor, targets: Tensor, label_smoothing: float = 0.0) -> Tensor:
+    def rows(self, outputs: Tensor, targets: Tensor, label_smoothing: float = 0.0) -> Tensor:
         if label_smoothing:
             targets = targets * (1 - label_smoothing) + label_smoothing / self.task.width
-        return F.binary_cross_entropy_with_logits(outputs, targets, reduction="sum")
+        return F.binary_cross_entropy_with_logits(outputs, targets, reduction="none").sum(-1)
 
 
 class Elementwise(Loss):
     """A function of output minus target, averaged over a row's outputs."""
 
-    def total(self, outputs: Tensor, targets: Tensor, label_smoothing: float = 0.0) -> Tensor:
-        return self.elements(outputs, targets).sum() / outputs.shape[1]
+    def rows(self, outputs: Tensor, targets: Tensor, label_smoothing: float = 0.0) -> Tensor:
+        return self.elements(outputs, targets).mean(-1)
 
     @abstractmethod
     def elements(self, outputs: Tensor, targets: Tensor) -> Tensor:

@@ -120,6 +120,7 @@ RULES: dict[str, Rule] = {
     ),
     "trainer.max_epochs": integer(1),
     "trainer.threads": either(one_of("auto"), integer(1)),
+    "trainer.replay": boolean,
     "checkpoint.every": either(one_of("auto"), integer(1)),
     # model
     "hidden": list_of(integer(1), "a list of layer sizes of at least 1, like [100,100]"),
@@ -280,6 +281,7 @@ NEEDED = (
     "device",
     "trainer.max_epochs",
     "trainer.threads",
+    "trainer.replay",
     "checkpoint.every",
     "batching.batch_size",
 )

@@ -31,6 +31,7 @@ def result_of(
         "status": outcome.status,
         "reason": outcome.reason,
         "signal": outcome.signal,
+        "engine": outcome.engine,
         "epochs": training.epoch if training else 0,
         "best_epoch": int(kept["epoch"]) if kept else None,
         "metrics": {k: v if math.isfinite(v) else None for k, v in (metrics or {}).items()},

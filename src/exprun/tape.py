@@ -1,0 +1,292 @@
+"""Record one iteration, then replay it: the same kernels in the same order, so the same bits,
+without the work that autograd and the optimizer's Python do around each of them.
+
+``record`` runs an iteration for real while a ``TorchDispatchMode`` takes down every operation that
+reaches the kernels: those of the forward pass, of the backward pass and of the optimizer. What
+comes out is a ``Program``: the operations as a Python function (``Program.source`` shows it).
+``docs/engine.md`` tells it at leisure.
+"""
+
+from __future__ import annotations
+
+import functools
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, field
+from types import BuiltinFunctionType, MethodDescriptorType
+from typing import Any
+
+import torch
+from torch import Tensor
+from torch._ops import OpOverload
+from torch.utils._python_dispatch import TorchDispatchMode
+
+aten = torch.ops.aten
+
+UNINITIALISED = {
+    aten.empty.memory_format,
+    aten.empty_like.default,
+    aten.empty_strided.default,
+    aten.new_empty.default,
+    aten.new_empty_strided.default,
+}
+"""What these return is written before it is read, so the same memory does for every iteration."""
+
+OF_SHAPE_ALONE = {aten.ones_like.default, aten.zeros_like.default}
+"""These do not read the numbers of the tensor that they are given."""
+
+RATE_NAMES = ("lr", "value", "alpha")
+"""Arguments in which an optimizer's operations carry the learning rate or its negative."""
+
+
+class Unrecordable(Exception):
+    """The iteration is not the same operations every time; the text says why."""
+
+
+@dataclass(frozen=True)
+class Program:
+    """A recorded iteration: ``run(x, y, lr)`` trains on a batch of the recorded shape, with one
+    learning rate per parameter group; ``source`` is its text."""
+
+    source: str
+    run: Callable[[Tensor, Tensor, Sequence[float]], None]
+
+
+@dataclass(frozen=True)
+class Rate:
+    """A learning rate while recording, and the parameters that it moves."""
+
+    value: float
+    parameters: Sequence[Tensor]
+
+
+def record(iteration: Callable[[], None], x: Tensor, y: Tensor, rates: Sequence[Rate]) -> Program:
+    """Run ``iteration``, which reads the batch ``x``, ``y``, and make a program of it.
+
+    Raises Unrecordable if it cannot be replayed; it may then have been run in part.
+    """
+    with Tape() as tape:
+        iteration()
+    return _Writer(tape.instructions, x, y, rates).program()
+
+
+@dataclass
+class Instruction:
+    """One operation as it was seen; ``out`` is what it returned."""
+
+    operation: OpOverload
+    arguments: tuple[Any, ...]
+    keywords: dict[str, Any]
+    out: Any
+    results: list[Tensor] = field(init=False)
+    """The tensors that it made; none if it wrote into its arguments."""
+
+    def __post_init__(self) -> None:
+        made = [] if self.operation._schema.is_mutable else _tensors([self.out])
+        self.results = list(made)
+
+    @property
+    def operands(self) -> Iterator[Tensor]:
+        """The tensors among its arguments."""
+        return _tensors([*self.arguments, *self.keywords.values()])
+
+
+class Tape(TorchDispatchMode):
+    """Takes down every operation while it is active, and keeps their tensors alive: so two tensors
+    at the same place in memory are the same."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.instructions: list[Instruction] = []
+
+    @classmethod
+    def _should_skip_dynamo(cls) -> bool:
+        """False: torch shall not import its compiler, 1.3 s, only to tell it to look away."""
+        return False
+
+    def __torch_dispatch__(
+        self, operation: Any, types: Any, args: Any = (), kwargs: Any = None
+    ) -> Any:
+        keywords = dict(kwargs or {})
+        if operation is aten._local_scalar_dense.default:
+            raise Unrecordable("it reads a number from a tensor")
+        out = operation(*args, **keywords)
+        if operation.namespace == "aten":  # the others are marks of the profiler
+            self.instructions.append(Instruction(operation, tuple(args), keywords, out))
+        return out
+
+
+class _Writer:
+    """Writes a program.
+
+    What stays in its place from one iteration to the next — weights, optimizer state, buffers — is
+    a constant of the program, and so are views of it, like a transposed weight. The result of an
+    operation is a local variable, unless views of it are taken: then it is written into the
+    recorded tensor again and again, and the views are constants too.
+    """
+
+    def __init__(
+        self, tape: Sequence[Instruction], x: Tensor, y: Tensor, rates: Sequence[Rate]
+    ) -> None:
+        self.names = {_place(x): "x", _place(y): "y"}
+        self.moving = {_memory(x), _memory(y)}  # memory that the next iteration has elsewhere
+        self.rates = {
+            _place(w): (number, rate.value)
+            for number, rate in enumerate(rates)
+            for w in rate.parameters
+        }
+        self.unmoved = set(self.rates)  # parameters whose learning rate was not found yet
+        self.written = {
+            _memory(w) for i in tape if i.operation._schema.is_mutable for w in i.operands
+        }
+        self.tape = self._needed(tape)
+        self.viewed = {_memory(v) for i in self.tape if i.operation.is_view for v in i.results}
+        self.constants: dict[int, tuple[str, Any]] = {}
+        self.lines: list[str] = []
+
+    def program(self) -> Program:
+        for instruction in self.tape:
+            self._write(instruction)
+        if self.unmoved:
+            raise Unrecordable("its learning rate is not in the operation that moves the weights")
+        source = "\n".join(["def iteration(x, y, lr):", *(f"    {line}" for line in self.lines)])
+        namespace = dict(self.constants.values())
+        exec(source, namespace)
+        return Program(source, namespace["iteration"])
+
+    def _needed(self, tape: Sequence[Instruction]) -> list[Instruction]:
+        """Without views that are nothing new, and without results that nobody reads."""
+        known: set[Any] = set()
+        new = []
+        for instruction in tape:
+            known.update(_place(operand) for operand in instruction.operands)
+            places = {_place(result) for result in instruction.results}
+            if not (instruction.operation.is_view and places <= known):
+                new.append(instruction)
+            known |= places
+        read: set[Any] = set()
+        needed = []
+        for instruction in reversed(new):
+            places = {_place(result) for result in instruction.results}
+            if instruction.operation._schema.is_mutable or places & read:
+                needed.append(instruction)
+                read.update(_place(operand) for operand in instruction.operands)
+        return needed[::-1]
+
+    def _write(self, instruction: Instruction) -> None:
+        operation, results = instruction.operation, instruction.results
+        if operation in UNINITIALISED or self._is_constant(instruction):
+            return
+        arguments = [self._text(value) for value in instruction.arguments]
+        keywords = {name: self._text(value) for name, value in instruction.keywords.items()}
+        self._insert_rate(instruction, keywords)
+        into = _writing_variant(operation) if len(results) == 1 else None
+        if into and _memory(results[0]) in self.viewed and not operation.is_view:
+            operation, out = into
+            keywords[out] = self._text(results[0])
+            results = []
+        for result in results:
+            self.moving.add(_memory(result))
+            self.names.setdefault(_place(result), f"t{len(self.names) - 1}")
+        function = self._constant(_binding(operation), operation.overloadpacket.__name__)
+        called = ", ".join([*arguments, *(f"{name}={text}" for name, text in keywords.items())])
+        assigned = ", ".join(self.names[_place(result)] for result in results)
+        self.lines.append(f"{assigned} = {function}({called})" if assigned else f"{function}({called})")
+
+    def _is_constant(self, instruction: Instruction) -> bool:
+        """Whether it gives the same in every iteration: a view of what stays in its place, or a
+        value computed from nothing that is ever written."""
+        operation, results = instruction.operation, instruction.results
+        if operation._schema.is_mutable:
+            return False
+        if operation.is_view:
+            return not any(_memory(result) in self.moving for result in results)
+        random = torch.Tag.nondeterministic_seeded in operation.tags
+        changing = self.moving | self.written
+        read = [] if operation in OF_SHAPE_ALONE else instruction.operands
+        return not random and not any(_memory(tensor) in changing for tensor in [*read, *results])
+
+    def _insert_rate(self, instruction: Instruction, keywords: dict[str, str]) -> None:
+        """Put the iteration's learning rate in the place of the recorded one: it is the number, or
+        its negative, in an operation that writes into a parameter."""
+        if not instruction.operation._schema.is_mutable:
+            return
+        for parameter in {_place(w) for w in _tensors(instruction.arguments[:1])} & set(self.rates):
+            number, rate = self.rates[parameter]
+            for name in RATE_NAMES:
+                value = instruction.keywords.get(name)
+                if isinstance(value, float) and abs(value) == abs(rate):
+                    keywords[name] = f"lr[{number}]" if value == rate else f"-lr[{number}]"
+                    self.unmoved.discard(parameter)
+
+    def _text(self, value: Any) -> str:
+        """A value as it stands in the program."""
+        if isinstance(value, Tensor):
+            if _place(value) in self.names:
+                return self.names[_place(value)]
+            if _memory(value) in self.moving:
+                raise Unrecordable("it reads a tensor through a view that was not recorded")
+            return self._constant(value.detach(), "c", _place(value))
+        if isinstance(value, list | tuple):
+            if any(_memory(item) in self.moving for item in _tensors(value)):
+                return f"[{', '.join(self._text(item) for item in value)}]"
+            if any(True for _ in _tensors(value)):
+                places = tuple(_place(item) for item in _tensors(value))
+                return self._constant([item.detach() for item in value], "c", places)
+        if value is None or isinstance(value, bool | int | str | list | tuple):
+            return repr(value)
+        if isinstance(value, float) and abs(value) < float("inf"):
+            return repr(value)
+        return self._constant(value, "c")
+
+    def _constant(self, value: Any, prefix: str, identity: Any = None) -> str:
+        """The name of what is the same object in every iteration."""
+        identity = id(value) if identity is None else identity
+        if identity not in self.constants:
+            self.constants[identity] = (f"{prefix}_{len(self.constants)}", value)
+        return self.constants[identity][0]
+
+
+def _tensors(values: Any) -> Iterator[Tensor]:
+    """The tensors in nested lists and tuples."""
+    for value in values:
+        if isinstance(value, Tensor):
+            yield value
+        elif isinstance(value, list | tuple):
+            yield from _tensors(value)
+
+
+def _memory(tensor: Tensor) -> int:
+    """The address of the memory that a tensor and its views share."""
+    return tensor.untyped_storage().data_ptr()
+
+
+def _place(tensor: Tensor) -> tuple[Any, ...]:
+    """Address, shape and strides: equal for tensors that are the same to every operation."""
+    return (tensor.data_ptr(), tuple(tensor.shape), tensor.stride(), tensor.dtype)
+
+
+@functools.cache
+def _writing_variant(operation: OpOverload) -> tuple[OpOverload, str] | None:
+    """The variant of an operation that writes its result into a given tensor, and the name of that
+    argument; None if there is none."""
+    packet = operation.overloadpacket
+    wanted = [(a.name, str(a.type)) for a in operation._schema.arguments]
+    for name in packet.overloads():
+        variant = getattr(packet, name)
+        arguments = variant._schema.arguments
+        given = [(a.name, str(a.type)) for a in arguments if not a.is_out]
+        out = [a.name for a in arguments if a.is_out]
+        if len(out) == 1 and given == wanted:
+            return variant, out[0]
+    return None
+
+
+@functools.cache
+def _binding(operation: OpOverload) -> Callable[..., Any]:
+    """What to call: torch's own binding of the operation, which is quicker, or the operation."""
+    name = operation.overloadpacket.__name__
+    for home in (torch, Tensor):
+        found = getattr(home, name, None)
+        if isinstance(found, BuiltinFunctionType | MethodDescriptorType):
+            return found  # type: ignore[return-value]
+    return operation
