@@ -25,7 +25,7 @@ from exprun.data.prepare import Data, Part
 from exprun.divergence import Diverged, locate
 from exprun.losses import Loss
 from exprun.regularizers import Regularizer
-from exprun.replay import Replay, obstacle
+from exprun.replay import ReplayedTraining, obstacle
 from exprun.schedules import Scheduler
 from exprun.stopping import Stopping
 from exprun.streams import Streams
@@ -34,6 +34,10 @@ from exprun.vocabulary import COMPLETED, DIVERGED, EARLY_STOPPED, INTERRUPTED
 
 EVALUATION_ROWS = 8192
 """Rows per forward pass when nothing is trained: bounds the memory of the activations."""
+
+
+TOO_LARGE = "a loss was not finite, or too large to be added up"
+"""Why a replay was given up."""
 
 
 @dataclass
@@ -180,18 +184,26 @@ def fit(
     Afterwards ``training.kept`` holds the weights that are the model. An interrupted epoch counts
     as not begun.
     """
+    for observer in observers:
+        observer.on_start(training)
+    return go_on(training, observers, interrupted)
+
+
+def go_on(
+    training: Training, observers: Sequence[Observer], interrupted: Callable[[], bool]
+) -> Outcome:
+    """``fit`` for a training that the observers know already."""
     t = training
     seconds, rows = 0.0, 0
+
     def outcome(status: str, reason: str) -> Outcome:
         engine = f"ordinary: {ordinary}" if ordinary else "replayed"
         return Outcome(status, reason, rows / seconds if seconds else 0.0, engine)
 
-    for observer in observers:
-        observer.on_start(t)
     ordinary = obstacle(t)
-    replay = None if ordinary else Replay(t, objective)
+    replay = None if ordinary else ReplayedTraining(t, objective)
     try:
-        while t.epoch < t.max_epochs and not t.stopping.exhausted:
+        while not (ending := ended(t)):
             began = time.perf_counter()
             before = t.snapshot()
             try:
@@ -201,7 +213,10 @@ def fit(
                 ordinary, sound = str(why), False
             if not sound:  # once more, and look at every loss
                 t.load_state_dict(before)
-                replay, ordinary = None, ordinary or "a loss was not finite, or too large to be added up"
+                replay, ordinary = (
+                    None,
+                    ordinary or "a loss was not finite, or too large to be added up",
+                )
                 continue
             if iterations is None:
                 t.load_state_dict(before)
@@ -211,10 +226,18 @@ def fit(
             end_epoch(t, iterations, observers)
     except Diverged as divergence:
         return outcome(DIVERGED, str(divergence))
+    return outcome(*ending)
+
+
+def ended(training: Training) -> tuple[str, str] | None:
+    """Status and reason, if the training is at its end."""
+    t = training
     if t.stopping.exhausted:
         waited = f"{t.stopping.monitor} has not improved for {t.stopping.patience} epochs"
-        return outcome(EARLY_STOPPED, waited)
-    return outcome(COMPLETED, f"all {t.max_epochs} epochs done")
+        return EARLY_STOPPED, waited
+    if t.epoch >= t.max_epochs:
+        return COMPLETED, f"all {t.max_epochs} epochs done"
+    return None
 
 
 def train_epoch(

@@ -26,8 +26,13 @@ class Dropout(nn.Module):
     def forward(self, x: Tensor) -> Tensor:
         if not self.training or not self.p:
             return x
-        kept = torch.empty_like(x).bernoulli_(1 - self.p, generator=self.generator)
-        return x * kept.div_(1 - self.p)
+        return x * self.draw(torch.empty_like(x))
+
+    def draw(self, mask: Tensor) -> Tensor:
+        """Fill ``mask`` with what the units are to be multiplied by: 1 / (1 - p), or 0."""
+        if not self.p:
+            return mask.fill_(1.0)
+        return mask.bernoulli_(1 - self.p, generator=self.generator).div_(1 - self.p)
 
     def extra_repr(self) -> str:
         return f"p={self.p}"
@@ -53,7 +58,10 @@ class HiddenLayer(nn.Module):
         self.dropout = dropout or nn.Identity()
 
     def forward(self, x: Tensor) -> Tensor:
-        z = self.linear(x)
+        return self.after_linear(self.linear(x))
+
+    def after_linear(self, z: Tensor) -> Tensor:
+        """What the layer makes of its pre-activations (n, units)."""
         if self.norm_position == "pre":
             x = self.activation(self.norm(z))
         else:

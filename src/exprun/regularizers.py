@@ -19,6 +19,10 @@ def weights_of(model: nn.Module) -> list[Tensor]:
     return [layer.weight for layer in model.modules() if isinstance(layer, nn.Linear)]
 
 
+Coefficient = float | Tensor
+"""A number, or one for each member of a stack (see ``stack``), (k,) in float64."""
+
+
 class Regularizer:
     """Base class: does nothing anywhere."""
 
@@ -34,12 +38,13 @@ class Regularizer:
 class L1(Regularizer):
     """strength * Σ|w| over the weights, or (``biases``, as the slides' code) all parameters."""
 
-    strength: float
+    strength: Coefficient
     biases: bool = False
 
     def penalty(self, model: nn.Module, rows: int) -> Tensor:
-        chosen = list(model.parameters()) if self.biases else weights_of(model)
-        return self.strength * torch.stack([w.abs().sum() for w in chosen]).sum()
+        if self.biases:
+            return _times(_add([w.abs().sum() for w in model.parameters()]), self.strength)
+        return _times(_add([_sum(w.abs()) for w in weights_of(model)]), self.strength)
 
 
 @dataclass(frozen=True)
@@ -47,25 +52,41 @@ class L2(Regularizer):
     """strength/(2m) * Σ‖w‖²_F over the weights, m the number of training rows (slide "λ
     regularization"). With plain gradient descent the same as weight_decay = strength/m."""
 
-    strength: float
+    strength: Coefficient
 
     def penalty(self, model: nn.Module, rows: int) -> Tensor:
-        squares = torch.stack([w.square().sum() for w in weights_of(model)]).sum()
-        return self.strength / (2 * rows) * squares
+        squares = _add([_sum(w.square()) for w in weights_of(model)])
+        return _times(squares, self.strength / (2 * rows))
 
 
 @dataclass(frozen=True)
 class ElasticNet(Regularizer):
     """strength * (l1_ratio Σ|w| + (1 - l1_ratio)/2 Σw²), as scikit-learn (Zou & Hastie 2005)."""
 
-    strength: float
-    l1_ratio: float
+    strength: Coefficient
+    l1_ratio: Coefficient
 
     def penalty(self, model: nn.Module, rows: int) -> Tensor:
         weights = weights_of(model)
-        absolute = torch.stack([w.abs().sum() for w in weights]).sum()
-        squares = torch.stack([w.square().sum() for w in weights]).sum()
-        return self.strength * (self.l1_ratio * absolute + (1 - self.l1_ratio) / 2 * squares)
+        absolute = _add([_sum(w.abs()) for w in weights])
+        squares = _add([_sum(w.square()) for w in weights])
+        ridge = self.strength * (1 - self.l1_ratio) / 2
+        return _times(absolute, self.strength * self.l1_ratio) + _times(squares, ridge)
+
+
+def _sum(w: Tensor) -> Tensor:
+    """The sum over a weight matrix (units, inputs), or over each of several (k, units, inputs)."""
+    return w.sum((-2, -1))
+
+
+def _add(sums: list[Tensor]) -> Tensor:
+    """The sums of all layers together."""
+    return torch.stack(sums).sum(0)
+
+
+def _times(sums: Tensor, coefficient: Coefficient) -> Tensor:
+    """A coefficient is a number of 64 bits until it meets the weights."""
+    return sums * (coefficient.to(sums.dtype) if isinstance(coefficient, Tensor) else coefficient)
 
 
 @dataclass(frozen=True)

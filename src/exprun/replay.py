@@ -1,4 +1,4 @@
-"""Replayed iterations: what ``fit.iterate`` does, from a recording (``docs/engine.md``).
+"""Replayed iterations: the same work from a recording (``docs/engine.md``).
 
 The first iteration of a training runs as it is written. Then one is recorded, and the next once
 more; if both are the same operations with the same numbers, all others are replayed. Whatever is
@@ -8,8 +8,8 @@ not the same every time runs as it is written throughout.
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
-from typing import TYPE_CHECKING
+from collections.abc import Callable, Iterable
+from typing import TYPE_CHECKING, Any
 
 import torch
 from torch import Tensor
@@ -35,7 +35,7 @@ def obstacle(training: Training) -> str | None:
         return "the scheduler changes the momentum too"
     if any(m._forward_hooks or m._forward_pre_hooks for m in t.model.modules()):
         return "somebody watches the layers"
-    parts = [*t.model.modules(), t.loss, *t.regularizers]
+    parts: list[Any] = [*t.model.modules(), t.loss, *t.regularizers]
     foreign = [part for part in parts if not f"{type(part).__module__}.".startswith(OWN)]
     if not light.is_torchs_or_ours(t.optimizer):
         foreign.append(t.optimizer)
@@ -45,48 +45,70 @@ def obstacle(training: Training) -> str | None:
 
 
 class Replay:
-    """Iterations by recorded programs, one program for every length of batch."""
+    """``iteration(x, y)`` from recordings, one for every shape of batch."""
+
+    def __init__(
+        self,
+        iteration: Callable[[Tensor, Tensor], None],
+        groups: Callable[[], Iterable[dict[str, Any]]],
+        *,
+        begun: bool,
+    ) -> None:
+        """``groups`` gives the optimizers' parameter groups as they are now; ``begun`` says that
+        the optimizers have their state already."""
+        self.iteration = iteration
+        self.groups = groups
+        self.begun = begun
+        self.candidates: dict[torch.Size, Program] = {}
+        self.programs: dict[torch.Size, Program] = {}
+
+    def __call__(self, x: Tensor, y: Tensor) -> None:
+        """One iteration. Raises Unrecordable, maybe in the middle of it."""
+        program = self.programs.get(x.shape)
+        if program is not None:
+            with torch.inference_mode():
+                program.run(x, y, [group["lr"] for group in self.groups()])
+        elif self.begun:
+            self._record(x, y)
+        else:
+            self.iteration(x, y)
+            self.begun = True
+
+    def _record(self, x: Tensor, y: Tensor) -> None:
+        rates = [Rate(group["lr"], group["params"]) for group in self.groups()]
+        program = record(lambda: self.iteration(x, y), x, y, rates)
+        candidate = self.candidates.setdefault(x.shape, program)
+        if candidate is not program:
+            if candidate.source != program.source:
+                raise Unrecordable("its operations change from iteration to iteration")
+            self.programs[x.shape] = program
+
+
+class ReplayedTraining:
+    """What ``fit.iterate`` does for a training, replayed."""
 
     def __init__(self, training: Training, objective: Callable[..., Tensor]) -> None:
         """``objective(training, xb, yb)`` is the training loss of a batch, a scalar."""
         self.training = training
         self.objective = objective
-        self.trained = bool(training.optimizer.state)
-        self.candidates: dict[int, Program] = {}
-        self.programs: dict[int, Program] = {}
         self.losses = torch.zeros((), device=training.device)
+        self.replay = Replay(
+            self._iterate,
+            lambda: training.optimizer.param_groups,
+            begun=bool(training.optimizer.state),
+        )
 
     def __call__(self, xb: Tensor, yb: Tensor, iteration: int) -> None:
-        """One iteration, like ``fit.iterate``, but for the look at the loss: see ``all_finite``.
-
-        Raises Unrecordable, maybe in the middle of it.
-        """
+        """One iteration, like ``fit.iterate`` but for the look at the loss: see ``all_finite``."""
         t = self.training
         t.scheduler.before_iteration(iteration, t.iterations_per_epoch)
-        program = self.programs.get(len(xb))
-        if program is not None:
-            with torch.inference_mode():
-                program.run(xb, yb, [group["lr"] for group in t.optimizer.param_groups])
-        elif self.trained:
-            self._record(xb, yb)
-        else:
-            self._iterate(xb, yb)
-            self.trained = True
+        self.replay(xb, yb)
 
     def all_finite(self) -> bool:
         """Whether all losses since the last call were finite numbers."""
         total = self.losses.item()
         self.losses.zero_()
         return math.isfinite(total)
-
-    def _record(self, xb: Tensor, yb: Tensor) -> None:
-        rates = [Rate(group["lr"], group["params"]) for group in self.training.optimizer.param_groups]
-        program = record(lambda: self._iterate(xb, yb), xb, yb, rates)
-        candidate = self.candidates.setdefault(len(xb), program)
-        if candidate is not program:
-            if candidate.source != program.source:
-                raise Unrecordable("its operations change from iteration to iteration")
-            self.programs[len(xb)] = program
 
     def _iterate(self, xb: Tensor, yb: Tensor) -> None:
         t = self.training

@@ -95,7 +95,7 @@ class Tape(TorchDispatchMode):
     at the same place in memory are the same."""
 
     def __init__(self) -> None:
-        super().__init__()
+        super().__init__()  # type: ignore[no-untyped-call]
         self.instructions: list[Instruction] = []
 
     @classmethod
@@ -183,6 +183,7 @@ class _Writer:
         if into and _memory(results[0]) in self.viewed and not operation.is_view:
             operation, out = into
             keywords[out] = self._text(results[0])
+            self.written.add(_memory(results[0]))
             results = []
         for result in results:
             self.moving.add(_memory(result))
@@ -190,7 +191,9 @@ class _Writer:
         function = self._constant(_binding(operation), operation.overloadpacket.__name__)
         called = ", ".join([*arguments, *(f"{name}={text}" for name, text in keywords.items())])
         assigned = ", ".join(self.names[_place(result)] for result in results)
-        self.lines.append(f"{assigned} = {function}({called})" if assigned else f"{function}({called})")
+        if results and isinstance(instruction.out, list | tuple):
+            assigned += ","
+        self.lines.append(f"{assigned} = " * bool(assigned) + f"{function}({called})")
 
     def _is_constant(self, instruction: Instruction) -> bool:
         """Whether it gives the same in every iteration: a view of what stays in its place, or a
@@ -276,7 +279,8 @@ def _writing_variant(operation: OpOverload) -> tuple[OpOverload, str] | None:
         arguments = variant._schema.arguments
         given = [(a.name, str(a.type)) for a in arguments if not a.is_out]
         out = [a.name for a in arguments if a.is_out]
-        if len(out) == 1 and given == wanted:
+        generated = torch.Tag.generated in variant.tags  # computes a new tensor and copies it
+        if len(out) == 1 and given == wanted and not generated:
             return variant, out[0]
     return None
 
@@ -288,5 +292,5 @@ def _binding(operation: OpOverload) -> Callable[..., Any]:
     for home in (torch, Tensor):
         found = getattr(home, name, None)
         if isinstance(found, BuiltinFunctionType | MethodDescriptorType):
-            return found  # type: ignore[return-value]
+            return found
     return operation

@@ -1,0 +1,451 @@
+"""Many trainings of one shape as one: a single forward and backward pass for all of them.
+
+A member of a stack stays the ``Training`` that it is alone, with an optimizer, schedule, random
+streams, stopping and curve of its own. Only its weights lie in the stack's memory, and its
+iterations are done together with the others'. The matrix products of k members are one batched
+product, with the bits of k single ones; what cannot be batched with the same bits is done member by
+member. So a member ends with the bits of its solo run.
+"""
+
+from __future__ import annotations
+
+import functools
+import time
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, field, fields, replace
+from itertools import chain
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+from torch.autograd.function import once_differentiable
+
+from exprun import light
+from exprun.divergence import Diverged
+from exprun.fit import Observer, Outcome, Training, end_epoch, ended, go_on
+from exprun.losses import CrossEntropy
+from exprun.networks import MLP, Dropout, HiddenLayer, describe
+from exprun.regularizers import L1, L2, ElasticNet, Regularizer
+from exprun.replay import Replay, obstacle
+from exprun.tape import Unrecordable
+from exprun.vocabulary import DIVERGED, INTERRUPTED
+
+BLOCK_BYTES = 16 * 2**20
+"""Inputs gathered at a time: those of some iterations, not of an epoch of all members."""
+
+LANES = 64
+"""Kernels treat so many numbers alike; what is left over they may round otherwise."""
+
+EXACT = (nn.ReLU, nn.Identity)
+"""Activations that round nothing, so any piece of a tensor gives the same bits."""
+
+COMPACT_BELOW = 0.75
+"""A stack with a smaller share of running members makes room for new ones."""
+
+PENALTIES = (L1, L2, ElasticNet)
+"""Regularizers whose penalty is computed for all members at once."""
+
+
+class _Linear(torch.autograd.Function):
+    """z = x Wᵀ + b for k members, from (k, n, inputs), (k, units, inputs) and (k, units)."""
+
+    @staticmethod
+    def forward(ctx: Any, x: Tensor, weight: Tensor, bias: Tensor) -> Tensor:
+        ctx.save_for_backward(x, weight)
+        if _same_bits(x, weight).forward:
+            return torch.baddbmm(bias.unsqueeze(1), x, weight.transpose(1, 2))
+        each = zip(x, weight, bias, strict=True)
+        return torch.stack([torch.addmm(bi, xi.clone(), wi.t()) for xi, wi, bi in each])
+
+    @staticmethod
+    @once_differentiable
+    def backward(ctx: Any, dz: Tensor) -> tuple[Tensor | None, Tensor, Tensor]:
+        x, weight = ctx.saved_tensors
+        same = _same_bits(x, weight)
+        dx = _product(dz, weight, same.inputs) if ctx.needs_input_grad[0] else None
+        return dx, _product(dz.transpose(1, 2), x, same.weights), dz.sum(1)
+
+
+def _product(a: Tensor, b: Tensor, batched: bool) -> Tensor:
+    """The matrix products of k pairs: (k, n, m), (k, m, p) → (k, n, p). Single ones are given
+    copies, which begin where those of a solo run would: at an address that suits the kernels."""
+    if batched:
+        return torch.bmm(a, b)
+    return torch.stack([torch.mm(ai.clone(), bi.clone()) for ai, bi in zip(a, b, strict=True)])
+
+
+@dataclass(frozen=True)
+class _SameBits:
+    """Which batched products give the bits of single ones: z, the gradients of x and of W."""
+
+    forward: bool
+    inputs: bool
+    weights: bool
+
+
+def _same_bits(x: Tensor, weight: Tensor) -> _SameBits:
+    """For x (k, n, inputs) and W (k, units, inputs). On a GPU, where single products are what makes
+    a stack slow, batched ones are taken whatever their last bits are."""
+    if x.is_cuda:
+        return _SameBits(True, True, True)
+    return _tried(*x.shape, weight.shape[1], torch.get_num_threads())
+
+
+@functools.cache
+def _tried(k: int, n: int, inputs: int, units: int, threads: int) -> _SameBits:
+    """Whether it is so depends on the sizes, the library of matrix products and where in memory the
+    numbers lie: small products have kernels of their own. So each size is tried, on random numbers.
+    """
+    random = torch.Generator().manual_seed(0)
+    x = torch.randn(k, n, inputs, generator=random)
+    w = _aligned([torch.randn(units, inputs, generator=random) for _ in range(k)])
+    b = torch.randn(k, units, generator=random)
+    dz = torch.randn(k, n, units, generator=random)
+    z = torch.baddbmm(b.unsqueeze(1), x, w.transpose(1, 2))
+    dx, dw = torch.bmm(dz, w), torch.bmm(dz.transpose(1, 2), x)
+    single = [(x[i].clone(), w[i], b[i], dz[i].clone()) for i in range(k)]
+    return _SameBits(
+        torch.equal(z, torch.stack([torch.addmm(b, x, w.t()) for x, w, b, _ in single])),
+        torch.equal(dx, torch.stack([dz.mm(w) for _, w, _, dz in single])),
+        torch.equal(dw, torch.stack([dz.t().mm(x) for x, _, _, dz in single])),
+    )
+
+
+def _aligned(tensors: Sequence[Tensor]) -> Tensor:
+    """k tensors as one (k, …) in which each begins at an address that suits the kernels."""
+    first = tensors[0]
+    length = -(-first.numel() // LANES) * LANES
+    memory = first.new_zeros((len(tensors), length))
+    rows = memory[:, : first.numel()].view(len(tensors), *first.shape)
+    for row, tensor in zip(rows, tensors, strict=True):
+        row.copy_(tensor)
+    return rows
+
+
+class StackedLinear(nn.Linear):
+    """The linear layers of k members, one of each, with weights (k, units, inputs).
+
+    The members' layers keep their parameters, whose memory is now here.
+    """
+
+    def __init__(self, layers: Sequence[nn.Linear]) -> None:
+        nn.Module.__init__(self)
+        self.in_features, self.out_features = layers[0].in_features, layers[0].out_features
+        self.weight = nn.Parameter(_aligned([layer.weight.detach() for layer in layers]))
+        self.bias = nn.Parameter(_aligned([layer.bias.detach() for layer in layers]))
+        for layer, weight, bias in zip(layers, self.weight.data, self.bias.data, strict=True):
+            layer.weight.data, layer.bias.data = weight, bias
+
+    def forward(self, x: Tensor) -> Tensor:
+        z: Tensor = _Linear.apply(x, self.weight, self.bias)  # type: ignore[no-untyped-call]
+        return z
+
+
+class StackedMLP(nn.Module):
+    """The networks of k members in training mode: (k, n, inputs) → (k, n, outputs)."""
+
+    def __init__(self, models: Sequence[MLP]) -> None:
+        super().__init__()
+        self.layers = [list(layers) for layers in zip(*(m.hidden for m in models), strict=True)]
+        self.linear = nn.ModuleList(
+            StackedLinear([layer.linear for layer in layers]) for layers in self.layers
+        )
+        self.output = StackedLinear([model.output for model in models])
+
+    def forward(self, x: Tensor) -> Tensor:
+        for linear, layers in zip(self.linear, self.layers, strict=True):
+            x = _after_linear(layers, linear(x))
+        out: Tensor = self.output(x)
+        return out
+
+
+def _after_linear(layers: Sequence[HiddenLayer], z: Tensor) -> Tensor:
+    """Normalisation, activation and dropout of k members' layers: (k, n, units) → the same."""
+    normed = not isinstance(layers[0].norm, nn.Identity)
+    rounds = z[0].numel() % LANES and not isinstance(layers[0].activation, EXACT)
+    if normed or rounds:
+        return torch.stack(
+            [layer.after_linear(part) for layer, part in zip(layers, z, strict=True)]
+        )
+    x: Tensor = layers[0].activation(z)
+    masks = [layer.dropout for layer in layers if isinstance(layer.dropout, Dropout)]
+    if not any(mask.p for mask in masks):
+        return x
+    kept = torch.empty_like(x)
+    for mask, part in zip(masks, kept.unbind(), strict=True):
+        mask.draw(part)
+    return x * kept
+
+
+class Stack:
+    """k trainings of one ``shape`` whose iterations are done at once, on k batches of their own."""
+
+    def __init__(self, members: Sequence[Training]) -> None:
+        self.members = members
+        models = [member.model for member in members]
+        self.model = StackedMLP([model for model in models if isinstance(model, MLP)])
+        self.linear = [m for m in self.model.modules() if isinstance(m, StackedLinear)]
+        self.layers = list(zip(*map(_linear, models), strict=True))
+        self.norms = [w for model in models for w in _norm_parameters(model)]
+        self.penalties = [
+            _merged(same)
+            for same in zip(*(m.regularizers for m in members), strict=True)
+            if isinstance(same[0], PENALTIES)
+        ]
+        self.losses = torch.zeros(len(members), device=members[0].device)
+        for size in _batch_sizes(members[0]):  # before anything is recorded
+            for layer in self.linear:
+                _same_bits(
+                    self.losses.new_empty((len(members), size, layer.in_features)), layer.weight
+                )
+        self.replay = Replay(
+            self._iterate,
+            lambda: chain.from_iterable(m.optimizer.param_groups for m in members),
+            begun=all(member.optimizer.state for member in members),
+        )
+        self.x, self.y, self.offsets = _pooled(members)
+
+    def train_epoch(self, running: Sequence[Training], interrupted: Callable[[], bool]) -> bool:
+        """An epoch of the ``running`` members, the others' weights being nobody's any more; False
+        if it was interrupted. Raises Unrecordable."""
+        first = self.members[0]
+        rows, size = len(first.data.train), first.batch_size or len(first.data.train)
+        for member in running:
+            member.model.train()
+        orders = torch.zeros((len(self.members), rows), dtype=torch.long)
+        for order, member in zip(orders, self.members, strict=True):
+            if any(member is other for other in running):
+                torch.randperm(rows, generator=member.streams.order, out=order)
+        batches = self._batches(orders.to(self.x.device) + self.offsets, size)
+        for within, (x, y) in enumerate(batches):
+            for member in running:
+                iteration = member.iteration + within
+                member.scheduler.before_iteration(iteration, member.iterations_per_epoch)
+            self.replay(x, y)
+            if interrupted():
+                return False
+        return True
+
+    def finite(self) -> list[bool]:
+        """Whether all losses of each member since the last call were finite numbers."""
+        finite: list[bool] = self.losses.isfinite().tolist()
+        self.losses.zero_()
+        return finite
+
+    def _batches(self, rows: Tensor, size: int) -> Iterator[tuple[Tensor, Tensor]]:
+        """(k, n, inputs) and (k, n, …), from the pool's ``rows`` (k, all) in their order."""
+        k, count = rows.shape
+        full = count // size
+        row_bytes = self.x[0].numel() * self.x.element_size()
+        together = max(1, BLOCK_BYTES // (k * size * row_bytes))
+        batches = rows[:, : full * size].view(k, full, size).transpose(0, 1)
+        for block in batches.split(together):
+            yield from zip(self.x[block].unbind(), self.y[block].unbind(), strict=True)
+        left_over = rows[:, full * size :]
+        if left_over.shape[1] >= self.members[0].smallest_batch:
+            yield self.x[left_over], self.y[left_over]
+
+    def _iterate(self, x: Tensor, y: Tensor) -> None:
+        losses = self._objective(x, y)
+        with torch.no_grad():
+            self.losses += losses
+        stacked = [w for layer in self.linear for w in (layer.weight, layer.bias)]
+        gradients = torch.autograd.grad(losses.sum(), [*stacked, *self.norms])
+        for w, gradient in zip(self.norms, gradients[len(stacked) :], strict=True):
+            w.grad = gradient
+        for i, layers in enumerate(self.layers):
+            weights, biases = gradients[2 * i].unbind(), gradients[2 * i + 1].unbind()
+            for layer, weight, bias in zip(layers, weights, biases, strict=True):
+                layer.weight.grad, layer.bias.grad = weight, bias
+        for member in self.members:
+            light.step(member.optimizer, lambda: losses)
+            for regularizer in member.regularizers:
+                regularizer.constrain(member.model)
+            member.optimizer.zero_grad()
+
+    def _objective(self, x: Tensor, y: Tensor) -> Tensor:
+        """``fit.objective`` of every member, (k,)."""
+        outputs = self.model(x)
+        first = self.members[0].loss
+        smooth = any(member.loss.label_smoothing for member in self.members)
+        if isinstance(first, CrossEntropy) and not smooth:
+            losses = first(outputs, y)
+        else:
+            each = zip(self.members, outputs.unbind(), y.unbind(), strict=True)
+            losses = torch.stack([member.loss(out, targets) for member, out, targets in each])
+        for regularizer in self.penalties:
+            penalty = regularizer.penalty(self.model, len(self.members[0].data.train))
+            if penalty is not None:
+                losses = losses + penalty
+        return losses
+
+
+def _batch_sizes(training: Training) -> tuple[int, int]:
+    """The size of a batch and of what is left over."""
+    rows = len(training.data.train)
+    size = training.batch_size or rows
+    return size, rows % size
+
+
+def _linear(model: nn.Module) -> list[nn.Linear]:
+    return [layer for layer in model.modules() if isinstance(layer, nn.Linear)]
+
+
+def _norm_parameters(model: nn.Module) -> list[Tensor]:
+    """Parameters that are not those of linear layers."""
+    linear = {id(w) for layer in _linear(model) for w in layer.parameters()}
+    return [w for w in model.parameters() if id(w) not in linear]
+
+
+def _merged(regularizers: Sequence[Regularizer]) -> Regularizer:
+    """k members' regularizers as one, whose coefficients are tensors (k,)."""
+    first: Any = regularizers[0]
+    numbers = [f.name for f in fields(first) if not isinstance(getattr(first, f.name), bool)]
+    values = {
+        name: torch.tensor([getattr(r, name) for r in regularizers], dtype=torch.float64)
+        for name in numbers
+    }
+    merged: Regularizer = replace(first, **values)
+    return merged
+
+
+def _pooled(members: Sequence[Training]) -> tuple[Tensor, Tensor, Tensor]:
+    """All members' training inputs and encoded targets, one after the other, those that are shared
+    once; and where each member's begin, (k, 1)."""
+    different = list({id(m.data): m for m in members}.values())
+    x, y = [m.data.train.x for m in different], [m.targets for m in different]
+    rows = len(x[0])
+    places = {id(m.data): rows * i for i, m in enumerate(different)}
+    offsets = torch.tensor([[places[id(m.data)]] for m in members], device=x[0].device)
+    return (x[0], y[0], offsets) if len(x) == 1 else (torch.cat(x), torch.cat(y), offsets)
+
+
+def alone(training: Training) -> str | None:
+    """Why a training cannot be a member of a stack; None if it can."""
+    if type(training.model) is not MLP:
+        return f"{type(training.model).__name__} is not exprun's MLP"
+    if any(isinstance(r, L1) and r.biases for r in training.regularizers):
+        return "reg.l1.biases=true is not stacked"
+    return obstacle(training)
+
+
+def shape(training: Training) -> tuple[Any, ...]:
+    """What the members of a stack have in common."""
+    t = training
+    layers = [m for m in t.model.modules() if isinstance(m, HiddenLayer)]
+    return (
+        describe(t.model),
+        *((str(layer.activation), str(layer.norm), layer.norm_position) for layer in layers),
+        (str(vars(t.loss) | {"label_smoothing": None}), type(t.loss)),
+        tuple(type(r) for r in t.regularizers),
+        (len(t.data.train), t.batch_size, t.device),
+    )
+
+
+@dataclass
+class Member:
+    """A training that is to be stacked. ``done`` is told how it ended, ``failed`` what went wrong
+    with it alone; the training is then the caller's again."""
+
+    training: Training
+    observers: Sequence[Observer]
+    done: Callable[[Outcome], None]
+    failed: Callable[[Exception], None]
+    running: bool = True
+    seconds: float = 0.0
+    rows: int = 0
+    before: dict[str, Any] = field(default_factory=dict)
+
+
+def fit_stack(
+    arrivals: Iterator[Member],
+    size: int,
+    interrupted: Callable[[], bool] = lambda: False,
+) -> None:
+    """Train all that arrive, at most ``size`` at once, each as ``fit`` would; ``on_iteration`` of
+    the observers is not called.
+
+    Members that have ended leave when they are many enough, and others take their places. What
+    cannot be stacked, or has a loss that is not finite, goes on alone.
+    """
+    members: list[Member] = []
+    while True:
+        members = [member for member in members if member.running]
+        while len(members) < size and (member := next(arrivals, None)):
+            _join(members, member, interrupted)
+        if not members:
+            return
+        stack = Stack([member.training for member in members])
+        running = len(members)
+        while running and running >= COMPACT_BELOW * len(members):
+            _epoch(stack, members, size, interrupted)
+            running = sum(member.running for member in members)
+
+
+def _join(members: list[Member], member: Member, interrupted: Callable[[], bool]) -> None:
+    """Take a new member, or train it alone if it does not fit."""
+    with _failing(member):
+        for observer in member.observers:
+            observer.on_start(member.training)
+        fits = not members or shape(member.training) == shape(members[0].training)
+        if alone(member.training) or not fits:
+            _go_on_alone(member, interrupted)
+        else:
+            members.append(member)
+
+
+def _go_on_alone(member: Member, interrupted: Callable[[], bool]) -> None:
+    member.running = False
+    member.done(go_on(member.training, member.observers, interrupted))
+
+
+def _epoch(
+    stack: Stack, members: Sequence[Member], size: int, interrupted: Callable[[], bool]
+) -> None:
+    """An epoch of all members that are running, and what ``fit`` does after it."""
+    running = [member for member in members if member.running]
+    began = time.perf_counter()
+    for member in running:
+        member.before = member.training.snapshot()
+    try:
+        whole = stack.train_epoch([member.training for member in running], interrupted)
+        finite = stack.finite()
+    except Unrecordable:  # each finds out for itself
+        whole, finite = True, [False] * len(members)
+    seconds = (time.perf_counter() - began) / len(members)
+    for member, sound in zip(members, finite, strict=True):
+        if not member.running:
+            continue
+        with _failing(member):
+            t = member.training
+            if not whole or not sound:
+                t.load_state_dict(member.before)
+            if whole and not sound:
+                _go_on_alone(member, interrupted)
+                continue
+            ending: tuple[str, str] | None
+            try:
+                if whole:
+                    member.seconds += seconds
+                    member.rows += t.rows_per_epoch
+                    end_epoch(t, t.iteration + t.iterations_per_epoch, member.observers)
+                    ending = ended(t)
+                else:
+                    ending = INTERRUPTED, f"interrupted in epoch {t.epoch + 1}"
+            except Diverged as divergence:
+                ending = DIVERGED, str(divergence)
+            if ending:
+                member.running = False
+                speed = member.rows / member.seconds if member.seconds else 0.0
+                member.done(Outcome(*ending, speed, f"stacked: up to {size} at once"))
+
+
+@contextmanager
+def _failing(member: Member) -> Iterator[None]:
+    """What goes wrong with one member's files is nobody else's concern."""
+    try:
+        yield
+    except Exception as error:
+        member.running = False
+        member.failed(error)
