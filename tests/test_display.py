@@ -22,7 +22,7 @@ from exprun.data.prepare import Data, Part
 from exprun.data.preprocess import Preprocessing, Scaling
 from exprun.data.task import Task
 from exprun.display import LivePanel, PlainLines, job_line, summary, sweep_summary, watch
-from exprun.display.live import INTERVAL
+from exprun.display.panel import INTERVAL
 from exprun.fit import Observer, Training, fit
 from exprun.losses import auto
 from exprun.schedules import FactorScheduler

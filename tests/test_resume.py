@@ -176,7 +176,7 @@ def test_a_sweep_runs_only_what_is_missing(tmp_path: Path) -> None:
     ("content", "message"),
     [
         (
-            '{"jobs": [{"folder": "../elsewhere", "status": "pending"}]}',
+            '{"jobs": [{"number": 0, "folder": "../elsewhere", "status": "pending"}], "launcher": "basic"}',
             "lies outside of the sweep",
         ),
         ('{"jobs": [{', "sweep.json: is damaged"),

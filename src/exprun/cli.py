@@ -160,7 +160,7 @@ def _task(config: Any) -> Any:
     from exprun.interrupt import interruptible
 
     with interruptible() as interrupted:  # a package imported by half cannot be imported again
-        from exprun.job import run
+        from exprun.job import Job
     if interrupted():
         return KeyboardInterrupt()
     hydra_config = HydraConfig.get()
@@ -168,7 +168,7 @@ def _task(config: Any) -> Any:
     try:
         in_sweep = hydra_config.mode == RunMode.MULTIRUN
         overrides, chosen = list(hydra_config.overrides.task), hydra_config.runtime.choices
-        return run(config, folder, overrides, chosen, in_sweep=in_sweep)
+        return Job(config, folder, overrides, chosen, in_sweep).run()
     except UsageError as error:
         return error
 

@@ -20,6 +20,7 @@ from hydra.types import RunMode
 from omegaconf import DictConfig, OmegaConf, open_dict, read_write
 
 from exprun import sweep
+from exprun.config.compose import sweep_configs
 from exprun.config.schema import check, without_hydra
 from exprun.errors import UsageError
 from exprun.interrupt import exit_code
@@ -71,13 +72,17 @@ class Hooks(Callback):
     def on_multirun_start(self, config: DictConfig, **_: Any) -> None:
         _check_hydra(config)
         jobs = _jobs(config)
-        loader = GlobalHydra.instance().config_loader()
-        for job in jobs:
-            check(without_hydra(loader.load_sweep_config(config, job)))
+        for job in sweep_configs(GlobalHydra.instance().config_loader(), config, jobs):
+            OmegaConf.set_struct(job, False)
+            del job["hydra"]  # cheaper than a copy without it
+            check(job)
         _claim(config, "sweep")
         sources = config.hydra.runtime.config_sources
         own = next((s.path for s in sources if s.provider == "command-line"), None)
-        sweep.begin(Path(config.hydra.sweep.dir), config.hydra.overrides.task, jobs, own)
+        stacked = str(config.hydra.launcher._target_).endswith(".StackedLauncher")
+        launcher = sweep.STACKED if stacked else sweep.BASIC
+        folder = Path(config.hydra.sweep.dir)
+        sweep.begin(folder, config.hydra.overrides.task, jobs, own, launcher)
 
     @_surfacing
     def on_job_end(self, config: DictConfig, job_return: JobReturn, **_: Any) -> None:
@@ -141,10 +146,16 @@ def _make(config: DictConfig, key: str, wanted: Path) -> list[Path]:
     return [folder, *(parent for parent in missing if parent != wanted)]
 
 
+GRID_SWEEPERS = (
+    "hydra_plugins.exprun_sweeps.Sweeper",
+    "hydra._internal.core_plugins.basic_sweeper.BasicSweeper",
+)
+"""Sweepers that run every combination of the values, so that all jobs are known beforehand."""
+
+
 def _jobs(config: DictConfig) -> list[list[str]]:
     """The overrides of every job; none if the sweeper decides as it goes."""
-    target = str(config.hydra.sweeper._target_)
-    if not target.endswith(".BasicSweeper"):
+    if config.hydra.sweeper._target_ not in GRID_SWEEPERS:
         return []
     words = [f"{key}={value}" for key, value in (config.hydra.sweeper.params or {}).items()]
     jobs = sweep.expand([*words, *config.hydra.overrides.task])

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import sys
 import time
 import traceback
-from collections.abc import Mapping
-from dataclasses import replace
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -14,55 +16,97 @@ from omegaconf import DictConfig
 from exprun.build import target_of
 from exprun.display import watch
 from exprun.errors import UsageError
-from exprun.fit import Outcome, fit
-from exprun.interrupt import interruptible
+from exprun.fit import Outcome, Training, fit
+from exprun.interrupt import Interruption, interruptible
+from exprun.record import checkpoint
 from exprun.record.files import write_json
 from exprun.record.recorder import Recorder
 from exprun.record.result import result_of
 from exprun.vocabulary import FAILED, INTERRUPTED
 
 
-def run(
-    config: DictConfig,
-    folder: Path,
-    overrides: list[str],
-    choices: Mapping[str, str | None],
-    *,
-    in_sweep: bool = False,
-    state: dict[str, Any] | None = None,
-) -> dict[str, Any]:
-    """Build, fit and record one run; returns the content of its ``result.json``.
+@dataclass
+class Job:
+    """What is to be run and where it is recorded; ``result`` is the content of its ``result.json``
+    once there is one.
 
-    ``choices`` are the chosen options of the groups. With the ``state`` of a checkpoint of the same
-    run it goes on from there. What goes wrong inside becomes a
-    result of status ``failed`` with the traceback in ``traceback.txt``. A mistake of the user's
-    that only the data or the machine could tell raises UsageError, with nothing but ``.hydra/`` in
-    the folder; in a sweep, which goes on, it becomes a failed result too.
+    ``choices`` are the chosen options of the groups. A ``resumed`` job goes on from its newest
+    checkpoint that is whole. What goes wrong becomes a result of status ``failed``, with the
+    traceback in ``traceback.txt``. A mistake of the user's that only the data or the machine could
+    tell raises UsageError, with nothing but ``.hydra/`` in the folder; ``in_sweep``, for a sweep
+    goes on, it becomes a failed result too.
     """
-    started = time.perf_counter()
-    try:
-        training = target_of("problem", config.problem)(config)
-        with (
-            Recorder(folder, config, overrides, choices, training, state) as recorder,
-            interruptible() as interrupted,
-        ):
-            with watch(" ".join(overrides), str(training.device), in_sweep=in_sweep) as screen:
-                outcome = fit(training, [recorder, screen], interrupted)
-            if outcome.status == INTERRUPTED and interrupted.signal:
-                name = interrupted.signal.name
-                outcome = replace(outcome, reason=f"{outcome.reason} by {name}", signal=name)
-            return recorder.finish(outcome, time.perf_counter() - started)
-    except UsageError as error:
-        if not in_sweep:
-            raise
-        outcome = Outcome(FAILED, str(error))
-    except KeyboardInterrupt:
-        outcome = Outcome(INTERRUPTED, "interrupted outside of an epoch", signal="SIGINT")
-    except OSError as error:  # the disk's or the system's fault, no bug
-        outcome = Outcome(FAILED, str(error))
-    except Exception as error:
-        (folder / "traceback.txt").write_text(traceback.format_exc())
-        outcome = Outcome(FAILED, f"{type(error).__name__}: {error}")
-    result = result_of(config, overrides, outcome, time.perf_counter() - started)
-    write_json(folder / "result.json", result)
-    return result
+
+    config: DictConfig
+    folder: Path
+    overrides: list[str]
+    choices: Mapping[str, str | None]
+    in_sweep: bool = False
+    resumed: bool = False
+    result: dict[str, Any] | None = None
+    recorder: Recorder | None = field(default=None, repr=False)
+    started: float = 0.0
+
+    def run(self) -> dict[str, Any]:
+        """Build, fit and record; returns the result."""
+        with self.recording():
+            training = self.begin()
+            with interruptible() as interrupted:
+                title = " ".join(self.overrides)
+                with watch(title, str(training.device), in_sweep=self.in_sweep) as screen:
+                    outcome = fit(training, [self.recorder, screen], interrupted)  # type: ignore[list-item]
+                self.end(outcome, interrupted)
+        assert self.result is not None
+        return self.result
+
+    def begin(self) -> Training:
+        """Build the training and open its files."""
+        self.started = time.perf_counter()
+        training: Training = target_of("problem", self.config.problem)(self.config)
+        self.recorder = Recorder(
+            self.folder,
+            self.config,
+            self.overrides,
+            self.choices,
+            training,
+            self._checkpoint() if self.resumed else None,
+        )
+        return training
+
+    def _checkpoint(self) -> dict[str, Any] | None:
+        state, problems = checkpoint.newest(self.folder)
+        for problem in problems:
+            print(f"exprun: {problem}; going on from the one before", file=sys.stderr)
+        return state
+
+    def end(self, outcome: Outcome, interrupted: Interruption) -> None:
+        """Write what is left to be written, ``result.json`` last, and close the files."""
+        assert self.recorder is not None
+        if outcome.status == INTERRUPTED and interrupted.signal:
+            name = interrupted.signal.name
+            outcome = replace(outcome, reason=f"{outcome.reason} by {name}", signal=name)
+        self.result = self.recorder.finish(outcome, time.perf_counter() - self.started)
+        self.recorder.close()
+
+    @contextmanager
+    def recording(self) -> Iterator[None]:
+        """Turn what goes wrong inside into a result, and leave no file open."""
+        try:
+            yield
+            return
+        except UsageError as error:
+            if not self.in_sweep:
+                raise
+            outcome = Outcome(FAILED, str(error))
+        except KeyboardInterrupt:
+            outcome = Outcome(INTERRUPTED, "interrupted outside of an epoch", signal="SIGINT")
+        except OSError as error:  # the disk's or the system's fault, no bug
+            outcome = Outcome(FAILED, str(error))
+        except Exception as error:
+            (self.folder / "traceback.txt").write_text(traceback.format_exc())
+            outcome = Outcome(FAILED, f"{type(error).__name__}: {error}")
+        if self.recorder is not None:
+            self.recorder.close()
+        seconds = time.perf_counter() - self.started
+        self.result = result_of(self.config, self.overrides, outcome, seconds)
+        write_json(self.folder / "result.json", self.result)

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import json
 import os
-import sys
 from pathlib import Path
 from typing import Any
 
@@ -18,13 +17,15 @@ from omegaconf.errors import OmegaConfBaseException
 from yaml import YAMLError
 
 from exprun import sweep
+from exprun.config.compose import write_hydra_files
 from exprun.config.paths import conf_dir
-from exprun.config.schema import check, without_hydra
+from exprun.config.schema import check
 from exprun.display import job_line, summary
 from exprun.errors import UsageError
 from exprun.interrupt import exit_code
-from exprun.job import run
-from exprun.record import checkpoint
+from exprun.job import Job
+from exprun.stacked import run_stacked
+from exprun.sweep import STACKED
 from exprun.trust import check_targets
 from exprun.vocabulary import FINISHED, INTERRUPTED
 
@@ -47,15 +48,15 @@ def main(words: list[str]) -> int:
     if result:
         print(f"{folder} is {result['status'].replace('_', ' ')}: nothing is left to be done")
     else:
-        result = resume_run(folder, trust=trust)
+        result = interrupted_job(folder, trust=trust).run()
     summary(result, os.path.relpath(folder))
     return exit_code(result)
 
 
-def resume_run(folder: Path, *, trust: bool, in_sweep: bool = False) -> dict[str, Any]:
-    """Go on with a run, or begin it again if it has no checkpoint; returns its result.
+def interrupted_job(folder: Path, *, trust: bool, in_sweep: bool = False) -> Job:
+    """The run in ``folder``, to go on from its newest checkpoint, or to begin if it has none.
 
-    Raises UsageError if the folder's config or data are not what they were.
+    Raises UsageError if the folder's config is not what it was, or names somebody's own code.
     """
     config, overrides, hydra = (
         load_yaml(folder / ".hydra" / f"{name}.yaml") for name in ("config", "overrides", "hydra")
@@ -64,17 +65,8 @@ def resume_run(folder: Path, *, trust: bool, in_sweep: bool = False) -> dict[str
     check(config)
     if not trust:
         check_targets(config, str(folder))
-    state, problems = checkpoint.newest(folder)
-    for problem in problems:
-        print(f"exprun: {problem}; going on from the one before", file=sys.stderr)
-    return run(
-        config,
-        folder,
-        [str(word) for word in overrides],
-        hydra.hydra.runtime.choices,
-        in_sweep=in_sweep,
-        state=state,
-    )
+    words = [str(word) for word in overrides]
+    return Job(config, folder, words, hydra.hydra.runtime.choices, in_sweep, resumed=True)
 
 
 def resume_sweep(folder: Path, *, trust: bool) -> int:
@@ -82,22 +74,38 @@ def resume_sweep(folder: Path, *, trust: bool) -> int:
     the exit code."""
     try:
         asked = sweep.read(folder)
-        folders = [folder / job["folder"] for job in asked["jobs"]]
+        missing = {job["number"]: job for job in asked["jobs"] if job["status"] not in FINISHED}
+        folders = {number: folder / job["folder"] for number, job in missing.items()}
+        launcher = asked["launcher"]
     except (ValueError, KeyError, TypeError) as error:
         raise UsageError(f"{folder / 'sweep.json'}: is damaged: {error!r}") from None
-    for job, job_folder in zip(asked["jobs"], folders, strict=True):
-        if job["status"] in FINISHED:
-            continue
+    jobs = {}
+    for number, job_folder in folders.items():
         if not job_folder.resolve().is_relative_to(folder.resolve()):
             raise UsageError(f"{folder / 'sweep.json'}: {job_folder} lies outside of the sweep")
+        result = finished_result(job_folder)
+        if result:  # it ended, and the sweep's books did not hear of it
+            sweep.note(folder, number, job_folder, result)
+            continue
         if not (job_folder / ".hydra" / "overrides.yaml").is_file():
-            prepare_job(job_folder, job["overrides"], asked["config_dir"])
-        result = finished_result(job_folder) or resume_run(job_folder, trust=trust, in_sweep=True)
-        progress = sweep.note(folder, job["number"], job_folder, result)
-        job_line(job["number"], f"{progress.done}/{progress.total}", progress.title, result)
-        if result["status"] == INTERRUPTED:
-            return sweep.conclude(folder, exit_code(result))
-    return sweep.conclude(folder)
+            prepare_job(job_folder, missing[number]["overrides"], asked["config_dir"])
+        jobs[number] = interrupted_job(job_folder, trust=trust, in_sweep=True)
+    run = run_stacked if launcher == STACKED else run_one_by_one
+    results = run(folder, jobs, " ".join(asked["overrides"]))
+    ended = next((r for r in results.values() if r["status"] == INTERRUPTED), None)
+    return sweep.conclude(folder, exit_code(ended) if ended else None)
+
+
+def run_one_by_one(folder: Path, jobs: dict[int, Job], title: str) -> dict[int, dict[str, Any]]:
+    """Run the jobs of a sweep in their order; returns the results by their numbers."""
+    results = {}
+    for number, job in jobs.items():
+        results[number] = job.run()
+        progress = sweep.note(folder, number, job.folder, results[number])
+        job_line(number, f"{progress.done}/{progress.total}", progress.title, results[number])
+        if results[number]["status"] == INTERRUPTED:
+            break
+    return results
 
 
 def finished_result(folder: Path) -> dict[str, Any] | None:
@@ -126,10 +134,4 @@ def prepare_job(folder: Path, overrides: list[str], config_dir: str | None) -> N
     search_path = [f"hydra.searchpath=['file://{config_dir}']"] if config_dir else []
     with initialize_config_dir(str(conf_dir()), version_base="1.3", job_name="exprun"):
         config = compose("config", [*overrides, *search_path], return_hydra_config=True)
-    (folder / ".hydra").mkdir(parents=True, exist_ok=True)
-    for name, content in {
-        "config": without_hydra(config),
-        "hydra": OmegaConf.masked_copy(config, ["hydra"]),
-        "overrides": OmegaConf.create(overrides),
-    }.items():
-        OmegaConf.save(content, folder / ".hydra" / f"{name}.yaml")
+    write_hydra_files(folder, config)

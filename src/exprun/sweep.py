@@ -24,6 +24,9 @@ from exprun.vocabulary import COMPLETED, EARLY_STOPPED, FINISHED, HIGHER_IS_BETT
 
 PENDING = "pending"
 
+BASIC, STACKED = "basic", "stacked"
+"""How a sweep's jobs are run: one after the other, or many at once."""
+
 RANKED_BY = ("val_accuracy", "val_r2", "val_loss")
 """What orders a leaderboard: the first of these that a job has, ties by ``val_loss``. A loss alone
 would not do, for jobs may differ in it."""
@@ -52,14 +55,21 @@ def expand(overrides: Sequence[str]) -> list[list[str]]:
 
 
 def begin(
-    folder: Path, asked: Sequence[str], jobs: Sequence[Sequence[str]], config_dir: str | None
+    folder: Path,
+    asked: Sequence[str],
+    jobs: Sequence[Sequence[str]],
+    config_dir: str | None,
+    launcher: str,
 ) -> None:
-    """Write down what was asked, before anything runs: the overrides and those of each job, and the
-    folder of the user's own options."""
-    planned = [_job(number, job) for number, job in enumerate(jobs)]
-    write_json(
-        folder / "sweep.json", {"overrides": list(asked), "config_dir": config_dir, "jobs": planned}
-    )
+    """Write down what was asked, before anything runs: the overrides and those of each job, the
+    folder of the user's own options, and the launcher."""
+    content = {
+        "overrides": list(asked),
+        "config_dir": config_dir,
+        "launcher": launcher,
+        "jobs": [_job(number, job) for number, job in enumerate(jobs)],
+    }
+    write_json(folder / "sweep.json", content)
 
 
 def read(folder: Path) -> dict[str, Any]:

@@ -178,7 +178,7 @@ class _Writer:
             return
         arguments = [self._text(value) for value in instruction.arguments]
         keywords = {name: self._text(value) for name, value in instruction.keywords.items()}
-        self._insert_rate(instruction, keywords)
+        self._insert_rate(instruction, arguments, keywords)
         into = _writing_variant(operation) if len(results) == 1 else None
         if into and _memory(results[0]) in self.viewed and not operation.is_view:
             operation, out = into
@@ -208,17 +208,25 @@ class _Writer:
         read = [] if operation in OF_SHAPE_ALONE else instruction.operands
         return not random and not any(_memory(tensor) in changing for tensor in [*read, *results])
 
-    def _insert_rate(self, instruction: Instruction, keywords: dict[str, str]) -> None:
+    def _insert_rate(
+        self, instruction: Instruction, arguments: list[str], keywords: dict[str, str]
+    ) -> None:
         """Put the iteration's learning rate in the place of the recorded one: it is the number, or
         its negative, in an operation that writes into a parameter."""
-        if not instruction.operation._schema.is_mutable:
+        schema = instruction.operation._schema
+        if not schema.is_mutable:
             return
+        names = [argument.name for argument in schema.arguments]
+        given = [*zip(names, instruction.arguments, strict=False), *instruction.keywords.items()]
         for parameter in {_place(w) for w in _tensors(instruction.arguments[:1])} & set(self.rates):
             number, rate = self.rates[parameter]
-            for name in RATE_NAMES:
-                value = instruction.keywords.get(name)
-                if isinstance(value, float) and abs(value) == abs(rate):
-                    keywords[name] = f"lr[{number}]" if value == rate else f"-lr[{number}]"
+            for position, (name, value) in enumerate(given):
+                if name in RATE_NAMES and isinstance(value, float) and abs(value) == abs(rate):
+                    text = f"lr[{number}]" if value == rate else f"-lr[{number}]"
+                    if position < len(arguments):
+                        arguments[position] = text
+                    else:
+                        keywords[name] = text
                     self.unmoved.discard(parameter)
 
     def _text(self, value: Any) -> str:

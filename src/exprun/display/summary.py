@@ -13,7 +13,7 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
-from exprun.display.text import default_console, duration, figure, printable
+from exprun.display.text import default_console, duration, figure, printable, shorten
 from exprun.vocabulary import COMPLETED, DIVERGED, EARLY_STOPPED, FAILED, INTERRUPTED
 
 TOP = 10
@@ -90,8 +90,8 @@ def job_line(
         space = room - min(TITLE_WIDTH, room // 3, len(title))
         while len(words) > 1 and len("  ".join(words)) > space:
             words.pop()
-        words = [_shorten("  ".join(words), space)]
-        title = _shorten(title, room - len(words[0]))
+        words = [shorten("  ".join(words), space)]
+        title = shorten(title, room - len(words[0]))
     tail = printable("  ".join(words), console)
     gap = max(width - len(head) - 3 - len(tail), 0)
     console.print(
@@ -172,12 +172,6 @@ def _ending(result: Mapping[str, Any]) -> str:
     """Why it stopped, with the status in it."""
     status, reason = str(result["status"]), str(result["reason"])
     return reason if reason.startswith(status) else f"{status.replace('_', ' ')}: {reason}"
-
-
-def _shorten(text: str, width: int) -> str:
-    """The text without its middle, if it is too long: jobs often differ in their last override."""
-    front = width // 2
-    return text if len(text) <= width else f"{text[:front]}…{text[front + 1 - width :]}"
 
 
 def _say_where(console: Console, what: str, folder: str) -> None:

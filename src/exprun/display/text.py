@@ -44,11 +44,22 @@ def duration(seconds: float) -> str:
     return f"{seconds:.1f} s" if seconds < 60 else str(timedelta(seconds=round(seconds)))
 
 
+def per_second(speed: float, unit: str) -> str:
+    """``1,234 it/s``, ``  0.42 it/s``: all as wide as each other."""
+    return f"{speed:>6,.0f} {unit}/s" if speed >= 10 else f"{speed:>6.2f} {unit}/s"
+
+
 def printable(text: str, console: Console) -> str:
     """The user's words on one line, with nothing in them that could upset this terminal."""
     line = re.sub(r"\s*[^\S ]\s*", " ", text)
     line = "".join(c if c.isprintable() else "?" for c in line)
     return line.encode(console.encoding, "replace").decode(console.encoding)
+
+
+def shorten(text: str, width: int) -> str:
+    """The text without its middle, if it is too long: jobs often differ in their last override."""
+    front = width // 2
+    return text if len(text) <= width else f"{text[:front]}…{text[front + 1 - width :]}"
 
 
 def about(training: Training, device: str) -> list[str]:

@@ -6,7 +6,6 @@ import csv
 import time
 from collections.abc import Mapping
 from pathlib import Path
-from types import TracebackType
 from typing import Any
 
 from omegaconf import DictConfig, OmegaConf
@@ -60,15 +59,8 @@ class Recorder(Observer):
         for row in training.history:
             self._write_row(row)
 
-    def __enter__(self) -> Recorder:
-        return self
-
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
+    def close(self) -> None:
+        """Close the files that were open while it trained."""
         self.curves.close()
         self.events.close()
 

@@ -1,0 +1,146 @@
+"""The configs of a sweep's jobs, and the ``.hydra/`` of each, both as Hydra makes them and faster.
+
+Hydra composes every job from all its YAML files. Jobs that choose the same options of the groups
+differ in values alone, so one of them is composed and the others are copies of it with their own
+values. Nothing here imports torch.
+"""
+
+from __future__ import annotations
+
+import functools
+import pickle
+from collections.abc import Iterator, Sequence
+from contextlib import suppress
+from pathlib import Path
+from typing import Any
+
+import yaml
+from hydra._internal.config_loader_impl import ConfigLoaderImpl, get_overrides_dirname
+from hydra.core.config_loader import ConfigLoader
+from hydra.core.override_parser.overrides_parser import OverridesParser
+from hydra.core.override_parser.types import Override
+from omegaconf import DictConfig, OmegaConf
+from omegaconf._utils import get_omega_conf_dumper
+
+
+def sweep_configs(
+    loader: ConfigLoader, master: DictConfig, jobs: Sequence[Sequence[str]]
+) -> Iterator[DictConfig]:
+    """For the overrides of each job what ``loader.load_sweep_config(master, overrides)`` returns.
+
+    Raises what that raises.
+    """
+    assert isinstance(loader, ConfigLoaderImpl)  # the only one that Hydra has
+    composer = _Composer(loader, master)
+    for job in jobs:
+        yield composer.config(list(job))
+
+
+NOT_DERIVED = {"hydra", "hydra.searchpath"}
+"""Keys that change more than the values below them."""
+
+
+class _Composer:
+    """Composes with Hydra once for all jobs that choose the same options."""
+
+    def __init__(self, loader: ConfigLoaderImpl, master: DictConfig) -> None:
+        self.loader, self.master = loader, master
+        _, repository = loader._parse_overrides_and_create_caching_repo(
+            master.hydra.job.config_name, list(master.hydra.overrides.hydra)
+        )
+        self.is_group = functools.cache(repository.group_exists)
+        self.parsed = functools.cache(OverridesParser.create().parse_override)
+        self.base = functools.cache(self._base)
+
+    def config(self, job: list[str]) -> DictConfig:
+        """The config of one job; raises what Hydra raises."""
+        with suppress(Exception):  # Hydra raises it again, or another that it comes to first
+            overrides = [self.parsed(line) for line in job]
+            if not any(o.is_sweep_override() or o.key_or_group in NOT_DERIVED for o in overrides):
+                return self._derived(overrides)
+        return self.loader.load_sweep_config(self.master, job)
+
+    def _derived(self, overrides: list[Override]) -> DictConfig:
+        """A copy of what Hydra composes without the overrides of values, then those applied."""
+        values = [override for override in overrides if self._is_value(override)]
+        others = [override for override in overrides if not self._is_value(override)]
+        config: DictConfig = pickle.loads(self.base(_lines(others)))
+        self.loader._apply_overrides_to_config(values, config)
+        hydra = config.hydra
+        own = [override for override in overrides if not override.is_hydra_override()]
+        for line in _lines(own):
+            hydra.overrides.task.append(line)
+        style = hydra.job.config.override_dirname
+        hydra.job.override_dirname = get_overrides_dirname(
+            own, style.exclude_keys, style.item_sep, style.kv_sep
+        )
+        OmegaConf.copy_cache(from_config=self.master, to_config=config)
+        return config
+
+    def _is_value(self, override: Override) -> bool:
+        """Whether Hydra applies an override to the composed config, outside of the ``hydra`` node:
+        that node also holds what Hydra reads while it composes."""
+        if override.is_hydra_override():
+            return False
+        return isinstance(override.value(), dict) or not self.is_group(override.key_or_group)
+
+    def _base(self, lines: tuple[str, ...]) -> bytes:
+        """What Hydra composes for some overrides, not yet listed in it, pickled: the fastest copy
+        of a config that keeps its types and flags."""
+        config = self.loader.load_sweep_config(self.master, list(lines))
+        for line in lines:
+            if not self.parsed(line).is_hydra_override():
+                config.hydra.overrides.task.pop()
+        return pickle.dumps(config)
+
+
+def _lines(overrides: list[Override]) -> tuple[str, ...]:
+    return tuple(str(override.input_line) for override in overrides)
+
+
+def write_hydra_files(folder: Path, config: DictConfig) -> None:
+    """Write ``.hydra/{config,hydra,overrides}.yaml`` into a job's folder, as Hydra does when it
+    runs a job: the composed config with the ``hydra`` node, interpolations unresolved."""
+    content = OmegaConf.to_container(config, enum_to_str=True)
+    assert isinstance(content, dict)
+    hydra = content.pop("hydra")
+    texts = {
+        "config": _yaml_of_items(content) or _yaml(content),
+        "hydra": "hydra:\n" + _yaml_of_items(hydra, within="hydra"),
+        "overrides": _yaml(hydra["overrides"]["task"]),
+    }
+    target = folder / ".hydra"
+    target.mkdir(parents=True, exist_ok=True)
+    for name, text in texts.items():
+        (target / f"{name}.yaml").write_text(text, encoding="utf-8")
+
+
+def _yaml_of_items(content: dict[Any, Any], within: str | None = None) -> str:
+    """The lines of a mapping's items, indented if they stand ``within`` another mapping."""
+    return "".join(
+        _yaml_of_item(pickle.dumps((key, value)), within) for key, value in content.items()
+    )
+
+
+@functools.lru_cache(maxsize=1024)
+def _yaml_of_item(pickled: bytes, within: str | None) -> str:
+    """The lines of one item; remembered, for most are the same in all jobs of a sweep."""
+    key, value = pickle.loads(pickled)
+    if within is None:
+        return _yaml({key: value})
+    return _yaml({within: {key: value}}).removeprefix(f"{within}:\n")
+
+
+class _Dumper(getattr(yaml, "CDumper", yaml.Dumper)):  # type: ignore[misc]
+    """OmegaConf's dumper, in C where PyYAML has that."""
+
+
+_Dumper.add_representer(str, get_omega_conf_dumper().str_representer)
+
+
+def _yaml(content: Any) -> str:
+    """The text that ``OmegaConf.to_yaml`` makes of a container."""
+    text: str = yaml.dump(
+        content, default_flow_style=False, allow_unicode=True, sort_keys=False, Dumper=_Dumper
+    )
+    return text

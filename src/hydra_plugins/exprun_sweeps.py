@@ -1,0 +1,74 @@
+"""exprun's plugins for Hydra, which imports every module of this package at each start."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+
+from hydra._internal.core_plugins.basic_sweeper import BasicSweeper
+from hydra.core.config_loader import ConfigLoader
+from hydra.core.utils import JobReturn, JobStatus
+from hydra.plugins.launcher import Launcher
+from hydra.types import HydraContext, TaskFunction
+from omegaconf import DictConfig, open_dict
+
+
+class Sweeper(BasicSweeper):
+    """Hydra's basic sweeper, which composes no job just to see whether it can be composed."""
+
+    def validate_batch_is_legal(self, batch: Sequence[Sequence[str]]) -> None:
+        """Nothing is left to be done: ``exprun.hooks`` has composed and checked every job."""
+
+
+class StackedLauncher(Launcher):
+    """Trains a sweep's jobs in stacks, many at once (see ``exprun.stacked``).
+
+    It keeps exprun's own books; ``hydra.callbacks`` of somebody's own hear of the sweep, and of no
+    single job.
+    """
+
+    def __init__(self, size: int | str, workers: int | str) -> None:
+        """``size`` jobs at once in each of ``workers`` processes; ``auto`` chooses."""
+        self.size, self.workers = (None if n == "auto" else int(n) for n in (size, workers))
+
+    def setup(
+        self, *, hydra_context: HydraContext, task_function: TaskFunction, config: DictConfig
+    ) -> None:
+        """Called by Hydra before ``launch``."""
+        self.loader: ConfigLoader = hydra_context.config_loader
+        self.config = config
+
+    def launch(
+        self, job_overrides: Sequence[Sequence[str]], initial_job_idx: int
+    ) -> Sequence[JobReturn]:
+        """Run the jobs; raises SystemExit if a signal asked for the end."""
+        from exprun import sweep
+        from exprun.config.compose import sweep_configs, write_hydra_files
+        from exprun.config.schema import without_hydra
+        from exprun.interrupt import exit_code
+        from exprun.job import Job
+        from exprun.stacked import run_stacked
+        from exprun.vocabulary import INTERRUPTED
+
+        folder = Path(self.config.hydra.sweep.dir)
+        jobs = {}
+        configs = sweep_configs(self.loader, self.config, job_overrides)
+        for number, config in enumerate(configs, initial_job_idx):
+            with open_dict(config):
+                config.hydra.job.id = str(number)
+                config.hydra.job.num = number
+                job_folder = folder / config.hydra.sweep.subdir
+                config.hydra.runtime.output_dir = str(job_folder.absolute())
+            write_hydra_files(job_folder, config)
+            choices = dict(config.hydra.runtime.choices)
+            overrides = list(config.hydra.overrides.task)
+            jobs[number] = Job(without_hydra(config), job_folder, overrides, choices, True)
+        title = " ".join(self.config.hydra.overrides.task)
+        results = run_stacked(folder, jobs, title, size=self.size, workers=self.workers)
+        interrupted = next((r for r in results.values() if r["status"] == INTERRUPTED), None)
+        if interrupted:
+            raise SystemExit(sweep.conclude(folder, exit_code(interrupted)))
+        return [
+            JobReturn(job.overrides, status=JobStatus.COMPLETED, _return_value=results[number])
+            for number, job in jobs.items()
+        ]
