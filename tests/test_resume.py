@@ -176,7 +176,7 @@ def test_a_sweep_runs_only_what_is_missing(tmp_path: Path) -> None:
     ("content", "message"),
     [
         (
-            '{"jobs": [{"number": 0, "folder": "../elsewhere", "status": "pending"}], "launcher": "basic"}',
+            '{"launcher": "basic", "jobs": [{"number": 0, "folder": "../x", "status": "pending"}]}',
             "lies outside of the sweep",
         ),
         ('{"jobs": [{', "sweep.json: is damaged"),
@@ -190,7 +190,7 @@ def test_a_sweep_folder_is_data(content: str, message: str, tmp_path: Path) -> N
     assert done.returncode == 2
     assert message in done.stderr
     assert done.stderr.count("\n") == 1
-    assert not (tmp_path / "elsewhere").exists()
+    assert not (tmp_path / "x").exists()
 
 
 def test_a_folder_that_names_other_code_is_refused(killed: Path, tmp_path: Path) -> None:

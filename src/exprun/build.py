@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import functools
 import inspect
+import json
 import os
 import pydoc
 import sys
@@ -101,7 +102,19 @@ PREPARE_KEYS = tuple(
 
 
 def load_data(node: Node, device: torch.device) -> Data:
-    """Read the source and prepare it."""
+    """Read the source and prepare it; the jobs of a sweep that want the same share it."""
+    return _load_data(json.dumps(node), device, _changed(node))
+
+
+def _changed(node: Node) -> tuple[int, ...]:
+    """When the files that are named were changed last."""
+    paths = [Path(node[key]).expanduser() for key in ("path", "test_path") if node.get(key)]
+    return tuple(path.stat().st_mtime_ns for path in paths if path.exists())
+
+
+@functools.lru_cache(maxsize=2)
+def _load_data(text: str, device: torch.device, changed: tuple[int, ...]) -> Data:
+    node = json.loads(text)
     how = {key: node[key] for key in PREPARE_KEYS if key in node}
     source = {key: value for key, value in node.items() if key not in how}
     extra = {}

@@ -79,12 +79,10 @@ def _command(name: str, words: list[str]) -> int:
             f"{name!r} is no command and not of the form key=value{nearest(name, COMMANDS)} "
             f"(commands: {', '.join(COMMANDS)}; see exprun --help)"
         )
-    from exprun.interrupt import interruptible
+    from exprun.interrupt import importing
 
-    with interruptible() as interrupted:  # a package imported by half cannot be imported again
+    with importing():
         command = importlib.import_module(COMMANDS[name])
-    if interrupted():
-        raise KeyboardInterrupt
     code: int = command.main(words)
     return code
 
@@ -157,12 +155,13 @@ def _task(config: Any) -> Any:
     from hydra.core.hydra_config import HydraConfig
     from hydra.types import RunMode
 
-    from exprun.interrupt import interruptible
+    from exprun.interrupt import importing
 
-    with interruptible() as interrupted:  # a package imported by half cannot be imported again
-        from exprun.job import Job
-    if interrupted():
-        return KeyboardInterrupt()
+    try:
+        with importing():
+            from exprun.job import Job
+    except KeyboardInterrupt as interrupt:
+        return interrupt
     hydra_config = HydraConfig.get()
     folder = Path(hydra_config.runtime.output_dir)
     try:

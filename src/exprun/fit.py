@@ -321,11 +321,21 @@ def iterate(training: Training, xb: Tensor, yb: Tensor, iteration: int) -> None:
 def evaluate(training: Training, part: Part) -> dict[str, float]:
     """Mean loss and metrics of one part of the data, with the model as it is, in eval mode."""
     t = training
-    t.model.eval()
+    if t.model.training:
+        t.model.eval()
     with torch.inference_mode():
         outputs = torch.cat([t.model(x) for x in part.x.split(EVALUATION_ROWS)])
         loss = t.loss.rows(outputs, t.loss.encode(part.y)).mean(dtype=torch.float64).item()
         return {"loss": loss} | metrics.evaluate(outputs, part.y, t.data.preprocessing)
+
+
+@torch.inference_mode()
+def all_finite(model: nn.Module) -> bool:
+    """Whether all parameters are finite numbers."""
+    parameters = list(model.parameters())
+    if torch.stack([w.sum() for w in parameters]).isfinite().all():  # the quick look
+        return True
+    return all(bool(w.isfinite().all()) for w in parameters)
 
 
 def curve_row(training: Training) -> dict[str, float]:
@@ -334,7 +344,7 @@ def curve_row(training: Training) -> dict[str, float]:
     t = training
     parts = {"train": t.data.train, "val": t.data.val}
     figures = {name: evaluate(t, part) for name, part in parts.items() if len(part)}
-    broken = not all(w.isfinite().all() for w in t.model.parameters())
+    broken = not all_finite(t.model)
     for name, values in figures.items():
         if broken or not math.isfinite(values["loss"]):
             x = parts[name].x[:EVALUATION_ROWS]

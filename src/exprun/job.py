@@ -59,8 +59,8 @@ class Job:
         assert self.result is not None
         return self.result
 
-    def begin(self) -> Training:
-        """Build the training and open its files."""
+    def begin(self, sharing: int = 1) -> Training:
+        """Build the training and open its files; ``sharing`` jobs are trained at once."""
         self.started = time.perf_counter()
         training: Training = target_of("problem", self.config.problem)(self.config)
         self.recorder = Recorder(
@@ -70,6 +70,7 @@ class Job:
             self.choices,
             training,
             self._checkpoint() if self.resumed else None,
+            sharing=sharing,
         )
         return training
 

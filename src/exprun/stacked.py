@@ -183,7 +183,7 @@ def _wants_gpu(jobs: Mapping[int, Job]) -> bool:
 def work(jobs: Mapping[int, Job], size: int, line: Connection) -> None:
     """What a worker process does: asks for jobs and trains them, as long as there are any."""
     with interruptible() as interrupted:
-        desk = Desk(jobs, line, interrupted)
+        desk = Desk(jobs, size, line, interrupted)
         while desk.ask("kind"):
             fit_stack(desk.arrivals(), size, interrupted)
 
@@ -191,8 +191,11 @@ def work(jobs: Mapping[int, Job], size: int, line: Connection) -> None:
 class Desk:
     """A worker's side of the line: ``word, number, content`` go out, answers come back."""
 
-    def __init__(self, jobs: Mapping[int, Job], line: Connection, interrupted: Interruption):
+    def __init__(
+        self, jobs: Mapping[int, Job], size: int, line: Connection, interrupted: Interruption
+    ) -> None:
         self.jobs = jobs
+        self.size = size
         self.line = line
         self.interrupted = interrupted
 
@@ -214,7 +217,7 @@ class Desk:
         while (number := self.ask("job")) is not None:
             job = self.jobs[number]
             with job.recording():
-                training = job.begin()
+                training = job.begin(self.size)
                 torch.set_num_threads(1)  # the cores are the workers'
                 assert job.recorder is not None
                 yield self._member(number, job, training)

@@ -10,7 +10,7 @@ from hydra.core.config_loader import ConfigLoader
 from hydra.core.utils import JobReturn, JobStatus
 from hydra.plugins.launcher import Launcher
 from hydra.types import HydraContext, TaskFunction
-from omegaconf import DictConfig, open_dict
+from omegaconf import DictConfig, OmegaConf, open_dict
 
 
 class Sweeper(BasicSweeper):
@@ -44,12 +44,12 @@ class StackedLauncher(Launcher):
         """Run the jobs; raises SystemExit if a signal asked for the end."""
         from exprun import sweep
         from exprun.config.compose import sweep_configs, write_hydra_files
-        from exprun.config.schema import without_hydra
-        from exprun.interrupt import exit_code
-        from exprun.job import Job
-        from exprun.stacked import run_stacked
+        from exprun.interrupt import exit_code, importing
         from exprun.vocabulary import INTERRUPTED
 
+        with importing():
+            from exprun.job import Job
+            from exprun.stacked import run_stacked
         folder = Path(self.config.hydra.sweep.dir)
         jobs = {}
         configs = sweep_configs(self.loader, self.config, job_overrides)
@@ -62,7 +62,9 @@ class StackedLauncher(Launcher):
             write_hydra_files(job_folder, config)
             choices = dict(config.hydra.runtime.choices)
             overrides = list(config.hydra.overrides.task)
-            jobs[number] = Job(without_hydra(config), job_folder, overrides, choices, True)
+            OmegaConf.set_struct(config, False)
+            del config["hydra"]  # cheaper than a copy without it
+            jobs[number] = Job(config, job_folder, overrides, choices, in_sweep=True)
         title = " ".join(self.config.hydra.overrides.task)
         results = run_stacked(folder, jobs, title, size=self.size, workers=self.workers)
         interrupted = next((r for r in results.values() if r["status"] == INTERRUPTED), None)

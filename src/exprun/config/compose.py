@@ -105,9 +105,9 @@ def write_hydra_files(folder: Path, config: DictConfig) -> None:
     assert isinstance(content, dict)
     hydra = content.pop("hydra")
     texts = {
-        "config": _yaml_of_items(content) or _yaml(content),
+        "config": _yaml_of_items(content) or to_yaml(content),
         "hydra": "hydra:\n" + _yaml_of_items(hydra, within="hydra"),
-        "overrides": _yaml(hydra["overrides"]["task"]),
+        "overrides": to_yaml(hydra["overrides"]["task"]),
     }
     target = folder / ".hydra"
     target.mkdir(parents=True, exist_ok=True)
@@ -127,8 +127,8 @@ def _yaml_of_item(pickled: bytes, within: str | None) -> str:
     """The lines of one item; remembered, for most are the same in all jobs of a sweep."""
     key, value = pickle.loads(pickled)
     if within is None:
-        return _yaml({key: value})
-    return _yaml({within: {key: value}}).removeprefix(f"{within}:\n")
+        return to_yaml({key: value})
+    return to_yaml({within: {key: value}}).removeprefix(f"{within}:\n")
 
 
 class _Dumper(getattr(yaml, "CDumper", yaml.Dumper)):  # type: ignore[misc]
@@ -138,7 +138,7 @@ class _Dumper(getattr(yaml, "CDumper", yaml.Dumper)):  # type: ignore[misc]
 _Dumper.add_representer(str, get_omega_conf_dumper().str_representer)
 
 
-def _yaml(content: Any) -> str:
+def to_yaml(content: Any) -> str:
     """The text that ``OmegaConf.to_yaml`` makes of a container."""
     text: str = yaml.dump(
         content, default_flow_style=False, allow_unicode=True, sort_keys=False, Dumper=_Dumper

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import platform
 import subprocess
 from importlib.metadata import version
@@ -10,6 +11,7 @@ from typing import Any
 PACKAGES = ("torch", "numpy", "hydra-core", "omegaconf", "scikit-learn")
 
 
+@functools.cache
 def versions() -> dict[str, str]:
     """exprun, Python and the packages that a result depends on."""
     from exprun import __version__
@@ -21,8 +23,12 @@ def versions() -> dict[str, str]:
     }
 
 
+@functools.cache
 def git() -> dict[str, Any] | None:
-    """Commit of the working directory's repository and whether files differ from it; else None."""
+    """Commit of the working directory's repository and whether files differ from it; else None.
+
+    Asked once: it takes some milliseconds, and a sweep has many jobs.
+    """
     try:
         commit = _git("rev-parse", "HEAD")
         changes = _git("status", "--porcelain", "--untracked-files=no")

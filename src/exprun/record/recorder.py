@@ -11,6 +11,7 @@ from typing import Any
 from omegaconf import DictConfig, OmegaConf
 
 from exprun import metrics
+from exprun.config.compose import to_yaml
 from exprun.config.schema import leaves
 from exprun.errors import UsageError
 from exprun.fit import Observer, Outcome, Training, evaluate
@@ -37,9 +38,13 @@ class Recorder(Observer):
         choices: Mapping[str, str | None],
         training: Training,
         state: dict[str, Any] | None = None,
+        *,
+        sharing: int = 1,
     ) -> None:
         """With the ``state`` of a checkpoint the training is put there, and what the files of the
         folder hold of later epochs is taken out of them.
+
+        ``sharing`` trainings take turns on one core, so each saves as much more rarely.
 
         Raises UsageError if the data are not those of the checkpoint.
         """
@@ -49,6 +54,7 @@ class Recorder(Observer):
         self.choices = choices
         self.training = training
         self.every: int | str = config.checkpoint.every
+        self.seconds = CHECKPOINT_SECONDS * sharing
         self.saved = time.perf_counter()
         if state is not None:
             if state["preprocessing"] != training.data.preprocessing.to_json():
@@ -70,7 +76,8 @@ class Recorder(Observer):
         names = metrics.names(training.data.preprocessing.task)
         self.events.hparams_start(hparams(self.config, self.choices))
         self.events.charts({name: [f"{name}/train", f"{name}/validation"] for name in names})
-        self.events.text("config", f"```yaml\n{OmegaConf.to_yaml(self.config, resolve=True)}\n```")
+        config = to_yaml(OmegaConf.to_container(self.config, resolve=True))
+        self.events.text("config", f"```yaml\n{config}\n```")
 
     def on_epoch(self, training: Training, row: dict[str, float]) -> None:
         self._write_row(row)
@@ -87,7 +94,7 @@ class Recorder(Observer):
 
     def _due(self, epoch: int) -> bool:
         if self.every == "auto":
-            return time.perf_counter() - self.saved >= CHECKPOINT_SECONDS
+            return time.perf_counter() - self.saved >= self.seconds
         return epoch % int(self.every) == 0
 
     def _save(self) -> None:
