@@ -34,6 +34,9 @@ UNINITIALISED = {
 OF_SHAPE_ALONE = {aten.ones_like.default, aten.zeros_like.default}
 """These do not read the numbers of the tensor that they are given."""
 
+COUNTING = {aten._foreach_add_.Scalar, aten.add_.Tensor}
+"""How optimizers count up their steps."""
+
 RATE_NAMES = ("lr", "value", "alpha")
 """Arguments in which an optimizer's operations carry the learning rate or its negative."""
 
@@ -127,6 +130,7 @@ class _Writer:
     def __init__(
         self, tape: Sequence[Instruction], x: Tensor, y: Tensor, rates: Sequence[Rate]
     ) -> None:
+        tape = _counting_once(tape)
         self.names = {_place(x): "x", _place(y): "y"}
         self.moving = {_memory(x), _memory(y)}  # memory that the next iteration has elsewhere
         self.rates = {
@@ -255,6 +259,43 @@ class _Writer:
         if identity not in self.constants:
             self.constants[identity] = (f"{prefix}_{len(self.constants)}", value)
         return self.constants[identity][0]
+
+
+def _counting_once(tape: Sequence[Instruction]) -> list[Instruction]:
+    """The tape with all counters counted up at once, by one operation at its beginning.
+
+    An optimizer counts the steps of each parameter by itself, and a stack has many optimizers: that
+    would be a tenth of all work. The counters are moved side by side in memory, and stay the
+    tensors that they are.
+    """
+    counted: dict[int, Tensor] = {}
+    seen: set[int] = set()
+    rest = []
+    for instruction in tape:
+        operands = list(instruction.operands)
+        counting = (
+            instruction.operation in COUNTING
+            and not instruction.keywords
+            and isinstance(instruction.arguments[1], int | float)
+            and instruction.arguments[1] == 1
+            and all(w.dim() == 0 and w.is_floating_point() and id(w) not in seen for w in operands)
+        )
+        if counting:
+            counted.update({id(w): w for w in operands})
+        else:
+            rest.append(instruction)
+        seen.update(map(id, operands))
+    counters = list(counted.values())
+    if len({(w.dtype, w.device) for w in counters}) != 1:
+        return list(tape)
+    first = counters[0]
+    size = first.element_size()
+    beside = all(w.data_ptr() == first.data_ptr() + i * size for i, w in enumerate(counters))
+    if not beside:
+        for counter, place in zip(counters, torch.stack(counters).unbind(), strict=True):
+            counter.set_(place)  # type: ignore[call-overload]  # its stub forgets tensors
+    together = first.detach().as_strided((len(counters),), (1,))
+    return [Instruction(aten.add_.Tensor, (together, 1), {}, together), *rest]
 
 
 def _tensors(values: Any) -> Iterator[Tensor]:
