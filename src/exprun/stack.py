@@ -43,6 +43,13 @@ EXACT = (nn.ReLU, nn.Identity)
 COMPACT_BELOW = 0.75
 """A stack with a smaller share of running members makes room for new ones."""
 
+CACHE_BYTES = 16 * 2**20
+"""Weights, gradients and moments of a stack's members at most, on a CPU: what does not stay in its
+cache is slower together than one by one."""
+
+ALONE = "not stacked: "
+"""What stands before the reason in ``Outcome.engine``."""
+
 PENALTIES = (L1, L2, ElasticNet)
 """Regularizers whose penalty is computed for all members at once."""
 
@@ -343,6 +350,18 @@ def shape(training: Training) -> tuple[Any, ...]:
     )
 
 
+def room(training: Training, size: int) -> int:
+    """How many such trainings a stack takes, ``size`` at most."""
+    t = training
+    weights = 4 * sum(w.numel() * w.element_size() for w in t.model.parameters())
+    if t.device.type == "cpu":
+        return max(1, min(size, CACHE_BYTES // weights))
+    units = sum(layer.out_features for layer in _linear(t.model))
+    activations = 8 * max(_batch_sizes(t)) * units * t.data.train.x.element_size()
+    free, _ = torch.cuda.mem_get_info(t.device)
+    return max(1, min(size, free // 2 // (weights + activations)))
+
+
 @dataclass
 class Member:
     """A training that is to be stacked. ``done`` is told how it ended, ``failed`` what went wrong
@@ -372,7 +391,10 @@ def fit_stack(
     members: list[Member] = []
     while True:
         members = [member for member in members if member.running]
-        while len(members) < size and (member := next(arrivals, None)):
+        while not members or len(members) < room(members[0].training, size):
+            member = next(arrivals, None)
+            if member is None:
+                break
             _join(members, member, interrupted)
         if not members:
             return
@@ -389,15 +411,17 @@ def _join(members: list[Member], member: Member, interrupted: Callable[[], bool]
         for observer in member.observers:
             observer.on_start(member.training)
         fits = not members or shape(member.training) == shape(members[0].training)
-        if alone(member.training) or not fits:
-            _go_on_alone(member, interrupted)
+        reason = alone(member.training) or ("" if fits else "its shapes are its own")
+        if reason:
+            _go_on_alone(member, interrupted, reason)
         else:
             members.append(member)
 
 
-def _go_on_alone(member: Member, interrupted: Callable[[], bool]) -> None:
+def _go_on_alone(member: Member, interrupted: Callable[[], bool], reason: str) -> None:
     member.running = False
-    member.done(go_on(member.training, member.observers, interrupted))
+    outcome = go_on(member.training, member.observers, interrupted)
+    member.done(replace(outcome, engine=f"{outcome.engine}; {ALONE}{reason}"))
 
 
 def _epoch(
@@ -422,7 +446,7 @@ def _epoch(
             if not whole or not sound:
                 t.load_state_dict(member.before)
             if whole and not sound:
-                _go_on_alone(member, interrupted)
+                _go_on_alone(member, interrupted, "a loss was not finite")
                 continue
             ending: tuple[str, str] | None
             try:

@@ -31,7 +31,7 @@ from exprun.display.stack import StackPanel
 from exprun.fit import Observer, Outcome, Training
 from exprun.interrupt import Interruption, interruptible
 from exprun.job import Job
-from exprun.stack import Member, fit_stack
+from exprun.stack import ALONE, Member, fit_stack
 
 AT_ONCE = {"cpu": 16, "cuda": 256}
 """Members of a stack at most. On a CPU more bring nothing: the products are what takes the time."""
@@ -78,6 +78,7 @@ class Office:
         self.folder = folder
         self.jobs = jobs
         self.results: dict[int, dict[str, Any]] = {}
+        self.told: set[str] = set()  # why jobs were not stacked
         self.waiting: dict[str, deque[int]] = {}
         for number, job in jobs.items():
             self.waiting.setdefault(_kind(job), deque()).append(number)
@@ -110,14 +111,14 @@ class Office:
                 process.start()
                 there.close()
                 workers[here] = Worker(process, here)
-            told = False
+            passed_on = False
             while workers:
                 for line in wait(list(workers), DRAWING):
                     assert isinstance(line, Connection)
                     if not self._hear(workers[line], panel, interrupted):
                         self._dismiss(workers.pop(line), panel)
-                if interrupted.signal and not told:
-                    told = True
+                if interrupted.signal and not passed_on:
+                    passed_on = True
                     for worker in workers.values():
                         os.kill(worker.process.pid, interrupted.signal)  # type: ignore[arg-type]
                 panel.draw()
@@ -164,6 +165,12 @@ class Office:
         progress = sweep.note(self.folder, number, self.jobs[number].folder, result)
         done = f"{progress.done}/{progress.total}"
         job_line(number, done, progress.title, result, console=panel.console)
+        reason = str(result["engine"]).partition(ALONE)[2]
+        if reason and reason not in self.told:
+            self.told.add(reason)
+            panel.console.print(
+                f"     [{number}] ran by itself: {reason}", style="dim", markup=False
+            )
 
 
 def _kind(job: Job) -> str:

@@ -63,6 +63,8 @@ def summary(result: Mapping[str, Any], folder: str, console: Console | None = No
         _say(console, "val", f"{val}   (epoch {result['best_epoch']})")
     ended = f"{_ending(result)} ({duration(result['seconds'])})"
     _say(console, "ended", ended, STYLES[status])
+    if result.get("engine"):
+        _say(console, "engine", result["engine"])
     _say_where(console, "run", folder)
 
 
