@@ -421,7 +421,8 @@ def _join(members: list[Member], member: Member, interrupted: Callable[[], bool]
 def _go_on_alone(member: Member, interrupted: Callable[[], bool], reason: str) -> None:
     member.running = False
     outcome = go_on(member.training, member.observers, interrupted)
-    member.done(replace(outcome, engine=f"{outcome.engine}; {ALONE}{reason}"))
+    engine = str(outcome.engine).partition(":")[0]
+    member.done(replace(outcome, engine=f"{engine}; {ALONE}{reason}"))
 
 
 def _epoch(

@@ -32,6 +32,7 @@ from exprun.fit import Observer, Outcome, Training
 from exprun.interrupt import Interruption, interruptible
 from exprun.job import Job
 from exprun.stack import ALONE, Member, fit_stack
+from exprun.vocabulary import DIVERGED
 
 AT_ONCE = {"cpu": 16, "cuda": 256}
 """Members of a stack at most. On a CPU more bring nothing: the products are what takes the time."""
@@ -166,7 +167,7 @@ class Office:
         done = f"{progress.done}/{progress.total}"
         job_line(number, done, progress.title, result, console=panel.console)
         reason = str(result["engine"]).partition(ALONE)[2]
-        if reason and reason not in self.told:
+        if reason and reason not in self.told and result["status"] != DIVERGED:
             self.told.add(reason)
             panel.console.print(
                 f"     [{number}] ran by itself: {reason}", style="dim", markup=False
