@@ -28,9 +28,12 @@ from exprun.regularizers import Regularizer
 from exprun.replay import ReplayedTraining, obstacle
 from exprun.schedules import Scheduler
 from exprun.stopping import Stopping
-from exprun.streams import Streams
+from exprun.streams import Streams, stream
 from exprun.tape import Unrecordable
 from exprun.vocabulary import COMPLETED, DIVERGED, EARLY_STOPPED, INTERRUPTED
+
+MEASURED_ROWS = 256
+"""Training rows at least that the curve's training figures are measured on."""
 
 EVALUATION_ROWS = 8192
 """Rows per forward pass when nothing is trained: bounds the memory of the activations."""
@@ -76,6 +79,18 @@ class Training:
     def targets(self) -> Tensor:
         """The encoded targets of the training rows."""
         return self.loss.encode(self.data.train.y)
+
+    @cached_property
+    def measured(self) -> Part:
+        """The training rows that the curve's training figures are measured on: as many as there are
+        validation rows, MEASURED_ROWS at least, drawn once and for all runs alike; all, if there is
+        no validation part. To measure all would cost as much as a third of the training."""
+        train, rows = self.data.train, max(len(self.data.val), MEASURED_ROWS)
+        if not len(self.data.val) or rows >= len(train):
+            return train
+        drawn = torch.randperm(len(train), generator=stream(0, "measured"))[:rows]
+        drawn = drawn.sort().values.to(self.device)
+        return Part(train.x[drawn], train.y[drawn])
 
     @cached_property
     def smallest_batch(self) -> int:
@@ -340,9 +355,10 @@ def all_finite(model: nn.Module) -> bool:
 
 def curve_row(training: Training) -> dict[str, float]:
     """The learning curve's row of the epoch just done: train and validation figures, both measured
-    with the weights as they are now. Raises Diverged if a weight or a loss is not finite."""
+    with the weights as they are now, the first on ``Training.measured``. Raises Diverged if a
+    weight or a loss is not finite."""
     t = training
-    parts = {"train": t.data.train, "val": t.data.val}
+    parts = {"train": t.measured, "val": t.data.val}
     figures = {name: evaluate(t, part) for name, part in parts.items() if len(part)}
     broken = not all_finite(t.model)
     for name, values in figures.items():
