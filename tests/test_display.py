@@ -504,6 +504,7 @@ def test_an_interrupted_sweep_does_not_list_the_jobs_that_never_began() -> None:
         "        [0] x=1  interrupted in epoch 2",
         "sweep   outputs/sweeps/today",
         "curves  tensorboard --logdir outputs",
+        "go on   exprun resume outputs/sweeps/today",
     ]
 
 

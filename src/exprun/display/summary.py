@@ -14,7 +14,7 @@ from rich.table import Table
 from rich.text import Text
 
 from exprun.display.text import default_console, duration, figure, printable, shorten
-from exprun.vocabulary import COMPLETED, DIVERGED, EARLY_STOPPED, FAILED, INTERRUPTED
+from exprun.vocabulary import COMPLETED, DIVERGED, EARLY_STOPPED, FAILED, FINISHED, INTERRUPTED
 
 TOP = 10
 """Rows of the leaderboard, and jobs without a result, that are shown."""
@@ -65,7 +65,7 @@ def summary(result: Mapping[str, Any], folder: str, console: Console | None = No
     _say(console, "ended", ended, STYLES[status])
     if result.get("engine"):
         _say(console, "engine", result["engine"])
-    _say_where(console, "run", folder)
+    _say_where(console, "run", folder, unfinished=status == INTERRUPTED)
 
 
 def job_line(
@@ -135,7 +135,8 @@ def sweep_summary(
         _say(console, "", line, STYLES[row["status"]])
     if len(others) > TOP:
         _say(console, "", f"and {len(others) - TOP} more, see leaderboard.csv")
-    _say_where(console, "sweep", folder)
+    unfinished = any(row["status"] not in (*FINISHED, FAILED) for row in rows)
+    _say_where(console, "sweep", folder, unfinished=unfinished)
 
 
 def _without_shared(rows: Sequence[Mapping[str, Any]]) -> tuple[list[dict[str, Any]], str]:
@@ -176,12 +177,15 @@ def _ending(result: Mapping[str, Any]) -> str:
     return reason if reason.startswith(status) else f"{status.replace('_', ' ')}: {reason}"
 
 
-def _say_where(console: Console, what: str, folder: str) -> None:
-    """The folder, and the command that shows its curves and those of its neighbours."""
+def _say_where(console: Console, what: str, folder: str, *, unfinished: bool) -> None:
+    """The folder, the command that shows its curves and those of its neighbours, and the one that
+    goes on with what is not finished."""
     top = Path(folder).parts[0]
     logdir = folder if top in (Path(folder).anchor, "..") else top
     _say(console, what, folder, to_copy=True)
     _say(console, "curves", f"tensorboard --logdir {shlex.quote(logdir)}", "cyan", to_copy=True)
+    if unfinished:
+        _say(console, "go on", f"exprun resume {shlex.quote(folder)}", "cyan", to_copy=True)
 
 
 def _say(
