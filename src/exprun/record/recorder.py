@@ -22,7 +22,7 @@ from exprun.record.result import result_of
 from exprun.record.tensorboard import EventFile, tags
 from exprun.vocabulary import COMPLETED, DIVERGED, EARLY_STOPPED, INTERRUPTED
 
-CHECKPOINT_SECONDS = 1.0
+CHECKPOINT_SECONDS = 2.0
 """``checkpoint.every=auto``: at least this long between two writes."""
 
 
