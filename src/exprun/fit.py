@@ -12,7 +12,7 @@ from __future__ import annotations
 
 import math
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property, partial
 from typing import Any
@@ -38,6 +38,9 @@ MEASURED_ROWS = 256
 EVALUATION_ROWS = 8192
 """Rows per forward pass when nothing is trained: bounds the memory of the activations."""
 
+
+ALIGNMENT = 64
+"""Bytes: where torch puts a new tensor on a CPU."""
 
 TOO_LARGE = "a loss was not finite, or too large to be added up"
 """Why a replay was given up."""
@@ -264,12 +267,10 @@ def train_epoch(
     """Train on all training rows in a new order; returns the iterations done since the start of the
     training, or None if it was interrupted."""
     t = training
-    x, y = t.data.train.x, t.targets
-    order = torch.randperm(len(x), generator=t.streams.order).to(x.device)
-    size = t.batch_size or len(x)
+    order = torch.randperm(len(t.data.train), generator=t.streams.order).to(t.device)
     iteration = t.iteration
     t.model.train()
-    for xb, yb in zip(x[order].split(size), y[order].split(size), strict=True):
+    for xb, yb in batches(t.data.train.x, t.targets, order, t.batch_size or len(order)):
         if len(xb) < t.smallest_batch:
             continue
         step(xb, yb, iteration)
@@ -279,6 +280,18 @@ def train_epoch(
         if interrupted():
             return None
     return iteration
+
+
+def batches(x: Tensor, y: Tensor, order: Tensor, size: int) -> Iterator[tuple[Tensor, Tensor]]:
+    """The rows of ``x`` and ``y`` in that order, ``size`` at a time.
+
+    Each batch begins at an address that suits the kernels, for some round differently elsewhere:
+    all are gathered at once if they fit one behind the other, else one by one.
+    """
+    if size * x[:1].nbytes % ALIGNMENT:
+        yield from ((x[rows], y[rows]) for rows in order.split(size))
+    else:
+        yield from zip(x[order].split(size), y[order].split(size), strict=True)
 
 
 def end_epoch(training: Training, iterations: int, observers: Sequence[Observer]) -> None:

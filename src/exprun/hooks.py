@@ -79,8 +79,7 @@ class Hooks(Callback):
         _claim(config, "sweep")
         sources = config.hydra.runtime.config_sources
         own = next((s.path for s in sources if s.provider == "command-line"), None)
-        stacked = str(config.hydra.launcher._target_).endswith(".StackedLauncher")
-        launcher = sweep.STACKED if stacked else sweep.BASIC
+        launcher = sweep.STACKED if _stacks(config) else sweep.BASIC
         folder = Path(config.hydra.sweep.dir)
         sweep.begin(folder, config.hydra.overrides.task, jobs, own, launcher)
 
@@ -114,6 +113,16 @@ def _check_hydra(config: DictConfig) -> None:
             f"hydra.sweep.subdir={subdir}: two jobs would share a folder; expected "
             "'${hydra.job.num}' in it"
         )
+
+    for name in ("size", "workers") if _stacks(config) else ():
+        value = config.hydra.launcher[name]
+        if value != "auto" and not (type(value) is int and value >= 1):
+            raise UsageError(f"hydra.launcher.{name}={value}: expected auto or an integer >= 1")
+
+
+def _stacks(config: DictConfig) -> bool:
+    """Whether the sweep's jobs are to be stacked."""
+    return str(config.hydra.launcher._target_).endswith(".StackedLauncher")
 
 
 def _claim(config: DictConfig, kind: Literal["run", "sweep"]) -> list[Path]:

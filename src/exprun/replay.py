@@ -75,7 +75,10 @@ class Replay:
             self.begun = True
 
     def _record(self, x: Tensor, y: Tensor) -> None:
-        rates = [Rate(group["lr"], group["params"]) for group in self.groups()]
+        rates = [
+            Rate(group["lr"], [w for w in group["params"] if w.requires_grad])
+            for group in self.groups()
+        ]
         program = record(lambda: self.iteration(x, y), x, y, rates)
         candidate = self.candidates.setdefault(x.shape, program)
         if candidate is not program:
@@ -112,7 +115,7 @@ class ReplayedTraining:
 
     def _iterate(self, xb: Tensor, yb: Tensor) -> None:
         t = self.training
-        parameters = list(t.model.parameters())
+        parameters = [w for w in t.model.parameters() if w.requires_grad]
         loss = self.objective(t, xb, yb)
         with torch.no_grad():
             self.losses += loss

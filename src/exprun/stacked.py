@@ -19,7 +19,7 @@ from multiprocessing.connection import Connection, wait
 from multiprocessing.process import BaseProcess
 from pathlib import Path
 from signal import Signals
-from typing import Any, NoReturn
+from typing import Any
 
 import torch
 from omegaconf import OmegaConf
@@ -206,19 +206,23 @@ class Desk:
         self.size = size
         self.line = line
         self.interrupted = interrupted
+        self.office = os.getppid()
 
     def tell(self, word: str, number: int = -1, content: Any = None) -> None:
-        try:
-            self.line.send((word, number, content))
-        except BrokenPipeError:
-            _leave()
+        self._leave_if_orphaned()
+        self.line.send((word, number, content))
 
     def ask(self, word: str) -> Any:
         self.tell(word)
-        try:
-            return self.line.recv()
-        except EOFError:
-            _leave()
+        while not self.line.poll(1.0):
+            self._leave_if_orphaned()
+        return self.line.recv()
+
+    def _leave_if_orphaned(self) -> None:
+        """The office is gone, killed maybe: what is saved is saved, and ``exprun resume`` goes on.
+        Its end of the line would not tell, for the other workers hold it too."""
+        if os.getppid() != self.office:
+            os._exit(1)
 
     def arrivals(self) -> Iterator[Member]:
         """The jobs that the office hands out, built and ready to be trained."""
@@ -260,8 +264,3 @@ class _Reporter(Observer):
 
     def on_epoch(self, training: Training, row: dict[str, float]) -> None:
         self.desk.tell("epoch", self.number, row)
-
-
-def _leave() -> NoReturn:
-    """The office is gone, killed maybe: what is saved is saved, and ``exprun resume`` goes on."""
-    os._exit(1)

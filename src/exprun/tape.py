@@ -10,6 +10,7 @@ comes out is a ``Program``: the operations as a Python function (``Program.sourc
 from __future__ import annotations
 
 import functools
+import math
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from types import BuiltinFunctionType, MethodDescriptorType
@@ -142,6 +143,10 @@ class _Writer:
         self.written = {
             _memory(w) for i in tape if i.operation._schema.is_mutable for w in i.operands
         }
+        # A tensor made of numbers is a constant. Said in the text, so that other numbers in the
+        # next iteration make another text.
+        lifted = [i.out for i in tape if i.operation is aten.lift_fresh.default]
+        self.made = [f"# uses {tensor.tolist()}" for tensor in lifted]
         self.tape = self._needed(tape)
         self.viewed = {_memory(v) for i in self.tape if i.operation.is_view for v in i.results}
         self.constants: dict[int, tuple[str, Any]] = {}
@@ -152,7 +157,8 @@ class _Writer:
             self._write(instruction)
         if self.unmoved:
             raise Unrecordable("its learning rate is not in the operation that moves the weights")
-        source = "\n".join(["def iteration(x, y, lr):", *(f"    {line}" for line in self.lines)])
+        lines = [*self.made, *self.lines] if self.lines else ["pass"]
+        source = "\n".join(["def iteration(x, y, lr):", *(f"    {line}" for line in lines)])
         namespace = dict(self.constants.values())
         exec(source, namespace)
         return Program(source, namespace["iteration"])
@@ -194,10 +200,16 @@ class _Writer:
             self.names.setdefault(_place(result), f"t{len(self.names) - 1}")
         function = self._constant(_binding(operation), operation.overloadpacket.__name__)
         called = ", ".join([*arguments, *(f"{name}={text}" for name, text in keywords.items())])
-        assigned = ", ".join(self.names[_place(result)] for result in results)
-        if results and isinstance(instruction.out, list | tuple):
-            assigned += ","
+        assigned = self._assigned(instruction) if results else ""
         self.lines.append(f"{assigned} = " * bool(assigned) + f"{function}({called})")
+
+    def _assigned(self, instruction: Instruction) -> str:
+        """The names of all that an operation returns."""
+        out = instruction.out
+        if isinstance(out, Tensor):
+            return self.names[_place(out)]
+        names = [self.names[_place(x)] if isinstance(x, Tensor) else "_" for x in out]
+        return ", ".join(names) + "," * (len(names) == 1)
 
     def _is_constant(self, instruction: Instruction) -> bool:
         """Whether it gives the same in every iteration: a view of what stays in its place, or a
@@ -222,16 +234,25 @@ class _Writer:
             return
         names = [argument.name for argument in schema.arguments]
         given = [*zip(names, instruction.arguments, strict=False), *instruction.keywords.items()]
+        fused = schema.name.startswith("aten::_fused_")  # tells its other numbers by name
         for parameter in {_place(w) for w in _tensors(instruction.arguments[:1])} & set(self.rates):
             number, rate = self.rates[parameter]
+            if rate == 1 and {*names} & {*RATE_NAMES} - {name for name, _ in given}:
+                raise Unrecordable("a learning rate of 1 is left out where it is the default")
             for position, (name, value) in enumerate(given):
-                if name in RATE_NAMES and isinstance(value, float) and abs(value) == abs(rate):
-                    text = f"lr[{number}]" if value == rate else f"-lr[{number}]"
-                    if position < len(arguments):
-                        arguments[position] = text
-                    else:
-                        keywords[name] = text
-                    self.unmoved.discard(parameter)
+                if not isinstance(value, float):
+                    continue
+                if name not in RATE_NAMES or abs(value) != abs(rate):
+                    if not fused:
+                        raise Unrecordable("a number besides its learning rate moves the weights")
+                    continue
+                same = math.copysign(1, value) == math.copysign(1, rate)
+                text = f"lr[{number}]" if same else f"-lr[{number}]"
+                if position < len(arguments):
+                    arguments[position] = text
+                else:
+                    keywords[name] = text
+                self.unmoved.discard(parameter)
 
     def _text(self, value: Any) -> str:
         """A value as it stands in the program."""
@@ -246,7 +267,8 @@ class _Writer:
                 return f"[{', '.join(self._text(item) for item in value)}]"
             if any(True for _ in _tensors(value)):
                 places = tuple(_place(item) for item in _tensors(value))
-                return self._constant([item.detach() for item in value], "c", places)
+                held = [item.detach() if isinstance(item, Tensor) else item for item in value]
+                return self._constant(held, "c", (len(value), *places))
         if value is None or isinstance(value, bool | int | str | list | tuple):
             return repr(value)
         if isinstance(value, float) and abs(value) < float("inf"):
@@ -269,22 +291,25 @@ def _counting_once(tape: Sequence[Instruction]) -> list[Instruction]:
     tensors that they are.
     """
     counted: dict[int, Tensor] = {}
-    seen: set[int] = set()
+    single: set[int] = set()  # addresses of numbers that were touched
+    memories: set[int] = set()  # and of memory, by tensors of many
     rest = []
     for instruction in tape:
-        operands = list(instruction.operands)
+        touched = [*instruction.operands, *instruction.results]
         counting = (
             instruction.operation in COUNTING
             and not instruction.keywords
             and isinstance(instruction.arguments[1], int | float)
             and instruction.arguments[1] == 1
-            and all(w.dim() == 0 and w.is_floating_point() and id(w) not in seen for w in operands)
+            and all(w.dim() == 0 and w.is_floating_point() for w in touched)
+            and not any(w.data_ptr() in single or _memory(w) in memories for w in touched)
         )
         if counting:
-            counted.update({id(w): w for w in operands})
+            counted.update({id(w): w for w in instruction.operands})
         else:
             rest.append(instruction)
-        seen.update(map(id, operands))
+        single.update(w.data_ptr() for w in touched if w.dim() == 0)
+        memories.update(_memory(w) for w in touched if w.dim())
     counters = list(counted.values())
     if len({(w.dtype, w.device) for w in counters}) != 1:
         return list(tape)

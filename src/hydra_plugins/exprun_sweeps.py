@@ -71,6 +71,6 @@ class StackedLauncher(Launcher):
         if interrupted:
             raise SystemExit(sweep.conclude(folder, exit_code(interrupted)))
         return [
-            JobReturn(job.overrides, status=JobStatus.COMPLETED, _return_value=results[number])
-            for number, job in jobs.items()
+            JobReturn(jobs[number].overrides, status=JobStatus.COMPLETED, _return_value=result)
+            for number, result in results.items()  # not of jobs that nobody was left for
         ]

@@ -29,8 +29,20 @@ def save(folder: Path, state: dict[str, Any]) -> None:
     path = folder / "checkpoints" / LAST
     path.parent.mkdir(exist_ok=True)
     buffer = io.BytesIO()
-    torch.save({**state, "sha256": checksum(state)}, buffer)
+    torch.save({**_own_memory(state), "sha256": checksum(state)}, buffer)
     write_atomic(path, buffer.getvalue(), old=path.with_name(PREVIOUS))
+
+
+def _own_memory(value: Any) -> Any:
+    """The same with tensors that are no part of larger ones, like those of a stack's members: torch
+    would save all of the memory that they lie in."""
+    if isinstance(value, Tensor):
+        return value if value.untyped_storage().nbytes() == value.nbytes else value.detach().clone()
+    if isinstance(value, dict):
+        return {key: _own_memory(item) for key, item in value.items()}
+    if isinstance(value, list | tuple):
+        return type(value)(_own_memory(item) for item in value)
+    return value
 
 
 def load(path: Path) -> dict[str, Any]:

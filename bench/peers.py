@@ -1,0 +1,141 @@
+"""One training run, next to other ways to do the same: µs per iteration and the ratio to exprun.
+
+    python -m bench.peers                   # all cases, SGD with momentum and Adam: half an hour
+    python -m bench.peers --case digits-32
+    python -m bench.peers --quick           # shows that it works; the figures mean nothing
+
+Every contestant lives in a process of its own, with one thread, and they take turns. What counts
+is the time from the end of one epoch to the end of another, validation, logging and checkpoints
+included, over the training iterations in between; starting and compiling lie before it. Peers come
+with ``pip install -c constraints.txt -e '.[bench]'``.
+"""
+
+from __future__ import annotations
+
+import argparse
+import multiprocessing
+import os
+import time
+from collections.abc import Callable
+from functools import partial
+from multiprocessing.connection import Connection
+
+from bench.contestants import CASES, CONTESTANTS, US, Job
+from bench.side_by_side import (
+    ONE_THREAD,
+    Results,
+    figure,
+    in_turns,
+    machine,
+    missing,
+    ratio,
+    table,
+    versions,
+)
+
+WARM_UP = 2
+"""Epochs at the beginning of each turn that do not count."""
+MOST_EPOCHS = 200
+LEARNING_RATES = {"sgd": 0.01, "adam": 0.001}
+
+
+def measure(name: str, case: str, optimizer: str, epochs: int) -> float:
+    """Seconds per iteration over that many epochs after the warm-up."""
+    stamps: list[float] = []
+    job = Job(case, optimizer, WARM_UP + epochs, LEARNING_RATES[optimizer])
+    CONTESTANTS[name].train(job, lambda: stamps.append(time.perf_counter()))
+    assert len(stamps) == job.epochs, f"{len(stamps)} epochs instead of {job.epochs}"
+    return (stamps[-1] - stamps[WARM_UP - 1]) / epochs / job.iterations
+
+
+def serve(pipe: Connection, name: str, case: str, optimizer: str, seconds: float) -> None:
+    """A contestant's process: warm up, then a measurement of about so many seconds whenever asked.
+    Answers a float, or a text if something went wrong."""
+    os.environ.update(CONTESTANTS[name].environment)
+    silence = os.open(os.devnull, os.O_WRONLY)
+    os.dup2(silence, 1)
+    os.dup2(silence, 2)
+    try:
+        epoch = measure(name, case, optimizer, 3) * Job(case, optimizer, 0).iterations
+        epochs = max(3, min(MOST_EPOCHS, round(seconds / epoch)))
+        pipe.send("ready")
+        while pipe.recv():
+            pipe.send(measure(name, case, optimizer, epochs))
+    except Exception as error:
+        pipe.send(f"{type(error).__name__}: {error}")
+
+
+def ask(pipe: Connection) -> float:
+    """One turn of the contestant at the other end."""
+    pipe.send(True)
+    answer = pipe.recv()
+    if isinstance(answer, str):
+        raise RuntimeError(answer)
+    return float(answer)
+
+
+def race(case: str, optimizer: str, rounds: int, seconds: float) -> Results:
+    """Seconds per iteration of all contestants in one case."""
+    context = multiprocessing.get_context("spawn")
+    pipes: list[Connection] = []
+    turns: dict[str, Callable[[], float] | str] = {}
+    for name, contestant in CONTESTANTS.items():
+        turns[name] = missing(contestant.needs)
+        if turns[name]:
+            continue
+        ours, theirs = context.Pipe()
+        context.Process(
+            target=serve, args=(theirs, name, case, optimizer, seconds), daemon=True
+        ).start()
+        theirs.close()
+        try:
+            answer = ours.recv()
+        except EOFError:
+            answer = "its process died"
+        turns[name] = partial(ask, ours) if answer == "ready" else f"failed: {answer}"
+        pipes.append(ours)
+    results = in_turns(turns, rounds)
+    for pipe in pipes:
+        pipe.close()
+    for child in multiprocessing.active_children():
+        child.terminate()
+        child.join()
+    return results
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(prog="bench.peers", description=__doc__.splitlines()[0])
+    parser.add_argument("--case", action="append", choices=CASES, help="only this one; repeatable")
+    parser.add_argument("--optimizer", action="append", choices=LEARNING_RATES)
+    parser.add_argument("--rounds", type=int, default=5)
+    parser.add_argument("--seconds", type=float, default=2.0, help="of a turn, about")
+    parser.add_argument("--quick", action="store_true", help="one round of short turns")
+    options = parser.parse_args()
+    rounds, seconds = (1, 0.1) if options.quick else (options.rounds, options.seconds)
+    os.environ.update(ONE_THREAD)
+
+    print(f"{machine()}; one thread each.\n")
+    print(versions("torch", "lightning", "skorch", "scikit-learn", "keras", "jax", "optax"))
+    print(
+        f"\nµs per training iteration, median of {rounds} rounds, and how many times exprun's. "
+        "Cases: data and batch size."
+    )
+    for optimizer in options.optimizer or LEARNING_RATES:
+        cases = options.case or list(CASES)
+        results = {case: race(case, optimizer, rounds, seconds) for case in cases}
+        rows = [
+            [
+                name,
+                *(
+                    f"{figure(r[name], '.0f', 1e6)} {ratio(r, name, US)}".strip()
+                    for r in results.values()
+                ),
+            ]
+            for name in CONTESTANTS
+        ]
+        title = "SGD, momentum 0.9" if optimizer == "sgd" else "Adam"
+        print(f"\n{table([title, *cases], rows)}", flush=True)
+
+
+if __name__ == "__main__":
+    main()
