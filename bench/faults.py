@@ -39,6 +39,18 @@ WORDS = [
     "checkpoint.every=2",
     "hydra.run.dir=run",
 ]
+SWEEP = [
+    "-m",
+    "hydra/launcher=stacked",
+    "hydra.launcher.size=2",
+    "hydra.launcher.workers=2",
+    "seed=range(6)",
+    *(word for word in WORDS if not word.startswith(("trainer", "hydra"))),
+    "trainer.max_epochs=40,50",
+    "hydra.sweep.dir=run",
+]
+"""Twelve jobs, two at a time in each of two processes."""
+
 IMPORTED = (job, resume, write_atomic)
 """Imported here so that no trial spends its time on it."""
 
@@ -68,7 +80,9 @@ def ended(process: int) -> int:
 
 
 def fingerprint(run: Path) -> list[object]:
-    """Everything that has to be equal."""
+    """Everything that has to be equal, of a run or of all jobs of a sweep."""
+    if (run / "sweep.json").exists():
+        return [fingerprint(path) for path in sorted(run.iterdir()) if path.is_dir()]
     state, _ = checkpoint.newest(run)
     events = [event for path in run.glob("events.*") for event in tensorboard.read(path)]
     points = [(e.step, v.tag, v.simple_value) for e in events for v in e.summary.value]
@@ -80,12 +94,12 @@ def fingerprint(run: Path) -> list[object]:
     ]
 
 
-def resumed(folder: Path, reference: list[object]) -> bool:
-    """Whether the run in ``folder`` resumes and then equals the reference."""
+def resumed(folder: Path, words: list[str], reference: list[object]) -> bool:
+    """Whether the run or sweep in ``folder`` resumes and then equals the reference."""
     run = folder / "run"
-    if not (run / ".hydra" / "overrides.yaml").exists():  # it had not begun
-        shutil.rmtree(run, ignore_errors=True)
-        return ended(start(folder, WORDS)) == 0 and fingerprint(run) == reference
+    if not any((run / name).exists() for name in ("sweep.json", ".hydra/overrides.yaml")):
+        shutil.rmtree(run, ignore_errors=True)  # it had not begun
+        return ended(start(folder, words)) == 0 and fingerprint(run) == reference
     return ended(start(folder, ["resume", "run"])) == 0 and fingerprint(run) == reference
 
 
@@ -94,6 +108,18 @@ def killed_at_random(folder: Path, rng: random.Random, seconds: float) -> None:
     process = start(folder, WORDS)
     time.sleep(rng.uniform(0, seconds))
     os.kill(process, signal.SIGKILL)
+    ended(process)
+
+
+def sweep_killed(folder: Path, rng: random.Random, seconds: float, all_of_it: bool) -> None:
+    """SIGKILL of a stacked sweep, or of one of its workers, after a random part of its time."""
+    process = start(folder, SWEEP, os.setsid)
+    time.sleep(rng.uniform(0, seconds))
+    workers = Path(f"/proc/{process}/task/{process}/children").read_text().split()
+    if all_of_it or not workers:
+        (os.killpg if workers else os.kill)(process, signal.SIGKILL)
+    else:
+        os.kill(int(rng.choice(workers)), signal.SIGKILL)
     ended(process)
 
 
@@ -158,16 +184,18 @@ def main() -> int:
     options = parser.parse_args()
     rng = random.Random(options.seed)
     with tempfile.TemporaryDirectory() as scratch:
-        whole = Path(scratch) / "whole"
-        whole.mkdir()
-        began = time.perf_counter()
-        assert ended(start(whole, WORDS)) == 0
-        seconds = time.perf_counter() - began
-        reference = fingerprint(whole / "run")
+        references, seconds = {}, {}
+        for name, words in {"run": WORDS, "sweep": SWEEP}.items():
+            whole = Path(scratch) / name
+            whole.mkdir()
+            began = time.perf_counter()
+            assert ended(start(whole, words)) == 0
+            seconds[name] = time.perf_counter() - began
+            references[name] = fingerprint(whole / "run")
         kinds: dict[str, tuple[int, Callable[[Path, int], None]]] = {
             "SIGKILL at a random time": (
                 options.kills,
-                lambda folder, _: killed_at_random(folder, rng, seconds),
+                lambda folder, _: killed_at_random(folder, rng, seconds["run"]),
             ),
             "SIGKILL before the n-th file operation": (
                 options.kills,
@@ -180,6 +208,14 @@ def main() -> int:
             "newest checkpoint: truncated": (
                 options.kills // 4,
                 lambda folder, _: damaged(folder, rng, "truncated"),
+            ),
+            "stacked sweep: SIGKILL at a random time": (
+                options.kills // 2,
+                lambda folder, _: sweep_killed(folder, rng, seconds["sweep"], True),
+            ),
+            "stacked sweep: SIGKILL of one worker": (
+                options.kills // 2,
+                lambda folder, _: sweep_killed(folder, rng, seconds["sweep"], False),
             ),
         }
         if os.geteuid() == 0:
@@ -195,7 +231,8 @@ def main() -> int:
                 folder = Path(scratch) / "trial"
                 folder.mkdir()
                 harm(folder, number)
-                if not resumed(folder, reference):
+                words, name = (SWEEP, "sweep") if "sweep" in kind else (WORDS, "run")
+                if not resumed(folder, words, references[name]):
                     failed.append(number)
                 if folder.is_mount():
                     subprocess.run(["umount", folder], check=True)

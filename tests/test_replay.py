@@ -298,7 +298,7 @@ ORDINARY = {
         "regularizers": [Dropout(0.1), OwnRegularizer()],
     },
     "OwnLoss is code of somebody's own": {"loss": OwnLoss},
-    "it reads a number from a tensor": {
+    "torch's Adam computes numbers from the step, unless fused=true": {
         "optimizer": partial(torch.optim.Adam, lr=0.01, foreach=True)
     },
 }

@@ -220,6 +220,13 @@ def test_batches_that_begin_anywhere(words: list[str]) -> None:
     assert_as_alone(each(*words, seed=range(3)))
 
 
+@pytest.mark.parametrize("hidden", ["[8]", "[33,5]"])
+def test_a_stack_of_one_with_batches_that_begin_anywhere(hidden: str) -> None:
+    """As is left when all others have ended."""
+    words = "data=breast_cancer", "batching.batch_size=3", "trainer.max_epochs=2"
+    assert_as_alone(each(*words, f"model.hidden={hidden}", seed=[0]))
+
+
 @pytest.mark.parametrize("units", range(1, 20))
 def test_layers_of_any_size(units: int) -> None:
     """Products and activations of few numbers are left to other kernels."""

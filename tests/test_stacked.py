@@ -9,7 +9,7 @@ import signal
 import subprocess
 import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
@@ -333,6 +333,61 @@ def assert_resumed(folder: Path, whole: Path) -> None:
         assert (path.read_bytes(), path.stat().st_mtime_ns) == before
     assert states_of(sweep) == ["completed"] * 8
     assert_same_jobs(sweep, whole, resumed=True)
+    again = exprun(folder, "resume", "sweep")  # nothing is left to be done
+    assert again.returncode == 0, again.stderr
+    assert "8 completed" in again.stdout
+
+
+@pytest.mark.parametrize("words", [[], [*STACKED, *OFFICE, "hydra.sweep.dir=run"]])
+def test_a_terminal_that_is_closed_interrupts(words: list[str], tmp_path: Path) -> None:
+    """What is said to it meanwhile is lost, and nothing else."""
+    ours, theirs = os.openpty()
+    os.set_blocking(ours, False)
+    single = ["hydra.run.dir=run", "seed=1", "optimizer.lr=0.01"] if not words else []
+    long = [word for word in LONG if not (single and word.startswith(("seed", "optimizer")))]
+    endless = [*(w for w in long if "max_epochs" not in w), "trainer.max_epochs=100000"]
+    environment = {**os.environ, "TERM": "xterm"}
+    with subprocess.Popen(
+        [*EXPRUN, *words, *endless, *single],
+        cwd=tmp_path,
+        env=environment,
+        stdin=theirs,
+        stdout=theirs,
+        stderr=theirs,
+        start_new_session=True,
+    ) as process:
+        os.close(theirs)
+
+        def saved() -> bool:
+            with suppress(BlockingIOError):
+                os.read(ours, 65536)
+            return any(tmp_path.rglob("last.pt"))
+
+        wait_until(saved)
+        os.close(ours)
+        process.send_signal(signal.SIGHUP)
+        assert process.wait(60) == 128 + signal.SIGHUP
+    results = [json.loads(path.read_text()) for path in tmp_path.rglob("result.json")]
+    assert {(result["status"], result["signal"]) for result in results} == {
+        ("interrupted", "SIGHUP")
+    }
+
+
+@pytest.mark.parametrize(
+    ("words", "message"),
+    [
+        (["hydra/launcher=stacked"], "hydra/launcher=stacked is for sweeps; expected -m"),
+        (
+            [*STACKED, "hydra.launcher.sice=1"],
+            "hydra.launcher.sice: no such key; did you mean size",
+        ),
+    ],
+)
+def test_what_the_launcher_cannot_be_told(words: list[str], message: str, tmp_path: Path) -> None:
+    done = exprun(tmp_path, *words)
+    assert done.returncode == 2
+    assert done.stderr.startswith(f"exprun: {message}")
+    assert done.stderr.count("\n") == 1
 
 
 @needs_proc

@@ -5,7 +5,9 @@ Everything here answers without importing torch; only a run does that.
 
 from __future__ import annotations
 
+import errno
 import importlib
+import io
 import os
 import re
 import signal
@@ -58,12 +60,30 @@ def main(argv: Sequence[str] | None = None) -> int:
         return EXIT_CODES[FAILED]
 
 
+class _Terminal(io.FileIO):
+    """A terminal that may be closed while something is still said."""
+
+    def write(self, data: Any) -> int:
+        try:
+            return super().write(data)
+        except OSError as error:
+            if error.errno != errno.EIO:
+                raise
+            return len(data)
+
+
 def _make_output_safe() -> None:
     """What the output cannot show, or nobody reads, must not end a training."""
     for name in ("stdout", "stderr"):
         stream = getattr(sys, name)
         if stream is None:  # closed by whoever started us
             setattr(sys, name, Path(os.devnull).open("w"))  # noqa: SIM115
+        elif stream.isatty():
+            terminal = _Terminal(stream.fileno(), "w", closefd=False)
+            safe = io.TextIOWrapper(
+                io.BufferedWriter(terminal), stream.encoding, "replace", line_buffering=True
+            )
+            setattr(sys, name, safe)
         elif hasattr(stream, "reconfigure"):
             stream.reconfigure(errors="replace")
 

@@ -11,7 +11,7 @@ import os
 import shutil
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, Literal, TypeVar
 
 from hydra.core.global_hydra import GlobalHydra
 from hydra.core.utils import JobReturn
@@ -22,23 +22,25 @@ from omegaconf import DictConfig, OmegaConf, open_dict, read_write
 from exprun import sweep
 from exprun.config.compose import sweep_configs
 from exprun.config.schema import check, without_hydra
-from exprun.errors import UsageError
+from exprun.errors import UsageError, nearest
 from exprun.interrupt import exit_code
 from exprun.record.files import claim_folder
 from exprun.vocabulary import CTRL_C, INTERRUPTED
+
+T = TypeVar("T")
 
 
 class Escape(BaseException):
     """Carries an exception past Hydra's callbacks; ``__cause__`` is what happened."""
 
 
-def _surfacing(hook: Callable[..., None]) -> Callable[..., None]:
-    """Let what a hook raises through to the command line."""
+def surfacing(hook: Callable[..., T]) -> Callable[..., T]:
+    """Let what Hydra calls, and what that raises, through to the command line."""
 
     @functools.wraps(hook)
-    def wrapped(*arguments: Any, **keywords: Any) -> None:
+    def wrapped(*arguments: Any, **keywords: Any) -> T:
         try:
-            hook(*arguments, **keywords)
+            return hook(*arguments, **keywords)
         except Exception as error:
             raise Escape from error
 
@@ -48,13 +50,13 @@ def _surfacing(hook: Callable[..., None]) -> Callable[..., None]:
 class Hooks(Callback):
     """Hydra calls these; ``hydra.callbacks`` names this class."""
 
-    @_surfacing
+    @surfacing
     def on_run_start(self, config: DictConfig, **_: Any) -> None:
         _check_hydra(config)
         check(without_hydra(config))
         self.made = _claim(config, "run")
 
-    @_surfacing
+    @surfacing
     def on_run_end(self, config: DictConfig, job_return: JobReturn, **_: Any) -> None:
         result = job_return.return_value
         folder = Path(config.hydra.runtime.output_dir)
@@ -68,7 +70,7 @@ class Hooks(Callback):
         summary(result, os.path.relpath(folder))
         raise SystemExit(exit_code(result))
 
-    @_surfacing
+    @surfacing
     def on_multirun_start(self, config: DictConfig, **_: Any) -> None:
         _check_hydra(config)
         jobs = _jobs(config)
@@ -83,7 +85,7 @@ class Hooks(Callback):
         folder = Path(config.hydra.sweep.dir)
         sweep.begin(folder, config.hydra.overrides.task, jobs, own, launcher)
 
-    @_surfacing
+    @surfacing
     def on_job_end(self, config: DictConfig, job_return: JobReturn, **_: Any) -> None:
         if config.hydra.mode != RunMode.MULTIRUN:
             return
@@ -98,7 +100,7 @@ class Hooks(Callback):
         if result["status"] == INTERRUPTED:
             raise SystemExit(sweep.conclude(folder, exit_code(result)))
 
-    @_surfacing
+    @surfacing
     def on_multirun_end(self, config: DictConfig, **_: Any) -> None:
         raise SystemExit(sweep.conclude(Path(config.hydra.sweep.dir)))
 
@@ -114,10 +116,22 @@ def _check_hydra(config: DictConfig) -> None:
             "'${hydra.job.num}' in it"
         )
 
-    for name in ("size", "workers") if _stacks(config) else ():
-        value = config.hydra.launcher[name]
+    if not _stacks(config):
+        return
+    if config.hydra.mode != RunMode.MULTIRUN:
+        raise UsageError("hydra/launcher=stacked is for sweeps; expected -m")
+    for name, value in config.hydra.launcher.items():
+        if name == "_target_":
+            continue
+        key = f"hydra.launcher.{name}"
+        if name not in LAUNCHER_KEYS:
+            raise UsageError(f"{key}: no such key{nearest(str(name), LAUNCHER_KEYS)}")
         if value != "auto" and not (type(value) is int and value >= 1):
-            raise UsageError(f"hydra.launcher.{name}={value}: expected auto or an integer >= 1")
+            raise UsageError(f"{key}={value}: expected auto or an integer >= 1")
+
+
+LAUNCHER_KEYS = ("size", "workers")
+"""What can be said of stacks."""
 
 
 def _stacks(config: DictConfig) -> bool:

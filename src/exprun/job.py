@@ -75,6 +75,9 @@ class Job:
         return training
 
     def _checkpoint(self) -> dict[str, Any] | None:
+        """The newest state; what a killed process left of a file half written is taken away."""
+        for path in self.folder.rglob(".*.tmp"):
+            path.unlink()
         state, problems = checkpoint.newest(self.folder)
         for problem in problems:
             print(f"exprun: {problem}; going on from the one before", file=sys.stderr)

@@ -86,7 +86,7 @@ def _add(sums: list[Tensor]) -> Tensor:
 
 def _times(sums: Tensor, coefficient: Coefficient) -> Tensor:
     """A coefficient is a number of 64 bits until it meets the weights."""
-    return sums * (coefficient.to(sums.dtype) if isinstance(coefficient, Tensor) else coefficient)
+    return sums * (coefficient.to(sums) if isinstance(coefficient, Tensor) else coefficient)
 
 
 @dataclass(frozen=True)

@@ -41,7 +41,18 @@ def obstacle(training: Training) -> str | None:
         foreign.append(t.optimizer)
     if foreign:
         return f"{type(foreign[0]).__name__} is code of somebody's own"
+    if type(t.optimizer).__module__.startswith("torch."):
+        name = type(t.optimizer).__name__
+        if name in FUSED and not t.optimizer.defaults["fused"]:
+            return f"torch's {name} computes numbers from the step, unless fused=true"
+        if name not in FUSED + UNFUSED:
+            return f"torch's {name} is not known to do the same in every iteration"
     return None
+
+
+FUSED = ("Adam", "AdamW", "Adagrad")
+UNFUSED = ("SGD", "RMSprop", "Adadelta")
+"""torch's optimizers that do the same in every iteration, the former if they are fused."""
 
 
 class Replay:

@@ -23,7 +23,7 @@ from torch.autograd.function import once_differentiable
 
 from exprun import light
 from exprun.divergence import Diverged
-from exprun.fit import Observer, Outcome, Training, end_epoch, ended, go_on
+from exprun.fit import ALIGNMENT, Observer, Outcome, Training, end_epoch, ended, go_on
 from exprun.losses import CrossEntropy
 from exprun.networks import MLP, Dropout, HiddenLayer, describe
 from exprun.regularizers import L1, L2, ElasticNet, Regularizer
@@ -254,7 +254,8 @@ class Stack:
         k, count = rows.shape
         full = count // size
         row_bytes = self.x[0].numel() * self.x.element_size()
-        together = max(1, BLOCK_BYTES // (k * size * row_bytes))
+        batch_bytes = k * size * row_bytes
+        together = 1 if batch_bytes % ALIGNMENT else max(1, BLOCK_BYTES // batch_bytes)
         batches = rows[:, : full * size].view(k, full, size).transpose(0, 1)
         for block in batches.split(together):
             yield from zip(self.x[block].unbind(), self.y[block].unbind(), strict=True)
@@ -451,8 +452,9 @@ def _epoch(
     try:
         whole = stack.train_epoch([member.training for member in running], interrupted)
         finite = stack.finite()
-    except Unrecordable:  # each finds out for itself
-        whole, finite = True, [False] * len(members)
+        reason = "a loss was not finite"
+    except Unrecordable as why:
+        whole, finite, reason = True, [False] * len(members), str(why)
     seconds = (time.perf_counter() - began) / len(members)
     for member, sound in zip(members, finite, strict=True):
         if not member.running:
@@ -462,7 +464,7 @@ def _epoch(
             if not whole or not sound:
                 t.load_state_dict(member.before)
             if whole and not sound:
-                _go_on_alone(member, interrupted, "a loss was not finite")
+                _go_on_alone(member, interrupted, reason)
                 continue
             ending: tuple[str, str] | None
             try:

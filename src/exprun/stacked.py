@@ -13,13 +13,13 @@ import multiprocessing
 import os
 import sys
 from collections import deque
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from multiprocessing.connection import Connection, wait
 from multiprocessing.process import BaseProcess
 from pathlib import Path
-from signal import Signals
-from typing import Any
+from signal import SIGTERM, Signals
+from typing import Any, NoReturn
 
 import torch
 from omegaconf import OmegaConf
@@ -54,6 +54,8 @@ def run_stacked(
     At most ``size`` at once in each of ``workers`` processes; both are chosen if not given. After a
     signal the jobs that were running are interrupted and those that were not are left out.
     """
+    if not jobs:
+        return {}
     office = Office(folder, dict(jobs), size, workers)
     with watch_stack(title, office.titles(), office.description) as panel:
         office.run(panel)
@@ -104,25 +106,39 @@ class Office:
 
     def run(self, panel: StackPanel) -> None:
         context: Any = multiprocessing.get_context(self.method)
-        workers = {}
+        workers: dict[Connection, Worker] = {}
         with interruptible() as interrupted:
-            for _ in range(self.count):
-                here, there = context.Pipe()
-                process = context.Process(target=work, args=(self.jobs, self.size, there))
-                process.start()
-                there.close()
-                workers[here] = Worker(process, here)
-            passed_on = False
-            while workers:
-                for line in wait(list(workers), DRAWING):
-                    assert isinstance(line, Connection)
-                    if not self._hear(workers[line], panel, interrupted):
-                        self._dismiss(workers.pop(line), panel)
-                if interrupted.signal and not passed_on:
-                    passed_on = True
-                    for worker in workers.values():
-                        os.kill(worker.process.pid, interrupted.signal)  # type: ignore[arg-type]
-                panel.draw()
+            try:
+                for _ in range(self.count):
+                    here, there = context.Pipe()
+                    inherited = [here, *workers] if self.method == "fork" else []
+                    words = (self.jobs, self.size, there, inherited)
+                    process = context.Process(target=work, args=words)
+                    process.start()
+                    there.close()
+                    workers[here] = Worker(process, here)
+                self._listen(workers, panel, interrupted)
+            finally:  # whatever went wrong here: nobody waits for an answer that never comes
+                for worker in workers.values():
+                    os.kill(worker.process.pid, SIGTERM)  # type: ignore[arg-type]
+                    worker.line.close()
+                    worker.process.join()
+
+    def _listen(
+        self, workers: dict[Connection, Worker], panel: StackPanel, interrupted: Interruption
+    ) -> None:
+        """Until all workers are done and dismissed."""
+        passed_on = False
+        while workers:
+            for line in wait(list(workers), DRAWING):
+                assert isinstance(line, Connection)
+                if not self._hear(workers[line], panel, interrupted):
+                    self._dismiss(workers.pop(line), panel)
+            if interrupted.signal and not passed_on:
+                passed_on = True
+                for worker in workers.values():
+                    os.kill(worker.process.pid, interrupted.signal)  # type: ignore[arg-type]
+            panel.draw()
 
     def _hear(self, worker: Worker, panel: StackPanel, interrupted: Interruption) -> bool:
         """Take a word from a worker; False if it has nothing more to say."""
@@ -188,11 +204,16 @@ def _wants_gpu(jobs: Mapping[int, Job]) -> bool:
     return devices != {"cpu"} and torch.cuda.device_count() > 0
 
 
-def work(jobs: Mapping[int, Job], size: int, line: Connection) -> None:
-    """What a worker process does: asks for jobs and trains them, as long as there are any."""
+def work(
+    jobs: Mapping[int, Job], size: int, line: Connection, inherited: Sequence[Connection]
+) -> None:
+    """What a worker process does: asks for jobs and trains them, as long as there are any. It has
+    no use for the office's ends of the lines, which it ``inherited``."""
+    for other in inherited:
+        other.close()
     with interruptible() as interrupted:
         desk = Desk(jobs, size, line, interrupted)
-        while desk.ask("kind"):
+        while not interrupted() and desk.ask("kind"):
             fit_stack(desk.arrivals(), size, interrupted)
 
 
@@ -206,27 +227,23 @@ class Desk:
         self.size = size
         self.line = line
         self.interrupted = interrupted
-        self.office = os.getppid()
 
     def tell(self, word: str, number: int = -1, content: Any = None) -> None:
-        self._leave_if_orphaned()
-        self.line.send((word, number, content))
+        try:
+            self.line.send((word, number, content))
+        except BrokenPipeError:
+            _leave()
 
     def ask(self, word: str) -> Any:
         self.tell(word)
-        while not self.line.poll(1.0):
-            self._leave_if_orphaned()
-        return self.line.recv()
-
-    def _leave_if_orphaned(self) -> None:
-        """The office is gone, killed maybe: what is saved is saved, and ``exprun resume`` goes on.
-        Its end of the line would not tell, for the other workers hold it too."""
-        if os.getppid() != self.office:
-            os._exit(1)
+        try:
+            return self.line.recv()
+        except (EOFError, ConnectionResetError):
+            _leave()
 
     def arrivals(self) -> Iterator[Member]:
         """The jobs that the office hands out, built and ready to be trained."""
-        while (number := self.ask("job")) is not None:
+        while not self.interrupted() and (number := self.ask("job")) is not None:
             job = self.jobs[number]
             with job.recording():
                 training = job.begin(self.size)
@@ -264,3 +281,8 @@ class _Reporter(Observer):
 
     def on_epoch(self, training: Training, row: dict[str, float]) -> None:
         self.desk.tell("epoch", self.number, row)
+
+
+def _leave() -> NoReturn:
+    """The office is gone, killed maybe: what is saved is saved, and ``exprun resume`` goes on."""
+    os._exit(1)

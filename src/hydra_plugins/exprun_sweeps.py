@@ -12,6 +12,8 @@ from hydra.plugins.launcher import Launcher
 from hydra.types import HydraContext, TaskFunction
 from omegaconf import DictConfig, OmegaConf, open_dict
 
+from exprun.hooks import surfacing
+
 
 class Sweeper(BasicSweeper):
     """Hydra's basic sweeper, which composes no job just to see whether it can be composed."""
@@ -38,6 +40,7 @@ class StackedLauncher(Launcher):
         self.loader: ConfigLoader = hydra_context.config_loader
         self.config = config
 
+    @surfacing
     def launch(
         self, job_overrides: Sequence[Sequence[str]], initial_job_idx: int
     ) -> Sequence[JobReturn]:
