@@ -59,7 +59,7 @@ def _reason(hydra: Hydra, overrides: list[str], sweep: bool) -> str | None:
             "config", chosen, run_mode=RunMode.RUN, from_shell=False, with_log_configuration=False
         )
         own = without_hydra(config)
-        for override in parsed:
+        for override in (o for o in parsed if not _is_group(o.key_or_group)):
             is_hydras = override.key_or_group.startswith("hydra.")
             reason = _wrong_key(override, config if is_hydras else own)
             if reason:
@@ -117,10 +117,10 @@ def _wrong_key(override: Override, config: DictConfig) -> str | None:
             parent = ".".join(walked)
             if parent == "reg" and word in _options(parent):
                 return f"{override.key_or_group}: reg={word} is not chosen; add reg={word}"
-            options = _options(parent) if parent else []
-            having = [name for name in options if _has_key(parent, name, word)]
-            if having:
-                return f"{override.key_or_group}: no such key; expected {parent}={choices(having)}"
+            group = parent.replace(".", "/")  # hydra.launcher has its options in hydra/launcher
+            having = [name for name in _options(group) if _has_key(group, name, word)]
+            if parent and having:
+                return f"{override.key_or_group}: no such key; expected {group}={choices(having)}"
             if not parent:
                 names = sorted({*names, *_groups()} - {"hydra", "experiment"})
             known = f"it has {', '.join(names)}" if names else "it has no keys"
