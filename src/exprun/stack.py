@@ -9,7 +9,6 @@ member. So a member ends with the bits of its solo run.
 
 from __future__ import annotations
 
-import functools
 import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
@@ -19,7 +18,6 @@ from typing import Any
 
 import torch
 from torch import Tensor, nn
-from torch.autograd.function import once_differentiable
 
 from exprun import light
 from exprun.divergence import Diverged
@@ -28,23 +26,15 @@ from exprun.losses import CrossEntropy
 from exprun.networks import MLP, Dropout, HiddenLayer, describe
 from exprun.regularizers import L1, L2, ElasticNet, Regularizer
 from exprun.replay import Replay, obstacle
+from exprun.stacked_networks import StackedLinear, StackedMLP
 from exprun.tape import Unrecordable
 from exprun.vocabulary import DIVERGED, INTERRUPTED
 
 BLOCK_BYTES = 16 * 2**20
 """Inputs gathered at a time: those of some iterations, not of an epoch of all members."""
 
-LANES = 64
-"""Kernels treat so many numbers alike; what is left over they may round otherwise."""
-
-EXACT = (nn.ReLU, nn.Identity)
-"""Activations that round nothing, so any piece of a tensor gives the same bits."""
-
 COMPACT_BELOW = 0.75
 """A stack with a smaller share of running members makes room for new ones."""
-
-TRIED_NUMBERS = 20_000
-"""Results compared before batched products are trusted: rounding differs in some of them only."""
 
 CACHE_BYTES = 16 * 2**20
 """Weights, gradients and moments of a stack's members at most, on a CPU: what does not stay in its
@@ -55,143 +45,6 @@ ALONE = "not stacked: "
 
 PENALTIES = (L1, L2, ElasticNet)
 """Regularizers whose penalty is computed for all members at once."""
-
-
-class _Linear(torch.autograd.Function):
-    """z = x Wᵀ + b for k members, from (k, n, inputs), (k, units, inputs) and (k, units)."""
-
-    @staticmethod
-    def forward(ctx: Any, x: Tensor, weight: Tensor, bias: Tensor) -> Tensor:
-        ctx.save_for_backward(x, weight)
-        if _same_bits(x, weight).forward:
-            return torch.baddbmm(bias.unsqueeze(1), x, weight.transpose(1, 2))
-        each = zip(x, weight, bias, strict=True)
-        return torch.stack([torch.addmm(bi, xi.clone(), wi.t()) for xi, wi, bi in each])
-
-    @staticmethod
-    @once_differentiable
-    def backward(ctx: Any, dz: Tensor) -> tuple[Tensor | None, Tensor, Tensor]:
-        x, weight = ctx.saved_tensors
-        same = _same_bits(x, weight)
-        dx = _product(dz, weight, same.inputs) if ctx.needs_input_grad[0] else None
-        return dx, _product(dz.transpose(1, 2), x, same.weights), dz.sum(1)
-
-
-def _product(a: Tensor, b: Tensor, batched: bool) -> Tensor:
-    """The matrix products of k pairs: (k, n, m), (k, m, p) → (k, n, p). Single ones are given
-    copies, which begin where those of a solo run would: at an address that suits the kernels."""
-    if batched:
-        return torch.bmm(a, b)
-    return torch.stack([torch.mm(ai.clone(), bi.clone()) for ai, bi in zip(a, b, strict=True)])
-
-
-@dataclass(frozen=True)
-class _SameBits:
-    """Which batched products give the bits of single ones: z, the gradients of x and of W."""
-
-    forward: bool
-    inputs: bool
-    weights: bool
-
-
-def _same_bits(x: Tensor, weight: Tensor) -> _SameBits:
-    """For x (k, n, inputs) and W (k, units, inputs). On a GPU, where single products are what makes
-    a stack slow, batched ones are taken whatever their last bits are."""
-    if x.is_cuda:
-        return _SameBits(True, True, True)
-    return _tried(*x.shape, weight.shape[1], torch.get_num_threads())
-
-
-@functools.cache
-def _tried(k: int, n: int, inputs: int, units: int, threads: int) -> _SameBits:
-    """Whether it is so depends on the sizes, the library of matrix products and where in memory the
-    numbers lie: small products have kernels of their own. So each size is tried, on random numbers.
-    """
-    random = torch.Generator().manual_seed(0)
-    same = [True, True, True]
-    for _ in range(-(-TRIED_NUMBERS // (k * n * units))):
-        x = torch.randn(k, n, inputs, generator=random)
-        w = _aligned([torch.randn(units, inputs, generator=random) for _ in range(k)])
-        b = torch.randn(k, units, generator=random)
-        dz = torch.randn(k, n, units, generator=random)
-        single = [(x[i].clone(), w[i], b[i], dz[i].clone()) for i in range(k)]
-        products = (
-            (
-                torch.baddbmm(b.unsqueeze(1), x, w.transpose(1, 2)),
-                [torch.addmm(b, x, w.t()) for x, w, b, _ in single],
-            ),
-            (torch.bmm(dz, w), [dz.mm(w) for _, w, _, dz in single]),
-            (torch.bmm(dz.transpose(1, 2), x), [dz.t().mm(x) for x, _, _, dz in single]),
-        )
-        for i, (batched, each) in enumerate(products):
-            same[i] &= torch.equal(batched, torch.stack(each))
-    return _SameBits(*same)
-
-
-def _aligned(tensors: Sequence[Tensor]) -> Tensor:
-    """k tensors as one (k, …) in which each begins at an address that suits the kernels."""
-    first = tensors[0]
-    length = -(-first.numel() // LANES) * LANES
-    memory = first.new_zeros((len(tensors), length))
-    rows = memory[:, : first.numel()].view(len(tensors), *first.shape)
-    for row, tensor in zip(rows, tensors, strict=True):
-        row.copy_(tensor)
-    return rows
-
-
-class StackedLinear(nn.Linear):
-    """The linear layers of k members, one of each, with weights (k, units, inputs).
-
-    The members' layers keep their parameters, whose memory is now here.
-    """
-
-    def __init__(self, layers: Sequence[nn.Linear]) -> None:
-        nn.Module.__init__(self)
-        self.in_features, self.out_features = layers[0].in_features, layers[0].out_features
-        self.weight = nn.Parameter(_aligned([layer.weight.detach() for layer in layers]))
-        self.bias = nn.Parameter(_aligned([layer.bias.detach() for layer in layers]))
-        for layer, weight, bias in zip(layers, self.weight.data, self.bias.data, strict=True):
-            layer.weight.data, layer.bias.data = weight, bias
-
-    def forward(self, x: Tensor) -> Tensor:
-        z: Tensor = _Linear.apply(x, self.weight, self.bias)  # type: ignore[no-untyped-call]
-        return z
-
-
-class StackedMLP(nn.Module):
-    """The networks of k members in training mode: (k, n, inputs) → (k, n, outputs)."""
-
-    def __init__(self, models: Sequence[MLP]) -> None:
-        super().__init__()
-        self.layers = [list(layers) for layers in zip(*(m.hidden for m in models), strict=True)]
-        self.linear = nn.ModuleList(
-            StackedLinear([layer.linear for layer in layers]) for layers in self.layers
-        )
-        self.output = StackedLinear([model.output for model in models])
-
-    def forward(self, x: Tensor) -> Tensor:
-        for linear, layers in zip(self.linear, self.layers, strict=True):
-            x = _after_linear(layers, linear(x))
-        out: Tensor = self.output(x)
-        return out
-
-
-def _after_linear(layers: Sequence[HiddenLayer], z: Tensor) -> Tensor:
-    """Normalisation, activation and dropout of k members' layers: (k, n, units) → the same."""
-    normed = not isinstance(layers[0].norm, nn.Identity)
-    rounds = z[0].numel() % LANES and not isinstance(layers[0].activation, EXACT)
-    if normed or rounds:
-        return torch.stack(
-            [layer.after_linear(part) for layer, part in zip(layers, z, strict=True)]
-        )
-    x: Tensor = layers[0].activation(z)
-    masks = [layer.dropout for layer in layers if isinstance(layer.dropout, Dropout)]
-    if not any(mask.p for mask in masks):
-        return x
-    kept = torch.empty_like(x)
-    for mask, part in zip(masks, kept.unbind(), strict=True):
-        mask.draw(part)
-    return x * kept
 
 
 class Stack:
@@ -212,9 +65,7 @@ class Stack:
         self.losses = torch.zeros(len(members), device=members[0].device)
         for size in filter(None, _batch_sizes(members[0])):  # before anything is recorded
             for layer in self.linear:
-                _same_bits(
-                    self.losses.new_empty((len(members), size, layer.in_features)), layer.weight
-                )
+                layer.try_products(size)
         self.replay = Replay(
             self._iterate,
             lambda: chain.from_iterable(m.optimizer.param_groups for m in members),
