@@ -24,6 +24,7 @@ from exprun import light, metrics
 from exprun.data.prepare import Data, Part
 from exprun.divergence import Diverged, locate
 from exprun.losses import Loss
+from exprun.nested import on_tensors
 from exprun.regularizers import Regularizer
 from exprun.replay import ReplayedTraining, obstacle
 from exprun.schedules import Scheduler
@@ -133,7 +134,7 @@ class Training:
         written into, is not copied: the history grows with every epoch."""
         state = self.state_dict()
         settled = {name: state.pop(name) for name in ("kept", "kept_row", "history")}
-        copied: dict[str, Any] = _copied(state)
+        copied: dict[str, Any] = on_tensors(state, lambda w: w.detach().clone())
         return copied | settled
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
@@ -146,17 +147,6 @@ class Training:
         self.stopping.load_state_dict(state["stopping"])
         self.kept, self.kept_row = state["kept"], state["kept_row"]
         self.history = state["history"]
-
-
-def _copied(value: Any) -> Any:
-    """Nested dicts and lists of tensors and plain values, copied."""
-    if isinstance(value, Tensor):
-        return value.detach().clone()
-    if isinstance(value, dict):
-        return {key: _copied(item) for key, item in value.items()}
-    if isinstance(value, list | tuple):
-        return type(value)(_copied(item) for item in value)
-    return value
 
 
 class Observer:

@@ -14,6 +14,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from exprun.nested import on_tensors
 from exprun.record.files import write_atomic
 
 LAST, PREVIOUS = "last.pt", "previous.pt"
@@ -29,20 +30,15 @@ def save(folder: Path, state: dict[str, Any]) -> None:
     path = folder / "checkpoints" / LAST
     path.parent.mkdir(exist_ok=True)
     buffer = io.BytesIO()
-    torch.save({**_own_memory(state), "sha256": checksum(state)}, buffer)
+    torch.save({**on_tensors(state, _own_memory), "sha256": checksum(state)}, buffer)
     write_atomic(path, buffer.getvalue(), old=path.with_name(PREVIOUS))
 
 
-def _own_memory(value: Any) -> Any:
-    """The same with tensors that are no part of larger ones, like those of a stack's members: torch
-    would save all of the memory that they lie in."""
-    if isinstance(value, Tensor):
-        return value if value.untyped_storage().nbytes() == value.nbytes else value.detach().clone()
-    if isinstance(value, dict):
-        return {key: _own_memory(item) for key, item in value.items()}
-    if isinstance(value, list | tuple):
-        return type(value)(_own_memory(item) for item in value)
-    return value
+def _own_memory(tensor: Tensor) -> Tensor:
+    """A copy of what is part of a larger tensor, as the weights of a stack's members are: torch
+    would save all of the memory that it lies in."""
+    whole = tensor.untyped_storage().nbytes() == tensor.nbytes
+    return tensor if whole else tensor.detach().clone()
 
 
 def load(path: Path) -> dict[str, Any]:
