@@ -24,7 +24,8 @@ import time
 from collections.abc import Callable
 from pathlib import Path
 
-from exprun import cli, job, resume
+from exprun import cli, job
+from exprun.commands import resume
 from exprun.record import checkpoint, tensorboard
 from exprun.record.files import write_atomic
 

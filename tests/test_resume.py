@@ -224,11 +224,11 @@ def test_other_data_are_refused(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("words", "message"),
     [
-        ([], "resume takes one folder"),
+        ([], "resume: the following arguments are required: RUN_OR_SWEEP; expected exprun resume"),
         (["nowhere"], "nowhere: there is no such folder"),
         (["."], "is no folder of a run or a sweep"),
-        (["a", "b"], "resume takes one folder"),
-        (["--turst", "a"], "resume takes one folder"),
+        (["a", "b"], "resume: unrecognized arguments: b; expected exprun resume"),
+        (["--turst", "a"], "unrecognized arguments: --turst; did you mean --trust?"),
     ],
 )
 def test_mistakes_get_one_line(words: list[str], message: str, tmp_path: Path) -> None:

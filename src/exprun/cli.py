@@ -88,12 +88,10 @@ def _make_output_safe() -> None:
             stream.reconfigure(errors="replace")
 
 
-COMMANDS = {"resume": "exprun.resume"}
-"""The reading commands, and the modules whose ``main`` they are."""
-
-
 def _command(name: str, words: list[str]) -> int:
-    """Run one of the commands that read a folder."""
+    """Run one of the commands, for which no Hydra is needed."""
+    from exprun.commands import COMMANDS
+
     if name not in COMMANDS:
         raise UsageError(
             f"{name!r} is no command and not of the form key=value{nearest(name, COMMANDS)} "
@@ -102,7 +100,7 @@ def _command(name: str, words: list[str]) -> int:
     from exprun.interrupt import importing
 
     with importing():
-        command = importlib.import_module(COMMANDS[name])
+        command = importlib.import_module(f"exprun.commands.{name}")
     code: int = command.main(words)
     return code
 

@@ -17,6 +17,7 @@ from omegaconf.errors import OmegaConfBaseException
 from yaml import YAMLError
 
 from exprun import sweep
+from exprun.commands import Parser
 from exprun.config.compose import write_hydra_files
 from exprun.config.paths import conf_dir
 from exprun.config.schema import check
@@ -29,16 +30,15 @@ from exprun.sweep import STACKED
 from exprun.trust import check_targets
 from exprun.vocabulary import FINISHED, INTERRUPTED
 
-USAGE = "exprun resume RUN_OR_SWEEP [--trust]"
-
 
 def main(words: list[str]) -> int:
-    """``words`` follow ``resume`` on the command line; returns the exit code."""
-    trust = "--trust" in words
-    paths = [Path(word) for word in words if word != "--trust"]
-    if len(paths) != 1 or str(paths[0]).startswith("-"):
-        raise UsageError(f"resume takes one folder; expected {USAGE}")
-    (folder,) = paths
+    parser = Parser("resume", "Go on with a run or a sweep, exactly where it stopped.")
+    parser.add_argument("folder", type=Path, metavar="RUN_OR_SWEEP")
+    parser.add_argument(
+        "--trust", action="store_true", help="let its config name code of somebody's own"
+    )
+    arguments = parser.parse_args(words)
+    folder, trust = arguments.folder, arguments.trust
     if (folder / "sweep.json").is_file():
         return resume_sweep(folder, trust=trust)
     if not (folder / ".hydra" / "config.yaml").is_file():
