@@ -12,7 +12,7 @@ import torch
 from torch import Tensor, nn
 
 from conftest import built, option, same_bits, training
-from exprun import losses
+from exprun import losses, replay
 from exprun.config.paths import conf_dir
 from exprun.data.prepare import prepare
 from exprun.data.table import Table
@@ -357,10 +357,12 @@ def test_frozen_weights_stay(iris) -> None:
 
 def test_operations_that_change_are_noticed() -> None:
     w, numbers = torch.zeros(2), iter(range(1, 10))
-    replay = Replay(lambda x, y: w.add_(x, alpha=next(numbers)), lambda: [], begun=True)
-    replay(torch.ones(2), torch.ones(2))
+    replay = Replay(
+        lambda x, y: w.add_(x, alpha=next(numbers)), lambda n: None, lambda: [], begun=True
+    )
+    replay([(torch.ones(2), torch.ones(2))], 0)
     with pytest.raises(Unrecordable, match="its operations change from iteration to iteration"):
-        replay(torch.ones(2), torch.ones(2))
+        replay([(torch.ones(2), torch.ones(2))], 1)
 
 
 def test_numbers_that_python_computes_are_noticed() -> None:
@@ -368,12 +370,15 @@ def test_numbers_that_python_computes_are_noticed() -> None:
     w = torch.ones(2)
     numbers = iter(range(1, 10))
     replay = Replay(
-        lambda x, y: w.add_(x * torch.tensor(float(next(numbers)))), lambda: [], begun=True
+        lambda x, y: w.add_(x * torch.tensor(float(next(numbers)))),
+        lambda n: None,
+        lambda: [],
+        begun=True,
     )
 
     def run() -> None:
-        for _ in range(4):
-            replay(torch.ones(2), torch.ones(2))
+        for number in range(4):
+            replay([(torch.ones(2), torch.ones(2))], number)
 
     try:
         run()
@@ -436,18 +441,19 @@ def test_losses_that_are_finite_and_too_large_to_be_added_up() -> None:
 
 
 @pytest.mark.parametrize("after", [1, 2, 3, 7, 8, 10, 17, 20, 21])
-def test_an_interrupted_epoch_counts_as_not_begun(after: int) -> None:
+def test_an_interrupted_epoch_counts_as_not_begun(after: int, monkeypatch) -> None:
+    monkeypatch.setattr(replay, "AT_ONCE_SECONDS", 0.0)
     words = "reg=dropout", "norm=batch", "optimizer=nadam", "scheduler=one_cycle"
     words = (*words, "scheduler.epochs=4", "trainer.max_epochs=4")
     states = {}
     ends = []
-    for replay in (True, False):
-        interrupted = built(*words, f"trainer.replay={replay}")
+    for replays in (True, False):
+        interrupted = built(*words, f"trainer.replay={replays}")
         diary = CountedStates()
         outcome = fit(interrupted, [diary], lambda d=diary: len(d.iterations) >= after)
         assert outcome.status == INTERRUPTED
         assert same_bits(interrupted.state_dict(), diary.states[-1])
-        states[replay] = copy.deepcopy(interrupted.state_dict())
+        states[replays] = copy.deepcopy(interrupted.state_dict())
         assert fit(interrupted).status == COMPLETED
         ends.append(interrupted.state_dict())
     whole = built(*words)

@@ -11,7 +11,8 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from exprun.optimizers import Adamax, Momentum, NAdam, RAdam
-from exprun.tape import Program, Rate, Unrecordable, record
+from exprun.program import Program
+from exprun.tape import Rate, Unrecordable, record
 
 
 class Workshop:
@@ -259,34 +260,60 @@ def same(a: Sequence[Tensor], b: Sequence[Tensor]) -> bool:
     return all(torch.equal(x.nan_to_num(1e9), y.nan_to_num(1e9)) for x, y in zip(a, b, strict=True))
 
 
-def replayed(work: Work, rounds: int, recorded: int = 0) -> tuple[Workshop, Program]:
-    """``rounds`` of some work, all from a recording of one, in a random state of its own."""
+def replayed(work: Work, rounds: int, together: int, recorded: int = 0) -> tuple[Workshop, Program]:
+    """``rounds`` of some work, ``together`` at once, all from a recording of one, in a random state
+    of its own."""
     torch.manual_seed(3)
     w = Workshop()
-    program = None
-    for number in range(rounds):
-        x, y = batch(number)
-        if number < recorded:
-            work(w, x, y)
-        elif program is None:
-            program = record(lambda x=x, y=y: work(w, x, y), x, y, [])
-        else:
-            program.run(x, y, [])
-    assert program is not None
+    for number in range(recorded):
+        work(w, *batch(number))
+    x, y = batch(recorded)
+    program = record(lambda: work(w, x, y), x, y, [])
+    for first in range(recorded + 1, rounds, together):
+        xs, ys = zip(*map(batch, range(first, min(first + together, rounds))), strict=True)
+        program.run(list(xs), list(ys), [[]] * len(xs))
     return w, program
 
 
+@pytest.mark.parametrize("together", [1, 3], ids=["one by one", "together"])
 @pytest.mark.parametrize("recorded", [0, 2])
 @pytest.mark.parametrize("work", WORK, ids=lambda work: work.__name__)
-def test_a_program_does_what_was_recorded(work: Work, recorded: int) -> None:
+def test_a_program_does_what_was_recorded(work: Work, recorded: int, together: int) -> None:
     torch.manual_seed(3)
     expected = Workshop()
     for number in range(6):
         work(expected, *batch(number))
     torchs_own = torch.get_rng_state()
-    w, program = replayed(work, 6, recorded)
+    w, program = replayed(work, 6, together, recorded)
     assert same(w.state(), expected.state()), program.source
     assert torch.equal(torch.get_rng_state(), torchs_own)
+
+
+@pytest.mark.parametrize("work", WORK, ids=lambda work: work.__name__)
+def test_all_is_compiled(work: Work) -> None:
+    _, program = replayed(work, 1, 1)
+    assert program.compiled is not None, program.source
+
+
+def test_a_torch_without_torchscript(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delattr(torch.jit, "CompilationUnit")
+    monkeypatch.delattr(torch.jit, "optimized_execution")
+    w, program = replayed(lists, 6, 3)
+    assert program.compiled is None
+    expected, _ = replayed(lists, 6, 1)
+    assert same(w.state(), expected.state())
+
+
+def test_nothing_is_compiled_that_loses_operations() -> None:
+    """TorchScript drops what is written through a list that it thinks nobody else has."""
+    x, y = batch(0)
+    w = Workshop()
+    program = record(lambda: torch._foreach_add_([w.total], [x[0]]), x, y, [])
+    lines = ["t1 = aten.select(x, 0, 0)", "aten._foreach_add_([c_0], [t1])"]
+    operations = [torch.ops.aten.select.int, torch.ops.aten._foreach_add_.List]
+    careless = Program(lines, operations, [w.total], [], {})
+    assert program.compiled is not None
+    assert careless.compiled is None
 
 
 @pytest.mark.parametrize("work", WORK, ids=lambda work: work.__name__)
@@ -317,7 +344,7 @@ def test_a_program_reads_no_batch_but_its_own() -> None:
     x.fill_(float("nan"))
     y.fill_(9)
     other, classes = batch(1)
-    program.run(other, classes, [])
+    program.run([other], [classes], [[]])
     assert torch.equal(w.total, (other @ w.a)[0] * classes.sum())
 
 
@@ -327,7 +354,7 @@ def test_views_of_a_batch_are_those_of_the_next_batch() -> None:
     program = record(lambda: w.total.copy_(x.t()[:, 0] + x[2]), x, y, [])
     whole = torch.arange(60.0).view(15, 4)
     for part in whole.split(3):  # batches that begin anywhere in memory
-        program.run(part, y, [])
+        program.run([part], [y], [[]])
         assert torch.equal(w.total, part[0] + part[2])
 
 
@@ -341,11 +368,15 @@ def test_the_source_is_a_readable_function() -> None:
 
     source = record(work, x, y, []).source
     assert source.splitlines() == [
-        "def iteration(x, y, lr):",
-        "    t1 = mm_1(x, c_0)",
-        "    t2 = relu_2(t1)",
-        "    t3 = sum_3(t2, [0])",
-        "    add__5(c_4, t3, alpha=2)",
+        "def iterations(xs: List[Tensor], ys: List[Tensor], rates: List[List[float]], "
+        "tensors: List[Tensor], lists: List[List[Tensor]]) -> None:",
+        "    aten = torch.ops.aten",
+        "    c_0, c_1, = tensors",
+        "    for x, y, lr in zip(xs, ys, rates):",
+        "        t1 = aten.mm(x, c_0)",
+        "        t2 = aten.relu(t1)",
+        "        t3 = aten.sum(t2, [0])",
+        "        aten.add_(c_1, t3, alpha=2)",
     ]
 
 
@@ -402,7 +433,7 @@ def test_nothing_is_recorded_after_an_error() -> None:
     with pytest.raises(ZeroDivisionError):
         record(lambda: x.div_(1 / 0), x, y, [])
     w = Workshop()
-    assert record(lambda: w.total.copy_(x[0]), x, y, []).source.count("\n") <= 2
+    assert len(record(lambda: w.total.copy_(x[0]), x, y, []).operations) <= 2
 
 
 # ------------------------------------------------------------------------------ learning rates
@@ -427,7 +458,7 @@ def moved_by_a_program(
         if program is None:
             program = record(lambda x=x, lr=lr: step(w, x, lr), x, y, [Rate(lr, [w])])
         else:
-            program.run(x, y, [lr])
+            program.run([x], [y], [[lr]])
         history.append(w.clone())
     return history
 
@@ -506,7 +537,7 @@ def test_a_learning_rate_that_is_in_other_numbers_too_is_noticed() -> None:
 
 def test_an_iteration_that_does_nothing() -> None:
     x, y = batch(0)
-    record(lambda: None, x, y, []).run(x, y, [])
+    record(lambda: None, x, y, []).run([x], [y], [[]])
 
 
 def test_constants_indexed_by_constants() -> None:
@@ -520,7 +551,7 @@ def test_constants_indexed_by_constants() -> None:
 
     program = record(work, x, y, [])
     before = w.a.clone()
-    program.run(x, y, [])
+    program.run([x], [y], [[]])
     assert torch.equal(w.total, before[:, places].sum(1))
 
 
@@ -541,7 +572,8 @@ def test_each_group_has_its_own_learning_rate() -> None:
     for number, lrs in enumerate(rates):
         step(expected, batch(number)[0], *lrs)
         if number:
-            program.run(*batch(number), lrs)
+            xb, yb = batch(number)
+            program.run([xb], [yb], [list(lrs)])
     assert same(w, expected)
 
 
@@ -607,15 +639,18 @@ def everything(model: nn.Module, optimizer: Any) -> list[Tensor]:
     return [*model.state_dict().values(), *(v for v in values if isinstance(v, Tensor))]
 
 
-def programs_steps(make: Callable[[Any], torch.optim.Optimizer]) -> list[Tensor]:
+def programs_steps(make: Callable[[Any], torch.optim.Optimizer], together: int) -> list[Tensor]:
     model, optimizer = network(make)
     step_of(model, optimizer, *batch(0))
     x, y = batch(1)
     group = optimizer.param_groups[0]
     rates = [Rate(group["lr"], group["params"])]
     program = record(lambda: step_of(model, optimizer, x, y), x, y, rates)
-    for number in range(2, 12):
-        program.run(*batch(number), [group["lr"] / number])
+    assert program.compiled is not None
+    for first in range(2, 12, together):
+        numbers = range(first, first + together)
+        xs, ys = zip(*map(batch, numbers), strict=True)
+        program.run(list(xs), list(ys), [[group["lr"] / number] for number in numbers])
     return everything(model, optimizer)
 
 
@@ -628,9 +663,10 @@ def ordinary_steps(make: Callable[[Any], torch.optim.Optimizer]) -> list[Tensor]
     return everything(model, optimizer)
 
 
+@pytest.mark.parametrize("together", [1, 5], ids=["one by one", "together"])
 @pytest.mark.parametrize("make", OPTIMIZERS.values(), ids=OPTIMIZERS)
-def test_optimizers_are_recorded(make) -> None:
-    assert same(programs_steps(make), ordinary_steps(make))
+def test_optimizers_are_recorded(make, together: int) -> None:
+    assert same(programs_steps(make, together), ordinary_steps(make))
 
 
 @pytest.mark.parametrize("make", OTHERS.values(), ids=OTHERS)

@@ -12,9 +12,9 @@ from __future__ import annotations
 
 import math
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
-from functools import cached_property, partial
+from functools import cached_property
 from typing import Any
 
 import torch
@@ -152,9 +152,9 @@ class Training:
 class Observer:
     """Told what happens in a training; does nothing by itself.
 
-    ``iteration`` counts from 1; ``row`` is the epoch's row of the learning curve: ``epoch``,
-    ``iteration``, ``lr``, then ``train_loss``, ``val_loss``, ``train_accuracy``, … Figures of the
-    validation part are missing if there is none.
+    ``iteration`` counts from 1, and jumps where many are replayed in one go; ``row`` is the epoch's
+    row of the learning curve: ``epoch``, ``iteration``, ``lr``, then ``train_loss``, ``val_loss``,
+    ``train_accuracy``, … Figures of the validation part are missing if there is none.
     """
 
     def on_start(self, training: Training) -> None: ...
@@ -176,10 +176,6 @@ class Outcome:
     samples_per_second: float = 0.0
     engine: str | None = None
     signal: str | None = None
-
-
-Step = Callable[[Tensor, Tensor, int], None]
-"""Trains on a batch (n, inputs) with its encoded targets; iterations count from 0."""
 
 
 def fit(
@@ -215,7 +211,7 @@ def go_on(
             began = time.perf_counter()
             before = t.snapshot()
             try:
-                iterations = train_epoch(t, replay or partial(iterate, t), observers, interrupted)
+                iterations = train_epoch(t, replay, observers, interrupted)
                 sound = replay is None or replay.all_finite()
             except Unrecordable as why:
                 ordinary, sound = str(why), False
@@ -250,7 +246,7 @@ def ended(training: Training) -> tuple[str, str] | None:
 
 def train_epoch(
     training: Training,
-    step: Step,
+    replay: ReplayedTraining | None,
     observers: Sequence[Observer],
     interrupted: Callable[[], bool],
 ) -> int | None:
@@ -258,30 +254,31 @@ def train_epoch(
     training, or None if it was interrupted."""
     t = training
     order = torch.randperm(len(t.data.train), generator=t.streams.order).to(t.device)
-    iteration = t.iteration
+    todo = batches(t.data.train.x, t.targets, order, t.batch_size or len(order))
+    done = 0
     t.model.train()
-    for xb, yb in batches(t.data.train.x, t.targets, order, t.batch_size or len(order)):
-        if len(xb) < t.smallest_batch:
-            continue
-        step(xb, yb, iteration)
-        iteration += 1
+    while done < t.iterations_per_epoch:
+        if replay:
+            done += replay(todo[done : t.iterations_per_epoch], done)
+        else:
+            iterate(t, *todo[done], t.iteration + done)
+            done += 1
         for observer in observers:
-            observer.on_iteration(t, iteration)
+            observer.on_iteration(t, t.iteration + done)
         if interrupted():
             return None
-    return iteration
+    return t.iteration + done
 
 
-def batches(x: Tensor, y: Tensor, order: Tensor, size: int) -> Iterator[tuple[Tensor, Tensor]]:
+def batches(x: Tensor, y: Tensor, order: Tensor, size: int) -> list[tuple[Tensor, Tensor]]:
     """The rows of ``x`` and ``y`` in that order, ``size`` at a time.
 
     Each batch begins at an address that suits the kernels, for some round differently elsewhere:
     all are gathered at once if they fit one behind the other, else one by one.
     """
     if size * x[:1].nbytes % ALIGNMENT:
-        yield from ((x[rows], y[rows]) for rows in order.split(size))
-    else:
-        yield from zip(x[order].split(size), y[order].split(size), strict=True)
+        return [(x[rows], y[rows]) for rows in order.split(size)]
+    return list(zip(x[order].split(size), y[order].split(size), strict=True))
 
 
 def end_epoch(training: Training, iterations: int, observers: Sequence[Observer]) -> None:

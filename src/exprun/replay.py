@@ -8,14 +8,17 @@ not the same every time runs as it is written throughout.
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterable
+import time
+from collections.abc import Callable, Iterable, Sequence
+from itertools import takewhile
 from typing import TYPE_CHECKING, Any
 
 import torch
 from torch import Tensor
 
 from exprun import light
-from exprun.tape import Program, Rate, Unrecordable, record
+from exprun.program import Program
+from exprun.tape import Rate, Unrecordable, record
 
 if TYPE_CHECKING:
     from exprun.fit import Training
@@ -55,37 +58,65 @@ UNFUSED = ("SGD", "RMSprop", "Adadelta")
 """torch's optimizers that do the same in every iteration, the former if they are fused."""
 
 
+AT_ONCE_SECONDS = 0.05
+"""About so long are iterations replayed before anybody is asked or told again."""
+
+Batch = tuple[Tensor, Tensor]
+
+
 class Replay:
     """``iteration(x, y)`` from recordings, one for every shape of batch."""
 
     def __init__(
         self,
         iteration: Callable[[Tensor, Tensor], None],
+        schedule: Callable[[int], None],
         groups: Callable[[], Iterable[dict[str, Any]]],
         *,
         begun: bool,
     ) -> None:
-        """``groups`` gives the optimizers' parameter groups as they are now; ``begun`` says that
-        the optimizers have their state already."""
+        """``schedule(number)`` sets the learning rates for an iteration of the epoch, 0 the first;
+        ``groups`` gives the optimizers' parameter groups as they are then. ``begun`` says that the
+        optimizers have their state already."""
         self.iteration = iteration
+        self.schedule = schedule
         self.groups = groups
         self.begun = begun
+        self.at_once = 1
         self.candidates: dict[torch.Size, Program] = {}
         self.programs: dict[torch.Size, Program] = {}
 
-    def __call__(self, x: Tensor, y: Tensor) -> None:
-        """One iteration. Raises Unrecordable, maybe in the middle of it."""
-        program = self.programs.get(x.shape)
-        if program is not None:
-            with torch.inference_mode():
-                program.run(x, y, [group["lr"] for group in self.groups()])
-        elif self.begun:
-            self._record(x, y)
+    def __call__(self, batches: Sequence[Batch], number: int) -> int:
+        """Iteration ``number`` of the epoch and as many after it as can be done in one go; returns
+        how many. ``batches`` are those that are left. Raises Unrecordable, maybe in the middle."""
+        began = time.perf_counter()
+        shape = batches[0][0].shape
+        program = self.programs.get(shape)
+        if program is None:
+            done = 1
+            self.schedule(number)
+            self._iterate(*batches[0])
         else:
+            xs, ys = [], []
+            for x, y in takewhile(lambda batch: batch[0].shape == shape, batches[: self.at_once]):
+                xs.append(x)
+                ys.append(y)
+            done = len(xs)
+            program.run(xs, ys, [self._rates(number + i) for i in range(done)])
+        speed = done / (time.perf_counter() - began)
+        self.at_once = max(1, int(speed * AT_ONCE_SECONDS))
+        return done
+
+    def _rates(self, number: int) -> list[float]:
+        self.schedule(number)
+        return [group["lr"] for group in self.groups()]
+
+    def _iterate(self, x: Tensor, y: Tensor) -> None:
+        """One iteration as it is written, recorded if the optimizers have their state."""
+        if not self.begun:
             self.iteration(x, y)
             self.begun = True
-
-    def _record(self, x: Tensor, y: Tensor) -> None:
+            return
         rates = [
             Rate(group["lr"], [w for w in group["params"] if w.requires_grad])
             for group in self.groups()
@@ -108,15 +139,19 @@ class ReplayedTraining:
         self.losses = torch.zeros((), device=training.device)
         self.replay = Replay(
             self._iterate,
+            self._schedule,
             lambda: training.optimizer.param_groups,
             begun=bool(training.optimizer.state),
         )
 
-    def __call__(self, xb: Tensor, yb: Tensor, iteration: int) -> None:
-        """One iteration, like ``fit.iterate`` but for the look at the loss: see ``all_finite``."""
+    def __call__(self, batches: Sequence[Batch], number: int) -> int:
+        """Iterations like ``fit.iterate`` from ``number`` of the epoch on, but for the look at the
+        loss: see ``all_finite``. Returns how many."""
+        return self.replay(batches, number)
+
+    def _schedule(self, number: int) -> None:
         t = self.training
-        t.scheduler.before_iteration(iteration, t.iterations_per_epoch)
-        self.replay(xb, yb)
+        t.scheduler.before_iteration(t.iteration + number, t.iterations_per_epoch)
 
     def all_finite(self) -> bool:
         """Whether all losses since the last call were finite numbers."""

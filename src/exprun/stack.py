@@ -25,7 +25,7 @@ from exprun.fit import ALIGNMENT, Observer, Outcome, Training, end_epoch, ended,
 from exprun.losses import CrossEntropy
 from exprun.networks import MLP, Dropout, HiddenLayer, describe
 from exprun.regularizers import L1, L2, ElasticNet, Regularizer
-from exprun.replay import Replay, obstacle
+from exprun.replay import Batch, Replay, obstacle
 from exprun.stacked_networks import StackedLinear, StackedMLP
 from exprun.tape import Unrecordable
 from exprun.vocabulary import DIVERGED, INTERRUPTED
@@ -52,6 +52,7 @@ class Stack:
 
     def __init__(self, members: Sequence[Training]) -> None:
         self.members = members
+        self.running = members
         models = [member.model for member in members]
         self.model = StackedMLP([model for model in models if isinstance(model, MLP)])
         self.linear = [m for m in self.model.modules() if isinstance(m, StackedLinear)]
@@ -68,6 +69,7 @@ class Stack:
                 layer.try_products(size)
         self.replay = Replay(
             self._iterate,
+            self._schedule,
             lambda: chain.from_iterable(m.optimizer.param_groups for m in members),
             begun=all(member.optimizer.state for member in members),
         )
@@ -84,15 +86,21 @@ class Stack:
         for order, member in zip(orders, self.members, strict=True):
             if any(member is other for other in running):
                 torch.randperm(rows, generator=member.streams.order, out=order)
-        batches = self._batches(orders.to(self.x.device) + self.offsets, size)
-        for within, (x, y) in enumerate(batches):
-            for member in running:
-                iteration = member.iteration + within
-                member.scheduler.before_iteration(iteration, member.iterations_per_epoch)
-            self.replay(x, y)
-            if interrupted():
-                return False
+        self.running = running
+        number = 0
+        for todo in self._blocks(orders.to(self.x.device) + self.offsets, size):
+            end = number + len(todo)
+            while number < end:
+                number += self.replay(todo[number - end :], number)
+                if interrupted():
+                    return False
         return True
+
+    def _schedule(self, number: int) -> None:
+        for member in self.running:
+            member.scheduler.before_iteration(
+                member.iteration + number, member.iterations_per_epoch
+            )
 
     def finite(self) -> list[bool]:
         """Whether all losses of each member since the last call were finite numbers."""
@@ -100,8 +108,9 @@ class Stack:
         self.losses.zero_()
         return finite
 
-    def _batches(self, rows: Tensor, size: int) -> Iterator[tuple[Tensor, Tensor]]:
-        """(k, n, inputs) and (k, n, …), from the pool's ``rows`` (k, all) in their order."""
+    def _blocks(self, rows: Tensor, size: int) -> Iterator[list[Batch]]:
+        """Batches (k, n, inputs) and (k, n, …) from the pool's ``rows`` (k, all) in their order:
+        lists of as many as are gathered at once."""
         k, count = rows.shape
         full = count // size
         row_bytes = self.x[0].numel() * self.x.element_size()
@@ -109,10 +118,10 @@ class Stack:
         together = 1 if batch_bytes % ALIGNMENT else max(1, BLOCK_BYTES // batch_bytes)
         batches = rows[:, : full * size].view(k, full, size).transpose(0, 1)
         for block in batches.split(together):
-            yield from zip(self.x[block].unbind(), self.y[block].unbind(), strict=True)
+            yield list(zip(self.x[block].unbind(), self.y[block].unbind(), strict=True))
         left_over = rows[:, full * size :]
         if left_over.shape[1] >= self.members[0].smallest_batch:
-            yield self.x[left_over], self.y[left_over]
+            yield [(self.x[left_over], self.y[left_over])]
 
     def _iterate(self, x: Tensor, y: Tensor) -> None:
         losses = self._objective(x, y)

@@ -13,13 +13,14 @@ import functools
 import math
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
-from types import BuiltinFunctionType, MethodDescriptorType
 from typing import Any
 
 import torch
 from torch import Tensor
 from torch._ops import OpOverload
 from torch.utils._python_dispatch import TorchDispatchMode
+
+from exprun.program import Program
 
 aten = torch.ops.aten
 
@@ -44,15 +45,6 @@ RATE_NAMES = ("lr", "value", "alpha")
 
 class Unrecordable(Exception):
     """The iteration is not the same operations every time; the text says why."""
-
-
-@dataclass(frozen=True)
-class Program:
-    """A recorded iteration: ``run(x, y, lr)`` trains on a batch of the recorded shape, with one
-    learning rate per parameter group; ``source`` is its text."""
-
-    source: str
-    run: Callable[[Tensor, Tensor, Sequence[float]], None]
 
 
 @dataclass(frozen=True)
@@ -149,19 +141,20 @@ class _Writer:
         self.made = [f"# uses {tensor.tolist()}" for tensor in lifted]
         self.tape = self._needed(tape)
         self.viewed = {_memory(v) for i in self.tape if i.operation.is_view for v in i.results}
-        self.constants: dict[int, tuple[str, Any]] = {}
         self.lines: list[str] = []
+        self.operations: list[OpOverload] = []  # one for each line that calls one
+        self.tensors: list[Tensor] = []
+        self.lists: list[list[Tensor]] = []
+        self.others: dict[str, Any] = {}
+        self.known: dict[Any, str] = {}  # names of constants
 
     def program(self) -> Program:
         for instruction in self.tape:
             self._write(instruction)
         if self.unmoved:
             raise Unrecordable("its learning rate is not in the operation that moves the weights")
-        lines = [*self.made, *self.lines] if self.lines else ["pass"]
-        source = "\n".join(["def iteration(x, y, lr):", *(f"    {line}" for line in lines)])
-        namespace = dict(self.constants.values())
-        exec(source, namespace)
-        return Program(source, namespace["iteration"])
+        lines = [*self.made, *self.lines]
+        return Program(lines, self.operations, self.tensors, self.lists, self.others)
 
     def _needed(self, tape: Sequence[Instruction]) -> list[Instruction]:
         """Without views that are nothing new, and without results that nobody reads."""
@@ -179,7 +172,8 @@ class _Writer:
             places = {_place(result) for result in instruction.results}
             if instruction.operation._schema.is_mutable or places & read:
                 needed.append(instruction)
-                read.update(_place(operand) for operand in instruction.operands)
+                if instruction.operation not in OF_SHAPE_ALONE:
+                    read.update(_place(operand) for operand in instruction.operands)
         return needed[::-1]
 
     def _write(self, instruction: Instruction) -> None:
@@ -198,10 +192,23 @@ class _Writer:
         for result in results:
             self.moving.add(_memory(result))
             self.names.setdefault(_place(result), f"t{len(self.names) - 1}")
-        function = self._constant(_binding(operation), operation.overloadpacket.__name__)
+        self._hold(instruction, arguments)
         called = ", ".join([*arguments, *(f"{name}={text}" for name, text in keywords.items())])
-        assigned = self._assigned(instruction) if results else ""
-        self.lines.append(f"{assigned} = " * bool(assigned) + f"{function}({called})")
+        assigned = f"{self._assigned(instruction)} = " if results else ""
+        self.lines.append(f"{assigned}aten.{operation.overloadpacket.__name__}({called})")
+        self.operations.append(operation)
+
+    def _hold(self, instruction: Instruction, arguments: list[str]) -> None:
+        """A list of this iteration's tensors that an operation writes into gets a name: that of a
+        place among the lists, where TorchScript sees that somebody may read it."""
+        schema = instruction.operation._schema.arguments
+        for i, (argument, value) in enumerate(zip(schema, instruction.arguments, strict=False)):
+            written = argument.alias_info is not None and argument.alias_info.is_write
+            if written and isinstance(value, list) and arguments[i].startswith("["):
+                place = f"lists[{len(self.lists)}]"
+                self.lists.append([])
+                self.lines.append(f"{place} = {arguments[i]}")
+                arguments[i] = place
 
     def _assigned(self, instruction: Instruction) -> str:
         """The names of all that an operation returns."""
@@ -261,26 +268,39 @@ class _Writer:
                 return self.names[_place(value)]
             if _memory(value) in self.moving:
                 raise Unrecordable("it reads a tensor through a view that was not recorded")
-            return self._constant(value.detach(), "c", _place(value))
+            return self._tensor(value)
         if isinstance(value, list | tuple):
-            if any(_memory(item) in self.moving for item in _tensors(value)):
-                return f"[{', '.join(self._text(item) for item in value)}]"
             if any(True for _ in _tensors(value)):
-                places = tuple(_place(item) for item in _tensors(value))
-                held = [item.detach() if isinstance(item, Tensor) else item for item in value]
-                return self._constant(held, "c", (len(value), *places))
-        if value is None or isinstance(value, bool | int | str | list | tuple):
+                return self._list(value)
+            return f"[{', '.join(self._text(item) for item in value)}]"
+        if value is None or isinstance(value, bool | int | str):
             return repr(value)
-        if isinstance(value, float) and abs(value) < float("inf"):
-            return repr(value)
-        return self._constant(value, "c")
+        if isinstance(value, float):
+            return repr(value) if math.isfinite(value) else f'float("{value}")'
+        name = self.known.setdefault(
+            id(value), f"{type(value).__name__.lower()}_{len(self.others)}"
+        )
+        self.others[name] = value
+        return name
 
-    def _constant(self, value: Any, prefix: str, identity: Any = None) -> str:
-        """The name of what is the same object in every iteration."""
-        identity = id(value) if identity is None else identity
-        if identity not in self.constants:
-            self.constants[identity] = (f"{prefix}_{len(self.constants)}", value)
-        return self.constants[identity][0]
+    def _tensor(self, tensor: Tensor) -> str:
+        """The name of one that stays in its place."""
+        place = _place(tensor)
+        if place not in self.known:
+            self.known[place] = f"c_{len(self.tensors)}"
+            self.tensors.append(tensor.detach())
+        return self.known[place]
+
+    def _list(self, values: Sequence[Any]) -> str:
+        """A list with tensors in it; it has a name if all of them stay in their places."""
+        moving = any(_memory(item) in self.moving for item in _tensors(values))
+        if moving or not all(isinstance(item, Tensor) for item in values):
+            return f"[{', '.join(self._text(item) for item in values)}]"
+        places = tuple(_place(item) for item in values)
+        if places not in self.known:
+            self.known[places] = f"l_{len(self.lists)}"
+            self.lists.append([item.detach() for item in values])
+        return self.known[places]
 
 
 def _counting_once(tape: Sequence[Instruction]) -> list[Instruction]:
@@ -357,14 +377,3 @@ def _writing_variant(operation: OpOverload) -> tuple[OpOverload, str] | None:
         if len(out) == 1 and given == wanted and not generated:
             return variant, out[0]
     return None
-
-
-@functools.cache
-def _binding(operation: OpOverload) -> Callable[..., Any]:
-    """What to call: torch's own binding of the operation, which is quicker, or the operation."""
-    name = operation.overloadpacket.__name__
-    for home in (torch, Tensor):
-        found = getattr(home, name, None)
-        if isinstance(found, BuiltinFunctionType | MethodDescriptorType):
-            return found
-    return operation
