@@ -13,7 +13,7 @@ import torch
 from torch import nn
 
 from conftest import built, same_bits, training
-from exprun import losses
+from exprun import losses, replay
 from exprun.config.paths import conf_dir
 from exprun.fit import Observer, Outcome, Training, fit
 from exprun.optimizers import Momentum
@@ -576,8 +576,11 @@ class After:
 
 
 @pytest.mark.parametrize("after", [1, 3, 7, 8, 17, 28])
-def test_interrupted_members_are_at_the_start_of_the_epoch_and_go_on(after: int) -> None:
+def test_interrupted_members_are_at_the_start_of_the_epoch_and_go_on(
+    after: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """Each epoch has 7 iterations; they go on alone, or in a stack of another size."""
+    monkeypatch.setattr(replay, "AT_ONCE_SECONDS", 0.0)
     makes = each(
         "reg=dropout",
         "norm=batch",

@@ -97,6 +97,21 @@ class Training:
         return Part(train.x[drawn], train.y[drawn])
 
     @cached_property
+    def modes(self) -> list[dict[str, Any]]:
+        """Where the layers keep their mode; none if one has its own idea of what that means."""
+        modules = list(self.model.modules())
+        own = any(type(module).train is not nn.Module.train for module in modules)
+        return [] if own else [vars(module) for module in modules]
+
+    def set_mode(self, training: bool) -> None:
+        """``model.train(training)``, which is done twice in an epoch and asks each layer for its
+        children."""
+        for attributes in self.modes:
+            attributes["training"] = training
+        if not self.modes:
+            self.model.train(training)
+
+    @cached_property
     def smallest_batch(self) -> int:
         """Two rows with batch normalisation, for one row has no variance; else one."""
         return 1 + any(isinstance(m, nn.BatchNorm1d) for m in self.model.modules())
@@ -205,7 +220,7 @@ def go_on(
         return Outcome(status, reason, rows / seconds if seconds else 0.0, engine)
 
     ordinary = obstacle(t)
-    replay = None if ordinary else ReplayedTraining(t, objective)
+    replay = None if ordinary else ReplayedTraining(t, losses_of, objective)
     try:
         while not (ending := ended(t)):
             began = time.perf_counter()
@@ -256,7 +271,7 @@ def train_epoch(
     order = torch.randperm(len(t.data.train), generator=t.streams.order).to(t.device)
     todo = batches(t.data.train.x, t.targets, order, t.batch_size or len(order))
     done = 0
-    t.model.train()
+    t.set_mode(True)
     while done < t.iterations_per_epoch:
         if replay:
             done += replay(todo[done : t.iterations_per_epoch], done)
@@ -296,10 +311,17 @@ def end_epoch(training: Training, iterations: int, observers: Sequence[Observer]
         observer.on_epoch(t, row)
 
 
-def objective(training: Training, xb: Tensor, yb: Tensor) -> Tensor:
-    """What an iteration lowers: the loss of a batch and the penalties, a scalar."""
+def losses_of(training: Training, xb: Tensor, yb: Tensor) -> Tensor:
+    """The training loss of each row of a batch, (n,)."""
     t = training
-    loss = t.loss(t.model(xb), yb)
+    return t.loss.rows(t.model(xb), yb, t.loss.label_smoothing)
+
+
+def objective(training: Training, losses: Tensor) -> Tensor:
+    """What an iteration lowers: the loss of a batch, from those of its rows, and the penalties; a
+    scalar."""
+    t = training
+    loss = t.loss.reduced(losses)
     for regularizer in t.regularizers:
         penalty = regularizer.penalty(t.model, len(t.data.train))
         if penalty is not None:
@@ -321,7 +343,7 @@ def iterate(training: Training, xb: Tensor, yb: Tensor, iteration: int) -> None:
         if masks is not None:
             t.streams.dropout.set_state(masks)  # the same masks for all evaluations
         t.optimizer.zero_grad()
-        loss = objective(t, xb, yb)
+        loss = objective(t, losses_of(t, xb, yb))
         if not evaluations and not math.isfinite(loss.item()):
             raise locate(t.model, xb, t.epoch + 1, iteration + 1, updates=iteration)
         evaluations += 1
@@ -336,10 +358,10 @@ def iterate(training: Training, xb: Tensor, yb: Tensor, iteration: int) -> None:
 def evaluate(training: Training, part: Part) -> dict[str, float]:
     """Mean loss and metrics of one part of the data, with the model as it is, in eval mode."""
     t = training
-    if t.model.training:
-        t.model.eval()
+    t.set_mode(False)
     with torch.inference_mode():
-        outputs = torch.cat([t.model(x) for x in part.x.split(EVALUATION_ROWS)])
+        chunks = [t.model(x) for x in part.x.split(EVALUATION_ROWS)]
+        outputs = chunks[0] if len(chunks) == 1 else torch.cat(chunks)
         loss = t.loss.rows(outputs, t.loss.encode(part.y)).mean(dtype=torch.float64).item()
         return {"loss": loss} | metrics.evaluate(outputs, part.y, t.data.preprocessing)
 
@@ -348,7 +370,7 @@ def evaluate(training: Training, part: Part) -> dict[str, float]:
 def all_finite(model: nn.Module) -> bool:
     """Whether all parameters are finite numbers."""
     parameters = list(model.parameters())
-    if torch.stack([w.sum() for w in parameters]).isfinite().all():  # the quick look
+    if math.isfinite(torch.stack([w.sum() for w in parameters]).sum().item()):  # the quick look
         return True
     return all(bool(w.isfinite().all()) for w in parameters)
 

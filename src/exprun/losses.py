@@ -52,7 +52,10 @@ class Loss(ABC):
 
     def __call__(self, outputs: Tensor, targets: Tensor) -> Tensor:
         """The training loss of a batch (n, K), a scalar; of several ones (k, n, K), (k,)."""
-        rows = self.rows(outputs, targets, self.label_smoothing)
+        return self.reduced(self.rows(outputs, targets, self.label_smoothing))
+
+    def reduced(self, rows: Tensor) -> Tensor:
+        """What the losses of a batch's rows, (n,) or (k, n), make together."""
         return rows.mean(-1) if self.reduction == "mean" else rows.sum(-1)
 
 

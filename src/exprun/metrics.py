@@ -22,7 +22,7 @@ def evaluate(outputs: Tensor, y: Tensor, preprocessing: Preprocessing) -> dict[s
     """
     if preprocessing.task.classes:
         predicted = (outputs[:, 0] > 0).long() if outputs.shape[1] == 1 else outputs.argmax(1)
-        return {"accuracy": (predicted == y).double().mean().item()}
+        return {"accuracy": (predicted == y).sum().item() / len(y)}
     error = outputs.double() - y.double()
     squared, spread = error.square().mean(0), y.double().var(0, correction=0)
     unit = torch.tensor(preprocessing.target.std, dtype=torch.float64, device=y.device)

@@ -8,7 +8,7 @@ there, or does not take a text, the same text runs as Python, with the same bits
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from functools import cache, cached_property
+from functools import cache, cached_property, lru_cache
 from types import BuiltinFunctionType, MethodDescriptorType, SimpleNamespace
 from typing import Any
 
@@ -84,21 +84,28 @@ class Program:
     @cached_property
     def compiled(self) -> Iterations | None:
         """The text as TorchScript; None if that cannot be had."""
-        try:
-            script: Any = torch.jit.CompilationUnit(f"{self.source}\n").iterations
-        except (AttributeError, RuntimeError):  # no TorchScript, or not in its language
-            return None
-        return script if self._does_all(script.graph) else None
+        return _compiled(self.source, tuple(op.overloadpacket.__name__ for op in self.operations))
 
-    def _does_all(self, graph: Any) -> bool:
-        """Whether all operations are left when TorchScript has taken out what it takes for useless:
-        it does not always see what is written through a list."""
-        graph = graph.copy()
-        torch._C._jit_pass_dce(graph)
-        bodies = [body for node in graph.nodes() for body in node.blocks()]  # that of the loop
-        left = [n.kind() for body in bodies for n in body.nodes() if n.kind() not in HELPERS]
-        recorded = [f"aten::{op.overloadpacket.__name__}" for op in self.operations]
-        return left == [kind for kind in recorded if kind not in HELPERS]
+
+@lru_cache(maxsize=64)
+def _compiled(source: str, operations: Sequence[str]) -> Iterations | None:
+    """Trainings of the same operations share a function: their tensors are its arguments."""
+    try:
+        script: Any = torch.jit.CompilationUnit(f"{source}\n").iterations
+    except (AttributeError, RuntimeError):  # no TorchScript, or not in its language
+        return None
+    return script if _does_all(script.graph, operations) else None
+
+
+def _does_all(graph: Any, operations: Sequence[str]) -> bool:
+    """Whether all operations are left when TorchScript has taken out what it takes for useless: it
+    does not always see what is written through a list."""
+    graph = graph.copy()
+    torch._C._jit_pass_dce(graph)
+    bodies = [body for node in graph.nodes() for body in node.blocks()]  # that of the loop
+    left = [node.kind() for body in bodies for node in body.nodes()]
+    recorded = [f"aten::{name}" for name in operations]
+    return [k for k in left if k not in HELPERS] == [k for k in recorded if k not in HELPERS]
 
 
 PARAMETERS = (

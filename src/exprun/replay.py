@@ -18,6 +18,7 @@ from torch import Tensor
 
 from exprun import light
 from exprun.program import Program
+from exprun.regularizers import Regularizer
 from exprun.tape import Rate, Unrecordable, record
 
 if TYPE_CHECKING:
@@ -132,11 +133,22 @@ class Replay:
 class ReplayedTraining:
     """What ``fit.iterate`` does for a training, replayed."""
 
-    def __init__(self, training: Training, objective: Callable[..., Tensor]) -> None:
-        """``objective(training, xb, yb)`` is the training loss of a batch, a scalar."""
+    def __init__(
+        self,
+        training: Training,
+        losses_of: Callable[..., Tensor],
+        objective: Callable[..., Tensor],
+    ) -> None:
+        """``losses_of(training, xb, yb)`` are the losses of a batch's rows, (n,), and
+        ``objective(training, losses)`` is what is to be lowered, a scalar."""
         self.training = training
+        self.losses_of = losses_of
         self.objective = objective
-        self.losses = torch.zeros((), device=training.device)
+        rows = training.batch_size or len(training.data.train)
+        self.seen = torch.zeros(rows, device=training.device)  # losses added up
+        self.penalised = any(
+            type(r).penalty is not Regularizer.penalty for r in training.regularizers
+        )
         self.replay = Replay(
             self._iterate,
             self._schedule,
@@ -155,16 +167,17 @@ class ReplayedTraining:
 
     def all_finite(self) -> bool:
         """Whether all losses since the last call were finite numbers."""
-        total = self.losses.item()
-        self.losses.zero_()
+        total = self.seen.sum().item()
+        self.seen.zero_()
         return math.isfinite(total)
 
     def _iterate(self, xb: Tensor, yb: Tensor) -> None:
         t = self.training
         parameters = [w for w in t.model.parameters() if w.requires_grad]
-        loss = self.objective(t, xb, yb)
-        with torch.no_grad():
-            self.losses += loss
+        losses = self.losses_of(t, xb, yb)
+        loss = self.objective(t, losses)
+        with torch.no_grad():  # without penalties the loss itself is not needed
+            self.seen[: len(losses)] += loss if self.penalised else losses
         for w, gradient in zip(parameters, torch.autograd.grad(loss, parameters), strict=True):
             w.grad = gradient
         light.step(t.optimizer, lambda: loss)

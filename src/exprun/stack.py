@@ -81,7 +81,7 @@ class Stack:
         first = self.members[0]
         rows, size = len(first.data.train), first.batch_size or len(first.data.train)
         for member in running:
-            member.model.train()
+            member.set_mode(True)
         orders = torch.zeros((len(self.members), rows), dtype=torch.long)
         for order, member in zip(orders, self.members, strict=True):
             if any(member is other for other in running):

@@ -204,7 +204,7 @@ class _Writer:
         schema = instruction.operation._schema.arguments
         for i, (argument, value) in enumerate(zip(schema, instruction.arguments, strict=False)):
             written = argument.alias_info is not None and argument.alias_info.is_write
-            if written and isinstance(value, list) and arguments[i].startswith("["):
+            if written and isinstance(value, list) and value and arguments[i][0] == "[":
                 place = f"lists[{len(self.lists)}]"
                 self.lists.append([])
                 self.lines.append(f"{place} = {arguments[i]}")
