@@ -12,6 +12,7 @@ import json
 import multiprocessing
 import os
 import sys
+import time
 from collections import deque
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -36,6 +37,9 @@ from exprun.vocabulary import DIVERGED
 
 AT_ONCE = {"cpu": 16, "cuda": 256}
 """Members of a stack at most. On a CPU more bring nothing: the products are what takes the time."""
+
+NOTING = 0.3
+"""Seconds between two writes of the sweep's books; a job's own folder has its result at once."""
 
 DRAWING = 0.1
 """Seconds after which the panel is looked at if no worker has said anything."""
@@ -81,6 +85,8 @@ class Office:
         self.folder = folder
         self.jobs = jobs
         self.results: dict[int, dict[str, Any]] = {}
+        self.unnoted: dict[int, dict[str, Any]] = {}  # results that are not in the books yet
+        self.noted = time.monotonic()  # when the books were written last
         self.told: set[str] = set()  # why jobs were not stacked
         self.waiting: dict[str, deque[int]] = {}
         for number, job in jobs.items():
@@ -138,6 +144,8 @@ class Office:
                 passed_on = True
                 for worker in workers.values():
                     os.kill(worker.process.pid, interrupted.signal)  # type: ignore[arg-type]
+            if time.monotonic() - self.noted > NOTING or not workers:
+                self._note(panel)
             panel.draw()
 
     def _hear(self, worker: Worker, panel: StackPanel, interrupted: Interruption) -> bool:
@@ -150,7 +158,7 @@ class Office:
             panel.epoch(number, content)
         elif word == "ended":
             worker.has.discard(number)
-            self._note(number, content, panel)
+            self._take(number, content, panel)
         elif word == "kind":
             longest = max(self.waiting, key=lambda kind: len(self.waiting[kind]))
             worker.kind = longest
@@ -174,20 +182,29 @@ class Office:
             with job.recording():
                 raise OSError(f"its process was {reason}")
             assert job.result is not None
-            self._note(number, job.result, panel)
+            self._take(number, job.result, panel)
 
-    def _note(self, number: int, result: dict[str, Any], panel: StackPanel) -> None:
-        self.results[number] = result
+    def _take(self, number: int, result: dict[str, Any], panel: StackPanel) -> None:
+        self.results[number] = self.unnoted[number] = result
         panel.ended(number, result["status"])
-        progress = sweep.note(self.folder, number, self.jobs[number].folder, result)
-        done = f"{progress.done}/{progress.total}"
-        job_line(number, done, progress.title, result, console=panel.console)
-        reason = str(result["engine"]).partition(ALONE)[2]
-        if reason and reason not in self.told and result["status"] != DIVERGED:
-            self.told.add(reason)
-            panel.console.print(
-                f"     [{number}] ran by itself: {reason}", style="dim", markup=False
-            )
+
+    def _note(self, panel: StackPanel) -> None:
+        """Write the results that have come into the sweep's books, and tell them."""
+        self.noted = time.monotonic()
+        if not self.unnoted:
+            return
+        ended = {number: (self.jobs[number].folder, r) for number, r in self.unnoted.items()}
+        told = zip(ended.items(), sweep.note_all(self.folder, ended), strict=True)
+        self.unnoted = {}
+        for (number, (_, result)), progress in told:
+            done = f"{progress.done}/{progress.total}"
+            job_line(number, done, progress.title, result, console=panel.console)
+            reason = str(result["engine"]).partition(ALONE)[2]
+            if reason and reason not in self.told and result["status"] != DIVERGED:
+                self.told.add(reason)
+                panel.console.print(
+                    f"     [{number}] ran by itself: {reason}", style="dim", markup=False
+                )
 
 
 def _kind(job: Job) -> str:

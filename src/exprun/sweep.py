@@ -10,7 +10,7 @@ import csv
 import io
 import json
 import os
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -79,27 +79,39 @@ def read(folder: Path) -> dict[str, Any]:
 
 
 def note(folder: Path, number: int, job_folder: Path, result: dict[str, Any]) -> Progress:
-    """Take down that a job has ended.
+    """Take down that a job has ended."""
+    (progress,) = note_all(folder, {number: (job_folder, result)})
+    return progress
+
+
+def note_all(folder: Path, ended: Mapping[int, tuple[Path, dict[str, Any]]]) -> list[Progress]:
+    """Take down that jobs have ended: by their numbers, each one's folder and result.
 
     A sweeper that decides as it goes has jobs that were not planned: they are added.
     """
     data = read(folder)
     jobs = data["jobs"]
-    while len(jobs) <= number:
-        jobs.append(_job(len(jobs), result["overrides"]))
-    jobs[number] |= {
-        "folder": os.path.relpath(job_folder, folder),
-        "status": result["status"],
-        "reason": result["reason"],
-    }
+    before = sum(job["status"] != PENDING for job in jobs)
+    for number, (job_folder, result) in ended.items():
+        while len(jobs) <= number:
+            jobs.append(_job(len(jobs), result["overrides"]))
+        before -= jobs[number]["status"] != PENDING
+        jobs[number] |= {
+            "folder": os.path.relpath(job_folder, folder),
+            "status": result["status"],
+            "reason": result["reason"],
+        }
     write_json(folder / "sweep.json", data)
     shared = set(jobs[0]["overrides"]).intersection(*(job["overrides"] for job in jobs))
-    return Progress(
-        done=sum(job["status"] != PENDING for job in jobs),
-        total=len(jobs),
-        title=" ".join(w for w in result["overrides"] if w not in shared or len(jobs) == 1)
-        or "defaults",
-    )
+    return [
+        Progress(
+            done=before + i,
+            total=len(jobs),
+            title=" ".join(w for w in result["overrides"] if w not in shared or len(jobs) == 1)
+            or "defaults",
+        )
+        for i, (_, result) in enumerate(ended.values(), 1)
+    ]
 
 
 def _job(number: int, overrides: Sequence[str]) -> dict[str, Any]:

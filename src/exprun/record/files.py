@@ -14,12 +14,15 @@ LONGEST_NAME = 120
 """Characters of a folder's name that describe the overrides; file systems allow 255 bytes."""
 
 
-def write_atomic(path: Path, content: bytes, *, old: Path | None = None) -> None:
+def write_atomic(
+    path: Path, content: bytes, *, old: Path | None = None, settle: bool = True
+) -> None:
     """Replace ``path`` by ``content``: after a crash it holds the old bytes or the new, no mix.
 
     What was there before is kept as ``old``, if that is given; between two renames of the disk
-    ``path`` itself is then missing. Raises OSError if the disk does not take it; the old file is
-    then untouched.
+    ``path`` itself is then missing. Without ``settle`` a crash may take back what was written,
+    until something else in the same folder settles. Raises OSError if the disk does not take it;
+    the old file is then untouched.
     """
     temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
     try:
@@ -32,6 +35,8 @@ def write_atomic(path: Path, content: bytes, *, old: Path | None = None) -> None
         temporary.replace(path)
     finally:
         temporary.unlink(missing_ok=True)
+    if not settle:
+        return
     folder = os.open(path.parent, os.O_RDONLY)
     try:
         os.fsync(folder)
@@ -39,10 +44,10 @@ def write_atomic(path: Path, content: bytes, *, old: Path | None = None) -> None
         os.close(folder)
 
 
-def write_json(path: Path, data: Any) -> None:
+def write_json(path: Path, data: Any, *, settle: bool = True) -> None:
     """Write plain data as indented JSON, atomically; numbers must be finite (ValueError)."""
     text = json.dumps(data, indent=2, ensure_ascii=False, allow_nan=False)
-    write_atomic(path, (text + "\n").encode())
+    write_atomic(path, (text + "\n").encode(), settle=settle)
 
 
 def folder_name(overrides: Sequence[str]) -> str:
