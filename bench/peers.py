@@ -2,6 +2,7 @@
 
     python -m bench.peers                   # all cases, SGD with momentum and Adam: half an hour
     python -m bench.peers --case digits-32
+    python -m bench.peers --clock cpu       # CPU time, for a machine that others use as well
     python -m bench.peers --quick           # shows that it works; the figures mean nothing
 
 Every contestant lives in a process of its own, with one thread, and they take turns. What counts
@@ -39,16 +40,21 @@ MOST_EPOCHS = 200
 LEARNING_RATES = {"sgd": 0.01, "adam": 0.001}
 
 
-def measure(name: str, case: str, optimizer: str, epochs: int) -> float:
+CLOCKS = {"wall": time.perf_counter, "cpu": time.process_time}
+
+
+def measure(name: str, case: str, optimizer: str, epochs: int, clock: str) -> float:
     """Seconds per iteration over that many epochs after the warm-up."""
     stamps: list[float] = []
     job = Job(case, optimizer, WARM_UP + epochs, LEARNING_RATES[optimizer])
-    CONTESTANTS[name].train(job, lambda: stamps.append(time.perf_counter()))
+    CONTESTANTS[name].train(job, lambda: stamps.append(CLOCKS[clock]()))
     assert len(stamps) == job.epochs, f"{len(stamps)} epochs instead of {job.epochs}"
     return (stamps[-1] - stamps[WARM_UP - 1]) / epochs / job.iterations
 
 
-def serve(pipe: Connection, name: str, case: str, optimizer: str, seconds: float) -> None:
+def serve(
+    pipe: Connection, name: str, case: str, optimizer: str, seconds: float, clock: str
+) -> None:
     """A contestant's process: warm up, then a measurement of about so many seconds whenever asked.
     Answers a float, or a text if something went wrong."""
     os.environ.update(CONTESTANTS[name].environment)
@@ -56,11 +62,11 @@ def serve(pipe: Connection, name: str, case: str, optimizer: str, seconds: float
     os.dup2(silence, 1)
     os.dup2(silence, 2)
     try:
-        epoch = measure(name, case, optimizer, 3) * Job(case, optimizer, 0).iterations
+        epoch = measure(name, case, optimizer, 3, clock) * Job(case, optimizer, 0).iterations
         epochs = max(3, min(MOST_EPOCHS, round(seconds / epoch)))
         pipe.send("ready")
         while pipe.recv():
-            pipe.send(measure(name, case, optimizer, epochs))
+            pipe.send(measure(name, case, optimizer, epochs, clock))
     except Exception as error:
         pipe.send(f"{type(error).__name__}: {error}")
 
@@ -74,7 +80,7 @@ def ask(pipe: Connection) -> float:
     return float(answer)
 
 
-def race(case: str, optimizer: str, rounds: int, seconds: float) -> Results:
+def race(case: str, optimizer: str, rounds: int, seconds: float, clock: str) -> Results:
     """Seconds per iteration of all contestants in one case."""
     context = multiprocessing.get_context("spawn")
     pipes: list[Connection] = []
@@ -84,9 +90,8 @@ def race(case: str, optimizer: str, rounds: int, seconds: float) -> Results:
         if turns[name]:
             continue
         ours, theirs = context.Pipe()
-        context.Process(
-            target=serve, args=(theirs, name, case, optimizer, seconds), daemon=True
-        ).start()
+        words = (theirs, name, case, optimizer, seconds, clock)
+        context.Process(target=serve, args=words, daemon=True).start()
         theirs.close()
         try:
             answer = ours.recv()
@@ -109,6 +114,9 @@ def main() -> None:
     parser.add_argument("--optimizer", action="append", choices=LEARNING_RATES)
     parser.add_argument("--rounds", type=int, default=5)
     parser.add_argument("--seconds", type=float, default=2.0, help="of a turn, about")
+    parser.add_argument(
+        "--clock", choices=CLOCKS, default="wall", help="cpu: on a machine that others use as well"
+    )
     parser.add_argument("--quick", action="store_true", help="one round of short turns")
     options = parser.parse_args()
     rounds, seconds = (1, 0.1) if options.quick else (options.rounds, options.seconds)
@@ -117,12 +125,12 @@ def main() -> None:
     print(f"{machine()}; one thread each.\n")
     print(versions("torch", "lightning", "skorch", "scikit-learn", "keras", "jax", "optax"))
     print(
-        f"\nµs per training iteration, median of {rounds} rounds, and how many times exprun's. "
-        "Cases: data and batch size."
+        f"\nµs per training iteration ({options.clock} time), median of {rounds} rounds, and how "
+        "many times exprun's. Cases: data and batch size."
     )
     for optimizer in options.optimizer or LEARNING_RATES:
         cases = options.case or list(CASES)
-        results = {case: race(case, optimizer, rounds, seconds) for case in cases}
+        results = {case: race(case, optimizer, rounds, seconds, options.clock) for case in cases}
         rows = [
             [
                 name,

@@ -94,7 +94,7 @@ def script(name: str, *words: str) -> Callable[[], float]:
 
 def main() -> None:
     parser = argparse.ArgumentParser(prog="bench.startup", description=__doc__.splitlines()[0])
-    parser.add_argument("--rounds", type=int, default=7)
+    parser.add_argument("--rounds", type=int, default=3)
     parser.add_argument("--quick", action="store_true", help="one round; the figures mean nothing")
     options = parser.parse_args()
     rounds = 1 if options.quick else options.rounds

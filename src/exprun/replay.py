@@ -177,7 +177,7 @@ class ReplayedTraining:
         losses = self.losses_of(t, xb, yb)
         loss = self.objective(t, losses)
         with torch.no_grad():  # without penalties the loss itself is not needed
-            self.seen[: len(losses)] += loss if self.penalised else losses
+            self.seen[: len(losses)].add_(loss if self.penalised else losses)
         for w, gradient in zip(parameters, torch.autograd.grad(loss, parameters), strict=True):
             w.grad = gradient
         light.step(t.optimizer, lambda: loss)
