@@ -13,8 +13,10 @@ from sklearn import datasets
 from sklearn.preprocessing import StandardScaler
 
 from exprun.data import bundled, synthetic, tabular
+from exprun.data.frame import Frame
 from exprun.data.prepare import prepare
-from exprun.data.preprocess import Preprocessing, Scaling
+from exprun.data.preprocess import Preprocessing
+from exprun.data.scaling import Scaling
 from exprun.data.split import split
 from exprun.data.table import Table
 from exprun.data.task import Task
@@ -40,18 +42,19 @@ def generator(seed: int = 0) -> torch.Generator:
 def test_bundled_classes_are_sklearns(name):
     table, theirs = getattr(bundled, name)(), LOADERS[name]()
     assert table.name == name
-    assert np.array_equal(table.x, theirs.data)
+    assert np.array_equal(table.features.numbers, theirs.data)
     assert np.array_equal(table.y, theirs.target)
     assert table.y.dtype == np.int64
     assert list(table.task.classes) == [str(label) for label in theirs.target_names]
-    assert len(table.features) == len(set(table.features)) == theirs.data.shape[1]
+    names = table.features.names
+    assert len(names) == len(set(names)) == theirs.data.shape[1]
 
 
 def test_bundled_diabetes_is_sklearns_unscaled():
     table, theirs = bundled.diabetes(), datasets.load_diabetes(scaled=False)
-    assert np.array_equal(table.x, theirs.data)
+    assert np.array_equal(table.features.numbers, theirs.data)
     assert np.array_equal(table.y, theirs.target[:, None])
-    assert list(table.features) == theirs.feature_names
+    assert list(table.features.names) == theirs.feature_names
     assert table.task.kind == "regression"
 
 
@@ -69,7 +72,7 @@ def test_kind_of_task(name, kind):
 def test_moons_are_sklearns(rows):
     x, y = datasets.make_moons(rows, shuffle=False, noise=None)
     table = synthetic.moons(rows, 0.0, generator())
-    np.testing.assert_allclose(table.x, x, atol=1e-12)
+    np.testing.assert_allclose(table.features.numbers, x, atol=1e-12)
     assert np.array_equal(table.y, y)
 
 
@@ -78,7 +81,7 @@ def test_moons_are_sklearns(rows):
 def test_circles_are_sklearns(rows, factor):
     x, y = datasets.make_circles(rows, shuffle=False, noise=None, factor=factor)
     table = synthetic.circles(rows, 0.0, factor, generator())
-    np.testing.assert_allclose(table.x, x, atol=1e-12)
+    np.testing.assert_allclose(table.features.numbers, x, atol=1e-12)
     assert np.array_equal(table.y, y)
 
 
@@ -86,12 +89,12 @@ def test_circles_are_sklearns(rows, factor):
 @pytest.mark.parametrize("turns", [0.5, 2.0])
 def test_spirals_turn_from_the_centre_to_radius_one(rows, arms, turns):
     table = synthetic.spirals(rows, 0.0, arms, turns, generator())
-    assert table.x.shape == (rows, 2)
+    assert table.features.numbers.shape == (rows, 2)
     sizes = np.bincount(table.y)
     assert len(sizes) == len(table.task.classes) == arms
     assert sizes.max() - sizes.min() <= 1
     for arm in range(arms):
-        points = table.x[table.y == arm]
+        points = table.features.numbers[table.y == arm]
         radius = np.hypot(*points.T)
         assert (np.diff(radius) > 0).all()
         assert radius[-1] == pytest.approx(1)
@@ -111,9 +114,13 @@ def test_spirals_turn_from_the_centre_to_radius_one(rows, arms, turns):
 )
 def test_noise_is_normal_and_from_the_generator(make, std):
     before = torch.get_rng_state()
-    noise = make(0.2, generator(1)).x - make(0.0, generator(1)).x
-    assert np.array_equal(make(0.2, generator(1)).x, make(0.2, generator(1)).x)
-    assert not np.array_equal(make(0.2, generator(1)).x, make(0.2, generator(2)).x)
+
+    def points(scale: float, seed: int) -> np.ndarray:
+        return make(scale, generator(seed)).features.numbers
+
+    noise = points(0.2, 1) - points(0.0, 1)
+    assert np.array_equal(points(0.2, 1), points(0.2, 1))
+    assert not np.array_equal(points(0.2, 1), points(0.2, 2))
     assert torch.equal(torch.get_rng_state(), before)
     assert noise.std(0) == pytest.approx([std, std], rel=0.05)
     assert noise.mean(0) == pytest.approx([0, 0], abs=4 * std / math.sqrt(4000))
@@ -128,15 +135,14 @@ def table_of(*sizes: int, test_rows: int = 0) -> Table:
     y = y[torch.randperm(len(y), generator=generator(7)).numpy()]
     x = np.arange(len(y), dtype=np.float64)[:, None]
     task = Task(("class",), tuple(f"c{k}" for k in range(len(sizes))))
-    return Table("made up", ("row",), x, y, task, test_rows)
+    return Table("made up", Frame(("row",), x), y, task, test_rows)
 
 
 def numbers_table(rows: int, test_rows: int = 0) -> Table:
     rng = np.random.default_rng(0)
     return Table(
         "numbers",
-        ("a", "b"),
-        rng.normal(5, 3, (rows, 2)),
+        Frame(("a", "b"), rng.normal(5, 3, (rows, 2))),
         rng.normal(100, 20, (rows, 1)),
         Task(("y",)),
         test_rows,
@@ -153,9 +159,9 @@ FRACTIONS = [(0.15, 0.15), (0.2, 0.0), (0.0, 0.25), (0.0, 0.0), (0.3, 0.6)]
 def test_split_is_disjoint_complete_sorted_and_of_the_sizes_asked_for(table, fractions):
     parts = split(table, *fractions, generator())
     everything = np.concatenate([parts.train, parts.val, parts.test])
-    assert np.array_equal(np.sort(everything), np.arange(len(table.x)))
-    assert len(parts.val) == round(len(table.x) * fractions[0])
-    assert len(parts.test) == round(len(table.x) * fractions[1])
+    assert np.array_equal(np.sort(everything), np.arange(len(table)))
+    assert len(parts.val) == round(len(table) * fractions[0])
+    assert len(parts.test) == round(len(table) * fractions[1])
     assert all((np.diff(part) > 0).all() for part in (parts.train, parts.val, parts.test))
 
 
@@ -236,9 +242,9 @@ def test_a_constant_feature_becomes_zeros_and_does_not_blow_up_new_values(value)
 
 def test_standardisation_is_fitted_on_the_training_rows_only():
     table = numbers_table(60, test_rows=20)
-    spoilt = table.x.copy(), table.y.copy()
-    spoilt[0][40:], spoilt[1][40:] = 1e6, -1e6
-    changed = Table("spoilt", table.features, *spoilt, table.task, table.test_rows)
+    x, y = table.features.numbers.copy(), table.y.copy()
+    x[40:], y[40:] = 1e6, -1e6
+    changed = Table("spoilt", Frame(("a", "b"), x), y, table.task, table.test_rows)
     how = {"val_fraction": 0.2, "standardize_target": True}
     before, after = prepare(table, **how), prepare(changed, **how)
     assert before.preprocessing == after.preprocessing
@@ -260,10 +266,12 @@ def test_validation_and_test_rows_are_scaled_like_the_training_rows():
     table = numbers_table(80)
     data = prepare(table, split_seed=4, standardize_target=True)
     parts = split(table, 0.2, 0.2, stream(4, "split"))
-    scaler = StandardScaler().fit(table.x[parts.train])
+    scaler = StandardScaler().fit(table.features.numbers[parts.train])
     target = StandardScaler().fit(table.y[parts.train])
     for part, rows in [(data.val, parts.val), (data.test, parts.test)]:
-        np.testing.assert_allclose(part.x, scaler.transform(table.x[rows]), rtol=1e-5, atol=1e-6)
+        np.testing.assert_allclose(
+            part.x, scaler.transform(table.features.numbers[rows]), rtol=1e-5, atol=1e-6
+        )
         np.testing.assert_allclose(part.y, target.transform(table.y[rows]), rtol=1e-5, atol=1e-6)
 
 
@@ -279,14 +287,14 @@ def test_targets_can_be_turned_back_into_their_unit(standardize_target):
 def test_without_standardisation_inputs_are_as_they_were_read():
     table = bundled.iris()
     data = prepare(table, val_fraction=0, test_fraction=0, standardize=False)
-    assert np.array_equal(data.train.x.numpy(), table.x.astype(np.float32))
+    assert np.array_equal(data.train.x.numpy(), table.features.numbers.astype(np.float32))
     assert np.array_equal(data.train.y.numpy(), table.y)
 
 
 def test_a_class_with_test_rows_only_is_refused():
     table = table_of(30, 30)
     y = np.sort(table.y)
-    late = Table("late", table.features, table.x, y, table.task, test_rows=30)
+    late = Table("late", table.features, y, table.task, test_rows=30)
     with pytest.raises(UsageError, match="class 'c1'"):
         prepare(late, val_fraction=0)
 
@@ -320,21 +328,21 @@ def write(folder: Path, text: str, name: str = "data.csv", encoding: str = "utf-
 
 def test_csv_with_text_classes(tmp_path):
     table = tabular.csv(write(tmp_path, GOOD), "label")
-    assert table.x.tolist() == [[1, 0.5], [2, -1.5], [3, 2000]]
+    assert table.features.numbers.tolist() == [[1, 0.5], [2, -1.5], [3, 2000]]
     assert table.y.tolist() == [1, 0, 1]
-    assert (table.features, table.task) == (("a", "b"), Task(("label",), ("no", "yes")))
+    assert (table.features.names, table.task) == (("a", "b"), Task(("label",), ("no", "yes")))
 
 
 def test_csv_with_a_quoted_comma_a_byte_order_mark_and_windows_line_ends(tmp_path):
     text = '\ufeff"a, in cm",y\r\n"1",5.5\r\n2,6.5\r\n'
     table = tabular.csv(write(tmp_path, text), "y")
-    assert (table.features, table.x.tolist()) == (("a, in cm",), [[1], [2]])
+    assert (table.features.names, table.features.numbers.tolist()) == (("a, in cm",), [[1], [2]])
 
 
 def test_csv_with_number_target(tmp_path):
     table = tabular.csv(write(tmp_path, GOOD), "b", drop=["label"])
     assert table.y.tolist() == [[0.5], [-1.5], [2000]]
-    assert (table.features, table.task) == (("a",), Task(("b",)))
+    assert (table.features.names, table.task) == (("a",), Task(("b",)))
 
 
 @pytest.mark.parametrize(
@@ -361,7 +369,7 @@ def test_csv_test_file_is_the_official_test_split(tmp_path):
     other = write(tmp_path, "label,b,a,more\nno,7,8,x\n", "test.csv")
     table = tabular.csv(write(tmp_path, GOOD), "label", test_path=other)
     assert table.test_rows == 1
-    assert table.x[-1].tolist() == [8, 7]
+    assert table.features.numbers[-1].tolist() == [8, 7]
     assert table.y.tolist() == [1, 0, 1, 0]
 
 

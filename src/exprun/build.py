@@ -150,7 +150,7 @@ def make_model(
     model: nn.Module = call(
         "model",
         config["model"],
-        len(data.preprocessing.features),
+        data.preprocessing.width,
         loss.outputs,
         norm=partial("norm", norm) if norm["_target_"] else None,
         norm_position=config["norm"].get("position", "pre"),

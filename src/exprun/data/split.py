@@ -6,12 +6,10 @@ from dataclasses import dataclass
 
 import numpy as np
 import torch
-from numpy.typing import NDArray
 
+from exprun.data.frame import Rows
 from exprun.data.table import Table
 from exprun.errors import UsageError
-
-Rows = NDArray[np.int64]
 
 
 @dataclass(frozen=True)
@@ -32,8 +30,8 @@ def split(
     ``val_fraction`` is then of the others. Raises UsageError if a class or the whole has too few
     rows for every part to get one.
     """
-    rows = len(table.x) - table.test_rows
-    official = np.arange(rows, len(table.x))
+    rows = len(table) - table.test_rows
+    official = np.arange(rows, len(table))
     fractions = [val_fraction, 0.0 if table.test_rows else test_fraction]
     if sum(fractions) >= 1:
         raise UsageError(

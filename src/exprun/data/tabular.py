@@ -16,6 +16,7 @@ import pyarrow.compute as pc
 from numpy.typing import NDArray
 from pyarrow import csv as pa_csv
 
+from exprun.data.frame import Frame
 from exprun.data.table import Table
 from exprun.data.task import Task
 from exprun.errors import UsageError, choices, nearest
@@ -66,7 +67,7 @@ def csv(
     )
     y, classes = _targets(tables, target, task)
     test_rows = len(tables[1][1]) if test_path is not None else 0
-    return Table(Path(path).name, tuple(features), x, y, Task((target,), classes), test_rows)
+    return Table(Path(path).name, Frame(tuple(features), x), y, Task((target,), classes), test_rows)
 
 
 def _read(path: str, target: str) -> pa.Table:

@@ -1,0 +1,72 @@
+"""Named columns as they were read: numbers and words, with gaps; nothing split or scaled yet."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from functools import cached_property
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+Rows = NDArray[np.int64]
+"""Row numbers."""
+
+NUMERIC, CATEGORICAL = "numeric", "categorical"
+"""The kinds of columns."""
+
+
+@dataclass(frozen=True)
+class Words:
+    """A categorical column: ``codes`` (rows,) int32 are places in ``words``, -1 is a gap."""
+
+    codes: NDArray[np.int32]
+    words: tuple[str, ...]
+
+    def spelled(self) -> NDArray[np.object_]:
+        """The words themselves (rows,), None for a gap."""
+        return np.array([*self.words, None], dtype=object)[self.codes]
+
+
+@dataclass(frozen=True)
+class Frame:
+    """Rows of a file, column by column.
+
+    ``names`` are the columns in their order. Numeric ones lie in one block, ``numbers`` (rows,
+    numeric columns) of whatever type the source has, floats with NaN for a gap: a set of images
+    stays the bytes that it is. ``categorical`` holds the others by name.
+    """
+
+    names: tuple[str, ...]
+    numbers: NDArray[Any]
+    categorical: Mapping[str, Words] = field(default_factory=dict)
+
+    def __len__(self) -> int:
+        return len(self.numbers)
+
+    @cached_property
+    def places(self) -> dict[str, int]:
+        """Where each numeric column stands in ``numbers``."""
+        numeric = (name for name in self.names if name not in self.categorical)
+        return {name: place for place, name in enumerate(numeric)}
+
+    def kind(self, name: str) -> str:
+        """``numeric`` or ``categorical``."""
+        return CATEGORICAL if name in self.categorical else NUMERIC
+
+    def __getitem__(self, name: str) -> NDArray[Any]:
+        """A column (rows,): float64 with NaN for a gap, or words with None for a gap."""
+        if name in self.categorical:
+            return self.categorical[name].spelled()
+        column: NDArray[Any] = self.numbers[:, self.places[name]]
+        return column.astype(np.float64)
+
+    def block(self, names: Sequence[str], rows: Rows | slice) -> NDArray[np.float64]:
+        """Some numeric columns of some rows, (rows, columns) float64: a copy."""
+        places = [self.places[name] for name in names]
+        if places and places == list(range(places[0], places[0] + len(places))):
+            part = self.numbers[rows, places[0] : places[-1] + 1]
+        else:
+            part = self.numbers[rows][:, places]
+        return np.array(part, dtype=np.float64)
