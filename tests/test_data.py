@@ -1,10 +1,9 @@
-"""Data: sources against scikit-learn, the split, the preprocessing, and files with their faults."""
+"""Data: sources against scikit-learn, the split and the standardisation."""
 
 from __future__ import annotations
 
 import json
 import math
-from pathlib import Path
 
 import numpy as np
 import pytest
@@ -12,7 +11,7 @@ import torch
 from sklearn import datasets
 from sklearn.preprocessing import StandardScaler
 
-from exprun.data import bundled, synthetic, tabular
+from exprun.data import bundled, synthetic
 from exprun.data.frame import Frame
 from exprun.data.prepare import prepare
 from exprun.data.preprocess import Preprocessing
@@ -313,151 +312,3 @@ def test_preprocessing_of_another_format_is_refused():
     stored = prepare(bundled.iris()).preprocessing.to_json() | {"format": 99}
     with pytest.raises(ValueError, match="format 99"):
         Preprocessing.from_json(stored)
-
-
-# ------------------------------------------------------------------------------ CSV files
-
-GOOD = "a,b,label\n1,0.5,yes\n2,-1.5,no\n3,2e3,yes\n"
-
-
-def write(folder: Path, text: str, name: str = "data.csv", encoding: str = "utf-8") -> str:
-    path = folder / name
-    path.write_text(text, encoding=encoding)
-    return str(path)
-
-
-def test_csv_with_text_classes(tmp_path):
-    table = tabular.csv(write(tmp_path, GOOD), "label")
-    assert table.features.numbers.tolist() == [[1, 0.5], [2, -1.5], [3, 2000]]
-    assert table.y.tolist() == [1, 0, 1]
-    assert (table.features.names, table.task) == (("a", "b"), Task(("label",), ("no", "yes")))
-
-
-def test_csv_with_a_quoted_comma_a_byte_order_mark_and_windows_line_ends(tmp_path):
-    text = '\ufeff"a, in cm",y\r\n"1",5.5\r\n2,6.5\r\n'
-    table = tabular.csv(write(tmp_path, text), "y")
-    assert (table.features.names, table.features.numbers.tolist()) == (("a, in cm",), [[1], [2]])
-
-
-def test_csv_with_number_target(tmp_path):
-    table = tabular.csv(write(tmp_path, GOOD), "b", drop=["label"])
-    assert table.y.tolist() == [[0.5], [-1.5], [2000]]
-    assert (table.features.names, table.task) == (("a",), Task(("b",)))
-
-
-@pytest.mark.parametrize(
-    ("task", "classes", "y"),
-    [
-        ("auto", ("3", "10"), [1, 0, 1]),
-        ("classification", ("3", "10"), [1, 0, 1]),
-        ("regression", (), [[10], [3], [10]]),
-    ],
-)
-def test_whole_numbers_are_classes_unless_regression_is_asked_for(tmp_path, task, classes, y):
-    path = write(tmp_path, "a,y\n1,10\n2,3\n3,10\n")
-    table = tabular.csv(path, "y", task=task)
-    assert (table.task.classes, table.y.tolist()) == (classes, y)
-
-
-@pytest.mark.parametrize(("distinct", "kind"), [(100, "multiclass"), (101, "regression")])
-def test_many_distinct_whole_numbers_are_numbers(tmp_path, distinct, kind):
-    rows = "".join(f"{i},{i}\n" for i in range(distinct))
-    assert tabular.csv(write(tmp_path, f"a,y\n{rows}"), "y").task.kind == kind
-
-
-def test_csv_test_file_is_the_official_test_split(tmp_path):
-    other = write(tmp_path, "label,b,a,more\nno,7,8,x\n", "test.csv")
-    table = tabular.csv(write(tmp_path, GOOD), "label", test_path=other)
-    assert table.test_rows == 1
-    assert table.features.numbers[-1].tolist() == [8, 7]
-    assert table.y.tolist() == [1, 0, 1, 0]
-
-
-@pytest.mark.parametrize(
-    ("text", "words"),
-    [
-        ("a,b,labels\n1,2,x\n", r"data\.csv: there is no column 'label'; did you mean labels\?"),
-        ("a,b,label\n1,2,x\n1,red,y\n", r"row 3, column 'b': 'red' is not a number.*data\.drop"),
-        ("a,b,label\n1,2,x\n1,,y\n", r"row 3, column 'b' is empty; expected a number"),
-        ("a,b,label\n1,2,x\n1,NaN,y\n", r"row 3, column 'b'"),
-        ("a,b,label\n1,2,x\n1,inf,y\n", r"row 3, column 'b': inf is not finite"),
-        ("a,b,label\n1,2,x\n1,y\n", r"data\.csv: not a CSV file.*xpected 3 columns, got 2"),
-        ("a,a,label\n1,2,x\n1,2,y\n", r"data\.csv: the column 'a' stands twice in the header"),
-        ("a,b,label\n", r"data\.csv: there is a header and no rows"),
-        ("", r"data\.csv: not a CSV file"),
-        ("label\nx\ny\n", r"data\.csv: no column is left as a feature"),
-        ("a,label\n1,x\n2,x\n", r"data\.csv: the target 'label' is the same in every row"),
-    ],
-)
-def test_faults_of_a_csv_file_are_named(tmp_path, text, words):
-    with pytest.raises(UsageError, match=words):
-        tabular.csv(write(tmp_path, text), "label")
-
-
-def test_missing_files_are_named(tmp_path):
-    missing = str(tmp_path / "no.csv")
-    with pytest.raises(UsageError, match=r"no\.csv: no such file"):
-        tabular.csv(missing, "label")
-    with pytest.raises(UsageError, match=r"no\.csv: no such file"):
-        tabular.csv(write(tmp_path, GOOD), "label", test_path=missing)
-    with pytest.raises(UsageError, match="cannot be read"):
-        tabular.csv(str(tmp_path), "label")
-
-
-@pytest.mark.parametrize(
-    ("text", "words"),
-    [
-        ("a,label\n8,no\n", r"test\.csv: column 'b' of .*data\.csv is missing"),
-        ("a,b,label\n1,2,maybe\n", r"test\.csv: the target 'label' has 'maybe'.*no or yes"),
-    ],
-)
-def test_faults_of_a_test_file_are_named(tmp_path, text, words):
-    other = write(tmp_path, text, "test.csv")
-    with pytest.raises(UsageError, match=words):
-        tabular.csv(write(tmp_path, GOOD), "label", test_path=other)
-
-
-def test_a_dropped_column_must_be_there(tmp_path):
-    with pytest.raises(UsageError, match=r"no column 'lable'; did you mean label\?"):
-        tabular.csv(write(tmp_path, GOOD), "b", drop=["lable"])
-
-
-def test_a_text_target_is_no_regression(tmp_path):
-    with pytest.raises(UsageError, match=r"'label' is text; expected data\.task=classification"):
-        tabular.csv(write(tmp_path, GOOD), "label", task="regression")
-
-
-def test_a_cell_that_only_python_takes_for_a_number_is_named(tmp_path):
-    with pytest.raises(UsageError, match="row 3, column 'a': '1_000' is not a number"):
-        tabular.csv(write(tmp_path, "a,label\n1,x\n1_000,y\n"), "label")
-
-
-def test_an_empty_text_target_is_refused(tmp_path):
-    with pytest.raises(UsageError, match=r"row 3: the target 'label' is empty"):
-        tabular.csv(write(tmp_path, "a,label\n1,x\n2,\n3,y\n"), "label")
-
-
-@pytest.mark.parametrize(
-    ("cells", "classes"),
-    [
-        (["true", "false", "true"], ("false", "true")),
-        (["01", "02", "01"], ("01", "02")),
-    ],
-)
-def test_classes_are_spelled_as_in_the_file(tmp_path, cells, classes):
-    rows = "".join(f"{i},{cell}\n" for i, cell in enumerate(cells))
-    path = write(tmp_path, f"a,label\n{rows}")
-    table = tabular.csv(path, "label", task="classification")
-    assert table.task.classes == classes
-
-
-@pytest.mark.parametrize("text", ["a,label\n1,Köln\n2,Bonn\n", "a,b,label\n1,ä,x\n2,3,y\n"])
-def test_a_file_that_is_not_utf8_is_refused(tmp_path, text):
-    path = write(tmp_path, text, encoding="latin-1")
-    with pytest.raises(UsageError, match=r"data\.csv"):
-        tabular.csv(path, "label")
-
-
-def test_row_numbers_count_empty_lines(tmp_path):
-    with pytest.raises(UsageError, match="row 4, column 'a'"):
-        tabular.csv(write(tmp_path, "a,label\n1,x\n\nred,y\n"), "label")

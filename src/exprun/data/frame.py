@@ -24,6 +24,13 @@ class Words:
     codes: NDArray[np.int32]
     words: tuple[str, ...]
 
+    def extended(self, more: Words) -> Words:
+        """These rows and those of another column."""
+        words = tuple(dict.fromkeys([*self.words, *more.words]))
+        place = {word: k for k, word in enumerate(words)}
+        lookup = np.array([*(place[word] for word in more.words), -1], dtype=np.int32)
+        return Words(np.concatenate([self.codes, lookup[more.codes]]), words)
+
     def spelled(self) -> NDArray[np.object_]:
         """The words themselves (rows,), None for a gap."""
         return np.array([*self.words, None], dtype=object)[self.codes]
@@ -70,3 +77,36 @@ class Frame:
         else:
             part = self.numbers[rows][:, places]
         return np.array(part, dtype=np.float64)
+
+    def gaps(self) -> dict[str, int]:
+        """How many values each column misses; only the columns that miss some."""
+        counts = {name: int((words.codes < 0).sum()) for name, words in self.categorical.items()}
+        if self.numbers.dtype.kind == "f":
+            parts = range(0, len(self), 4096)
+            missed = sum(np.isnan(self.numbers[k : k + 4096]).sum(axis=0) for k in parts)
+            counts |= {name: int(missed[place]) for name, place in self.places.items()}
+        return {name: counts[name] for name in self.names if counts.get(name)}
+
+    def only(self, names: Sequence[str]) -> Frame:
+        """Some of the columns; the numbers are not copied if they are the first ones."""
+        places = [self.places[name] for name in names if name in self.places]
+        numbers = self.numbers
+        if places != list(range(numbers.shape[1])):
+            first = places == list(range(len(places)))
+            numbers = numbers[:, : len(places)] if first else numbers[:, places]
+        categorical = {n: self.categorical[n] for n in names if n in self.categorical}
+        return Frame(tuple(names), numbers, categorical)
+
+    def extended(self, more: Frame) -> Frame:
+        """These rows and those of a frame with the same columns, which are copied; this one is not
+        to be used any more: its numbers grow in their place, if they can."""
+        numbers, rows = self.numbers, len(self)
+        if numbers.dtype == more.numbers.dtype and numbers.flags.owndata:
+            numbers.resize((rows + len(more), numbers.shape[1]), refcheck=False)
+            numbers[rows:] = more.numbers
+        else:
+            numbers = np.concatenate([numbers, more.numbers])
+        categorical = {
+            name: words.extended(more.categorical[name]) for name, words in self.categorical.items()
+        }
+        return Frame(self.names, numbers, categorical)

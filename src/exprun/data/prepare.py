@@ -39,6 +39,7 @@ class Data:
     val: Part
     test: Part
     preprocessing: Preprocessing
+    notes: tuple[str, ...] = ()
 
 
 def prepare(
@@ -94,4 +95,4 @@ def prepare(
         train, val, test = map(part, (parts.train, parts.val, parts.test))
     except UsageError as error:
         raise UsageError(f"{table.name}: {error}") from None
-    return Data(table.name, train, val, test, preprocessing)
+    return Data(table.name, train, val, test, preprocessing, table.notes)

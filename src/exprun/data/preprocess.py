@@ -273,8 +273,9 @@ def _empty(name: str) -> str:
 
 def _unseen(column: Categorical, frame: Frame, row: int) -> str:
     words = frame.categorical[column.name]
-    word = words.words[words.codes[row]] if words.codes[row] >= 0 else "a gap"
+    code = words.codes[row]
+    word = repr(words.words[code]) if code >= 0 else "a gap"
     return (
-        f"column {column.name!r} has {word!r}, which no training row has; expected one of its "
+        f"column {column.name!r} has {word}, which no training row has; expected one of its "
         f"{column.width} categories, or data.unseen=ignore"
     )

@@ -7,6 +7,9 @@ from dataclasses import dataclass
 MISSING = ("?", "NA", "N/A", "#N/A", "NaN", "nan", "NULL", "null")
 """Words that stand for a gap if nothing else is said; a blank cell always is one."""
 
+AUTO, LABEL = "auto", "label"
+"""Besides a kind, what a column can be wanted as: whatever it is, or the target."""
+
 
 @dataclass(frozen=True)
 class Reading:

@@ -19,7 +19,8 @@ class Table:
     ``features`` are the columns to predict from. ``y`` is (rows,) int64 class ids, or (rows,
     targets) float64. The last ``test_rows`` rows are an official test split; 0 means there is none.
     Rows of one group, ``groups`` (rows,) of any number each, must not be in two parts of a split.
-    ``reading`` is how the file was read, if it comes from one.
+    ``reading`` is how the file was read, if it comes from one; ``notes`` are lines for the user:
+    what was found out about it.
     """
 
     name: str
@@ -29,6 +30,7 @@ class Table:
     test_rows: int = 0
     groups: NDArray[np.int64] | None = None
     reading: Reading | None = None
+    notes: tuple[str, ...] = ()
 
     def __len__(self) -> int:
         return len(self.features)
