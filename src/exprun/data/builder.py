@@ -59,8 +59,8 @@ class FrameBuilder:
         """Raises BadCell or TooManyWords."""
         rows = len(next(iter(batch.values())))
         if self.rows + rows > len(self.numbers):
-            # Grown in its place: what is not used yet takes no memory.
-            size = max(self.rows + rows, len(self.numbers) * 3 // 2)
+            # Large memory grows in its place, so small steps cost nothing; new rows are zeros.
+            size = (self.rows + rows) * 17 // 16
             self.numbers.resize((size, len(self.numeric)), refcheck=False)
         for place, name in enumerate(self.numeric):
             values = self._numbers(batch[name], name)

@@ -18,8 +18,10 @@ from exprun.data.reading import AUTO, LABEL, Reading
 from exprun.data.text_file import TextFile
 from exprun.errors import UsageError
 
-BLOCK = 2**22
-"""Bytes that are converted at once; no row may be longer."""
+BLOCK = 2**20
+"""Bytes that are converted at once, or LINES times the length of the first row."""
+
+LINES = 16
 
 SEEN = 1000
 """Rows from whose cells a column's kind is guessed at first."""
@@ -40,6 +42,7 @@ class CsvFile:
         by = names.get(found, repr(found))
         self.note = f"; separated by {by}" if by else ""
         self.gaps = frozenset(["", *reading.missing])
+        self.block = max(BLOCK, LINES * self.file.width)
         self._head = [cells for (_, cells), _ in zip(self.file.rows(), range(SEEN), strict=False)]
         if not self._head:
             raise UsageError(f"{path}: there is a header and no rows")
@@ -118,7 +121,7 @@ class CsvFile:
             reader = pa_csv.open_csv(
                 source,
                 read_options=pa_csv.ReadOptions(
-                    column_names=self.names, skip_rows=file.skipped, block_size=BLOCK
+                    column_names=self.names, skip_rows=file.skipped, block_size=self.block
                 ),
                 parse_options=pa_csv.ParseOptions(
                     delimiter=file.delimiter,
@@ -147,7 +150,7 @@ class CsvFile:
         if "conversion error" not in text:
             what = text.splitlines()[0]
             if "straddling" in text:
-                what = f"a row of more than {BLOCK >> 20} MiB; is a quote not closed?"
+                what = f"a row of more than {self.block:,} bytes; is a quote not closed?"
             raise UsageError(f"{self.path}: {what}") from None
 
     def _odd(self, kinds: Mapping[str, str], wanted: Mapping[str, str]) -> dict[str, str]:

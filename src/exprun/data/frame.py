@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 from numpy.typing import NDArray
@@ -69,14 +69,17 @@ class Frame:
         column: NDArray[Any] = self.numbers[:, self.places[name]]
         return column.astype(np.float64)
 
-    def block(self, names: Sequence[str], rows: Rows | slice) -> NDArray[np.float64]:
-        """Some numeric columns of some rows, (rows, columns) float64: a copy."""
+    def block(
+        self, names: Sequence[str], rows: Rows | slice, order: Literal["C", "F"] = "C"
+    ) -> NDArray[np.float64]:
+        """Some numeric columns of some rows, (rows, columns) float64: a copy, row after row in
+        memory or, in order F, column after column."""
         places = [self.places[name] for name in names]
         if places and places == list(range(places[0], places[0] + len(places))):
             part = self.numbers[rows, places[0] : places[-1] + 1]
         else:
             part = self.numbers[rows][:, places]
-        return np.array(part, dtype=np.float64)
+        return np.array(part, dtype=np.float64, order=order)
 
     def gaps(self) -> dict[str, int]:
         """How many values each column misses; only the columns that miss some."""

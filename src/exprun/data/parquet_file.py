@@ -31,7 +31,7 @@ class ParquetFile:
             with Path(path).open("rb") as file:
                 if file.read(4) != b"PAR1":
                     raise UsageError(f"{path}: is not a Parquet file")
-            self.file = pq.ParquetFile(path)
+            self.file = pq.ParquetFile(path, pre_buffer=False)  # else all of it is in memory
         except FileNotFoundError:
             raise UsageError(f"{path}: no such file") from None
         except IsADirectoryError:

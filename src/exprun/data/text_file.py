@@ -40,8 +40,9 @@ SIGNATURES = {
 
 
 class TextFile:
-    """A CSV file, maybe gzip'd: ``names`` of its columns, ``delimiter``, and ``skipped``, the lines
-    in front of the first row. Raises UsageError if it is none."""
+    """A CSV file, maybe gzip'd: ``names`` of its columns, ``delimiter``, ``skipped``, the lines in
+    front of the first row, and ``width``, about the bytes of a row. Raises
+    UsageError if it is none."""
 
     def __init__(self, path: str, reading: Reading) -> None:
         self.path = path
@@ -61,6 +62,7 @@ class TextFile:
             raise UsageError(f"{path}: cannot be read: {strerror or error}") from None
         self._refuse_others(head)
         text = self._decoded(head)
+        self.width = max(map(len, head.splitlines()[:2]))
         self.delimiter = reading.delimiter or sniff(text)
         self.names = self._names(text)
 
