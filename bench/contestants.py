@@ -80,12 +80,15 @@ def noise() -> tuple[NDArray[Any], NDArray[Any]]:
 
 def noise_table(rows: int) -> Any:
     """``noise`` as a data set of exprun's."""
+    from exprun.data.frame import Frame
     from exprun.data.table import Table
     from exprun.data.task import Task
 
     x, y = noise()
     features = tuple(f"pixel_{i}" for i in range(x.shape[1]))
-    return Table("noise", features, x[:rows], y[:rows], Task(("class",), tuple("0123456789")))
+    return Table(
+        "noise", Frame(features, x[:rows]), y[:rows], Task(("class",), tuple("0123456789"))
+    )
 
 
 NOISE_WORDS = ("data=moons", "~data.noise", "data._target_=bench.contestants.noise_table")

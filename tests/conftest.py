@@ -16,6 +16,7 @@ from exprun import losses
 from exprun.build import mlp
 from exprun.config.paths import conf_dir
 from exprun.data import bundled
+from exprun.data.frame import Frame
 from exprun.data.prepare import Data, prepare
 from exprun.data.table import Table
 from exprun.data.task import Task
@@ -43,7 +44,7 @@ def line() -> Data:
     rng = np.random.default_rng(0)
     x = rng.normal(size=(96, 3))
     y = x @ [[1.0], [-2.0], [0.5]] + 3 + 0.1 * rng.normal(size=(96, 1))
-    table = Table("line", ("a", "b", "c"), x, y, Task(("y",)))
+    table = Table("line", Frame(("a", "b", "c"), x), y, Task(("y",)))
     return prepare(table, val_fraction=0, test_fraction=0)
 
 

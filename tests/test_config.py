@@ -18,10 +18,11 @@ from exprun.fit import Training, fit
 from exprun.record.files import folder_name
 
 CONF = conf_dir()
+OWN = ("csv", "idx", "npz", "openml", "parquet")
 OPTIONS = sorted(
     f"{path.parent.name}={path.stem}"
     for path in CONF.glob("*/*.yaml")
-    if path.stem != "csv"  # needs a file: tests/test_cli.py
+    if path.stem not in OWN  # need a file, or the internet: test_own_data.py
 )
 OPTIMIZERS = sorted(path.stem for path in (CONF / "optimizer").glob("*.yaml"))
 SCHEDULERS = sorted(path.stem for path in (CONF / "scheduler").glob("*.yaml"))
@@ -75,8 +76,10 @@ def test_every_shipped_key_has_a_rule_and_every_rule_a_key() -> None:
             if not key.endswith("_target_"):
                 assert rule_for(key) is not None, key
                 used |= {key, key.rpartition(".")[2]}
-    csv = OmegaConf.load(CONF / "data" / "csv.yaml")
-    assert set(RULES) <= used | {str(key) for key in csv}
+    for name in OWN:
+        node = OmegaConf.load(CONF / "data" / f"{name}.yaml")
+        used |= {str(key) for key in node}
+    assert set(RULES) <= used
 
 
 @pytest.mark.parametrize("norm", ["none", "batch", "layer"])

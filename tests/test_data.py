@@ -1,10 +1,9 @@
-"""Data: sources against scikit-learn, the split, the preprocessing, and files with their faults."""
+"""Data: sources against scikit-learn, the split and the standardisation."""
 
 from __future__ import annotations
 
 import json
 import math
-from pathlib import Path
 
 import numpy as np
 import pytest
@@ -12,9 +11,11 @@ import torch
 from sklearn import datasets
 from sklearn.preprocessing import StandardScaler
 
-from exprun.data import bundled, synthetic, tabular
+from exprun.data import bundled, synthetic
+from exprun.data.frame import Frame
 from exprun.data.prepare import prepare
-from exprun.data.preprocess import Preprocessing, Scaling
+from exprun.data.preprocess import Preprocessing
+from exprun.data.scaling import Scaling
 from exprun.data.split import split
 from exprun.data.table import Table
 from exprun.data.task import Task
@@ -40,18 +41,19 @@ def generator(seed: int = 0) -> torch.Generator:
 def test_bundled_classes_are_sklearns(name):
     table, theirs = getattr(bundled, name)(), LOADERS[name]()
     assert table.name == name
-    assert np.array_equal(table.x, theirs.data)
+    assert np.array_equal(table.features.numbers, theirs.data)
     assert np.array_equal(table.y, theirs.target)
     assert table.y.dtype == np.int64
     assert list(table.task.classes) == [str(label) for label in theirs.target_names]
-    assert len(table.features) == len(set(table.features)) == theirs.data.shape[1]
+    names = table.features.names
+    assert len(names) == len(set(names)) == theirs.data.shape[1]
 
 
 def test_bundled_diabetes_is_sklearns_unscaled():
     table, theirs = bundled.diabetes(), datasets.load_diabetes(scaled=False)
-    assert np.array_equal(table.x, theirs.data)
+    assert np.array_equal(table.features.numbers, theirs.data)
     assert np.array_equal(table.y, theirs.target[:, None])
-    assert list(table.features) == theirs.feature_names
+    assert list(table.features.names) == theirs.feature_names
     assert table.task.kind == "regression"
 
 
@@ -69,7 +71,7 @@ def test_kind_of_task(name, kind):
 def test_moons_are_sklearns(rows):
     x, y = datasets.make_moons(rows, shuffle=False, noise=None)
     table = synthetic.moons(rows, 0.0, generator())
-    np.testing.assert_allclose(table.x, x, atol=1e-12)
+    np.testing.assert_allclose(table.features.numbers, x, atol=1e-12)
     assert np.array_equal(table.y, y)
 
 
@@ -78,7 +80,7 @@ def test_moons_are_sklearns(rows):
 def test_circles_are_sklearns(rows, factor):
     x, y = datasets.make_circles(rows, shuffle=False, noise=None, factor=factor)
     table = synthetic.circles(rows, 0.0, factor, generator())
-    np.testing.assert_allclose(table.x, x, atol=1e-12)
+    np.testing.assert_allclose(table.features.numbers, x, atol=1e-12)
     assert np.array_equal(table.y, y)
 
 
@@ -86,12 +88,12 @@ def test_circles_are_sklearns(rows, factor):
 @pytest.mark.parametrize("turns", [0.5, 2.0])
 def test_spirals_turn_from_the_centre_to_radius_one(rows, arms, turns):
     table = synthetic.spirals(rows, 0.0, arms, turns, generator())
-    assert table.x.shape == (rows, 2)
+    assert table.features.numbers.shape == (rows, 2)
     sizes = np.bincount(table.y)
     assert len(sizes) == len(table.task.classes) == arms
     assert sizes.max() - sizes.min() <= 1
     for arm in range(arms):
-        points = table.x[table.y == arm]
+        points = table.features.numbers[table.y == arm]
         radius = np.hypot(*points.T)
         assert (np.diff(radius) > 0).all()
         assert radius[-1] == pytest.approx(1)
@@ -111,9 +113,13 @@ def test_spirals_turn_from_the_centre_to_radius_one(rows, arms, turns):
 )
 def test_noise_is_normal_and_from_the_generator(make, std):
     before = torch.get_rng_state()
-    noise = make(0.2, generator(1)).x - make(0.0, generator(1)).x
-    assert np.array_equal(make(0.2, generator(1)).x, make(0.2, generator(1)).x)
-    assert not np.array_equal(make(0.2, generator(1)).x, make(0.2, generator(2)).x)
+
+    def points(scale: float, seed: int) -> np.ndarray:
+        return make(scale, generator(seed)).features.numbers
+
+    noise = points(0.2, 1) - points(0.0, 1)
+    assert np.array_equal(points(0.2, 1), points(0.2, 1))
+    assert not np.array_equal(points(0.2, 1), points(0.2, 2))
     assert torch.equal(torch.get_rng_state(), before)
     assert noise.std(0) == pytest.approx([std, std], rel=0.05)
     assert noise.mean(0) == pytest.approx([0, 0], abs=4 * std / math.sqrt(4000))
@@ -128,15 +134,14 @@ def table_of(*sizes: int, test_rows: int = 0) -> Table:
     y = y[torch.randperm(len(y), generator=generator(7)).numpy()]
     x = np.arange(len(y), dtype=np.float64)[:, None]
     task = Task(("class",), tuple(f"c{k}" for k in range(len(sizes))))
-    return Table("made up", ("row",), x, y, task, test_rows)
+    return Table("made up", Frame(("row",), x), y, task, test_rows)
 
 
 def numbers_table(rows: int, test_rows: int = 0) -> Table:
     rng = np.random.default_rng(0)
     return Table(
         "numbers",
-        ("a", "b"),
-        rng.normal(5, 3, (rows, 2)),
+        Frame(("a", "b"), rng.normal(5, 3, (rows, 2))),
         rng.normal(100, 20, (rows, 1)),
         Task(("y",)),
         test_rows,
@@ -153,9 +158,9 @@ FRACTIONS = [(0.15, 0.15), (0.2, 0.0), (0.0, 0.25), (0.0, 0.0), (0.3, 0.6)]
 def test_split_is_disjoint_complete_sorted_and_of_the_sizes_asked_for(table, fractions):
     parts = split(table, *fractions, generator())
     everything = np.concatenate([parts.train, parts.val, parts.test])
-    assert np.array_equal(np.sort(everything), np.arange(len(table.x)))
-    assert len(parts.val) == round(len(table.x) * fractions[0])
-    assert len(parts.test) == round(len(table.x) * fractions[1])
+    assert np.array_equal(np.sort(everything), np.arange(len(table)))
+    assert len(parts.val) == round(len(table) * fractions[0])
+    assert len(parts.test) == round(len(table) * fractions[1])
     assert all((np.diff(part) > 0).all() for part in (parts.train, parts.val, parts.test))
 
 
@@ -236,9 +241,9 @@ def test_a_constant_feature_becomes_zeros_and_does_not_blow_up_new_values(value)
 
 def test_standardisation_is_fitted_on_the_training_rows_only():
     table = numbers_table(60, test_rows=20)
-    spoilt = table.x.copy(), table.y.copy()
-    spoilt[0][40:], spoilt[1][40:] = 1e6, -1e6
-    changed = Table("spoilt", table.features, *spoilt, table.task, table.test_rows)
+    x, y = table.features.numbers.copy(), table.y.copy()
+    x[40:], y[40:] = 1e6, -1e6
+    changed = Table("spoilt", Frame(("a", "b"), x), y, table.task, table.test_rows)
     how = {"val_fraction": 0.2, "standardize_target": True}
     before, after = prepare(table, **how), prepare(changed, **how)
     assert before.preprocessing == after.preprocessing
@@ -260,10 +265,12 @@ def test_validation_and_test_rows_are_scaled_like_the_training_rows():
     table = numbers_table(80)
     data = prepare(table, split_seed=4, standardize_target=True)
     parts = split(table, 0.2, 0.2, stream(4, "split"))
-    scaler = StandardScaler().fit(table.x[parts.train])
+    scaler = StandardScaler().fit(table.features.numbers[parts.train])
     target = StandardScaler().fit(table.y[parts.train])
     for part, rows in [(data.val, parts.val), (data.test, parts.test)]:
-        np.testing.assert_allclose(part.x, scaler.transform(table.x[rows]), rtol=1e-5, atol=1e-6)
+        np.testing.assert_allclose(
+            part.x, scaler.transform(table.features.numbers[rows]), rtol=1e-5, atol=1e-6
+        )
         np.testing.assert_allclose(part.y, target.transform(table.y[rows]), rtol=1e-5, atol=1e-6)
 
 
@@ -279,14 +286,14 @@ def test_targets_can_be_turned_back_into_their_unit(standardize_target):
 def test_without_standardisation_inputs_are_as_they_were_read():
     table = bundled.iris()
     data = prepare(table, val_fraction=0, test_fraction=0, standardize=False)
-    assert np.array_equal(data.train.x.numpy(), table.x.astype(np.float32))
+    assert np.array_equal(data.train.x.numpy(), table.features.numbers.astype(np.float32))
     assert np.array_equal(data.train.y.numpy(), table.y)
 
 
 def test_a_class_with_test_rows_only_is_refused():
     table = table_of(30, 30)
     y = np.sort(table.y)
-    late = Table("late", table.features, table.x, y, table.task, test_rows=30)
+    late = Table("late", table.features, y, table.task, test_rows=30)
     with pytest.raises(UsageError, match="class 'c1'"):
         prepare(late, val_fraction=0)
 
@@ -305,151 +312,3 @@ def test_preprocessing_of_another_format_is_refused():
     stored = prepare(bundled.iris()).preprocessing.to_json() | {"format": 99}
     with pytest.raises(ValueError, match="format 99"):
         Preprocessing.from_json(stored)
-
-
-# ------------------------------------------------------------------------------ CSV files
-
-GOOD = "a,b,label\n1,0.5,yes\n2,-1.5,no\n3,2e3,yes\n"
-
-
-def write(folder: Path, text: str, name: str = "data.csv", encoding: str = "utf-8") -> str:
-    path = folder / name
-    path.write_text(text, encoding=encoding)
-    return str(path)
-
-
-def test_csv_with_text_classes(tmp_path):
-    table = tabular.csv(write(tmp_path, GOOD), "label")
-    assert table.x.tolist() == [[1, 0.5], [2, -1.5], [3, 2000]]
-    assert table.y.tolist() == [1, 0, 1]
-    assert (table.features, table.task) == (("a", "b"), Task(("label",), ("no", "yes")))
-
-
-def test_csv_with_a_quoted_comma_a_byte_order_mark_and_windows_line_ends(tmp_path):
-    text = '\ufeff"a, in cm",y\r\n"1",5.5\r\n2,6.5\r\n'
-    table = tabular.csv(write(tmp_path, text), "y")
-    assert (table.features, table.x.tolist()) == (("a, in cm",), [[1], [2]])
-
-
-def test_csv_with_number_target(tmp_path):
-    table = tabular.csv(write(tmp_path, GOOD), "b", drop=["label"])
-    assert table.y.tolist() == [[0.5], [-1.5], [2000]]
-    assert (table.features, table.task) == (("a",), Task(("b",)))
-
-
-@pytest.mark.parametrize(
-    ("task", "classes", "y"),
-    [
-        ("auto", ("3", "10"), [1, 0, 1]),
-        ("classification", ("3", "10"), [1, 0, 1]),
-        ("regression", (), [[10], [3], [10]]),
-    ],
-)
-def test_whole_numbers_are_classes_unless_regression_is_asked_for(tmp_path, task, classes, y):
-    path = write(tmp_path, "a,y\n1,10\n2,3\n3,10\n")
-    table = tabular.csv(path, "y", task=task)
-    assert (table.task.classes, table.y.tolist()) == (classes, y)
-
-
-@pytest.mark.parametrize(("distinct", "kind"), [(100, "multiclass"), (101, "regression")])
-def test_many_distinct_whole_numbers_are_numbers(tmp_path, distinct, kind):
-    rows = "".join(f"{i},{i}\n" for i in range(distinct))
-    assert tabular.csv(write(tmp_path, f"a,y\n{rows}"), "y").task.kind == kind
-
-
-def test_csv_test_file_is_the_official_test_split(tmp_path):
-    other = write(tmp_path, "label,b,a,more\nno,7,8,x\n", "test.csv")
-    table = tabular.csv(write(tmp_path, GOOD), "label", test_path=other)
-    assert table.test_rows == 1
-    assert table.x[-1].tolist() == [8, 7]
-    assert table.y.tolist() == [1, 0, 1, 0]
-
-
-@pytest.mark.parametrize(
-    ("text", "words"),
-    [
-        ("a,b,labels\n1,2,x\n", r"data\.csv: there is no column 'label'; did you mean labels\?"),
-        ("a,b,label\n1,2,x\n1,red,y\n", r"row 3, column 'b': 'red' is not a number.*data\.drop"),
-        ("a,b,label\n1,2,x\n1,,y\n", r"row 3, column 'b' is empty; expected a number"),
-        ("a,b,label\n1,2,x\n1,NaN,y\n", r"row 3, column 'b'"),
-        ("a,b,label\n1,2,x\n1,inf,y\n", r"row 3, column 'b': inf is not finite"),
-        ("a,b,label\n1,2,x\n1,y\n", r"data\.csv: not a CSV file.*xpected 3 columns, got 2"),
-        ("a,a,label\n1,2,x\n1,2,y\n", r"data\.csv: the column 'a' stands twice in the header"),
-        ("a,b,label\n", r"data\.csv: there is a header and no rows"),
-        ("", r"data\.csv: not a CSV file"),
-        ("label\nx\ny\n", r"data\.csv: no column is left as a feature"),
-        ("a,label\n1,x\n2,x\n", r"data\.csv: the target 'label' is the same in every row"),
-    ],
-)
-def test_faults_of_a_csv_file_are_named(tmp_path, text, words):
-    with pytest.raises(UsageError, match=words):
-        tabular.csv(write(tmp_path, text), "label")
-
-
-def test_missing_files_are_named(tmp_path):
-    missing = str(tmp_path / "no.csv")
-    with pytest.raises(UsageError, match=r"no\.csv: no such file"):
-        tabular.csv(missing, "label")
-    with pytest.raises(UsageError, match=r"no\.csv: no such file"):
-        tabular.csv(write(tmp_path, GOOD), "label", test_path=missing)
-    with pytest.raises(UsageError, match="cannot be read"):
-        tabular.csv(str(tmp_path), "label")
-
-
-@pytest.mark.parametrize(
-    ("text", "words"),
-    [
-        ("a,label\n8,no\n", r"test\.csv: column 'b' of .*data\.csv is missing"),
-        ("a,b,label\n1,2,maybe\n", r"test\.csv: the target 'label' has 'maybe'.*no or yes"),
-    ],
-)
-def test_faults_of_a_test_file_are_named(tmp_path, text, words):
-    other = write(tmp_path, text, "test.csv")
-    with pytest.raises(UsageError, match=words):
-        tabular.csv(write(tmp_path, GOOD), "label", test_path=other)
-
-
-def test_a_dropped_column_must_be_there(tmp_path):
-    with pytest.raises(UsageError, match=r"no column 'lable'; did you mean label\?"):
-        tabular.csv(write(tmp_path, GOOD), "b", drop=["lable"])
-
-
-def test_a_text_target_is_no_regression(tmp_path):
-    with pytest.raises(UsageError, match=r"'label' is text; expected data\.task=classification"):
-        tabular.csv(write(tmp_path, GOOD), "label", task="regression")
-
-
-def test_a_cell_that_only_python_takes_for_a_number_is_named(tmp_path):
-    with pytest.raises(UsageError, match="row 3, column 'a': '1_000' is not a number"):
-        tabular.csv(write(tmp_path, "a,label\n1,x\n1_000,y\n"), "label")
-
-
-def test_an_empty_text_target_is_refused(tmp_path):
-    with pytest.raises(UsageError, match=r"row 3: the target 'label' is empty"):
-        tabular.csv(write(tmp_path, "a,label\n1,x\n2,\n3,y\n"), "label")
-
-
-@pytest.mark.parametrize(
-    ("cells", "classes"),
-    [
-        (["true", "false", "true"], ("false", "true")),
-        (["01", "02", "01"], ("01", "02")),
-    ],
-)
-def test_classes_are_spelled_as_in_the_file(tmp_path, cells, classes):
-    rows = "".join(f"{i},{cell}\n" for i, cell in enumerate(cells))
-    path = write(tmp_path, f"a,label\n{rows}")
-    table = tabular.csv(path, "label", task="classification")
-    assert table.task.classes == classes
-
-
-@pytest.mark.parametrize("text", ["a,label\n1,Köln\n2,Bonn\n", "a,b,label\n1,ä,x\n2,3,y\n"])
-def test_a_file_that_is_not_utf8_is_refused(tmp_path, text):
-    path = write(tmp_path, text, encoding="latin-1")
-    with pytest.raises(UsageError, match=r"data\.csv"):
-        tabular.csv(path, "label")
-
-
-def test_row_numbers_count_empty_lines(tmp_path):
-    with pytest.raises(UsageError, match="row 4, column 'a'"):
-        tabular.csv(write(tmp_path, "a,label\n1,x\n\nred,y\n"), "label")

@@ -18,7 +18,8 @@ from rich.console import Console
 from torch import nn
 
 from exprun.data.prepare import Data, Part
-from exprun.data.preprocess import Preprocessing, Scaling
+from exprun.data.preprocess import Preprocessing
+from exprun.data.scaling import Scaling
 from exprun.data.task import Task
 from exprun.display import LivePanel, PlainLines, job_line, summary, sweep_summary, watch
 from exprun.display.panel import INTERVAL
@@ -41,7 +42,7 @@ def make_training(*, classes: int = 3, val: int = 20, **options: Any) -> Trainin
         return Part(x, x.argmax(1) % classes if classes else x.sum(1, keepdim=True))
 
     target = Scaling.identity(0 if classes else 1)
-    preprocessing = Preprocessing(tuple("wxyz"), Scaling.identity(4), task, target)
+    preprocessing = Preprocessing.identity("wxyz", task, target)
     data = Data("toy", part(60), part(val), part(20), preprocessing)
     model = nn.Sequential(nn.Linear(4, 8), nn.ReLU(), nn.Linear(8, task.width))
     optimizer = torch.optim.SGD(model.parameters(), lr=0.1)

@@ -16,7 +16,8 @@ from torch.nn import functional as F
 from exprun import losses
 from exprun.data import bundled
 from exprun.data.prepare import Data, Part, prepare
-from exprun.data.preprocess import Preprocessing, Scaling
+from exprun.data.preprocess import Preprocessing
+from exprun.data.scaling import Scaling
 from exprun.data.task import Task
 from exprun.fit import Observer, Training, evaluate, fit
 from exprun.optimizers import Momentum
@@ -74,8 +75,7 @@ def constant_data(x: list[list[float]], y: list[list[float]]) -> Data:
     part, none = Part(torch.tensor(x), torch.tensor(y)), Part(torch.empty(0), torch.empty(0))
     width = len(x[0])
     names = tuple(f"x{i}" for i in range(width))
-    scalings = Scaling.identity(width), Scaling.identity(1)
-    preprocessing = Preprocessing(names, scalings[0], Task(("y",)), scalings[1])
+    preprocessing = Preprocessing.identity(names, Task(("y",)), Scaling.identity(1))
     return Data("constant", part, none, none, preprocessing)
 
 

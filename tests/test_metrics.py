@@ -13,12 +13,13 @@ from sklearn.metrics import (
 )
 
 from exprun import metrics
-from exprun.data.preprocess import Preprocessing, Scaling
+from exprun.data.preprocess import Preprocessing
+from exprun.data.scaling import Scaling
 from exprun.data.task import Task
 
 
 def preprocessing(task: Task, target: Scaling) -> Preprocessing:
-    return Preprocessing(("a",), Scaling.identity(1), task, target)
+    return Preprocessing.identity(("a",), task, target)
 
 
 @pytest.mark.parametrize("classes", [2, 3, 10])

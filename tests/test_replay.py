@@ -14,6 +14,7 @@ from torch import Tensor, nn
 from conftest import built, option, same_bits, training
 from exprun import losses, replay
 from exprun.config.paths import conf_dir
+from exprun.data.frame import Frame
 from exprun.data.prepare import prepare
 from exprun.data.table import Table
 from exprun.data.task import Task
@@ -163,7 +164,7 @@ def targets(number: int) -> Any:
     x = torch.randn(150, 3, generator=random, dtype=torch.float64)
     y = (x @ torch.randn(3, number, generator=random, dtype=torch.float64)).tanh()
     names = tuple(f"y{i}" for i in range(number))
-    table = Table("several", ("a", "b", "c"), x.numpy(), y.numpy(), Task(names))
+    table = Table("several", Frame(("a", "b", "c"), x.numpy()), y.numpy(), Task(names))
     return prepare(table, val_fraction=1 / 3, test_fraction=0)
 
 

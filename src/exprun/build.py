@@ -108,7 +108,8 @@ def load_data(node: Node, device: torch.device) -> Data:
 
 def _changed(node: Node) -> tuple[int, ...]:
     """When the files that are named were changed last."""
-    paths = [Path(node[key]).expanduser() for key in ("path", "test_path") if node.get(key)]
+    named = [Path(node[key]).expanduser() for key in ("path", "test_path") if node.get(key)]
+    paths = [file for path in named for file in (path.iterdir() if path.is_dir() else [path])]
     return tuple(path.stat().st_mtime_ns for path in paths if path.exists())
 
 
@@ -150,7 +151,7 @@ def make_model(
     model: nn.Module = call(
         "model",
         config["model"],
-        len(data.preprocessing.features),
+        data.preprocessing.width,
         loss.outputs,
         norm=partial("norm", norm) if norm["_target_"] else None,
         norm_position=config["norm"].get("position", "pre"),

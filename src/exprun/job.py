@@ -51,6 +51,8 @@ class Job:
         """Build, fit and record; returns the result."""
         with self.recording():
             training = self.begin()
+            for note in () if self.in_sweep else training.data.notes:
+                print(f"exprun: {note}", file=sys.stderr)
             with interruptible() as interrupted:
                 title = " ".join(self.overrides)
                 with watch(title, str(training.device), in_sweep=self.in_sweep) as screen:

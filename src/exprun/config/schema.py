@@ -107,7 +107,12 @@ def either(first: Rule, second: Rule) -> Rule:
 boolean = Rule(lambda v: isinstance(v, bool), "true or false", ("true", "false"))
 null = Rule(lambda v: v is None, "null", ("null",))
 text = Rule(lambda v: isinstance(v, str) and bool(v), "a name")
-file = Rule(lambda v: isinstance(v, str) and Path(v).expanduser().is_file(), "a file that exists")
+column = Rule(lambda v: text.accepts(v) or _is_integer(v), "a column")
+columns = list_of(column, "a list of columns, like [id,date]")
+path = Rule(
+    lambda v: isinstance(v, str) and Path(v).expanduser().exists(),
+    "a file that exists, or for data=idx a folder",
+)
 positive = number(0, open_low=True)
 at_least_zero = number(0)
 share = number(0, 1)
@@ -203,11 +208,25 @@ RULES: dict[str, Rule] = {
     "arms": integer(2),
     "turns": positive,
     "data.factor": number(0, 1, open_high=True),
-    "path": file,
-    "test_path": either(null, file),
-    "target": text,
+    "scaling": one_of("auto", "standardize", "min_max", "quantile", "none"),
+    "impute_numeric": one_of("median", "most_frequent"),
+    "impute_categorical": one_of("own_category", "most_frequent"),
+    "unseen": one_of("ignore", "error"),
+    "path": path,
+    "test_path": either(null, path),
+    "target": either(either(null, column), columns),
     "task": one_of("auto", "classification", "regression"),
-    "drop": list_of(text, "a list of columns, like [id,date]"),
+    "drop": columns,
+    "group": either(null, column),
+    "numeric": columns,
+    "categorical": columns,
+    "header": boolean,
+    "delimiter": either(
+        one_of("auto", "comma", "tab", "semicolon", "space"), pattern(r"[^\w\s\"]", "one character")
+    ),
+    "missing": list_of(either(text, number()), "a list of words, like [?,NA]"),
+    "dataset": column,
+    "version": either(one_of("active"), integer(1)),
 }
 
 

@@ -13,6 +13,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
+from exprun.data.frame import Frame
 from exprun.data.table import Table
 from exprun.data.task import Task
 
@@ -33,7 +34,7 @@ def _labelled(name: str, file: str, features: tuple[str, ...]) -> Table:
         classes = tuple(next(lines).strip().split(",")[2:])
         values = np.loadtxt(lines, delimiter=",")
     task = Task(("class",), classes)
-    return Table(name, features, values[:, :-1], values[:, -1].astype(np.int64), task)
+    return Table(name, Frame(features, values[:, :-1]), values[:, -1].astype(np.int64), task)
 
 
 def digits() -> Table:
@@ -41,7 +42,7 @@ def digits() -> Table:
     values = _numbers("digits.csv.gz")
     features = tuple(f"pixel_{row}_{column}" for row in range(8) for column in range(8))
     task = Task(("digit",), tuple("0123456789"))
-    return Table("digits", features, values[:, :-1], values[:, -1].astype(np.int64), task)
+    return Table("digits", Frame(features, values[:, :-1]), values[:, -1].astype(np.int64), task)
 
 
 def iris() -> Table:
@@ -74,4 +75,4 @@ def diabetes() -> Table:
     x = _numbers("diabetes_data_raw.csv.gz", delimiter=None)
     y = _numbers("diabetes_target.csv.gz")
     names = ("age", "sex", "bmi", "bp", "s1", "s2", "s3", "s4", "s5", "s6")
-    return Table("diabetes", names, x, y[:, None], Task(("progression",)))
+    return Table("diabetes", Frame(names, x), y[:, None], Task(("progression",)))

@@ -1,80 +1,288 @@
-"""Input preprocessing, fitted on the training rows only, stored as plain data.
+"""From the columns of a file to the inputs of a network, fitted on the training rows only.
 
-It travels with the model in ``preprocess.json``: what a prediction on new rows needs besides the
-weights.
+It is plain data and travels with the model in ``preprocess.json``: what a prediction on new rows
+needs besides the weights.
 """
 
 from __future__ import annotations
 
-from dataclasses import asdict, dataclass
-from typing import Any
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from functools import cached_property
+from typing import Any, Literal
 
 import numpy as np
 from numpy.typing import NDArray
 
+from exprun.data.frame import CATEGORICAL, NUMERIC, Frame, Rows
+from exprun.data.reading import Reading
+from exprun.data.scaling import Linear, Numbers, Quantiles, Scaling, fit_scaling
 from exprun.data.task import Task
+from exprun.errors import UsageError
 
-FORMAT = 1
+AT_ONCE = 2**21
+"""Numbers that are copied at once, 16 MiB: bounds the memory beside what is kept."""
+
+MEDIAN, MOST_FREQUENT, OWN_CATEGORY = "median", "most_frequent", "own_category"
 
 
 @dataclass(frozen=True)
-class Scaling:
-    """(value - mean) / std, for each column; a constant column has std 1 here, so it becomes 0."""
+class Numeric:
+    """A column of numbers, one input: a gap becomes ``fill``, then it is scaled."""
 
-    mean: tuple[float, ...]
-    std: tuple[float, ...]
+    name: str
+    fill: float = 0.0
+    scaling: Linear | Quantiles = field(default_factory=Linear)
 
-    @classmethod
-    def standardize(cls, values: NDArray[np.float64]) -> Scaling:
-        """The scaling that gives each column of (rows, columns) mean 0 and variance 1."""
-        with np.errstate(over="ignore", invalid="ignore"):  # too large: said when it is applied
-            mean, std = values.mean(axis=0), values.std(axis=0)
-        # Rounding gives a constant column a tiny std; dividing by it would blow up new values.
-        constant = std <= 1e-12 * np.abs(mean)
-        std = np.where(constant, 1.0, std)
-        return cls(tuple(mean.tolist()), tuple(std.tolist()))
+    kind = NUMERIC
+    width = 1
 
-    @classmethod
-    def identity(cls, columns: int) -> Scaling:
-        return cls((0.0,) * columns, (1.0,) * columns)
+    @property
+    def input_names(self) -> tuple[str, ...]:
+        return (self.name,)
 
-    def apply(self, values: NDArray[np.float64]) -> NDArray[np.float64]:
-        scaled: NDArray[np.float64] = (values - np.array(self.mean)) / np.array(self.std)
-        return scaled
+
+@dataclass(frozen=True)
+class Categorical:
+    """A column of words, an input for each of its ``levels`` (one-hot).
+
+    The level None is that of gaps, if they have one of their own; else a gap becomes ``fill``. A
+    word that is no level, or a gap with neither, is unseen: zeros for ``unseen="ignore"``, refused
+    for ``"error"``.
+    """
+
+    name: str
+    levels: tuple[str | None, ...]
+    fill: str | None = None
+    unseen: Literal["ignore", "error"] = "ignore"
+
+    kind = CATEGORICAL
+
+    @property
+    def width(self) -> int:
+        return len(self.levels)
+
+    @property
+    def input_names(self) -> tuple[str, ...]:
+        """``colour=red`` for each level, ``colour=(missing)`` for that of gaps."""
+        return tuple(
+            f"{self.name}={'(missing)' if level is None else level}" for level in self.levels
+        )
+
+    def places(self, frame: Frame, rows: Rows | slice) -> NDArray[np.int64]:
+        """Which of the levels each row has, (rows,); -1 is an unseen one."""
+        column = frame.categorical[self.name]
+        place = {level: k for k, level in enumerate(self.levels)}
+        gap = place.get(self.fill, -1)
+        lookup = np.array([*(place.get(word, -1) for word in column.words), gap])
+        found: NDArray[np.int64] = lookup[column.codes[rows]]
+        return found
 
 
 @dataclass(frozen=True)
 class Preprocessing:
-    """From the columns of a file to the inputs of a network, and from its outputs to the target."""
+    """What becomes of each column of a file, and of a network's outputs: their task and the scaling
+    of its numbers. ``reading`` is how the file was read."""
 
-    features: tuple[str, ...]
-    inputs: Scaling
+    columns: tuple[Numeric | Categorical, ...]
     task: Task
     target: Scaling
+    reading: Reading = field(default_factory=Reading)
+
+    @classmethod
+    def identity(cls, names: Sequence[str], task: Task, target: Scaling) -> Preprocessing:
+        """Numeric columns that are the inputs as they are."""
+        return cls(tuple(map(Numeric, names)), task, target)
+
+    @classmethod
+    def fit(
+        cls,
+        frame: Frame,
+        rows: Rows,
+        task: Task,
+        target: Scaling,
+        *,
+        scaling: str = "standardize",
+        impute_numeric: str = MEDIAN,
+        impute_categorical: str = OWN_CATEGORY,
+        unseen: Literal["ignore", "error"] = "ignore",
+        reading: Reading | None = None,
+    ) -> Preprocessing:
+        """Fitted on the ``rows`` of ``frame`` alone: imputation (``median`` or ``most_frequent`` of
+        a numeric column, ``most_frequent`` or ``own_category`` of a categorical one), then scaling
+        (``standardize``, ``min_max``, ``quantile`` or ``none``) and the levels.
+
+        Raises UsageError if a column has nothing but gaps there.
+        """
+        numeric = {c.name: c for c in _fit_numeric(frame, rows, scaling, impute_numeric)}
+        columns = [
+            numeric[name]
+            if name in numeric
+            else _fit_categorical(name, frame, rows, impute_categorical, unseen)
+            for name in frame.names
+        ]
+        return cls(tuple(columns), task, target, reading or Reading())
+
+    @property
+    def features(self) -> tuple[str, ...]:
+        """The columns of a file, in their order."""
+        return tuple(column.name for column in self.columns)
+
+    @property
+    def input_names(self) -> tuple[str, ...]:
+        """A name for each input of the network, in their order."""
+        return tuple(name for column in self.columns for name in column.input_names)
+
+    @cached_property
+    def width(self) -> int:
+        """Inputs of the network."""
+        return sum(column.width for column in self.columns)
+
+    def apply(self, frame: Frame, rows: Rows | slice = slice(None)) -> NDArray[np.float32]:
+        """The network's inputs (rows, width) for rows of a frame with these columns.
+
+        Raises UsageError for a number that is too large, and for an unseen word if that is so
+        asked.
+        """
+        chosen = np.arange(len(frame))[rows]
+        inputs = np.zeros((len(chosen), self.width), dtype=np.float32)
+        starts = np.cumsum([0, *(column.width for column in self.columns)])
+        numeric = [
+            (column, start)
+            for column, start in zip(self.columns, starts, strict=False)
+            if isinstance(column, Numeric)
+        ]
+        if numeric:
+            self._scale(frame, chosen, [c for c, _ in numeric], inputs, [s for _, s in numeric])
+        for column, start in zip(self.columns, starts, strict=False):
+            if isinstance(column, Categorical):
+                places = column.places(frame, chosen)
+                known = np.flatnonzero(places >= 0)
+                if column.unseen == "error" and len(known) < len(places):
+                    raise UsageError(_unseen(column, frame, chosen[places < 0][0]))
+                inputs[known, start + places[known]] = 1
+        return inputs
+
+    @staticmethod
+    def _scale(
+        frame: Frame,
+        rows: Rows,
+        columns: Sequence[Numeric],
+        inputs: NDArray[np.float32],
+        places: Sequence[int],
+    ) -> None:
+        """Write the scaled numbers into their ``places`` among the inputs, some rows at a time."""
+        names = [column.name for column in columns]
+        fills = np.array([column.fill for column in columns])
+        linear = [c.scaling if isinstance(c.scaling, Linear) else Linear() for c in columns]
+        center = np.array([scaling.center for scaling in linear])
+        scale = np.array([scaling.scale for scaling in linear])
+        together = len(columns) == inputs.shape[1]
+        step = max(1, AT_ONCE // len(columns))
+        for first in range(0, len(rows), step):
+            part = slice(first, first + step)
+            values = frame.block(names, rows[part])
+            gaps = np.isnan(values)
+            if gaps.any():
+                values = np.where(gaps, fills, values)
+            values = (values - center) / scale
+            for k, column in enumerate(columns):
+                if isinstance(column.scaling, Quantiles):
+                    values[:, k] = column.scaling.apply(values[:, k])
+            single(values, names)
+            inputs[part, slice(None) if together else places] = values
+
+    def unseen(self, frame: Frame) -> dict[str, int]:
+        """How many rows of each categorical column have a word that no training row had; only the
+        columns that have some."""
+        counts = {
+            column.name: int((column.places(frame, slice(None)) < 0).sum())
+            for column in self.columns
+            if isinstance(column, Categorical)
+        }
+        return {name: count for name, count in counts.items() if count}
 
     def to_json(self) -> dict[str, Any]:
         """Plain data that ``from_json`` reads."""
-        return {
-            "format": FORMAT,
-            "features": [
-                {"name": name, "kind": "numeric", "mean": mean, "std": std}
-                for name, mean, std in zip(
-                    self.features, self.inputs.mean, self.inputs.std, strict=True
-                )
-            ],
-            "task": {"kind": self.task.kind, **asdict(self.task)},
-            "target": asdict(self.target),
-        }
+        from exprun.data.preprocess_json import to_json
+
+        return to_json(self)
 
     @classmethod
-    def from_json(cls, data: dict[str, Any]) -> Preprocessing:
-        """Raises ValueError if the data is of another format."""
-        if data.get("format") != FORMAT:
-            raise ValueError(f"preprocess.json: format {data.get('format')}, expected {FORMAT}")
-        features = data["features"]
-        return cls(
-            tuple(f["name"] for f in features),
-            Scaling(tuple(f["mean"] for f in features), tuple(f["std"] for f in features)),
-            Task(tuple(data["task"]["targets"]), tuple(data["task"]["classes"])),
-            Scaling(tuple(data["target"]["mean"]), tuple(data["target"]["std"])),
-        )
+    def from_json(cls, data: Any) -> Preprocessing:
+        """Raises ValueError, naming the place, for what ``to_json`` did not write."""
+        from exprun.data.preprocess_json import from_json
+
+        return from_json(data)
+
+
+def single(values: Numbers, names: Sequence[str]) -> NDArray[np.float32]:
+    """(rows, columns) as float32; raises UsageError for a number that is too large for it."""
+    fits = (np.abs(values) <= np.finfo(np.float32).max).all(axis=0)
+    if not fits.all():
+        name = names[int(np.argmin(fits))]
+        raise UsageError(f"column {name!r} has numbers too large for 32 bits, above 3e38")
+    return values.astype(np.float32)
+
+
+def _fit_numeric(frame: Frame, rows: Rows, scaling: str, impute: str) -> list[Numeric]:
+    names = list(frame.places)
+    step = max(1, AT_ONCE // max(1, len(rows)))
+    fitted: list[Numeric] = []
+    for first in range(0, len(names), step):
+        some = names[first : first + step]
+        block = frame.block(some, rows, order="F")  # fast along the columns
+        gaps = np.isnan(block)
+        if gaps.all(axis=0).any():
+            raise UsageError(_empty(some[int(np.argmax(gaps.all(axis=0)))]))
+        of = _median if impute == MEDIAN else _most_frequent
+        if gaps.any():
+            fills = np.array([of(block[~gaps[:, k], k]) for k in range(len(some))])
+            block = np.where(gaps, fills, block)
+        else:
+            fills = np.array([of(block[:, k]) for k in range(len(some))])
+        fitted += map(Numeric, some, fills.tolist(), fit_scaling(scaling, np.asfortranarray(block)))
+    return fitted
+
+
+def _median(values: Numbers) -> float:
+    """``np.median`` without NaN, and without importing numpy.ma, which takes its time."""
+    low, high = (len(values) - 1) // 2, len(values) // 2
+    ordered = np.partition(values, (low, high))
+    return float((ordered[low] + ordered[high]) / 2)
+
+
+def _most_frequent(values: Numbers) -> float:
+    """The most frequent number; the smallest, if there are several."""
+    distinct, counts = np.unique(values, return_counts=True)
+    return float(distinct[np.argmax(counts)])
+
+
+def _fit_categorical(
+    name: str, frame: Frame, rows: Rows, impute: str, unseen: Literal["ignore", "error"]
+) -> Categorical:
+    column = frame.categorical[name]
+    codes = column.codes[rows]
+    counts = np.bincount(codes[codes >= 0], minlength=len(column.words))
+    levels = sorted(word for word, count in zip(column.words, counts, strict=True) if count)
+    if not levels:
+        raise UsageError(_empty(name))
+    if impute == OWN_CATEGORY:
+        gap = [None] if (codes < 0).any() else []
+        return Categorical(name, (*levels, *gap), None, unseen)
+    frequent = min(word for word, n in zip(column.words, counts, strict=True) if n == counts.max())
+    return Categorical(name, tuple(levels), frequent, unseen)
+
+
+def _empty(name: str) -> str:
+    return f"column {name!r} has no value in any training row; leave it out with data.drop=[{name}]"
+
+
+def _unseen(column: Categorical, frame: Frame, row: int) -> str:
+    words = frame.categorical[column.name]
+    code = words.codes[row]
+    word = repr(words.words[code]) if code >= 0 else "a gap"
+    return (
+        f"column {column.name!r} has {word}, which no training row has; expected one of its "
+        f"{column.width} categories, or data.unseen=ignore"
+    )

@@ -6,12 +6,10 @@ from dataclasses import dataclass
 
 import numpy as np
 import torch
-from numpy.typing import NDArray
 
+from exprun.data.frame import Rows
 from exprun.data.table import Table
 from exprun.errors import UsageError
-
-Rows = NDArray[np.int64]
 
 
 @dataclass(frozen=True)
@@ -32,8 +30,8 @@ def split(
     ``val_fraction`` is then of the others. Raises UsageError if a class or the whole has too few
     rows for every part to get one.
     """
-    rows = len(table.x) - table.test_rows
-    official = np.arange(rows, len(table.x))
+    rows = len(table) - table.test_rows
+    official = np.arange(rows, len(table))
     fractions = [val_fraction, 0.0 if table.test_rows else test_fraction]
     if sum(fractions) >= 1:
         raise UsageError(
@@ -45,6 +43,8 @@ def split(
     else:
         groups = [np.arange(rows)]
     needed = 1 + sum(fraction > 0 for fraction in fractions)
+    if table.groups is not None:
+        return _split_groups(table, groups, fractions, official, generator)
     for k, group in enumerate(groups):
         if len(group) < needed:
             of = f"class {table.task.classes[k]!r} has" if table.task.classes else "there are"
@@ -65,6 +65,51 @@ def split(
             part.append(chosen)
     train, val_rows, test_rows = (np.sort(np.concatenate(part)) for part in parts)
     return Split(train, val_rows, np.concatenate([test_rows, official]))
+
+
+def _split_groups(
+    table: Table,
+    strata: list[Rows],
+    fractions: list[float],
+    official: Rows,
+    generator: torch.Generator,
+) -> Split:
+    """No group in two parts: the largest goes first, each to the part that is then closest to its
+    share of the rows of every class (greedy, as scikit-learn's StratifiedGroupKFold).
+
+    Raises UsageError if a part gets no group, or a class no row to train on.
+    """
+    rows = len(table) - table.test_rows
+    assert table.groups is not None
+    _, group = np.unique(table.groups[:rows], return_inverse=True)
+    counts = np.zeros((group.max() + 1, len(strata)))
+    for k, stratum in enumerate(strata):
+        counts[:, k] = np.bincount(group[stratum], minlength=len(counts))
+    shares = np.array([1 - sum(fractions), *fractions])
+    wanted = shares[:, None] * counts.sum(axis=0)
+    weight = 1 / np.maximum(counts.sum(axis=0), 1)
+    got = np.zeros_like(wanted)
+    part = np.empty(len(counts), dtype=np.int64)
+    shuffled = torch.randperm(len(counts), generator=generator).numpy()
+    for g in shuffled[np.argsort(-counts.sum(axis=1)[shuffled], kind="stable")]:
+        before = got - wanted
+        worse = ((2 * before + counts[g]) * counts[g] * weight).sum(axis=1)
+        part[g] = np.argmin(np.where(shares > 0, worse, np.inf))
+        got[part[g]] += counts[g]
+    needed = int((shares > 0).sum())
+    if len(set(part.tolist())) < needed:
+        raise UsageError(
+            f"{table.name}: there are only {len(counts)} group(s) of such sizes; a split into "
+            f"{needed} parts needs more"
+        )
+    for k in np.flatnonzero(got[0] == 0).tolist():
+        of = f"class {table.task.classes[k]!r}" if table.task.classes else "nothing"
+        raise UsageError(
+            f"{table.name}: {of} has no row to train on, for its groups are in other parts; "
+            "expected another data.split_seed, or more groups"
+        )
+    train, val, test = (np.flatnonzero(part[group] == p) for p in range(3))
+    return Split(train, val, np.concatenate([test, official]))
 
 
 def _quotas(sizes: Rows, fraction: float, most: Rows) -> Rows:

@@ -12,6 +12,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
+from exprun.data.frame import Frame
 from exprun.data.table import Table
 from exprun.data.task import Task
 
@@ -55,4 +56,4 @@ def _plane(
     jitter = torch.empty(x.shape, dtype=torch.float64).normal_(generator=generator).numpy()
     y = np.repeat(np.arange(len(points)), [len(p) for p in points])
     task = Task(("class",), tuple(str(k) for k in range(len(points))))
-    return Table(name, ("x", "y"), x + noise * jitter, y, task)
+    return Table(name, Frame(("x", "y"), x + noise * jitter), y, task)

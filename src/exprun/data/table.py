@@ -1,4 +1,4 @@
-"""A data set as it was read: rows, columns, target; nothing split or scaled yet."""
+"""A data set as it was read: columns, target; nothing split or scaled yet."""
 
 from __future__ import annotations
 
@@ -7,20 +7,30 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
+from exprun.data.frame import Frame
+from exprun.data.reading import Reading
 from exprun.data.task import Task
 
 
 @dataclass(frozen=True)
 class Table:
-    """Rows of numbers and what they are to predict.
+    """Rows and what they are to predict.
 
-    ``x`` is (rows, features) float64. ``y`` is (rows,) int64 class ids, or (rows, targets)
-    float64. The last ``test_rows`` rows are an official test split; 0 means there is none.
+    ``features`` are the columns to predict from. ``y`` is (rows,) int64 class ids, or (rows,
+    targets) float64. The last ``test_rows`` rows are an official test split; 0 means there is none.
+    Rows of one group, ``groups`` (rows,) of any number each, must not be in two parts of a split.
+    ``reading`` is how the file was read, if it comes from one; ``notes`` are lines for the user:
+    what was found out about it.
     """
 
     name: str
-    features: tuple[str, ...]
-    x: NDArray[np.float64]
+    features: Frame
     y: NDArray[np.int64] | NDArray[np.float64]
     task: Task
     test_rows: int = 0
+    groups: NDArray[np.int64] | None = None
+    reading: Reading | None = None
+    notes: tuple[str, ...] = ()
+
+    def __len__(self) -> int:
+        return len(self.features)

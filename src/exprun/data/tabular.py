@@ -1,174 +1,321 @@
-"""Data sets in files: a CSV file of numbers with a header line."""
+"""Data sets in the user's own files: which columns are features, which are the target, and what it
+poses: classes or numbers."""
 
 from __future__ import annotations
 
-import csv as csv_lines
-import itertools
 import re
-from collections import Counter
 from collections.abc import Sequence
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Literal
+from typing import Literal, Protocol
 
 import numpy as np
-import pyarrow as pa
-import pyarrow.compute as pc
 from numpy.typing import NDArray
-from pyarrow import csv as pa_csv
 
+from exprun.data.builder import NUMBER
+from exprun.data.csv_file import CsvFile
+from exprun.data.frame import CATEGORICAL, NUMERIC, Frame, Words
+from exprun.data.npz_file import NpzFile
+from exprun.data.parquet_file import ParquetFile
+from exprun.data.reading import AUTO, LABEL, MISSING, Reading
 from exprun.data.table import Table
 from exprun.data.task import Task
+from exprun.data.text_file import DELIMITERS
 from exprun.errors import UsageError, choices, nearest
 
-
-def csv(
-    path: str,
-    target: str,
-    task: Literal["auto", "classification", "regression"] = "auto",
-    test_path: str | None = None,
-    drop: Sequence[str] = (),
-) -> Table:
-    """Read a CSV file; ``target`` is the column to predict, all others but ``drop`` are features.
-
-    With ``task="auto"`` a target of text, or of whole numbers with at most MOST_CLASSES distinct
-    values, is one of classes, any other a number. ``test_path`` is an official test split with the
-    same columns. Raises UsageError, naming file, row and column, for whatever cannot be used.
-    """
-    path = str(Path(path).expanduser())
-    table = _read(path, target)
-    for column in [target, *drop]:
-        names = table.column_names
-        if column not in names:
-            one = re.search(r"[;\t|]", names[0]) if len(names) == 1 else None
-            separator = f"; the columns seem to be separated by {one[0]!r}, not ','" if one else ""
-            raise UsageError(
-                f"{path}: there is no column {column!r}{separator or nearest(column, names)}"
-                f" (columns: {', '.join(names)})"
-            )
-    if target in drop:
-        raise UsageError(f"data.drop has {target!r}, which is data.target; expected other columns")
-    features = [name for name in table.column_names if name != target and name not in drop]
-    if not features:
-        raise UsageError(f"{path}: no column is left as a feature besides the target {target!r}")
-    tables = [(path, table)]
-    if test_path is not None:
-        test_path = str(Path(test_path).expanduser())
-        test_table = _read(test_path, target)
-        missing = [name for name in [*features, target] if name not in test_table.column_names]
-        if missing:
-            raise UsageError(f"{test_path}: column {missing[0]!r} of {path} is missing")
-        tables.append((test_path, test_table))
-    x = np.concatenate(
-        [
-            np.column_stack([_numbers(part, name, file) for name in features])
-            for file, part in tables
-        ]
-    )
-    y, classes = _targets(tables, target, task)
-    test_rows = len(tables[1][1]) if test_path is not None else 0
-    return Table(Path(path).name, tuple(features), x, y, Task((target,), classes), test_rows)
-
-
-def _read(path: str, target: str) -> pa.Table:
-    """All columns as Arrow infers them, but the target as it is spelled."""
-    as_spelled = pa_csv.ConvertOptions(column_types={target: pa.string()})
-    try:
-        table = pa_csv.read_csv(path, convert_options=as_spelled)
-    except FileNotFoundError:
-        raise UsageError(f"{path}: no such file") from None
-    except OSError as error:
-        raise UsageError(f"{path}: cannot be read: {error.strerror or error}") from None
-    except pa.ArrowInvalid as error:
-        if "UTF8" in str(error):
-            raise _not_utf8(path) from None
-        raise UsageError(f"{path}: not a CSV file: {str(error).splitlines()[0]}") from None
-    twice = [name for name, times in Counter(table.column_names).items() if times > 1]
-    if twice:
-        raise UsageError(f"{path}: the column {twice[0]!r} stands twice in the header")
-    if not len(table):
-        raise UsageError(f"{path}: there is a header and no rows")
-    if any(pa.types.is_binary(column.type) for column in table.columns):
-        raise _not_utf8(path)
-    return table
-
-
-def _not_utf8(path: str) -> UsageError:
-    return UsageError(f"{path}: is not UTF-8 text; convert it, for example with iconv -t UTF-8")
-
-
-def _numbers(table: pa.Table, name: str, path: str) -> NDArray[np.float64]:
-    """A column as float64; raises UsageError at the first cell that is not a finite number."""
-    column = table[name]
-    if column.null_count:
-        row = pc.index(pc.is_null(column), True).as_py()
-        where = f"{path}: row {_line(path, row)}, column {name!r}"
-        raise UsageError(f"{where} is empty; expected a number")
-    if pa.types.is_integer(column.type) or pa.types.is_floating(column.type):
-        values: NDArray[np.float64] = column.to_numpy().astype(np.float64)
-    else:
-        values = _parsed(pc.cast(column, pa.string()).to_pylist(), name, path)
-    if not np.isfinite(values).all():
-        row = int(np.flatnonzero(~np.isfinite(values))[0])
-        where = f"{path}: row {_line(path, row)}, column {name!r}"
-        raise UsageError(f"{where}: {values[row]} is not finite")
-    return values
-
-
-NUMBER = re.compile(r"[+-]?(\d+\.?\d*|\.\d+)([eE][+-]?\d+)?")
-
-
-def _parsed(words: list[str], name: str, path: str) -> NDArray[np.float64]:
-    """Words as numbers; raises UsageError at the first that is none."""
-    for row, word in enumerate(words):
-        if not NUMBER.fullmatch(word.strip()):
-            raise UsageError(
-                f"{path}: row {_line(path, row)}, column {name!r}: {word!r} is not a number; leave "
-                f"the column out with data.drop=[{name}]"
-            )
-    return np.array(words, dtype=np.float64)
-
-
-def _line(path: str, row: int) -> int:
-    """The line of the file in which a row (0 is the first after the header) ends."""
-    with Path(path).open(newline="", encoding="utf-8") as file:
-        reader = csv_lines.reader(file)
-        filled = (reader.line_num for cells in reader if cells)
-        return next(itertools.islice(filled, row + 1, None))
-
+TaskName = Literal["auto", "classification", "regression"]
+Column = str | int
 
 MOST_CLASSES = 100
 """A target of whole numbers with more distinct values than this is a number, not a class."""
 
+MOST_LEVELS = 1000
+"""Different words of a column that nobody has called categorical, for each is an input."""
+
+FEW_ROWS = 20
+"""Rows up to which every word of a column may be different."""
+
+
+class Source(Protocol):
+    """A file with named columns; ``note`` is what was found out about it, for the user."""
+
+    path: str
+    names: list[str]
+    reading: Reading
+    note: str
+
+    def read(self, wanted: dict[str, str]) -> Frame:
+        """Columns as ``numeric``, ``categorical``, ``auto`` or ``label``; raises UsageError."""
+
+    def where(self, row: int) -> str:
+        """Path and number of a row, 0 is the first."""
+
+    def missing_hint(self, name: str) -> str:
+        """What to say besides of a column that is not there."""
+
+
+@dataclass(frozen=True)
+class Choice:
+    """Which columns of a file are what. ``drop`` are ignored; ``group`` names a column whose rows
+    of equal value stay in one part of the split; ``numeric`` and ``categorical`` say the kind of
+    columns that would be taken for something else."""
+
+    target: Column | Sequence[Column]
+    task: TaskName = "auto"
+    drop: Sequence[Column] = ()
+    group: Column | None = None
+    numeric: Sequence[Column] = ()
+    categorical: Sequence[Column] = ()
+
+
+def csv(
+    path: str,
+    target: Column | Sequence[Column],
+    task: TaskName = "auto",
+    test_path: str | None = None,
+    drop: Sequence[Column] = (),
+    group: Column | None = None,
+    numeric: Sequence[Column] = (),
+    categorical: Sequence[Column] = (),
+    header: bool = True,
+    delimiter: str = "auto",
+    missing: Sequence[Column] = MISSING,
+) -> Table:
+    """A CSV file; all columns but ``target``, ``group`` and ``drop`` are features.
+
+    With ``task="auto"`` a target of text, or of whole numbers with at most MOST_CLASSES distinct
+    values, is one of classes, any other a number. ``test_path`` is an official test split with the
+    same columns. Without a ``header`` the columns are called ``1``, ``2``, …, from the end ``-1``,
+    ``-2``, … Raises UsageError, naming file, row and column, for whatever cannot be used.
+    """
+    sign = None if delimiter == "auto" else DELIMITERS.get(delimiter, delimiter)
+    reading = Reading(header, sign, tuple(map(str, missing)))
+    sources = [CsvFile(_expanded(file), reading) for file in (path, test_path) if file]
+    chosen = Choice(target, task, drop, group, numeric, categorical)
+    return table(sources, chosen)
+
+
+def parquet(
+    path: str,
+    target: Column | Sequence[Column],
+    task: TaskName = "auto",
+    test_path: str | None = None,
+    drop: Sequence[Column] = (),
+    group: Column | None = None,
+    numeric: Sequence[Column] = (),
+    categorical: Sequence[Column] = (),
+) -> Table:
+    """A Parquet file; see ``csv``. Text and booleans are categorical, numbers numeric."""
+    sources = [ParquetFile(_expanded(file)) for file in (path, test_path) if file]
+    return table(sources, Choice(target, task, drop, group, numeric, categorical))
+
+
+def npz(
+    path: str,
+    target: Column | Sequence[Column],
+    task: TaskName = "auto",
+    test_path: str | None = None,
+    drop: Sequence[Column] = (),
+    group: Column | None = None,
+    numeric: Sequence[Column] = (),
+    categorical: Sequence[Column] = (),
+) -> Table:
+    """Arrays of NumPy's ``savez``, all of the same length; see ``csv``. An array ``x`` of more
+    dimensions has a column ``x_0``, ``x_1``, … for each number of a row."""
+    sources = [NpzFile(_expanded(file)) for file in (path, test_path) if file]
+    return table(sources, Choice(target, task, drop, group, numeric, categorical))
+
+
+def _expanded(path: str) -> str:
+    return str(Path(path).expanduser())
+
+
+def table(sources: Sequence[Source], chosen: Choice) -> Table:
+    """A table of one file, or of one and an official test split."""
+    source = sources[0]
+    targets = _columns(source, "target", _as_list(chosen.target))
+    kinds = _kinds(source, chosen, targets)
+    features = [name for name in source.names if name in kinds and name not in targets]
+    names = [*features, *targets]  # so that the numbers of the features lie side by side
+    wanted = {name: kinds[name] for name in names}
+    if chosen.group is not None:
+        (group,) = _columns(source, "group", [chosen.group])
+        wanted[group] = CATEGORICAL
+    frames = [source.read(wanted)]
+    settled = {name: frames[0].kind(name) for name in names}
+    for name in features:
+        if wanted[name] == AUTO and settled[name] == CATEGORICAL:
+            _check_levels(source, frames[0], name)
+    for test in sources[1:]:
+        missing = [name for name in names if name not in test.names]
+        if missing:
+            raise UsageError(
+                f"{test.path}: column {missing[0]!r} of {source.path} is missing"
+                f"{nearest(missing[0], test.names)}"
+            )
+        frames.append(test.read({name: settled[name] for name in names}))
+    y, task = _targets(sources, frames, targets, chosen.task)
+    groups = _groups(source, frames[0], group) if chosen.group is not None else None
+    test_rows = sum(map(len, frames[1:]))
+    whole = frames[0].only(names)
+    for test_frame in frames[1:]:
+        whole = whole.extended(test_frame)
+    name = Path(source.path).name
+    found = whole.only(features)
+    note = f"{source.path}: {_described(found)}{source.note}"
+    return Table(name, found, y, task, test_rows, groups, source.reading, (note,))
+
+
+def _described(frame: Frame) -> str:
+    """Rows, kinds of columns and gaps, in a line."""
+    words = list(frame.categorical)
+    said = f"{len(frame)} rows, {len(frame.names) - len(words)} numeric features"
+    if words:
+        said += f", {len(words)} categorical ({_listed(words)})"
+    gaps = [f"{name} {count}" for name, count in frame.gaps().items()]
+    return said + (f"; missing values: {_listed(gaps)}" if gaps else "")
+
+
+def _listed(words: list[str]) -> str:
+    return ", ".join(words if len(words) <= 6 else [*words[:5], f"and {len(words) - 5} more"])
+
+
+def _as_list(columns: Column | Sequence[Column]) -> list[Column]:
+    return [columns] if isinstance(columns, str | int) else list(columns)
+
+
+def _columns(source: Source, key: str, columns: Sequence[Column]) -> list[str]:
+    """Their names as they are in the file; raises UsageError for one that is not there."""
+    found = []
+    for column in columns:
+        name, names = str(column), source.names
+        if not source.reading.header and re.fullmatch(r"-\d+", name) and -int(name) <= len(names):
+            name = names[int(name)]
+        if name not in names:
+            hint = source.missing_hint(name) or nearest(name, names)
+            shown = ", ".join(names if len(names) <= 20 else [*names[:10], "…", names[-1]])
+            raise UsageError(
+                f"{source.path}: there is no column {name!r}, which data.{key} names{hint} "
+                f"(columns: {shown})"
+            )
+        found.append(name)
+    return found
+
+
+def _kinds(source: Source, chosen: Choice, targets: list[str]) -> dict[str, str]:
+    """What each feature and target is wanted as; raises UsageError for what cannot be together."""
+    given = {
+        key: _columns(source, key, getattr(chosen, key))
+        for key in ("drop", "numeric", "categorical")
+    }
+    given["group"] = _columns(source, "group", [] if chosen.group is None else [chosen.group])
+    seen = dict.fromkeys(targets, "target")
+    if len(seen) < len(targets):
+        raise UsageError(f"data.target={chosen.target}: expected every column once")
+    for key, columns in given.items():
+        for name in columns:
+            if name in seen and (seen[name], key) != ("drop", "group"):
+                raise UsageError(
+                    f"data.{key} has {name!r}, which data.{seen[name]} has too; expected other "
+                    "columns"
+                )
+            seen[name] = key
+    several = len(targets) > 1
+    if several and chosen.task == "classification":
+        raise UsageError(
+            "data.task=classification has one target; expected one column in data.target"
+        )
+    kinds = {name: AUTO for name in source.names if seen.get(name) not in ("drop", "group")}
+    kinds |= dict.fromkeys(given["numeric"], NUMERIC)
+    kinds |= dict.fromkeys(given["categorical"], CATEGORICAL)
+    as_target = {"auto": LABEL, "classification": CATEGORICAL, "regression": LABEL}
+    kinds |= dict.fromkeys(targets, NUMERIC if several else as_target[chosen.task])
+    if set(kinds) == set(targets):
+        raise UsageError(
+            f"{source.path}: no column is left as a feature besides the target {targets[0]!r}"
+        )
+    return kinds
+
+
+def _check_levels(source: Source, frame: Frame, name: str) -> None:
+    """Raise UsageError for words that are an id, a name or a date rather than a category."""
+    levels, rows = len(frame.categorical[name].words), len(frame)
+    if levels > MOST_LEVELS or (rows > FEW_ROWS and 2 * levels > rows):
+        raise UsageError(
+            f"{source.path}: column {name!r} has {levels} different words in {rows} rows, as names "
+            f"or dates have; leave it out with data.drop=[{name}], or say "
+            f"data.categorical=[{name}]"
+        )
+
+
+def _groups(source: Source, frame: Frame, name: str) -> NDArray[np.int64]:
+    codes = frame.categorical[name].codes
+    if (codes < 0).any():
+        row = int(np.argmax(codes < 0))
+        raise UsageError(f"{source.where(row)}: the group {name!r} is missing")
+    return codes.astype(np.int64)
+
 
 def _targets(
-    tables: list[tuple[str, pa.Table]], name: str, task: str
-) -> tuple[NDArray[np.int64] | NDArray[np.float64], tuple[str, ...]]:
-    """Class ids and labels, or numbers (rows, 1) and no labels."""
-    words = [(path, table[name].to_pylist()) for path, table in tables]
-    for path, column in words:
-        if "" in column or None in column:
-            row = next(i for i, word in enumerate(column) if not word)
-            raise UsageError(f"{path}: row {_line(path, row)}: the target {name!r} is empty")
-    (first, known), *others = words
-    labels = set(known)
-    if len(labels) < 2:
-        raise UsageError(f"{first}: the target {name!r} is the same in every row")
-    numeric = all(NUMBER.fullmatch(word.strip()) for word in labels)
-    whole = all(re.fullmatch(r"\s*[+-]?\d+\s*", word) for word in labels)
-    of_classes = not numeric or (whole and len(labels) <= MOST_CLASSES)
+    sources: Sequence[Source], frames: Sequence[Frame], names: list[str], task: TaskName
+) -> tuple[NDArray[np.int64] | NDArray[np.float64], Task]:
+    """Class ids (rows,) and labels, or numbers (rows, targets) and none, of all the files."""
+    for source, frame in zip(sources, frames, strict=True):
+        for name in names:
+            check_no_gap(source, frame, name)
+    for name in names:
+        _check_varied(sources[0], frames[0], name)
+    first = frames[0].categorical.get(names[0])
+    if first is None:
+        numbers = [np.stack([frame[name] for name in names], axis=1) for frame in frames]
+        return np.concatenate(numbers), Task(tuple(names))
+    path, name = sources[0].path, names[0]
+    numeric = all(re.fullmatch(NUMBER, word) for word in first.words)
+    whole = all(re.fullmatch(r"[+-]?\d+", word) for word in first.words)
+    few = len(first.words) <= MOST_CLASSES and len(first.words) < len(frames[0])
     if task == "regression" and not numeric:
-        raise UsageError(f"{first}: the target {name!r} is text; expected data.task=classification")
-    if task == "regression" or (task == "auto" and not of_classes):
-        numbers = [_parsed(column, name, path) for path, column in words]
-        return np.concatenate(numbers)[:, None], ()
-    in_order = sorted(labels, key=float) if numeric else sorted(labels)
-    ids = {label: i for i, label in enumerate(in_order)}
-    for path, column in others:
-        unknown = set(column) - labels
-        if unknown:
-            raise UsageError(
-                f"{path}: the target {name!r} has {min(unknown)!r}, which {first} has not; "
-                f"expected {choices(in_order[:10])}"
-            )
-    y = np.array([ids[word] for _, column in words for word in column], dtype=np.int64)
-    return y, tuple(in_order)
+        raise UsageError(f"{path}: the target {name!r} is text; expected data.task=classification")
+    if task == "regression" or (task == "auto" and numeric and not (whole and few)):
+        words = [frame.categorical[name] for frame in frames]
+        numbers = [np.array([*map(float, w.words)])[w.codes][:, None] for w in words]
+        return np.concatenate(numbers), Task((name,))
+    if len(first.words) == len(frames[0]) > FEW_ROWS:
+        raise UsageError(
+            f"{path}: the target {name!r} is another word in every row; expected classes or numbers"
+        )
+    labels = sorted(first.words, key=float) if numeric else sorted(first.words)
+    made = Task((name,), tuple(labels))
+    return np.concatenate(
+        [class_ids(s, f.categorical[name], made) for s, f in zip(sources, frames, strict=True)]
+    ), made
+
+
+def check_no_gap(source: Source, frame: Frame, name: str) -> None:
+    """Raise UsageError at the first row without a target."""
+    column = frame.categorical.get(name)
+    gaps = np.isnan(frame[name]) if column is None else column.codes < 0
+    if gaps.any():
+        where = source.where(int(np.argmax(gaps)))
+        raise UsageError(f"{where}: the target {name!r} is missing; expected a value in every row")
+
+
+def _check_varied(source: Source, frame: Frame, name: str) -> None:
+    column = frame.categorical.get(name)
+    varied = np.ptp(frame[name]) > 0 if column is None else len(column.words) > 1
+    if not varied:
+        raise UsageError(f"{source.path}: the target {name!r} is the same in every row")
+
+
+def class_ids(source: Source, column: Words, task: Task) -> NDArray[np.int64]:
+    """Labels (rows,) as the ids of the task; raises UsageError for one that it does not have."""
+    ids = {label: k for k, label in enumerate(task.classes)}
+    known = np.array([ids.get(word, -1) for word in column.words])
+    found: NDArray[np.int64] = known[column.codes]
+    if (found < 0).any():
+        row = int(np.argmax(found < 0))
+        label = column.words[column.codes[row]]
+        raise UsageError(
+            f"{source.where(row)}: the target {task.targets[0]!r} is {label!r}, which no row for "
+            f"training has; expected {choices(task.classes[:10])}"
+        )
+    return found

@@ -136,7 +136,7 @@ def architecture(config: DictConfig, training: Training) -> dict[str, Any]:
     """What the network was built with, as plain data for the head of ``model.safetensors``."""
     model = OmegaConf.to_container(config.model, resolve=True)
     norm = OmegaConf.to_container(config.norm, resolve=True)
-    sizes = {"inputs": len(training.data.preprocessing.features), "outputs": training.loss.outputs}
+    sizes = {"inputs": training.data.preprocessing.width, "outputs": training.loss.outputs}
     return {"model": model, "norm": norm, "loss": type(training.loss).__name__, **sizes}
 
 

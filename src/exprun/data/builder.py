@@ -1,0 +1,119 @@
+"""A frame that grows by batches of Arrow columns, without holding anything twice."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+from numpy.typing import NDArray
+
+from exprun.data.frame import Frame, Words
+
+NUMBER = r"[+-]?(\d+\.?\d*|\.\d+)([eE][+-]?\d+)?"
+"""What a number looks like in a file."""
+
+MOST_WORDS = 10_000
+"""Different words of a column that nobody has called categorical; more are names or dates."""
+
+
+class BadCell(Exception):
+    """A cell that cannot be used: ``row`` counts from 0."""
+
+    def __init__(self, row: int, column: str, problem: str) -> None:
+        super().__init__(problem)
+        self.row, self.column, self.problem = row, column, problem
+
+
+class TooManyWords(Exception):
+    """A column has more than MOST_WORDS; ``numbers`` says whether all of them are numbers."""
+
+    def __init__(self, column: str, numbers: bool) -> None:
+        super().__init__(column)
+        self.column, self.numbers = column, numbers
+
+
+class FrameBuilder:
+    """Takes batches of columns: ``numeric`` ones into one growing block (rows, columns) float64,
+    ``categorical`` ones as codes. Cells are compared with ``missing`` without blanks around them;
+    ``bounded`` are the categorical columns that may have MOST_WORDS at most."""
+
+    def __init__(
+        self,
+        numeric: Sequence[str],
+        categorical: Sequence[str],
+        missing: Sequence[str],
+        bounded: Sequence[str] = (),
+    ) -> None:
+        self.numeric, self.categorical, self.bounded = numeric, categorical, bounded
+        self.gaps = frozenset(["", *missing])
+        self.rows = 0
+        self.numbers = np.empty((1024, len(numeric)))
+        self.codes: dict[str, list[NDArray[np.int32]]] = {name: [] for name in categorical}
+        self.words: dict[str, dict[str, int]] = {name: {} for name in categorical}
+
+    def add(self, batch: Mapping[str, pa.Array]) -> None:
+        """Raises BadCell or TooManyWords."""
+        rows = len(next(iter(batch.values())))
+        if self.rows + rows > len(self.numbers):
+            # Large memory grows in its place, so small steps cost nothing; new rows are zeros.
+            size = (self.rows + rows) * 17 // 16
+            self.numbers.resize((size, len(self.numeric)), refcheck=False)
+        for place, name in enumerate(self.numeric):
+            values = self._numbers(batch[name], name)
+            infinite = np.isinf(values)
+            if infinite.any():
+                row = int(np.argmax(infinite))
+                raise BadCell(self.rows + row, name, f"{values[row]} is not finite")
+            self.numbers[self.rows : self.rows + rows, place] = values
+        for name in self.categorical:
+            self.codes[name].append(self._codes(batch[name], name))
+        self.rows += rows
+
+    def _numbers(self, column: pa.Array, name: str) -> NDArray[np.float64]:
+        """Numbers, or words that are numbers, (rows,) with NaN for a gap."""
+        if pa.types.is_string(column.type):
+            column = self._without_gaps(column)
+            odd = pc.invert(pc.match_substring_regex(column, f"^{NUMBER}$"))
+            row = pc.index(odd, True).as_py()
+            if row >= 0:
+                raise BadCell(self.rows + row, name, f"{column[row].as_py()!r} is not a number")
+        values: NDArray[np.float64] = pc.cast(column, pa.float64(), safe=False).to_numpy(
+            zero_copy_only=False
+        )
+        return values
+
+    def _without_gaps(self, column: pa.Array) -> pa.Array:
+        trimmed = pc.utf8_trim_whitespace(column)
+        gap = pc.is_in(trimmed, pa.array(sorted(self.gaps)))
+        return pc.if_else(gap, pa.scalar(None, pa.string()), trimmed)
+
+    def _codes(self, column: pa.Array, name: str) -> NDArray[np.int32]:
+        """Places of the words in the column's dictionary, which learns the new ones."""
+        encoded = pc.dictionary_encode(pc.cast(column, pa.string()))
+        known = self.words[name]
+        stripped = (word.strip() for word in encoded.dictionary.to_pylist())
+        codes = [
+            -1 if word in self.gaps else known.setdefault(word, len(known)) for word in stripped
+        ]
+        if name in self.bounded and len(known) > MOST_WORDS:
+            raise TooManyWords(name, all(re.fullmatch(NUMBER, word) for word in known))
+        lookup = np.array([*codes, -1], dtype=np.int32)
+        places = encoded.indices.fill_null(len(codes)).to_numpy(zero_copy_only=False)
+        found: NDArray[np.int32] = lookup[places]
+        return found
+
+    def frame(self, names: Sequence[str]) -> Frame:
+        """What has come, its columns in this order; nothing can be added afterwards."""
+        self.numbers.resize((self.rows, len(self.numeric)), refcheck=False)
+        none: list[Any] = [np.empty(0, np.int32)]
+        categorical = {
+            name: Words(np.concatenate(self.codes[name] or none), tuple(self.words[name]))
+            for name in self.categorical
+        }
+        order = [name for name in names if name in set(self.numeric)]
+        assert order == list(self.numeric)
+        return Frame(tuple(names), self.numbers, categorical)

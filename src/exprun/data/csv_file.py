@@ -1,0 +1,247 @@
+"""Reading a CSV file in one stream: kinds of columns found out, faults named by row and column."""
+
+from __future__ import annotations
+
+import io
+import re
+from collections.abc import Iterator, Mapping
+from typing import IO, Any
+
+import numpy as np
+import pyarrow as pa
+from pyarrow import csv as pa_csv
+
+from exprun.data import progress
+from exprun.data.builder import MOST_WORDS, NUMBER, BadCell, FrameBuilder, TooManyWords
+from exprun.data.frame import CATEGORICAL, NUMERIC, Frame, Words
+from exprun.data.reading import AUTO, LABEL, Reading
+from exprun.data.text_file import TextFile
+from exprun.errors import UsageError
+
+BLOCK = 2**20
+"""Bytes that are converted at once, or LINES times the length of the first row."""
+
+LINES = 16
+
+SEEN = 1000
+"""Rows from whose cells a column's kind is guessed at first."""
+
+
+class CsvFile:
+    """A CSV file to read columns from. A column is numeric if half of its cells are numbers, and
+    then all others are faults; categorical if not."""
+
+    def __init__(self, path: str, reading: Reading) -> None:
+        """Raises UsageError if it is no CSV file, or has no rows."""
+        self.path = path
+        self.file = TextFile(path, reading)
+        self.names = self.file.names
+        self.reading = Reading(reading.header, self.file.delimiter, reading.missing)
+        found = self.file.delimiter if reading.delimiter is None else ","
+        names = {",": "", "\t": "tabs", ";": "semicolons", " ": "blanks"}
+        by = names.get(found, repr(found))
+        self.note = f"; separated by {by}" if by else ""
+        self.gaps = frozenset(["", *reading.missing])
+        self.block = max(BLOCK, LINES * self.file.width)
+        self._head = [cells for (_, cells), _ in zip(self.file.rows(), range(SEEN), strict=False)]
+        if not self._head:
+            raise UsageError(f"{path}: there is a header and no rows")
+
+    def missing_hint(self, name: str) -> str:
+        """What to say besides if there is no such column."""
+        return self.file.header_hint
+
+    def where(self, row: int) -> str:
+        return self.file.where(row)
+
+    def read(self, wanted: Mapping[str, str]) -> Frame:
+        """The columns ``wanted``, of which each is ``numeric``, ``categorical``, ``auto``, or
+        ``label``: categorical unless it has too many different numbers. Raises UsageError."""
+        unnamed = [name for name in self.file.nameless if name in wanted]
+        if unnamed:
+            raise UsageError(
+                f"{self.path}: column {unnamed[0]} has no name in the header (an index?); leave it "
+                f"out with data.drop=[{unnamed[0]}]"
+            )
+        kinds = {name: self._guess(name, kind) for name, kind in wanted.items()}
+        as_words: set[str] = set()
+        while True:
+            try:
+                frame = self._stream(kinds, wanted, as_words)
+                break
+            except TooManyWords as many:
+                if not many.numbers:
+                    raise UsageError(too_many(self.path, many.column, wanted)) from None
+                kinds[many.column] = NUMERIC
+            except BadCell as cell:
+                raise self._fault(cell, wanted) from None
+            except pa.ArrowInvalid as error:
+                self._explain(error)
+                for name, kind in self._odd(kinds, wanted).items():
+                    kinds[name] = kind
+                    as_words.add(name)
+        for name, column in frame.categorical.items():
+            if wanted[name] == AUTO:
+                self._mostly_words(name, column)
+        return frame
+
+    def _guess(self, name: str, kind: str) -> str:
+        if kind == LABEL:
+            return CATEGORICAL
+        if kind != AUTO:
+            return kind
+        place = self.names.index(name)
+        cells = [row[place].strip() for row in self._head if place < len(row)]
+        filled = [cell for cell in cells if cell not in self.gaps]
+        numbers = sum(bool(re.fullmatch(NUMBER, cell)) for cell in filled)
+        return NUMERIC if 2 * numbers >= len(filled) else CATEGORICAL
+
+    def _stream(
+        self, kinds: Mapping[str, str], wanted: Mapping[str, str], words: set[str]
+    ) -> Frame:
+        numeric = [name for name, kind in kinds.items() if kind == NUMERIC]
+        categorical = [name for name, kind in kinds.items() if kind == CATEGORICAL]
+        bounded = [name for name in categorical if wanted[name] != CATEGORICAL]
+        builder = FrameBuilder(numeric, categorical, self.reading.missing, bounded)
+        texts = {*categorical, *words}
+        types = {n: pa.string() if n in texts else pa.float64() for n in kinds}
+        for batch in self._batches(types):
+            builder.add(batch)
+        return builder.frame(list(kinds))
+
+    def _batches(self, types: Mapping[str, pa.DataType]) -> Iterator[dict[str, pa.Array]]:
+        """Some rows of these columns at a time."""
+        file, spaced = self.file, self.file.delimiter == " "
+        with (
+            progress.bar(self.path, file.bytes) as advance,
+            open(self.path, "rb") as raw,  # noqa: PTH123
+            file.open(raw) as unpacked,
+        ):
+            source: Any = _Spaced(unpacked) if spaced else unpacked
+            reader = pa_csv.open_csv(
+                source,
+                read_options=pa_csv.ReadOptions(
+                    column_names=self.names, skip_rows=file.skipped, block_size=self.block
+                ),
+                parse_options=pa_csv.ParseOptions(
+                    delimiter=file.delimiter,
+                    quote_char=False if spaced else '"',
+                    newlines_in_values=not spaced,
+                ),
+                convert_options=pa_csv.ConvertOptions(
+                    column_types=dict(types),
+                    include_columns=list(types),
+                    null_values=sorted(self.gaps),
+                    strings_can_be_null=True,
+                ),
+            )
+            for batch in reader:
+                yield dict(zip(batch.schema.names, batch.columns, strict=True))
+                advance(raw.tell())
+
+    def _explain(self, error: pa.ArrowInvalid) -> None:
+        """Raise the UsageError that it means, unless it is about a cell that is no number."""
+        text = str(error)
+        ragged = self.file.ragged()
+        if ragged is not None:
+            raise ragged from None
+        if "UTF8" in text:
+            raise self.file.not_utf8() from None
+        if "conversion error" not in text:
+            what = text.splitlines()[0]
+            if "straddling" in text:
+                what = f"a row of more than {self.block:,} bytes; is a quote not closed?"
+            raise UsageError(f"{self.path}: {what}") from None
+
+    def _odd(self, kinds: Mapping[str, str], wanted: Mapping[str, str]) -> dict[str, str]:
+        """The numeric columns that cannot be converted as they are, and what kind they are then;
+        raises UsageError if it is numeric nevertheless."""
+        numeric = {name: pa.string() for name, kind in kinds.items() if kind == NUMERIC}
+        counts = {name: np.zeros(2, dtype=np.int64) for name in numeric}
+        first: dict[str, BadCell] = {}
+        rows = 0
+        try:
+            for batch in self._batches(numeric):
+                builder = FrameBuilder([], list(numeric), self.reading.missing)
+                builder.add(batch)
+                for name, column in builder.frame(list(numeric)).categorical.items():
+                    number = _are_numbers(column)
+                    counts[name] += [number.sum(), (~number & (column.codes >= 0)).sum()]
+                    odd = np.flatnonzero(~number & (column.codes >= 0))
+                    if len(odd) and name not in first:
+                        word = column.words[column.codes[odd[0]]]
+                        problem = f"{word!r} is not a number"
+                        first[name] = BadCell(rows + int(odd[0]), name, problem)
+                rows += len(next(iter(batch.values())))
+        except pa.ArrowInvalid as error:
+            self._explain(error)
+            raise
+        changed = {}
+        for name, (numbers, others) in counts.items():
+            if others and wanted[name] == AUTO and numbers < others:
+                changed[name] = CATEGORICAL
+            elif others:
+                raise self._fault(first[name], wanted)
+            else:
+                changed[name] = NUMERIC
+        return changed
+
+    def _mostly_words(self, name: str, column: Words) -> None:
+        """Raise UsageError for a column that looked like words and is numbers for the most part, or
+        would be with decimal points."""
+        number = _are_numbers(column)
+        odd = ~number & (column.codes >= 0)
+        if number.sum() >= odd.sum():
+            row = int(np.argmax(odd))
+            word = column.words[column.codes[row]]
+            raise self._fault(BadCell(row, name, f"{word!r} is not a number"), {name: AUTO})
+        comma = [word for word in column.words if re.fullmatch(r"[+-]?\d+,\d+", word)]
+        if 2 * len(comma) > len(column.words):
+            raise UsageError(
+                f"{self.path}: column {name!r} has numbers with a decimal comma, like "
+                f"{comma[0]!r}; expected a point"
+            )
+
+    def _fault(self, cell: BadCell, wanted: Mapping[str, str]) -> UsageError:
+        name = cell.column
+        other = f", else data.categorical=[{name}] or data.drop=[{name}]" * (wanted[name] == AUTO)
+        return UsageError(
+            f"{self.where(cell.row)}, column {name!r}: {cell.problem}; if it means a missing "
+            f"value, add it to data.missing{other}"
+        )
+
+
+def _are_numbers(column: Words) -> np.ndarray[Any, np.dtype[np.bool_]]:
+    """Which cells (rows,) are numbers; a gap is none."""
+    numbers = [bool(re.fullmatch(NUMBER, word)) for word in column.words]
+    return np.array([*numbers, False])[column.codes]
+
+
+def too_many(path: str, name: str, wanted: Mapping[str, str]) -> str:
+    """What to say of a column with a new word in most rows."""
+    if wanted.get(name) == LABEL:
+        return (
+            f"{path}: the target {name!r} has more than {MOST_WORDS} different words; expected "
+            "classes or numbers"
+        )
+    return (
+        f"{path}: column {name!r} has more than {MOST_WORDS} different words, as names, dates or "
+        f"texts have; leave it out with data.drop=[{name}]"
+    )
+
+
+class _Spaced(io.RawIOBase):
+    """Lines whose runs of blanks are one blank each."""
+
+    def __init__(self, lines: IO[bytes]) -> None:
+        self.lines, self.rest = lines, b""
+
+    def readable(self) -> bool:
+        return True
+
+    def read(self, size: int = -1) -> bytes:
+        if not self.rest:
+            lines = self.lines.readlines(size)
+            self.rest = b"".join(b" ".join(line.split()) + b"\n" for line in lines)
+        first, self.rest = self.rest[:size], self.rest[size:]
+        return first

@@ -1,0 +1,115 @@
+"""Named columns as they were read: numbers and words, with gaps; nothing split or scaled yet."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from functools import cached_property
+from typing import Any, Literal
+
+import numpy as np
+from numpy.typing import NDArray
+
+Rows = NDArray[np.int64]
+"""Row numbers."""
+
+NUMERIC, CATEGORICAL = "numeric", "categorical"
+"""The kinds of columns."""
+
+
+@dataclass(frozen=True)
+class Words:
+    """A categorical column: ``codes`` (rows,) int32 are places in ``words``, -1 is a gap."""
+
+    codes: NDArray[np.int32]
+    words: tuple[str, ...]
+
+    def extended(self, more: Words) -> Words:
+        """These rows and those of another column."""
+        words = tuple(dict.fromkeys([*self.words, *more.words]))
+        place = {word: k for k, word in enumerate(words)}
+        lookup = np.array([*(place[word] for word in more.words), -1], dtype=np.int32)
+        return Words(np.concatenate([self.codes, lookup[more.codes]]), words)
+
+    def spelled(self) -> NDArray[np.object_]:
+        """The words themselves (rows,), None for a gap."""
+        return np.array([*self.words, None], dtype=object)[self.codes]
+
+
+@dataclass(frozen=True)
+class Frame:
+    """Rows of a file, column by column.
+
+    ``names`` are the columns in their order. Numeric ones lie in one block, ``numbers`` (rows,
+    numeric columns) of whatever type the source has, floats with NaN for a gap: a set of images
+    stays the bytes that it is. ``categorical`` holds the others by name.
+    """
+
+    names: tuple[str, ...]
+    numbers: NDArray[Any]
+    categorical: Mapping[str, Words] = field(default_factory=dict)
+
+    def __len__(self) -> int:
+        return len(self.numbers)
+
+    @cached_property
+    def places(self) -> dict[str, int]:
+        """Where each numeric column stands in ``numbers``."""
+        numeric = (name for name in self.names if name not in self.categorical)
+        return {name: place for place, name in enumerate(numeric)}
+
+    def kind(self, name: str) -> str:
+        """``numeric`` or ``categorical``."""
+        return CATEGORICAL if name in self.categorical else NUMERIC
+
+    def __getitem__(self, name: str) -> NDArray[Any]:
+        """A column (rows,): float64 with NaN for a gap, or words with None for a gap."""
+        if name in self.categorical:
+            return self.categorical[name].spelled()
+        column: NDArray[Any] = self.numbers[:, self.places[name]]
+        return column.astype(np.float64)
+
+    def block(
+        self, names: Sequence[str], rows: Rows | slice, order: Literal["C", "F"] = "C"
+    ) -> NDArray[np.float64]:
+        """Some numeric columns of some rows, (rows, columns) float64: a copy, row after row in
+        memory or, in order F, column after column."""
+        places = [self.places[name] for name in names]
+        if places and places == list(range(places[0], places[0] + len(places))):
+            part = self.numbers[rows, places[0] : places[-1] + 1]
+        else:
+            part = self.numbers[rows][:, places]
+        return np.array(part, dtype=np.float64, order=order)
+
+    def gaps(self) -> dict[str, int]:
+        """How many values each column misses; only the columns that miss some."""
+        counts = {name: int((words.codes < 0).sum()) for name, words in self.categorical.items()}
+        if self.numbers.dtype.kind == "f":
+            parts = range(0, len(self), 4096)
+            missed = sum(np.isnan(self.numbers[k : k + 4096]).sum(axis=0) for k in parts)
+            counts |= {name: int(missed[place]) for name, place in self.places.items()}
+        return {name: counts[name] for name in self.names if counts.get(name)}
+
+    def only(self, names: Sequence[str]) -> Frame:
+        """Some of the columns; the numbers are not copied if they are the first ones."""
+        places = [self.places[name] for name in names if name in self.places]
+        numbers = self.numbers
+        if places != list(range(numbers.shape[1])):
+            first = places == list(range(len(places)))
+            numbers = numbers[:, : len(places)] if first else numbers[:, places]
+        categorical = {n: self.categorical[n] for n in names if n in self.categorical}
+        return Frame(tuple(names), numbers, categorical)
+
+    def extended(self, more: Frame) -> Frame:
+        """These rows and those of a frame with the same columns, which are copied; this one is not
+        to be used any more: its numbers grow in their place, if they can."""
+        numbers, rows = self.numbers, len(self)
+        if numbers.dtype == more.numbers.dtype and numbers.flags.owndata:
+            numbers.resize((rows + len(more), numbers.shape[1]), refcheck=False)
+            numbers[rows:] = more.numbers
+        else:
+            numbers = np.concatenate([numbers, more.numbers])
+        categorical = {
+            name: words.extended(more.categorical[name]) for name, words in self.categorical.items()
+        }
+        return Frame(self.names, numbers, categorical)

@@ -1,0 +1,101 @@
+"""Data sets of openml.org, fetched by scikit-learn."""
+
+from __future__ import annotations
+
+import warnings
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import numpy as np
+
+from exprun.data.frame import CATEGORICAL, NUMERIC, Frame, Words
+from exprun.data.reading import AUTO, LABEL, Reading
+from exprun.data.table import Table
+from exprun.data.tabular import Choice, Column, TaskName, table
+from exprun.errors import UsageError
+
+
+def openml(
+    dataset: str | int,
+    version: str | int = "active",
+    target: Column | Sequence[Column] | None = None,
+    task: TaskName = "auto",
+    drop: Sequence[Column] = (),
+    group: Column | None = None,
+    numeric: Sequence[Column] = (),
+    categorical: Sequence[Column] = (),
+) -> Table:
+    """The set of that name or number. Without ``target`` it is what OpenML says; for the others see
+    ``tabular.csv``. Nothing is kept on the disk. Raises UsageError if it cannot be fetched."""
+    source = OpenmlSet(dataset, version)
+    if target is None and source.target is None:
+        raise UsageError(f"{source.path}: OpenML names no target for it; expected data.target=…")
+    wanted = source.target if target is None else target
+    assert wanted is not None
+    return table([source], Choice(wanted, task, drop, group, numeric, categorical))
+
+
+class OpenmlSet:
+    """The columns of a fetched set; ``target`` is the one that OpenML says."""
+
+    def __init__(self, dataset: str | int, version: str | int) -> None:
+        from sklearn.datasets import fetch_openml
+
+        self.path = f"openml {dataset}"
+        self.reading, self.note = Reading(), ""
+        number = str(dataset).isdigit()
+        which = {"data_id": int(dataset)} if number else {"name": dataset, "version": version}
+        try:
+            with warnings.catch_warnings(action="ignore"):  # what is wrong is raised too
+                fetched: Any = fetch_openml(
+                    **which,
+                    target_column=None,
+                    cache=False,  # nothing outside of the output folder is written
+                    as_frame=False,
+                    parser="liac-arff",
+                    n_retries=1,
+                    delay=0.1,
+                )
+        except ValueError as error:
+            raise UsageError(f"{self.path}: {str(error).splitlines()[0]}") from None
+        except OSError as error:
+            reason = getattr(error, "reason", error)
+            raise UsageError(
+                f"{self.path}: openml.org cannot be reached ({reason}); without internet, fetch "
+                "the set as a CSV file elsewhere and use data=csv data.path=… data.target=…"
+            ) from None
+        if not isinstance(fetched.data, np.ndarray):
+            raise UsageError(f"{self.path}: is a sparse set; expected a dense one")
+        self.data, self.names = fetched.data, [str(name) for name in fetched.feature_names]
+        self.categories: Mapping[str, Sequence[str]] = fetched.categories or {}
+        said = fetched.details.get("default_target_attribute")
+        self.target = str(said) if said in self.names else None
+
+    def missing_hint(self, name: str) -> str:
+        return ""
+
+    def where(self, row: int) -> str:
+        return f"{self.path}: row {row + 1}"
+
+    def read(self, wanted: Mapping[str, str]) -> Frame:
+        """See ``CsvFile.read``; nominal attributes are categorical."""
+        numeric, categorical = [], {}
+        for name, kind in wanted.items():
+            column = self.data[:, self.names.index(name)]
+            nominal = name in self.categories
+            if nominal and kind == NUMERIC:
+                raise UsageError(f"{self.path}: column {name!r} is nominal; expected numbers")
+            if nominal or kind == CATEGORICAL:
+                categorical[name] = self._words(name, column)
+            elif kind in (AUTO, NUMERIC, LABEL):
+                numeric.append(self.names.index(name))
+        return Frame(tuple(wanted), self.data[:, numeric].astype(np.float64), categorical)
+
+    def _words(self, name: str, column: Any) -> Words:
+        numbers = column.astype(np.float64)
+        distinct, codes = np.unique(numbers, return_inverse=True)
+        known = self.categories.get(name)
+        words = [str(known[int(k)]) if known else f"{k:g}" for k in distinct[~np.isnan(distinct)]]
+        lookup = np.arange(len(distinct), dtype=np.int32)
+        lookup[np.isnan(distinct)] = -1
+        return Words(lookup[codes], tuple(words))

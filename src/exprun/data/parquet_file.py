@@ -1,0 +1,96 @@
+"""Reading a Parquet file, some rows at a time."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from exprun.data import progress
+from exprun.data.builder import BadCell, FrameBuilder, TooManyWords
+from exprun.data.csv_file import too_many
+from exprun.data.frame import CATEGORICAL, NUMERIC, Frame
+from exprun.data.reading import AUTO, LABEL, Reading
+from exprun.errors import UsageError
+
+AT_ONCE = 2**16
+"""Rows that are converted at once."""
+
+
+class ParquetFile:
+    """A Parquet file to read columns from; a column's kind is that of its type."""
+
+    def __init__(self, path: str) -> None:
+        """Raises UsageError if it is no Parquet file, or has no rows."""
+        self.path = path
+        self.reading, self.note = Reading(), ""
+        try:
+            self.bytes = Path(path).stat().st_size
+            with Path(path).open("rb") as file:
+                if file.read(4) != b"PAR1":
+                    raise UsageError(f"{path}: is not a Parquet file")
+            self.file = pq.ParquetFile(path, pre_buffer=False)  # else all of it is in memory
+        except FileNotFoundError:
+            raise UsageError(f"{path}: no such file") from None
+        except IsADirectoryError:
+            raise UsageError(f"{path}: is a folder; expected a file") from None
+        except (OSError, pa.ArrowException) as error:
+            raise UsageError(f"{path}: is a damaged Parquet file: {error}") from None
+        self.names = list(self.file.schema_arrow.names)
+        twice = [name for name in self.names if self.names.count(name) > 1]
+        if twice:
+            raise UsageError(f"{path}: there are two columns {twice[0]!r}")
+        if not self.file.metadata.num_rows:
+            raise UsageError(f"{path}: there are no rows")
+
+    def missing_hint(self, name: str) -> str:
+        return ""
+
+    def where(self, row: int) -> str:
+        return f"{self.path}: row {row + 1}"
+
+    def read(self, wanted: Mapping[str, str]) -> Frame:
+        """See ``CsvFile.read``."""
+        kinds = {name: self._kind(name, kind) for name, kind in wanted.items()}
+        while True:
+            numeric = [name for name, kind in kinds.items() if kind == NUMERIC]
+            categorical = [name for name, kind in kinds.items() if kind == CATEGORICAL]
+            bounded = [name for name in categorical if wanted[name] != CATEGORICAL]
+            builder = FrameBuilder(numeric, categorical, (), bounded)
+            try:
+                with progress.bar(self.path, self.bytes) as advance:
+                    batches = self.file.iter_batches(AT_ONCE, columns=list(kinds))
+                    for batch in batches:
+                        builder.add(dict(zip(batch.schema.names, batch.columns, strict=True)))
+                        share = builder.rows / self.file.metadata.num_rows
+                        advance(int(share * self.bytes))
+                return builder.frame(list(kinds))
+            except TooManyWords as many:
+                if not many.numbers:
+                    raise UsageError(too_many(self.path, many.column, wanted)) from None
+                kinds[many.column] = NUMERIC
+            except BadCell as cell:
+                where = self.where(cell.row)
+                raise UsageError(f"{where}, column {cell.column!r}: {cell.problem}") from None
+            except (OSError, pa.ArrowException) as error:
+                raise UsageError(f"{self.path}: is a damaged Parquet file: {error}") from None
+
+    def _kind(self, name: str, kind: str) -> str:
+        type_ = self.file.schema_arrow.field(name).type
+        if pa.types.is_dictionary(type_):
+            type_ = type_.value_type
+        number = pa.types.is_integer(type_) or pa.types.is_floating(type_)
+        number = number or pa.types.is_decimal(type_)
+        word = pa.types.is_string(type_) or pa.types.is_large_string(type_)
+        if not (number or word or pa.types.is_boolean(type_)):
+            raise UsageError(
+                f"{self.path}: column {name!r} has values of type {type_}; expected numbers, text "
+                f"or booleans, or data.drop=[{name}]"
+            )
+        if kind == LABEL:
+            return CATEGORICAL
+        if kind == AUTO:
+            return NUMERIC if number else CATEGORICAL
+        return kind

@@ -1,0 +1,146 @@
+"""``preprocess.json``: the preprocessing as plain data, and back, with nothing taken on trust."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import asdict
+from typing import Any
+
+from exprun.data.frame import CATEGORICAL, NUMERIC
+from exprun.data.preprocess import Categorical, Numeric, Preprocessing
+from exprun.data.reading import Reading
+from exprun.data.scaling import Linear, Quantiles, Scaling
+from exprun.data.task import Task
+
+FORMAT = 2
+
+
+def to_json(preprocessing: Preprocessing) -> dict[str, Any]:
+    """Dicts, lists, texts and numbers."""
+    task, target, reading = preprocessing.task, preprocessing.target, preprocessing.reading
+    return {
+        "format": FORMAT,
+        "columns": [_column(column) for column in preprocessing.columns],
+        "task": {"kind": task.kind, "targets": list(task.targets), "classes": list(task.classes)},
+        "target": {"mean": list(target.mean), "std": list(target.std)},
+        "reading": {**asdict(reading), "missing": list(reading.missing)},
+    }
+
+
+def _column(column: Numeric | Categorical) -> dict[str, Any]:
+    head = {"name": column.name, "kind": column.kind}
+    if isinstance(column, Categorical):
+        levels = list(column.levels)
+        return {**head, "levels": levels, "fill": column.fill, "unseen": column.unseen}
+    scaling = column.scaling
+    if isinstance(scaling, Quantiles):
+        return {**head, "fill": column.fill, "scaling": {"quantiles": list(scaling.values)}}
+    return {**head, "fill": column.fill, "scaling": asdict(scaling)}
+
+
+def from_json(data: Any) -> Preprocessing:
+    """Raises ValueError, naming the place, for what ``to_json`` did not write."""
+    whole = _Place("", data)
+    if whole.dict().get("format") != FORMAT:
+        raise ValueError(f"preprocess.json: format {data.get('format')!r}, expected {FORMAT}")
+    columns = tuple(_read_column(column) for column in whole["columns"].items())
+    names = [column.name for column in columns]
+    whole["columns"].expect(bool(names), "a column at least")
+    whole["columns"].expect(len(names) == len(set(names)), "every name once")
+    task = Task(
+        tuple(target.text() for target in whole["task"]["targets"].items()),
+        tuple(label.text() for label in whole["task"]["classes"].items()),
+    )
+    classes = task.classes
+    whole["task"]["targets"].expect(bool(task.targets), "a column at least")
+    distinct = len(classes) == len(set(classes)) != 1
+    whole["task"]["classes"].expect(distinct, "no label, or two or more different ones")
+    target = whole["target"]
+    scaling = Scaling(
+        tuple(mean.number() for mean in target["mean"].items()),
+        tuple(std.positive() for std in target["std"].items()),
+    )
+    scaled = 0 if classes else len(task.targets)
+    target.expect(len(scaling.mean) == len(scaling.std) == scaled, f"{scaled} means and stds")
+    reading = whole["reading"]
+    return Preprocessing(
+        columns,
+        task,
+        scaling,
+        Reading(
+            header=reading["header"].boolean(),
+            delimiter=reading["delimiter"].text_or_none(),
+            missing=tuple(word.text() for word in reading["missing"].items()),
+        ),
+    )
+
+
+def _read_column(place: _Place) -> Numeric | Categorical:
+    name, kind = place["name"].text(), place["kind"].text()
+    if kind == NUMERIC:
+        scaling: Linear | Quantiles
+        if "quantiles" in place["scaling"].dict():
+            values = tuple(value.number() for value in place["scaling"]["quantiles"].items())
+            ascending = list(values) == sorted(values) and len(values) > 0
+            place["scaling"]["quantiles"].expect(ascending, "ascending numbers")
+            scaling = Quantiles(values)
+        else:
+            center, scale = place["scaling"]["center"], place["scaling"]["scale"]
+            scaling = Linear(center.number(), scale.positive())
+        return Numeric(name, place["fill"].number(), scaling)
+    place["kind"].expect(kind == CATEGORICAL, f"{NUMERIC} or {CATEGORICAL}")
+    levels = tuple(level.text_or_none() for level in place["levels"].items())
+    place["levels"].expect(0 < len(levels) == len(set(levels)), "different categories")
+    fill = place["fill"].text_or_none()
+    place["fill"].expect(fill is None or fill in levels, "null or one of the levels")
+    unseen = place["unseen"].text()
+    place["unseen"].expect(unseen in ("ignore", "error"), "ignore or error")
+    return Categorical(name, levels, fill, "error" if unseen == "error" else "ignore")
+
+
+class _Place:
+    """A value in the file, and where it stands."""
+
+    def __init__(self, where: str, value: Any) -> None:
+        self.where, self.value = where, value
+
+    def expect(self, fits: bool, what: str) -> None:
+        if not fits:
+            raise ValueError(f"preprocess.json: {self.where or 'it'} is damaged: expected {what}")
+
+    def dict(self) -> dict[str, Any]:
+        self.expect(isinstance(self.value, dict), "an object")
+        content: dict[str, Any] = self.value
+        return content
+
+    def __getitem__(self, key: str) -> _Place:
+        where = f"{self.where}.{key}".lstrip(".")
+        if key not in self.dict():
+            raise ValueError(f"preprocess.json: {where} is missing")
+        return _Place(where, self.value[key])
+
+    def items(self) -> list[_Place]:
+        self.expect(isinstance(self.value, list), "a list")
+        return [_Place(f"{self.where}[{i}]", value) for i, value in enumerate(self.value)]
+
+    def text(self) -> str:
+        self.expect(isinstance(self.value, str), "text")
+        return str(self.value)
+
+    def text_or_none(self) -> str | None:
+        return None if self.value is None else self.text()
+
+    def boolean(self) -> bool:
+        self.expect(isinstance(self.value, bool), "true or false")
+        return bool(self.value)
+
+    def number(self) -> float:
+        number = self.value
+        plain = isinstance(number, int | float) and not isinstance(number, bool)
+        self.expect(plain and math.isfinite(number), "a finite number")
+        return float(number)
+
+    def positive(self) -> float:
+        number = self.number()
+        self.expect(number > 0, "a number above 0")
+        return number

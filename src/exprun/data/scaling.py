@@ -1,0 +1,111 @@
+"""Scaling of numbers: standardisation, min-max, and the transform to a normal distribution.
+
+All are fitted on the training rows and applied to every other row as they are.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+
+Numbers = NDArray[np.float64]
+
+STANDARDIZE, MIN_MAX, QUANTILE, NONE = "standardize", "min_max", "quantile", "none"
+METHODS = (STANDARDIZE, MIN_MAX, QUANTILE, NONE)
+"""The values of ``data.scaling``."""
+
+QUANTILES = 1000
+"""Quantiles that a column's distribution is described by, at most; scikit-learn's default."""
+
+BOUND = 1e-7
+"""The first and the last quantile become the normal distribution's at this probability and its
+complement, ±5.2, as in scikit-learn."""
+
+
+@dataclass(frozen=True)
+class Linear:
+    """(value - center) / scale, of one column."""
+
+    center: float = 0.0
+    scale: float = 1.0
+
+
+@dataclass(frozen=True)
+class Quantiles:
+    """A column's empirical distribution, mapped to the standard normal one.
+
+    ``values`` are its quantiles at equally spaced probabilities from 0 to 1, ascending. Values
+    between two of them are interpolated, those outside become the outermost; a value that many rows
+    share gets the middle of its probabilities.
+    """
+
+    values: tuple[float, ...]
+
+    @classmethod
+    def fit(cls, column: Numbers) -> Quantiles:
+        """Of a column (rows,) without gaps; at most QUANTILES of them."""
+        probabilities = np.linspace(0, 1, min(QUANTILES, len(column)))
+        values = np.quantile(column, probabilities)
+        return cls(tuple(np.maximum.accumulate(values).tolist()))  # rounding may break the order
+
+    def apply(self, column: Numbers) -> Numbers:
+        """(rows,) to (rows,)."""
+        values = np.array(self.values)
+        at = np.linspace(0, 1, len(values))
+        up = np.interp(column, values, at)
+        down = 1 - np.interp(-column, -values[::-1], at)
+        probability = np.where(column <= values[0], 0.0, (up + down) / 2)
+        probability = np.where(column >= values[-1], 1.0, probability)
+        bounded = torch.from_numpy(np.clip(probability, BOUND, 1 - BOUND))
+        normal: Numbers = torch.special.ndtri(bounded).numpy()  # without importing scipy
+        return normal
+
+
+def fit_scaling(method: str, block: Numbers) -> list[Linear | Quantiles]:
+    """The scaling of every column of (rows, columns) without gaps.
+
+    A constant column becomes zeros, whatever the method, and what differs from it later is not
+    blown up.
+    """
+    if method == NONE:
+        return [Linear()] * block.shape[1]
+    # What is too large is said when it is applied. Equal numbers may get a tiny std by rounding.
+    with np.errstate(over="ignore", invalid="ignore"):
+        mean, std = block.mean(axis=0), block.std(axis=0)
+        constant = std <= 1e-12 * np.abs(mean)
+        if method == MIN_MAX:
+            center, scale = block.min(axis=0), np.ptp(block, axis=0)
+        else:
+            center, scale = mean, std
+    scale = np.where(constant, 1.0, scale)
+    linear = [Linear(*pair) for pair in zip(center.tolist(), scale.tolist(), strict=True)]
+    if method != QUANTILE:
+        return list(linear)
+    return [linear[k] if constant[k] else Quantiles.fit(block[:, k]) for k in range(block.shape[1])]
+
+
+@dataclass(frozen=True)
+class Scaling:
+    """(value - mean) / std for each of several columns; how a regression's targets are scaled."""
+
+    mean: tuple[float, ...]
+    std: tuple[float, ...]
+
+    @classmethod
+    def standardize(cls, values: Numbers) -> Scaling:
+        """The scaling that gives each column of (rows, columns) mean 0 and variance 1; a constant
+        one has std 1 here, so it becomes 0."""
+        columns = fit_scaling(STANDARDIZE, values)
+        linear = [column for column in columns if isinstance(column, Linear)]
+        return cls(tuple(c.center for c in linear), tuple(c.scale for c in linear))
+
+    @classmethod
+    def identity(cls, columns: int) -> Scaling:
+        return cls((0.0,) * columns, (1.0,) * columns)
+
+    def apply(self, values: Numbers) -> Numbers:
+        scaled: Numbers = (values - np.array(self.mean)) / np.array(self.std)
+        return scaled

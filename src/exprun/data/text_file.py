@@ -1,0 +1,212 @@
+"""A text file with columns, seen from its head: whether it is one, its delimiter and its names."""
+
+from __future__ import annotations
+
+import csv
+import gzip
+import io
+import itertools
+import re
+from collections import Counter
+from collections.abc import Iterator
+from pathlib import Path
+from typing import IO, Any
+
+from exprun.data.reading import Reading
+from exprun.errors import UsageError
+
+HEAD = 2**20
+"""Bytes that are looked at before a file is read."""
+
+SNIFFED = "\t;|, "
+"""Delimiters that are looked for, the first wins. The comma stands behind the semicolon: it is the
+decimal point of many who separate columns by semicolons."""
+
+DELIMITERS = {"comma": ",", "tab": "\t", "semicolon": ";", "space": " "}
+"""The words for them; any other character stands for itself."""
+
+SNIFFED_LINES = 100
+
+SIGNATURES = {
+    b"PK\x03\x04": "a ZIP archive or an Excel workbook; expected a CSV file exported from it",
+    b"PAR1": "a Parquet file; expected data=parquet",
+    b"\x93NUMPY": "a NumPy array; expected an .npz file and data=npz",
+    b"SQLite format": "an SQLite database; expected a CSV file exported from it",
+    b"%PDF": "a PDF document; expected a CSV file",
+    b"\xff\xfe": "UTF-16 text; convert it, for example with iconv -f UTF-16 -t UTF-8",
+    b"\xfe\xff": "UTF-16 text; convert it, for example with iconv -f UTF-16 -t UTF-8",
+}
+"""What files begin with that are something else."""
+
+
+class TextFile:
+    """A CSV file, maybe gzip'd: ``names`` of its columns, ``delimiter``, ``skipped``, the lines in
+    front of the first row, and ``width``, about the bytes of a row. Raises
+    UsageError if it is none."""
+
+    def __init__(self, path: str, reading: Reading) -> None:
+        self.path = path
+        self.reading = reading
+        try:
+            self.bytes = Path(path).stat().st_size
+            with Path(path).open("rb") as file:
+                self.zipped = file.read(2) == b"\x1f\x8b"
+            with self.open() as lines:
+                head = lines.read(HEAD)
+        except FileNotFoundError:
+            raise UsageError(f"{path}: no such file") from None
+        except IsADirectoryError:
+            raise UsageError(f"{path}: is a folder; expected a file") from None
+        except (OSError, EOFError) as error:  # EOFError: a gzip file that is cut off
+            strerror = getattr(error, "strerror", None)
+            raise UsageError(f"{path}: cannot be read: {strerror or error}") from None
+        self._refuse_others(head)
+        text = self._decoded(head)
+        self.width = max(map(len, head.splitlines()[:2]))
+        self.delimiter = reading.delimiter or sniff(text)
+        self.names = self._names(text)
+
+    def _refuse_others(self, head: bytes) -> None:
+        start = head.lstrip()[:200].lower()
+        if not start:
+            raise UsageError(f"{self.path}: is empty")
+        for signature, what in SIGNATURES.items():
+            if head.startswith(signature):
+                raise UsageError(f"{self.path}: is {what}")
+        if b"\x00" in head:
+            raise UsageError(f"{self.path}: is a binary file; expected text")
+        if re.match(rb"(\xef\xbb\xbf)?(<!doctype|<html|<\?xml)", start):
+            raise UsageError(
+                f"{self.path}: is an HTML or XML page, not a CSV file; was it downloaded from "
+                "behind a login?"
+            )
+        if re.match(rb'[{\[]\s*["{\[]', start):
+            raise UsageError(f"{self.path}: is JSON; expected a CSV file")
+
+    def _decoded(self, head: bytes) -> str:
+        """The head's whole lines."""
+        whole = head if len(head) < HEAD else head[: head.rfind(b"\n") + 1] or head
+        try:
+            return whole.decode("utf-8-sig")
+        except UnicodeDecodeError:
+            raise self.not_utf8() from None
+
+    def _names(self, text: str) -> list[str]:
+        reader = self._reader(io.StringIO(text, newline=""))
+        first = next((cells for cells in reader if cells), None)
+        if first is None:
+            raise UsageError(f"{self.path}: is empty")
+        by_position = [str(k) for k in range(1, len(first) + 1)]
+        self.first = [cell.strip() for cell in first]
+        if not self.reading.header:
+            self.skipped = 0
+            return by_position
+        self.skipped = reader.line_num
+        names = [name or at for name, at in zip(self.first, by_position, strict=True)]
+        twice = [name for name, times in Counter(names).items() if times > 1]
+        if twice:
+            raise UsageError(
+                f"{self.path}: the column {twice[0]!r} stands twice in the header{self.header_hint}"
+            )
+        return names
+
+    @property
+    def header_hint(self) -> str:
+        """What to say if the line of names cannot be one."""
+        better = sniff(",".join(self.first)) if len(self.first) == 1 else self.delimiter
+        if better not in (self.delimiter, ","):
+            return f"; the columns seem to be separated by {better!r}, not {self.delimiter!r}"
+        numbers = sum(cell.replace(".", "").replace("-", "").isdigit() for cell in self.first)
+        if not self.reading.header or numbers < len(self.first):
+            return ""
+        last = len(self.first)
+        return f"; the first row is numbers: data.header=false names the columns 1 to {last}"
+
+    @property
+    def nameless(self) -> list[str]:
+        """Columns without a name in the header, by position."""
+        if not self.reading.header:
+            return []
+        return [name for name, cell in zip(self.names, self.first, strict=True) if not cell]
+
+    def open(self, raw: IO[bytes] | None = None) -> IO[bytes]:
+        """The bytes of the text, unpacked; ``raw`` is the open file, if it is."""
+        if self.zipped:
+            return gzip.open(raw or self.path)  # type: ignore[return-value]
+        return raw or Path(self.path).open("rb")
+
+    def _reader(self, lines: IO[str]) -> Any:
+        """A ``csv.reader``, or what works like one."""
+        if self.delimiter == " ":
+            return _SpacedReader(lines)
+        return csv.reader(lines, delimiter=self.delimiter)
+
+    def rows(self) -> Iterator[tuple[int, list[str]]]:
+        """Every row after the header: the line of the file in which it ends, and its cells. Slow:
+        for looking where something is wrong."""
+        csv.field_size_limit(2**31 - 1)
+        with self.open() as file, io.TextIOWrapper(file, "utf-8-sig", "replace", newline="") as t:
+            reader = self._reader(t)
+            filled = ((reader.line_num, cells) for cells in reader if cells)
+            yield from itertools.islice(filled, int(self.reading.header), None)
+
+    def where(self, row: int) -> str:
+        """A row, 0 is the first after the header, as an editor numbers it."""
+        line = next(itertools.islice(self.rows(), row, None))[0]
+        return f"{self.path}: row {line}"
+
+    def ragged(self) -> UsageError | None:
+        """The first row that has too many or too few cells, if there is one."""
+        expected = len(self.names)
+        for line, cells in self.rows():
+            if len(cells) != expected:
+                of = "the header" if self.reading.header else "the first row"
+                cells_ = "1 cell" if len(cells) == 1 else f"{len(cells)} cells"
+                quote = "; is a quote not closed?" if any("\n" in cell for cell in cells) else ""
+                said = f"row {line} has {cells_}; {of} has {expected}{quote}"
+                return UsageError(f"{self.path}: {said}")
+        return None
+
+    def not_utf8(self) -> UsageError:
+        with self.open() as file:
+            line = next(number for number, line in enumerate(file, 1) if not _is_utf8(line))
+        return UsageError(
+            f"{self.path}: row {line} is not UTF-8 text; convert the file, for example with "
+            "iconv -f latin1 -t UTF-8"
+        )
+
+
+def _is_utf8(line: bytes) -> bool:
+    try:
+        line.decode()
+    except UnicodeDecodeError:
+        return False
+    return True
+
+
+class _SpacedReader:
+    """``csv.reader`` for columns separated by runs of blanks."""
+
+    def __init__(self, lines: IO[str]) -> None:
+        self.lines, self.line_num = lines, 0
+
+    def __iter__(self) -> Iterator[list[str]]:
+        return self
+
+    def __next__(self) -> list[str]:
+        self.line_num += 1
+        return next(self.lines).split()
+
+
+def sniff(text: str) -> str:
+    """The delimiter that gives the most of the first lines as many cells as the first has."""
+    lines = [line for line in text.splitlines()[:SNIFFED_LINES] if line.strip()]
+    best, most = ",", 0.5
+    for delimiter in SNIFFED:
+        spaced = delimiter == " "
+        rows = map(str.split, lines) if spaced else csv.reader(lines, delimiter=delimiter)
+        counts = [len(cells) for cells in rows]
+        share = counts.count(counts[0]) / len(counts) if counts and counts[0] > 1 else 0
+        if share > most:
+            best, most = delimiter, share
+    return best
