@@ -22,9 +22,7 @@ OPTIONS = sorted(
     f"{path.parent.name}={path.stem}"
     for path in CONF.glob("*/*.yaml")
     if path.stem != "csv"  # needs a file: tests/test_cli.py
-    and (
-        path.parent.name not in ("problem", "experiment") or path.stem == "mlp"
-    )  # test_problems.py
+    and path.parent.name not in ("problem", "experiment")  # tests/test_problems.py
 )
 OPTIMIZERS = sorted(path.stem for path in (CONF / "optimizer").glob("*.yaml"))
 SCHEDULERS = sorted(path.stem for path in (CONF / "scheduler").glob("*.yaml"))
