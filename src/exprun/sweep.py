@@ -27,9 +27,9 @@ PENDING = "pending"
 BASIC, STACKED = "basic", "stacked"
 """How a sweep's jobs are run: one after the other, or many at once."""
 
-RANKED_BY = ("val_accuracy", "val_r2", "val_loss")
+RANKED_BY = ("val_accuracy", "val_r2", "val_loss", "f")
 """What orders a leaderboard: the first of these that a job has, ties by ``val_loss``. A loss alone
-would not do, for jobs may differ in it."""
+would not do, for jobs may differ in it. ``f`` is a test function's value."""
 
 
 LAST_COLUMNS = ("seconds", "folder", "reason")
@@ -124,13 +124,21 @@ def _job(number: int, overrides: Sequence[str]) -> dict[str, Any]:
     }
 
 
-def conclude(folder: Path, code: int | None = None) -> int:
-    """Write the leaderboard, show it, and return the exit code: ``code`` if that is given, else 0
-    if every job came to a result (a divergence is one), or 1."""
+def conclude(folder: Path, code: int | None = None, *, trust: bool = True) -> int:
+    """Write the leaderboard, show it, draw the paths of test functions, and return the exit code:
+    ``code`` if that is given, else 0 if every job came to a result (a divergence is one), or 1.
+
+    Unless there is ``trust``, somebody's own test function is not called to be drawn (UsageError).
+    """
     from exprun.display import sweep_summary  # imports torch
 
     rows = leaderboard(folder)
-    sweep_summary(rows, os.path.relpath(folder))
+    pictures: list[str] = []
+    if any((folder / str(row["folder"]) / "trajectory.csv").is_file() for row in rows):
+        from exprun.problems.panels import draw_sweep
+
+        pictures = draw_sweep(folder, rows, trust=trust)
+    sweep_summary(rows, os.path.relpath(folder), pictures=pictures)
     if code is not None:
         return code
     return int(any(row["status"] not in FINISHED for row in rows))
@@ -177,6 +185,6 @@ def _rank(row: dict[str, Any]) -> tuple[bool, list[float]]:
     figures = []
     for name in RANKED_BY:
         value = row.get(name)
-        sign = -1 if name.split("_")[1] in HIGHER_IS_BETTER else 1
+        sign = -1 if name.rpartition("_")[2] in HIGHER_IS_BETTER else 1
         figures.append(float("inf") if value is None else sign * value)
     return not ended_well, figures

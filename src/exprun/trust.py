@@ -10,7 +10,7 @@ from exprun.config.schema import leaves
 from exprun.errors import UsageError
 
 TRUSTED = {
-    "problem": ("exprun.build",),
+    "problem": ("exprun.build.", "exprun.problems."),
     "data": ("exprun.data.",),
     "model": ("exprun.networks",),
     "init": ("exprun.initializers",),
@@ -20,6 +20,7 @@ TRUSTED = {
     "reg": ("exprun.regularizers",),
     "loss": ("exprun.losses",),
     "stopping": ("exprun.stopping",),
+    "averaging": ("exprun.averaging",),
 }
 """The modules whose classes and functions the ``_target_`` of a group may name."""
 

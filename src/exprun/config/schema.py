@@ -84,13 +84,14 @@ def pattern(regex: str, expected: str, words: tuple[str, ...] = ()) -> Rule:
     return Rule(lambda v: isinstance(v, str) and bool(re.fullmatch(regex, v)), expected, words)
 
 
-def list_of(rule: Rule, expected: str, length: int | None = None) -> Rule:
-    """A list whose items each fit a rule."""
+def list_of(rule: Rule, expected: str, length: int | None = None, shortest: int = 0) -> Rule:
+    """A list of at least ``shortest`` items that each fit a rule."""
 
     def accepts(value: Any) -> bool:
         if not isinstance(value, Sequence) or isinstance(value, str):
             return False
-        return (length is None or len(value) == length) and all(map(rule.accepts, value))
+        fits = len(value) >= shortest if length is None else len(value) == length
+        return fits and all(map(rule.accepts, value))
 
     return Rule(accepts, expected)
 
@@ -195,8 +196,24 @@ RULES: dict[str, Rule] = {
         ("val_loss", "val_accuracy", "val_rmse", "val_mae", "val_r2"),
     ),
     "restore_best": boolean,
+    "decay": share_below_one,
     "reduction": one_of("mean", "sum"),
     "delta": positive,
+    # problem
+    "a": number(),
+    "b": number(),
+    "start": list_of(number(), "two numbers x and y, like [-1.2,1.0]", length=2),
+    "iterations": integer(1),
+    "minima": list_of(
+        list_of(number(), "two numbers", length=2), "a list of points, like [[1.0,1.0]]"
+    ),
+    "animation": boolean,
+    "problem.betas": list_of(
+        share_below_one, "one or more numbers in [0, 1), like [0.5,0.9]", shortest=1
+    ),
+    "problem.path": either(null, path),
+    "column": either(null, text),
+    "days": integer(2),
     # data
     "val_fraction": share_below_one,
     "test_fraction": share_below_one,
@@ -255,6 +272,7 @@ def check(config: DictConfig) -> None:
         node = config.get(parent, {}) if parent else config
         if isinstance(node, dict | DictConfig) and name not in node:
             raise UsageError(f"{key} is missing; expected {RULES[key].expected}")
+    elsewhere = None
     for key, value in leaves(config):
         parent, _, name = key.rpartition(".")
         has_target = bool(parent) and "_target_" in OmegaConf.select(config, parent)
@@ -278,8 +296,39 @@ def check(config: DictConfig) -> None:
             expected = expected.replace("a number", "a finite number")
         is_text = isinstance(shown, str) and re.fullmatch(r"[-+.\deE]+", shown)
         spelled = f"{shown!r} (text)" if is_text else _spelled(shown)
-        raise UsageError(f"{key}={spelled}: expected {expected}{hint}")
+        error = UsageError(f"{key}={spelled}: expected {expected}{hint}")
+        if not OmegaConf.is_interpolation(OmegaConf.select(config, parent) or config, name):
+            raise error
+        elsewhere = elsewhere or error  # the key that it was taken from may say it better
+    if elsewhere:
+        raise elsewhere
     check_together(config)
+
+
+PARTS: dict[str, tuple[str, ...]] = {
+    "exprun.problems.build.descent": ("optimizer", "scheduler"),
+    "exprun.problems.build.moving_averages": (),
+}
+"""Problems that train no network, and the groups that they read besides ``problem``."""
+
+
+def parts_of(config: DictConfig) -> tuple[str, ...] | None:
+    """The groups and keys that play a part in a problem that trains no network; None if one is
+    trained, where all do."""
+    groups: tuple[str, ...] | None = PARTS.get(config.problem._target_)
+    return None if groups is None else ("problem", *groups, "seed", "device")
+
+
+def check_parts(config: DictConfig, overrides: Iterable[str]) -> None:
+    """Raise UsageError for an override of what plays no part in the problem."""
+    parts = parts_of(config)
+    if parts is None:
+        return
+    for override in overrides:
+        key = override.split("=")[0].lstrip("+~").split("@")[0]
+        if key.split(".")[0].split("/")[0] not in (*parts, "experiment", "hydra"):
+            instead = "problem.iterations" if key == "trainer.max_epochs" else choices(parts)
+            raise UsageError(f"{override}: plays no part in this problem; expected {instead}")
 
 
 TARGETED = (
@@ -292,6 +341,7 @@ TARGETED = (
     "scheduler",
     "loss",
     "stopping",
+    "averaging",
 )
 """Groups whose chosen option names a class or function."""
 
@@ -309,6 +359,8 @@ NEEDED = (
 
 def check_together(config: DictConfig) -> None:
     """Raise UsageError for values that are right by themselves and not together."""
+    if parts_of(config) and str(config.device).startswith("cuda"):
+        raise UsageError(f"device={config.device}: this problem is for the CPU; expected cpu")
     val, test = (config.data.get(f"{part}_fraction", 0.0) for part in ("val", "test"))
     if val + test >= 1:
         raise UsageError(

@@ -75,6 +75,8 @@ class Recorder(Observer):
             return  # resumed: all this is there already
         names = metrics.names(training.data.preprocessing.task)
         self.events.hparams_start(hparams(self.config, self.choices))
+        if training.averaging:
+            names = [*names, *(f"ema_{name}" for name in names)]
         self.events.charts({name: [f"{name}/train", f"{name}/validation"] for name in names})
         config = to_yaml(OmegaConf.to_container(self.config, resolve=True))
         self.events.text("config", f"```yaml\n{config}\n```")
@@ -145,7 +147,8 @@ def hparams(
 ) -> dict[str, bool | int | float | str]:
     """The config as TensorBoard's table of hyperparameters takes it: flat, plain, without paths to
     code; the chosen regularisers by name."""
-    flat: dict[str, bool | int | float | str] = {"reg": "+".join(config.reg) or "none"}
+    flat: dict[str, bool | int | float | str]
+    flat = {"reg": "+".join(config.reg) or "none"} if "reg" in config else {}
     for group, option in choices.items():
         if "/" not in group and group in config and option is not None:
             flat[group] = str(option)
