@@ -4,7 +4,6 @@ section 3.3): the loss while the learning rate grows, and the learning rate that
 
 from __future__ import annotations
 
-import math
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from itertools import islice
