@@ -209,6 +209,11 @@ RULES: dict[str, Rule] = {
     "problem.path": either(null, file),
     "column": either(null, text),
     "days": integer(2),
+    "start_lr": positive,
+    "end_lr": positive,
+    "problem.iterations": integer(2),
+    "beta": share_below_one,
+    "explosion": number(1, open_low=True),
     # data
     "val_fraction": share_below_one,
     "test_fraction": share_below_one,
