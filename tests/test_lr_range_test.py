@@ -1,5 +1,5 @@
-"""The learning-rate range test: what it reads off a curve, where it explodes, and that it leaves the
-training as it was."""
+"""The learning-rate range test: what it reads off a curve, where it explodes, and that it leaves
+the training as it was."""
 
 from __future__ import annotations
 
@@ -12,9 +12,9 @@ from pathlib import Path
 
 import pytest
 import torch
-from conftest import built, same_bits
 from hydra import compose, initialize_config_dir
 
+from conftest import built, same_bits
 from exprun.build import mlp
 from exprun.cli import main
 from exprun.config.paths import conf_dir

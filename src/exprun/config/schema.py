@@ -281,8 +281,8 @@ def check(config: DictConfig) -> None:
         if isinstance(shown, float) and not math.isfinite(shown):
             expected = expected.replace("a number", "a finite number")
         is_text = isinstance(shown, str) and re.fullmatch(r"[-+.\deE]+", shown)
-        spelled = f"{shown!r} (text)" if is_text else spelled(shown)
-        error = UsageError(f"{key}={spelled}: expected {expected}{hint}")
+        given = f"{shown!r} (text)" if is_text else spelled(shown)
+        error = UsageError(f"{key}={given}: expected {expected}{hint}")
         if not OmegaConf.is_interpolation(OmegaConf.select(config, parent) or config, name):
             raise error
         elsewhere = elsewhere or error  # the key that it was taken from may say it better

@@ -215,7 +215,13 @@ class LRRangeTest(Problem):
 
     def facts(self) -> dict[str, Any]:
         model, device = self.training.model, self.training.device
-        return {"epochs": 0, "parameters": count_parameters(model), "device": str(device)}
+        suggestion = self.curve.suggestion
+        return {
+            "epochs": 0,
+            "parameters": count_parameters(model),
+            "device": str(device),
+            "verdict": f"optimizer.lr={suggestion:g}" if suggestion else "no suggestion",
+        }
 
     def draw(self, folder: Path) -> list[str]:
         from exprun.problems.lr_range_picture import draw  # matplotlib takes its time to import
