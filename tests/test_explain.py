@@ -137,9 +137,8 @@ def test_every_command_is_valid(tmp_path: Path, monkeypatch: pytest.MonkeyPatch)
                         (tmp_path / word.partition("=")[2]).touch()
                 jobs = expand(overrides)
                 assert (len(jobs) > 1) == ("-m" in words), words
-                for job in {str(job): job for job in (jobs[0], jobs[-1])}.values():
-                    shown = [word for word in job if not word.startswith("hydra/launcher=")]
-                    check(without_hydra(compose("config", shown)))
+                shown = [word for word in jobs[-1] if not word.startswith("hydra/launcher=")]
+                check(without_hydra(compose("config", shown)))
 
 
 def test_an_option_in_the_terminal_has_its_defaults_from_the_yaml(
