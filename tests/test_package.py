@@ -29,6 +29,7 @@ def installed(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def test_the_wheel_trains_from_any_folder(installed: Path, tmp_path: Path) -> None:
     assert (installed / "exprun" / "conf" / "config.yaml").is_file()
     assert (installed / "exprun" / "py.typed").is_file()
+    assert (installed / "exprun" / "docs" / "options" / "optimizer.md").is_file()
     assert (installed / "exprun" / "conf" / "hydra" / "sweeper" / "exprun.yaml").is_file()
     assert (installed / "hydra_plugins" / "exprun_sweeps.py").is_file()
     assert not (installed / "hydra_plugins" / "__init__.py").exists()  # others have plugins too

@@ -339,24 +339,25 @@ def objective(training: Training, losses: Tensor) -> Tensor:
     return loss
 
 
-def iterate(training: Training, xb: Tensor, yb: Tensor, iteration: int) -> None:
+def iterate(training: Training, xb: Tensor, yb: Tensor, iteration: int) -> float:
     """One iteration: forward and backward pass on a batch (n, inputs) with its encoded targets,
-    and the update of the weights. ``iteration`` counts from 0. Raises Diverged."""
+    and the update of the weights; returns the objective before that. ``iteration`` counts from 0.
+    Raises Diverged."""
     t = training
     t.scheduler.before_iteration(iteration, t.iterations_per_epoch)
     reevaluates = isinstance(t.optimizer, torch.optim.LBFGS)
     masks = t.streams.dropout.get_state() if reevaluates else None
-    evaluations = 0
+    values: list[float] = []
 
     def closure() -> Tensor:
-        nonlocal evaluations
         if masks is not None:
             t.streams.dropout.set_state(masks)  # the same masks for all evaluations
         t.optimizer.zero_grad()
         loss = objective(t, losses_of(t, xb, yb))
-        if not evaluations and not math.isfinite(loss.item()):
-            raise locate(t.model, xb, t.epoch + 1, iteration + 1, updates=iteration)
-        evaluations += 1
+        if not values:
+            values.append(loss.item())
+            if not math.isfinite(values[0]):
+                raise locate(t.model, xb, t.epoch + 1, iteration + 1, updates=iteration)
         loss.backward()
         return loss
 
@@ -365,6 +366,7 @@ def iterate(training: Training, xb: Tensor, yb: Tensor, iteration: int) -> None:
         regularizer.constrain(t.model)
     if t.averaging:
         t.averaging.update()
+    return values[0]
 
 
 def evaluate(training: Training, part: Part) -> dict[str, float]:

@@ -8,6 +8,7 @@ from __future__ import annotations
 import re
 from pathlib import Path
 
+from exprun.config.options import first_comment, groups, options
 from exprun.config.paths import conf_dir
 
 HEAD = """\
@@ -18,6 +19,7 @@ exprun: controlled experiments on how to train a neural network
   exprun -m hydra/launcher=stacked …      a sweep, many jobs at once
   exprun problem=rosenbrock …             a test function in the plane, and its picture
   exprun resume RUN_OR_SWEEP              go on exactly where it stopped
+  exprun explain GROUP=OPTION             its equation, keys, slide; also GROUP, or a key
   tensorboard --logdir outputs            the curves
 
 Groups and their options, * marks the default:
@@ -43,26 +45,14 @@ def show_help(config_dir: str | None) -> None:
     folders = [conf_dir(), *([Path(config_dir)] if config_dir else [])]
     defaults = _defaults(conf_dir() / "config.yaml")
     print(HEAD, end="")
-    groups = list(defaults)
-    for folder in folders:
-        for path in sorted(folder.iterdir()) if folder.is_dir() else []:
-            if path.is_dir() and path.name not in groups and path.name != "hydra":
-                groups.append(path.name)
-    for group in groups:
-        options = {p.stem: p for folder in folders for p in (folder / group).glob("*.yaml")}
-        if options:
+    for group in dict.fromkeys([*defaults, *groups(folders)]):
+        found = options(group, folders)
+        if found:
             print(f"\n{group}")
-        for name in sorted(options):
+        for name, path in found.items():
             mark = "*" if name in defaults.get(group, ()) else " "
-            print(f"  {name + ' ' + mark:18} {_first_comment(options[name])}")
+            print(f"  {name + ' ' + mark:18} {first_comment(path)}")
     print(TAIL, end="")
-
-
-def _first_comment(path: Path) -> str:
-    for line in path.read_text(encoding="utf-8", errors="replace").splitlines():
-        if line.startswith("#") and not line.startswith("# @package"):
-            return line.lstrip("# ")
-    return ""
 
 
 def _defaults(path: Path) -> dict[str, list[str]]:

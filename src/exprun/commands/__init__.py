@@ -12,7 +12,7 @@ from typing import NoReturn
 
 from exprun.errors import UsageError, nearest
 
-COMMANDS = ("resume",)
+COMMANDS = ("explain", "resume")
 """Their names, which are those of the modules."""
 
 

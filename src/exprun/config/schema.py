@@ -214,6 +214,11 @@ RULES: dict[str, Rule] = {
     "problem.path": either(null, path),
     "column": either(null, text),
     "days": integer(2),
+    "start_lr": positive,
+    "end_lr": positive,
+    "problem.iterations": integer(2),
+    "beta": share_below_one,
+    "explosion": number(1, open_low=True),
     # data
     "val_fraction": share_below_one,
     "test_fraction": share_below_one,
@@ -283,7 +288,7 @@ def check(config: DictConfig) -> None:
             hint = f"; expected {inside[0]}=…" if inside else nearest(name, siblings)
             if parent == "reg":
                 hint = f"; expected one of its keys, see exprun --cfg job reg={name}"
-            raise UsageError(f"{key}={_spelled(value)}: no such key{hint}")
+            raise UsageError(f"{key}={spelled(value)}: no such key{hint}")
         if rule is None or rule.accepts(value):
             continue
         shown = OmegaConf.to_container(value) if isinstance(value, ListConfig) else value
@@ -295,8 +300,8 @@ def check(config: DictConfig) -> None:
         if isinstance(shown, float) and not math.isfinite(shown):
             expected = expected.replace("a number", "a finite number")
         is_text = isinstance(shown, str) and re.fullmatch(r"[-+.\deE]+", shown)
-        spelled = f"{shown!r} (text)" if is_text else _spelled(shown)
-        error = UsageError(f"{key}={spelled}: expected {expected}{hint}")
+        given = f"{shown!r} (text)" if is_text else spelled(shown)
+        error = UsageError(f"{key}={given}: expected {expected}{hint}")
         if not OmegaConf.is_interpolation(OmegaConf.select(config, parent) or config, name):
             raise error
         elsewhere = elsewhere or error  # the key that it was taken from may say it better
@@ -381,7 +386,7 @@ def check_together(config: DictConfig) -> None:
     if isinstance(p, ListConfig) and len(p) != len(hidden):
         raise UsageError(
             f"reg.dropout.p has {len(p)} values for {len(hidden)} hidden layers of "
-            f"model.hidden={_spelled(list(hidden))}; expected one for all, or one each"
+            f"model.hidden={spelled(list(hidden))}; expected one for all, or one each"
         )
 
 
@@ -403,12 +408,12 @@ def leaves(config: DictConfig, prefix: str = "") -> Iterable[tuple[str, Any]]:
             yield key, value
 
 
-def _spelled(value: Any) -> str:
+def spelled(value: Any) -> str:
     """A value as the command line spells it."""
     if value is None:
         return "null"
     if isinstance(value, bool):
         return str(value).lower()
     if isinstance(value, list):
-        return f"[{','.join(map(_spelled, value))}]"
+        return f"[{','.join(map(spelled, value))}]"
     return str(value)

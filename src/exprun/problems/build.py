@@ -8,11 +8,12 @@ from typing import Any, cast
 import torch
 from omegaconf import DictConfig, OmegaConf
 
-from exprun.build import Node, make_optimizer, make_scheduler, naming, partial
+from exprun.build import Node, make_optimizer, make_scheduler, mlp, naming, partial
 from exprun.errors import UsageError
 from exprun.problems.averages import MovingAverages, read_series, seasonal
 from exprun.problems.curvature import Function
 from exprun.problems.descent import Descent, Point
+from exprun.problems.lr_range_test import LRRangeTest
 from exprun.streams import stream
 
 DESCENT_KEYS = ("_target_", "function", "start", "iterations", "minima", "animation")
@@ -66,3 +67,11 @@ def moving_averages(config: DictConfig) -> MovingAverages:
     values = read_series(problem["path"], problem["column"])
     name = f"{problem['column']} in {Path(problem['path']).name}"
     return MovingAverages(name, values, problem["betas"])
+
+
+def lr_range_test(config: DictConfig) -> LRRangeTest:
+    """The range test of what ``problem=mlp`` would train. Raises UsageError, as ``build.mlp``
+    does."""
+    plain = cast(dict[str, Any], OmegaConf.to_container(config.problem, resolve=True))
+    how = {key: value for key, value in plain.items() if key != "_target_"}
+    return LRRangeTest(mlp(config), **how)

@@ -1,0 +1,42 @@
+"""The options of the groups, as files: found, and read as far as their text goes.
+
+Nothing here composes: what is read is a YAML file by itself.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+
+
+def groups(folders: Sequence[Path]) -> list[str]:
+    """All groups that have options in the folders, in alphabetical order, ``hydra`` not counted."""
+    found = {path.parent.name for folder in folders for path in folder.glob("*/*.yaml")}
+    return sorted(found - {"hydra"})
+
+
+def options(group: str, folders: Sequence[Path]) -> dict[str, Path]:
+    """The options of a group and their files; those of later folders win."""
+    found = {p.stem: p for folder in folders for p in (folder / group).glob("*.yaml")}
+    return dict(sorted(found.items()))
+
+
+def head(path: Path) -> list[str]:
+    """The comment lines that a file begins with, without their ``#`` and the ``@package``."""
+    lines = []
+    for line in path.read_text(encoding="utf-8", errors="replace").splitlines():
+        if not line.startswith("#"):
+            break
+        if not line.startswith("# @package"):
+            lines.append(line.removeprefix("#").removeprefix(" ").rstrip())
+    return lines
+
+
+def is_global(path: Path) -> bool:
+    """Whether an option's keys are not those of its group but of the whole config."""
+    return "# @package _global_" in path.read_text(encoding="utf-8", errors="replace")
+
+
+def first_comment(path: Path) -> str:
+    """An option's line in ``--help``: the first of its head."""
+    return next(iter(head(path)), "")

@@ -1,0 +1,240 @@
+"""The learning-rate range test (Smith 2017, "Cyclical Learning Rates for Training Neural Networks",
+section 3.3): the loss while the learning rate grows, and the learning rate that this suggests.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
+from itertools import islice
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from exprun.divergence import Diverged
+from exprun.errors import UsageError
+from exprun.fit import Outcome, Training, batches, iterate
+from exprun.networks import count_parameters
+from exprun.problems import Problem
+from exprun.vocabulary import COMPLETED, DIVERGED, INTERRUPTED
+
+SAFETY = 10.0
+"""The suggestion is the largest stable learning rate divided by this."""
+
+
+@dataclass
+class Curve:
+    """A value an iteration: the first parameter group's learning rate, the objective (loss and
+    penalties of the batch) before the update, and its smoothed value.
+
+    ``exploded`` is the learning rate of the iteration at which the test was given up.
+    """
+
+    beta: float
+    lrs: list[float] = field(default_factory=list)
+    losses: list[float] = field(default_factory=list)
+    smoothed: list[float] = field(default_factory=list)
+    exploded: float | None = None
+    average: float = 0.0
+
+    def add(self, lr: float, loss: float) -> None:
+        """Take note of an iteration. Smoothed is the exponential moving average v = beta v +
+        (1 - beta) loss, v = 0 at first, corrected for that start by 1 / (1 - beta^t) (slide
+        "Exponential moving average")."""
+        self.average = self.beta * self.average + (1 - self.beta) * loss
+        self.lrs.append(lr)
+        self.losses.append(loss)
+        self.smoothed.append(self.average / (1 - self.beta ** len(self.lrs)))
+
+    @property
+    def lowest(self) -> int:
+        """The index of the lowest smoothed loss."""
+        finite = [i for i, loss in enumerate(self.smoothed) if math.isfinite(loss)]
+        return min(finite, key=self.smoothed.__getitem__, default=0)
+
+    @property
+    def largest_stable(self) -> float:
+        """The learning rate where the smoothed loss is lowest: larger ones only make it worse."""
+        return self.lrs[self.lowest]
+
+    @property
+    def steepest(self) -> float | None:
+        """The learning rate where the smoothed loss falls fastest over log lr, looked at over the
+        1 / (1 - beta) iterations that the average is about; None if it falls nowhere."""
+        half = max(round(1 / (1 - self.beta) / 2), 1)
+        falls = {
+            i: self.smoothed[i - half] - self.smoothed[i + half]
+            for i in range(2 * half, self.lowest - half + 1)
+        }
+        best = max(falls, key=falls.__getitem__, default=None)
+        return None if best is None or falls[best] <= 0 else self.lrs[best]
+
+    @property
+    def suggestion(self) -> float | None:
+        """``largest_stable`` divided by SAFETY, to two digits; None if the smoothed loss was never
+        lower than at the start, so that nothing is known."""
+        if self.lowest == 0:
+            return None
+        return float(f"{self.largest_stable / SAFETY:.1e}")
+
+
+class GrowingLR:
+    """A scheduler: the learning rates of all parameter groups grow together, exponentially; the
+    first group's from ``start`` to ``end`` in ``iterations``."""
+
+    def __init__(
+        self, optimizer: torch.optim.Optimizer, start: float, end: float, iterations: int
+    ) -> None:
+        self.optimizer = optimizer
+        self.start, self.growth, self.iterations = start, end / start, iterations
+        first = optimizer.param_groups[0]["lr"]
+        self.ratios = [group["lr"] / first for group in optimizer.param_groups]
+
+    def lr(self, iteration: int) -> float:
+        """The first group's learning rate in this iteration (0 is the first)."""
+        return float(self.start * self.growth ** (iteration / (self.iterations - 1)))
+
+    def before_iteration(self, iteration: int, iterations_per_epoch: int) -> None:
+        for group, ratio in zip(self.optimizer.param_groups, self.ratios, strict=True):
+            group["lr"] = self.lr(iteration) * ratio
+
+    def after_epoch(self, val_loss: float) -> None: ...
+
+    def state_dict(self) -> dict[str, Any]:
+        return {}
+
+    def load_state_dict(self, state: dict[str, Any]) -> None: ...
+
+
+@dataclass
+class LRRangeTest(Problem):
+    """The range test of a training: ``iterations`` in which the learning rate grows from
+    ``start_lr`` to ``end_lr``. It ends before that when the smoothed loss is ``explosion`` times
+    its lowest value, or no number.
+
+    Raises UsageError if the range is empty, or if the optimizer searches its step lengths itself,
+    so that its learning rate tells little.
+    """
+
+    table = "lr_range.csv"
+
+    training: Training
+    start_lr: float = 1e-6
+    end_lr: float = 10.0
+    iterations: int = 200
+    beta: float = 0.9
+    explosion: float = 4.0
+
+    def __post_init__(self) -> None:
+        if self.end_lr <= self.start_lr:
+            raise UsageError(
+                f"problem.end_lr={self.end_lr:g}: expected more than "
+                f"problem.start_lr={self.start_lr:g}"
+            )
+        if any(group.get("line_search_fn") for group in self.training.optimizer.param_groups):
+            raise UsageError(
+                "problem=lr_range_test: L-BFGS with a line search finds its step lengths itself; "
+                "expected optimizer.line_search_fn=null, or another optimizer"
+            )
+        self.curve = Curve(self.beta)
+
+    def solve(self, interrupted: Callable[[], bool] = lambda: False) -> Outcome:
+        """Do the test. The training is left as it was, to the last bit: weights, averages of
+        normalisation, optimizer, random streams. Its own scheduler plays no part."""
+        t = self.training
+        before, scheduler, was_training = t.snapshot(), t.scheduler, t.model.training
+        growing = GrowingLR(t.optimizer, self.start_lr, self.end_lr, self.iterations)
+        t.scheduler = growing
+        t.model.train()
+        try:
+            for i, (xb, yb) in enumerate(islice(_endless_batches(t), self.iterations)):
+                if interrupted():
+                    return Outcome(INTERRUPTED, f"interrupted in iteration {i + 1}")
+                if self._explodes(growing.lr(i), xb, yb, i):
+                    self.curve.exploded = growing.lr(i)
+                    break
+        finally:
+            t.scheduler = scheduler
+            t.load_state_dict(before)
+            t.optimizer.zero_grad()
+            t.model.train(was_training)
+        status = COMPLETED if math.isfinite(self.curve.losses[0]) else DIVERGED
+        return Outcome(status, self.verdict)
+
+    def _explodes(self, lr: float, xb: Tensor, yb: Tensor, iteration: int) -> bool:
+        """Do an iteration, and note it."""
+        curve = self.curve
+        try:
+            curve.add(lr, iterate(self.training, xb, yb, iteration))
+        except Diverged:
+            curve.add(lr, math.nan)
+        return not curve.smoothed[-1] <= self.explosion * curve.smoothed[curve.lowest]
+
+    @property
+    def verdict(self) -> str:
+        """What the curve says, in a sentence."""
+        curve = self.curve
+        if not math.isfinite(curve.losses[0]):
+            return "diverged: the loss of the initial weights is not finite"
+        if curve.suggestion is None:
+            return (
+                f"no suggestion: no learning rate from {curve.lrs[0]:.2g} to {curve.lrs[-1]:.2g} "
+                "lowers the loss"
+            )
+        words = [
+            f"suggested optimizer.lr={curve.suggestion:g}: 1/{SAFETY:g} of "
+            f"{curve.largest_stable:.2g}, where the smoothed loss is lowest"
+        ]
+        if curve.steepest is not None:
+            words.append(f"it falls fastest at {curve.steepest:.2g}")
+        if curve.exploded is not None:
+            words.append(f"explodes at {curve.exploded:.2g}")
+        elif curve.lowest == len(curve.lrs) - 1:
+            words.append("was still falling at the end, so try a larger problem.end_lr")
+        return ", ".join(words)
+
+    def rows(self) -> list[dict[str, float]]:
+        columns = zip(self.curve.lrs, self.curve.losses, self.curve.smoothed, strict=True)
+        return [
+            {"iteration": i, "lr": lr, "loss": loss, "smoothed_loss": smoothed}
+            for i, (lr, loss, smoothed) in enumerate(columns, 1)
+        ]
+
+    def figures(self) -> dict[str, float]:
+        curve = self.curve
+        named = {
+            "suggested_lr": curve.suggestion,
+            "steepest_lr": curve.steepest,
+            "largest_stable_lr": None if curve.suggestion is None else curve.largest_stable,
+            "exploded_lr": curve.exploded,
+        }
+        return {name: math.nan if lr is None else lr for name, lr in named.items()}
+
+    def facts(self) -> dict[str, Any]:
+        model, device = self.training.model, self.training.device
+        suggestion = self.curve.suggestion
+        return {
+            "epochs": 0,
+            "parameters": count_parameters(model),
+            "device": str(device),
+            "verdict": f"optimizer.lr={suggestion:g}" if suggestion else "no suggestion",
+        }
+
+    def draw(self, folder: Path) -> list[str]:
+        from exprun.problems.lr_range_picture import draw  # matplotlib takes its time to import
+
+        return draw(self, folder)
+
+
+def _endless_batches(training: Training) -> Iterator[tuple[Tensor, Tensor]]:
+    """The batches of one epoch after the other, each in a new order."""
+    t = training
+    rows = len(t.data.train)
+    while True:
+        order = torch.randperm(rows, generator=t.streams.order).to(t.device)
+        for xb, yb in batches(t.data.train.x, t.targets, order, t.batch_size or rows):
+            if len(xb) >= t.smallest_batch:
+                yield xb, yb
