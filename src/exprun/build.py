@@ -25,6 +25,7 @@ from torch.optim.lr_scheduler import LRScheduler, ReduceLROnPlateau
 from exprun import light, metrics
 from exprun.data.prepare import Data, prepare
 from exprun.data.table import Table
+from exprun.diagnostics.settings import Diagnostics
 from exprun.errors import UsageError, choices
 from exprun.fit import Training
 from exprun.initializers import initialize
@@ -213,6 +214,12 @@ def make_stopping(node: Node, data: Data) -> Stopping:
             f"{choices(f'val_{name}' for name in known)}"
         )
     return stopping
+
+
+def make_diagnostics(config: DictConfig) -> Diagnostics | None:
+    """What is measured of the layers; None for ``diagnostics=off``, and for runs from before."""
+    node = config.get("diagnostics")
+    return Diagnostics(**cast(Node, OmegaConf.to_container(node, resolve=True))) if node else None
 
 
 def set_threads(threads: int | str, training: Training) -> None:

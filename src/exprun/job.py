@@ -13,7 +13,7 @@ from typing import Any
 
 from omegaconf import DictConfig
 
-from exprun.build import target_of
+from exprun.build import make_diagnostics, target_of
 from exprun.display import watch
 from exprun.errors import UsageError
 from exprun.fit import Outcome, Training, fit
@@ -72,6 +72,7 @@ class Job:
             self.choices,
             training,
             self._checkpoint() if self.resumed else None,
+            diagnostics=make_diagnostics(self.config),
             sharing=sharing,
         )
         return training

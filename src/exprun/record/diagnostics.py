@@ -1,0 +1,89 @@
+"""``diagnostics.csv`` and ``initialization.csv``, and the same for TensorBoard."""
+
+from __future__ import annotations
+
+import csv
+import io
+from pathlib import Path
+
+from torch import Tensor, nn
+
+from exprun.diagnostics.measure import (
+    ACTIVATION_GRADIENTS,
+    FIGURES,
+    figures,
+    layer_name,
+    measured_rows,
+    observe,
+)
+from exprun.diagnostics.settings import Diagnostics
+from exprun.fit import Observer, Training
+from exprun.record.files import write_atomic
+from exprun.record.tensorboard import EventFile
+
+TABLE = "diagnostics.csv"
+
+
+class DiagnosticsRecorder(Observer):
+    """Measures the layers before the training and after its epochs, in passes of its own."""
+
+    def __init__(
+        self, folder: Path, settings: Diagnostics, training: Training, events: EventFile
+    ) -> None:
+        """What an earlier table of the folder says of the epochs that are done stays."""
+        self.settings = settings
+        self.events = events
+        self.part = measured_rows(training, settings.rows)
+        self.before: dict[str, Tensor] | None = None
+        columns = ["epoch", "layer", *FIGURES]
+        columns += ACTIVATION_GRADIENTS if settings.histograms else ()
+        text = io.StringIO(newline="")
+        csv.writer(text).writerows([columns, *_earlier(folder / TABLE, training.epoch, columns)])
+        write_atomic(folder / TABLE, text.getvalue().encode())
+        self.file = (folder / TABLE).open("a", newline="")
+        self.table = csv.DictWriter(self.file, columns)
+
+    def close(self) -> None:
+        self.file.close()
+
+    def on_start(self, training: Training) -> None:
+        if not training.epoch:
+            self._measure(training)
+        self._remember_weights(training)
+
+    def on_epoch(self, training: Training, row: dict[str, float]) -> None:
+        if self.settings.due(training.epoch):
+            self._measure(training)
+        self._remember_weights(training)
+
+    def _remember_weights(self, training: Training) -> None:
+        """For the ``update_ratio`` of the next epoch."""
+        self.before = None
+        if self.settings.due(training.epoch + 1):
+            modules = training.model.named_modules()
+            linear = {layer_name(name): m for name, m in modules if isinstance(m, nn.Linear)}
+            self.before = {name: m.weight.detach().clone() for name, m in linear.items()}
+
+    def _measure(self, training: Training) -> None:
+        layers = observe(training.model, training.loss, self.part.x, self.part.y)
+        iterations, full = training.iterations_per_epoch, self.settings.histograms
+        rows = figures(layers, self.before, iterations, full=full)
+        self.table.writerows({"epoch": training.epoch} | row for row in rows)
+        self.file.flush()
+        points = {
+            f"{figure}/{row['layer']}": value
+            for row in rows
+            for figure, value in row.items()
+            if figure != "layer" and value is not None
+        }
+        self.events.scalars(points, training.epoch)
+
+
+def _earlier(path: Path, until: int, columns: list[str]) -> list[list[str]]:
+    """The whole rows of a table that was begun before, up to an epoch; none if that is 0."""
+    if not until or not path.exists():
+        return []
+    with path.open(newline="") as file:
+        head, *rows = csv.reader(file)
+    whole = [row for row in rows if len(row) == len(columns)]
+    return [row for row in whole if int(row[0]) <= until] if head == columns else []
