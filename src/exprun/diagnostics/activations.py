@@ -102,6 +102,15 @@ def moments(activation: nn.Module, q: float) -> Moments:
     return Moments(mean, square, slope_square)
 
 
+def covariance(activation: nn.Module, q: float, c: float) -> float:
+    """E[g(z) g(z')] for normal z and z' of variance q and covariance c, for a c in [0, q]."""
+    nodes, weights = _quadrature()
+    common, own = math.sqrt(c) * nodes, math.sqrt(max(q - c, 0.0)) * nodes
+    with torch.no_grad():
+        given_common = activation(common.unsqueeze(1) + own) @ weights
+    return float(weights @ given_common.square())
+
+
 @functools.cache
 def _quadrature() -> tuple[Tensor, Tensor]:
     """Nodes and weights of the expectation over N(0, 1)."""

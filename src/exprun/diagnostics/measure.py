@@ -121,9 +121,8 @@ def observe(model: nn.Module, loss: Loss, x: Tensor, y: Tensor) -> list[Layer]:
         # the inputs too, so that even a network without anything to train has gradients
         outputs = model(x.detach().requires_grad_())
         total = loss.rows(outputs, loss.encode(y), loss.label_smoothing).sum()
-    found = list(layers.values())
-    _differentiate(total, found, len(x))
-    return found
+        _differentiate(total, list(layers.values()), len(x))
+    return list(layers.values())
 
 
 def _differentiate(total: Tensor, layers: list[Layer], rows: int) -> None:
