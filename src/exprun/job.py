@@ -14,7 +14,7 @@ from typing import Any
 from omegaconf import DictConfig
 
 from exprun.build import make_diagnostics, target_of
-from exprun.display import watch
+from exprun.display import show_initialization, watch
 from exprun.errors import UsageError
 from exprun.fit import Outcome, Training, fit
 from exprun.interrupt import Interruption, interruptible
@@ -53,6 +53,7 @@ class Job:
             training = self.begin()
             for note in () if self.in_sweep else training.data.notes:
                 print(f"exprun: {note}", file=sys.stderr)
+            self._show_initialization()
             with interruptible() as interrupted:
                 title = " ".join(self.overrides)
                 with watch(title, str(training.device), in_sweep=self.in_sweep) as screen:
@@ -60,6 +61,15 @@ class Job:
                 self.end(outcome, interrupted)
         assert self.result is not None
         return self.result
+
+    def _show_initialization(self) -> None:
+        """The laboratory of ``diagnostics=full``; a sweep has no room for it, and a resumed run has
+        shown it."""
+        diagnostics = self.recorder.diagnostics if self.recorder else None
+        if self.in_sweep or not diagnostics or not diagnostics.settings.histograms:
+            return
+        if diagnostics.initialization:
+            show_initialization(diagnostics.initialization)
 
     def begin(self, sharing: int = 1) -> Training:
         """Build the training and open its files; ``sharing`` jobs are trained at once."""

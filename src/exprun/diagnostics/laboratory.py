@@ -124,7 +124,7 @@ def _fate(before: float | None, after: float | None, layers: int = 0) -> str:
     if not before or not after:
         return "are 0"
     factor, (low, high) = after / before, KEPT
-    kept = "keep" if low <= factor <= high else "vanish" if factor < low else "explode"
+    kept = "keep their size" if low <= factor <= high else "vanish" if factor < low else "explode"
     return f"{kept} (×{factor ** (1 / layers):.3g} a layer)" if layers else kept
 
 
@@ -180,7 +180,9 @@ def _forward(steps: list[_Step], x: Tensor) -> None:
             continue
         found = moments(layer.activation, q)
         step.act, step.slope_square = found.square, found.slope_square
-        square, shared, x = found.square, covariance(layer.activation, q, c), layer.a
+        square, x = found.square, layer.a
+        # nobody else asks for it
+        shared = covariance(layer.activation, q, c) if step.over_rows else 0.0
         if step.normalizes("post") and following is not None:
             step.divisor = square - (shared if step.over_rows else found.mean**2)
             square, shared, x = 1.0, 0.0, following.layer.x

@@ -5,12 +5,16 @@ from __future__ import annotations
 import csv
 import io
 from pathlib import Path
+from typing import Any
 
+import torch
 from torch import Tensor, nn
 
+from exprun.diagnostics.laboratory import COLUMNS, laboratory, verdict
 from exprun.diagnostics.measure import (
     ACTIVATION_GRADIENTS,
     FIGURES,
+    Layer,
     figures,
     layer_name,
     measured_rows,
@@ -21,7 +25,10 @@ from exprun.fit import Observer, Training
 from exprun.record.files import write_atomic
 from exprun.record.tensorboard import EventFile
 
-TABLE = "diagnostics.csv"
+TABLE, INITIALIZATION = "diagnostics.csv", "initialization.csv"
+
+BUCKETS = 30
+"""Of a histogram."""
 
 
 class DiagnosticsRecorder(Observer):
@@ -42,6 +49,10 @@ class DiagnosticsRecorder(Observer):
         write_atomic(folder / TABLE, text.getvalue().encode())
         self.file = (folder / TABLE).open("a", newline="")
         self.table = csv.DictWriter(self.file, columns)
+        self.initialization: list[dict[str, Any]] = []  # of a training that has not begun
+        if not training.epoch:
+            self.initialization = laboratory(training, self.part)
+            self._write_initialization(folder)
 
     def close(self) -> None:
         self.file.close()
@@ -64,6 +75,14 @@ class DiagnosticsRecorder(Observer):
             linear = {layer_name(name): m for name, m in modules if isinstance(m, nn.Linear)}
             self.before = {name: m.weight.detach().clone() for name, m in linear.items()}
 
+    def _write_initialization(self, folder: Path) -> None:
+        text = io.StringIO(newline="")
+        writer = csv.DictWriter(text, COLUMNS)
+        writer.writeheader()
+        writer.writerows(self.initialization)
+        write_atomic(folder / INITIALIZATION, text.getvalue().encode())
+        self.events.text("initialization", _markdown(self.initialization))
+
     def _measure(self, training: Training) -> None:
         layers = observe(training.model, training.loss, self.part.x, self.part.y)
         iterations, full = training.iterations_per_epoch, self.settings.histograms
@@ -77,6 +96,21 @@ class DiagnosticsRecorder(Observer):
             if figure != "layer" and value is not None
         }
         self.events.scalars(points, training.epoch)
+        if full:
+            self._write_histograms(layers, training.epoch)
+
+    def _write_histograms(self, layers: list[Layer], epoch: int) -> None:
+        for layer in layers:
+            kinds = {
+                "weights": layer.linear.weight.detach(),
+                "pre-activations": layer.z,
+                "activations": layer.a,
+                "gradients": layer.d_z,
+                "activation gradients": layer.d_a,
+            }
+            for kind, tensor in kinds.items():
+                if tensor is not None:
+                    self.events.histogram(f"{kind}/{layer.name}", buckets(tensor), epoch)
 
 
 def _earlier(path: Path, until: int, columns: list[str]) -> list[list[str]]:
@@ -87,3 +121,25 @@ def _earlier(path: Path, until: int, columns: list[str]) -> list[list[str]]:
         head, *rows = csv.reader(file)
     whole = [row for row in rows if len(row) == len(columns)]
     return [row for row in whole if int(row[0]) <= until] if head == columns else []
+
+
+def buckets(tensor: Tensor) -> list[tuple[float, float, float]]:
+    """BUCKETS of equal width from the least to the greatest finite number: left edge, right edge,
+    count. None if no number is finite."""
+    numbers = tensor.flatten()[tensor.flatten().isfinite()].double().cpu()
+    if not len(numbers):
+        return []
+    low, high = numbers.min().item(), numbers.max().item()
+    counts = torch.histc(numbers, BUCKETS, low, high).tolist() if low < high else [len(numbers)]
+    width = (high - low) / len(counts)
+    return [(low + i * width, low + (i + 1) * width, count) for i, count in enumerate(counts)]
+
+
+def _markdown(rows: list[dict[str, Any]]) -> str:
+    """The laboratory as a table, and its verdict."""
+    lines = [list(COLUMNS), ["---"] * len(COLUMNS)]
+    for row in rows:
+        values = (row[column] for column in COLUMNS)
+        lines.append([f"{v:.3g}" if isinstance(v, float) else str(v or "") for v in values])
+    table = "\n".join(f"| {' | '.join(line)} |" for line in lines)
+    return f"{table}\n\n{verdict(rows)}"

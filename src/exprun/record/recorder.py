@@ -13,6 +13,7 @@ from omegaconf import DictConfig, OmegaConf
 from exprun import metrics
 from exprun.config.compose import to_yaml
 from exprun.config.schema import leaves
+from exprun.diagnostics.measure import FIGURES
 from exprun.diagnostics.settings import Diagnostics
 from exprun.errors import UsageError
 from exprun.fit import Observer, Outcome, Training, evaluate
@@ -87,7 +88,8 @@ class Recorder(Observer):
     def _describe(self, training: Training) -> None:
         names = metrics.names(training.data.preprocessing.task)
         self.events.hparams_start(hparams(self.config, self.choices))
-        self.events.charts({name: [f"{name}/train", f"{name}/validation"] for name in names})
+        charts = {name: [f"{name}/train", f"{name}/validation"] for name in names}
+        self.events.charts(charts, FIGURES if self.diagnostics else ())
         config = to_yaml(OmegaConf.to_container(self.config, resolve=True))
         self.events.text("config", f"```yaml\n{config}\n```")
 
