@@ -38,9 +38,9 @@ matter of taste what the slope of a ReLU is."""
 
 def activations_of(model: nn.Module) -> list[nn.Module]:
     """The activation functions among the modules of ``model``, each once."""
-    own = [m.activation for m in model.modules() if isinstance(m, HiddenLayer)]
-    known = [m for m in model.modules() if isinstance(m, ELEMENTWISE)]
-    return list(dict.fromkeys([*own, *known]))
+    modules = list(model.modules())
+    own = [m.activation for m in modules if isinstance(m, HiddenLayer)]
+    return list(dict.fromkeys([*own, *(m for m in modules if isinstance(m, ELEMENTWISE))]))
 
 
 def saturates(activation: nn.Module) -> bool:

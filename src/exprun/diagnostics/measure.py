@@ -15,6 +15,7 @@ from typing import Any
 
 import torch
 from torch import Tensor, nn
+from torch.linalg import vector_norm
 from torch.nn.modules.batchnorm import _BatchNorm
 
 from exprun.data.prepare import Part
@@ -146,17 +147,18 @@ def _differentiate(total: Tensor, layers: list[Layer], rows: int) -> None:
 @contextmanager
 def _measuring(model: nn.Module, rows: int) -> Iterator[None]:
     """Dropout off, batch normalisation over the rows; everything as before afterwards."""
-    modes = [(module, module.training) for module in model.modules()]
-    norms = [m for m in model.modules() if isinstance(m, _BatchNorm)]
+    modules = list(model.modules())
+    norms = {m for m in modules if isinstance(m, _BatchNorm)}
     buffers = [(b, b.clone()) for norm in norms for b in norm.buffers()]
-    model.eval()
-    for norm in norms:
-        norm.training = rows > 1  # one row has no variance
+    # one row has no variance
+    changed = [m for m in modules if m.training != (m in norms and rows > 1)]
+    for module in changed:
+        module.training = not module.training
     try:
         yield
     finally:
-        for module, mode in modes:
-            module.training = mode
+        for module in changed:
+            module.training = not module.training
         for buffer, before in buffers:
             buffer.copy_(before)
 
@@ -186,6 +188,7 @@ def measure(
     return figures(layers, before, training.iterations_per_epoch, full=full)
 
 
+@torch.no_grad()
 def figures(
     layers: list[Layer],
     before: Mapping[str, Tensor] | None = None,
@@ -217,10 +220,10 @@ def figures(
             values["dead"] = dead(layer.activation, z)
             values["saturated"] = saturated(layer.activation, z)
         if layer.d_weight is not None:
-            values["grad_norm"] = layer.d_weight.norm()
+            values["grad_norm"] = vector_norm(layer.d_weight)
         if before is not None:
             old, new = before[layer.name], layer.linear.weight.detach()
-            values["update_ratio"] = (new - old).norm() / old.norm() / iterations
+            values["update_ratio"] = vector_norm(new - old) / vector_norm(old) / iterations
         values["grad_noise"] = noise_scale(layer)
         for name, value in values.items():
             if value is not None:
@@ -238,7 +241,7 @@ def _spread(name: str, tensor: Tensor | None) -> dict[str, Tensor | None]:
     if tensor is None:
         return {}
     mean = tensor.mean()
-    std = (tensor - mean).norm() / math.sqrt(tensor.numel())  # a sixth of the time of var_mean
+    std = vector_norm(tensor - mean) / math.sqrt(tensor.numel())  # a sixth of the time of var_mean
     return {f"{name}_mean": mean, f"{name}_std": std}
 
 
@@ -248,7 +251,7 @@ def noise_scale(layer: Layer) -> Tensor | None:
     rows = len(layer.x)
     if layer.d_weight is None or layer.d_out is None or layer.x.dim() != 2 or rows < 2:
         return None
-    each = (layer.d_out.norm(dim=1) * layer.x.norm(dim=1)).square().mean()
+    each = (vector_norm(layer.d_out, dim=1) * vector_norm(layer.x, dim=1)).square().mean()
     mean = layer.d_weight.square().sum()
     scale: Tensor = (each - mean) * (rows / (rows - 1)) / mean
     return scale

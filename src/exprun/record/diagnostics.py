@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import csv
 import io
+import math
 from pathlib import Path
 from typing import Any
 
-import torch
+import numpy as np
 from torch import Tensor, nn
 
 from exprun.diagnostics.laboratory import COLUMNS, laboratory, verdict
@@ -125,14 +126,15 @@ def _earlier(path: Path, until: int, columns: list[str]) -> list[list[str]]:
 
 def buckets(tensor: Tensor) -> list[tuple[float, float, float]]:
     """BUCKETS of equal width from the least to the greatest finite number: left edge, right edge,
-    count. None if no number is finite."""
-    numbers = tensor.flatten()[tensor.flatten().isfinite()].double().cpu()
-    if not len(numbers):
-        return []
-    low, high = numbers.min().item(), numbers.max().item()
-    counts = torch.histc(numbers, BUCKETS, low, high).tolist() if low < high else [len(numbers)]
-    width = (high - low) / len(counts)
-    return [(low + i * width, low + (i + 1) * width, count) for i, count in enumerate(counts)]
+    count; none at all if no number is finite."""
+    numbers = tensor.flatten().double().cpu().numpy()  # neighbours in 32 bits can be told apart
+    low, high = float(numbers.min()), float(numbers.max())
+    if not math.isfinite(low + high):
+        numbers = numbers[np.isfinite(numbers)]
+        if not len(numbers):
+            return []
+    counts, edges = np.histogram(numbers, BUCKETS)
+    return list(zip(edges[:-1].tolist(), edges[1:].tolist(), counts.tolist(), strict=True))
 
 
 def _markdown(rows: list[dict[str, Any]]) -> str:
