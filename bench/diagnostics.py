@@ -1,8 +1,8 @@
 """What diagnostics cost: ``python -m bench.diagnostics``.
 
 The default training on digits for 50 epochs, everything recorded, with ``diagnostics`` off, basic
-and full; the three take turns. The ratio is of the shortest times, for other work on the machine
-only adds.
+and full; the three take turns. What counts is the time of the processor, the least of all rounds:
+other work on the machine only adds.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ LEVELS = ("off", "basic", "full")
 
 
 def training(level: str, epochs: int) -> Callable[[], float]:
-    """A turn: seconds from the built training to the end of the last epoch, files included."""
+    """A turn: seconds of the processor from the built training to the end of the last epoch."""
 
     def turn() -> float:
         overrides = [f"diagnostics={level}", f"trainer.max_epochs={epochs}", "stopping=none"]
@@ -34,11 +34,11 @@ def training(level: str, epochs: int) -> Callable[[], float]:
             config = compose("config", overrides)
         made = build.mlp(config)
         with tempfile.TemporaryDirectory() as folder:
-            began = time.perf_counter()
+            began = time.process_time()
             diagnostics = build.make_diagnostics(config)
             recorder = Recorder(Path(folder), config, overrides, {}, made, diagnostics=diagnostics)
             fit(made, [recorder])
-            seconds = time.perf_counter() - began
+            seconds = time.process_time() - began
             recorder.close()
         return seconds
 
@@ -59,7 +59,7 @@ def main() -> None:
         [name, figure(values, ".3f"), spread(values, ".3f"), f"{min(values) / least:.3f}×"]
         for name, values in results.items()
     ]
-    print(table(["", "seconds (median)", "range", "least ÷ least of off"], rows))
+    print(table(["", "seconds of CPU (median)", "range", "least ÷ least of off"], rows))
 
 
 if __name__ == "__main__":

@@ -1,18 +1,19 @@
 """Figures of the layers: known answers of networks made by hand, and no trace in the training."""
 
 import csv
+import json
 import math
+from itertools import pairwise
 from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
-from conftest import built, same_bits, training
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 from torch import nn
 
+from conftest import built, same_bits, training
 from exprun import losses
-from exprun.commands.resume import interrupted_job
 from exprun.data.prepare import Part
 from exprun.data.task import Task
 from exprun.diagnostics.activations import activations_of, dead, moments, saturated, slope
@@ -30,6 +31,7 @@ from exprun.networks import MLP
 from exprun.record.diagnostics import DiagnosticsRecorder, buckets
 from exprun.record.tensorboard import EventFile
 from exprun.vocabulary import ACTIVATIONS, DIVERGED
+from test_resume import exprun
 
 MSE = losses.SquaredError(Task(("y",)))
 
@@ -86,7 +88,9 @@ def test_moments_are_those_of_random_numbers(name, q):
     drawn = activation(z.clone()), slope(activation, z)
     expected = drawn[0].mean(), drawn[0].square().mean(), drawn[1].square().mean()
     actual = found.mean, found.square, found.slope_square
-    np.testing.assert_allclose(actual, [float(e) for e in expected], rtol=0.02, atol=0.01 * math.sqrt(q))
+    np.testing.assert_allclose(
+        actual, [float(e) for e in expected], rtol=0.02, atol=0.01 * math.sqrt(q)
+    )
 
 
 # ----------------------------------------------------------------------- figures, known answers
@@ -309,7 +313,7 @@ def test_update_ratio_is_that_of_the_epoch(iris, tmp_path):
 
     t = training(iris)
     recorded(tmp_path, t, Diagnostics(), [Weights()])
-    moved = [((b - a).norm() / a.norm()).item() / 7 for a, b in zip(weights, weights[1:])]  # noqa: B905
+    moved = [((b - a).norm() / a.norm()).item() / 7 for a, b in pairwise(weights)]
     written = [row["update_ratio"] for row in table(tmp_path) if row["layer"] == "output"]
     assert written[0] == ""
     assert [float(ratio) for ratio in written[1:]] == pytest.approx(moved, rel=1e-5)
@@ -354,3 +358,87 @@ def test_buckets_of_odd_tensors():
 def test_activations_are_found_once():
     assert len(activations_of(MLP(2, 2, hidden=[3, 3], activation="identity"))) == 2
     assert len(activations_of(Own())) == 1
+
+
+# -------------------------------------------------------------------------- resumes and sweeps
+
+
+def test_a_resumed_table_is_that_of_a_run_without_a_stop(iris, tmp_path):
+    whole, part = tmp_path / "whole", tmp_path / "part"
+    for folder in (whole, part):
+        folder.mkdir()
+    recorded(whole, training(iris, max_epochs=9), Diagnostics(histograms=True))
+
+    states = []
+
+    class Saving(Observer):
+        def on_epoch(self, training, row):
+            states.append(training.snapshot())
+
+    recorded(part, training(iris, max_epochs=6), Diagnostics(histograms=True), [Saving()])
+    with (part / "diagnostics.csv").open("a") as file:
+        file.write("6,hidden.1,0.5")  # torn
+    initialization = (part / "initialization.csv").read_bytes()
+    resumed = training(iris, max_epochs=9)
+    resumed.load_state_dict(states[2])
+    events = EventFile(part, until=resumed.epoch)
+    recorder = DiagnosticsRecorder(part, Diagnostics(histograms=True), resumed, events)
+    fit(resumed, [recorder])
+    recorder.close()
+    events.close()
+    assert (part / "diagnostics.csv").read_bytes() == (whole / "diagnostics.csv").read_bytes()
+    assert (part / "initialization.csv").read_bytes() == initialization
+    both = [EventAccumulator(str(folder)).Reload() for folder in (whole, part)]
+    steps = [[p.step for p in events.Scalars("pre_std/hidden.1")] for events in both]
+    assert steps[0] == steps[1] == [0, 1, 2, 3, 4, 6, 9]
+
+
+def test_members_of_a_stack_write_what_they_write_alone_and_train_the_same(tmp_path):
+    words = ["data=iris", "reg=dropout", "norm=batch", "trainer.max_epochs=6", "seed=0,1"]
+    found = {}
+    for launcher in ("basic", "stacked"):
+        made = tmp_path / launcher
+        done = exprun(
+            tmp_path,
+            *("-m", f"hydra/launcher={launcher}", "diagnostics=off,basic,full", *words),
+            f"hydra.sweep.dir={made}",
+        )
+        assert done.returncode == 0, done.stderr
+        jobs = {int(folder.name.partition("_")[0]): folder for folder in made.glob("*_*")}
+        found[launcher] = [jobs[number] for number in range(6)]
+    for alone, stacked in zip(*found.values(), strict=True):
+        engine = json.loads((stacked / "result.json").read_text())["engine"]
+        assert engine.startswith("stacked")
+        for name in ("diagnostics.csv", "initialization.csv"):
+            if "diagnostics=off" in alone.name:
+                assert not (alone / name).exists()
+            else:
+                assert (alone / name).read_bytes() == (stacked / name).read_bytes()
+    # seeds 0 and 1 without diagnostics, with basic ones, and with full ones
+    for folders in found.values():
+        weights = [(folder / "model.safetensors").read_bytes() for folder in folders]
+        assert weights[0] == weights[2] == weights[4] != weights[1] == weights[3] == weights[5]
+
+
+def test_what_the_command_prints_and_a_plain_wrong_value(tmp_path):
+    words = ["data=iris", "trainer.max_epochs=2", "model.activation=tanh"]
+    done = exprun(tmp_path, "diagnostics=full", *words)
+    assert done.returncode == 0, done.stderr
+    first, *_ = done.stdout.splitlines()
+    assert first.split() == [
+        "initial",
+        "weights",
+        "E[a²]",
+        "theory",
+        "measured",
+        "E[δ²]",
+        "theory",
+        "measured",
+    ]
+    assert "layers after epoch 2" in done.stdout
+    assert "saturated" in done.stdout
+    assert "dead" not in done.stdout
+    wrong = exprun(tmp_path, "diagnostics=basic", "diagnostics.every=0")
+    assert wrong.returncode == 2
+    expected = "diagnostics.every=0: expected auto, or a whole number of at least 1"
+    assert wrong.stderr == f"exprun: {expected}\n"
