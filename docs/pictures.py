@@ -19,7 +19,7 @@ DOCS = Path(__file__).parent
 SCRIPTS = Path(sys.executable).parent
 RUN = "exprun optimizer=adam reg=dropout"
 SWEEP = "exprun -m optimizer=sgd,adam reg=none,dropout stopping=none trainer.max_epochs=30"
-DIAGNOSED = "exprun diagnostics=full model.activation=sigmoid model.hidden=[64,64,64,64] init=xavier"
+DIAGNOSED = "exprun diagnostics=full model.activation=sigmoid model.hidden=[64,64,64,64]"
 PORT = 6123
 PAGE = f"http://localhost:{PORT}/#"
 CHROMIUM = (

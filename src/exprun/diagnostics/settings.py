@@ -10,8 +10,8 @@ from exprun.diagnostics.measure import ROWS
 
 @dataclass(frozen=True)
 class Diagnostics:
-    """``every`` epochs, or ``"auto"``: after every epoch at first, then when half as many again
-    have passed. ``histograms`` go to TensorBoard, and gradients of activations to the table."""
+    """``every`` epochs, or ``"auto"``: after every epoch at first, then whenever their number has
+    doubled. ``histograms`` go to TensorBoard, and gradients of activations to the table."""
 
     rows: int = ROWS
     every: int | Literal["auto"] = "auto"
@@ -23,5 +23,5 @@ class Diagnostics:
             return epoch % self.every == 0
         following = 0
         while following < epoch:
-            following += max(1, following // 2)
+            following += 1 if following < 4 else following
         return following == epoch
