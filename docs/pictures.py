@@ -19,8 +19,9 @@ DOCS = Path(__file__).parent
 SCRIPTS = Path(sys.executable).parent
 RUN = "exprun optimizer=adam reg=dropout"
 SWEEP = "exprun -m optimizer=sgd,adam reg=none,dropout stopping=none trainer.max_epochs=30"
+DIAGNOSED = "exprun diagnostics=full model.activation=sigmoid model.hidden=[64,64,64,64]"
 PORT = 6123
-PAGE = f"http://localhost:{PORT}/#custom_scalars&_smoothingWeight=0"
+PAGE = f"http://localhost:{PORT}/#"
 CHROMIUM = (
     "chromium --headless --no-sandbox --disable-gpu --disable-quic --no-first-run --disable-sync "
     "--disable-background-networking --disable-component-update --hide-scrollbars "
@@ -43,17 +44,18 @@ def terminal(folder: Path) -> None:
     console.save_svg(str(DOCS / "terminal.svg"), title=RUN)
 
 
-def tensorboard(folder: Path) -> None:
-    """The curves of a sweep of four, training and validation in one chart."""
+def tensorboard(folder: Path, command: str, page: str, name: str) -> None:
+    """What TensorBoard shows of the run or sweep that a command makes."""
     environment = {**os.environ, "PATH": f"{SCRIPTS}{os.pathsep}{os.environ['PATH']}"}
-    subprocess.run(SWEEP.split(), cwd=folder, env=environment, check=True)
-    (sweep,) = (folder / "outputs" / "sweeps").iterdir()
-    command = [str(SCRIPTS / "tensorboard"), "--logdir", str(sweep), "--port", str(PORT)]
-    with subprocess.Popen(command, stderr=subprocess.DEVNULL) as server:
+    folder.mkdir()
+    subprocess.run(command.split(), cwd=folder, env=environment, check=True)
+    (made,) = (folder / "outputs").glob("*/*")
+    server_command = [str(SCRIPTS / "tensorboard"), "--logdir", str(made), "--port", str(PORT)]
+    with subprocess.Popen(server_command, stderr=subprocess.DEVNULL) as server:
         try:
             wait_for(lambda: answers(f"http://localhost:{PORT}/data/plugin/custom_scalars/layout"))
-            profile, picture = folder / "profile", DOCS / "tensorboard.png"
-            options = [f"--user-data-dir={profile}", f"--screenshot={picture}", PAGE]
+            profile, picture = folder / "profile", DOCS / name
+            options = [f"--user-data-dir={profile}", f"--screenshot={picture}", PAGE + page]
             subprocess.run([*CHROMIUM.split(), *options], check=True)
         finally:
             server.terminate()
@@ -78,4 +80,6 @@ def wait_for(condition: Callable[[], bool], seconds: float = 120) -> None:
 if __name__ == "__main__":
     with tempfile.TemporaryDirectory() as scratch:
         terminal(Path(scratch))
-        tensorboard(Path(scratch))
+        curves = "custom_scalars&_smoothingWeight=0"
+        tensorboard(Path(scratch) / "sweep", SWEEP, curves, "tensorboard.png")
+        tensorboard(Path(scratch) / "run", DIAGNOSED, "histograms", "diagnostics.png")

@@ -26,6 +26,7 @@ from exprun import light, metrics
 from exprun.averaging import WeightAverage
 from exprun.data.prepare import Data, prepare
 from exprun.data.table import Table
+from exprun.diagnostics.settings import Diagnostics
 from exprun.errors import UsageError, choices
 from exprun.fit import Training
 from exprun.initializers import initialize
@@ -223,6 +224,12 @@ def make_averaging(node: Node, model: nn.Module) -> WeightAverage | None:
         return None
     averaging: WeightAverage = call("averaging", node, model)
     return averaging
+
+
+def make_diagnostics(config: DictConfig) -> Diagnostics | None:
+    """What is measured of the layers; None for ``diagnostics=off``, and for runs from before."""
+    node = config.get("diagnostics")
+    return Diagnostics(**cast(Node, OmegaConf.to_container(node, resolve=True))) if node else None
 
 
 def set_threads(threads: int | str, training: Training) -> None:

@@ -13,13 +13,14 @@ from typing import Any
 
 from omegaconf import DictConfig
 
-from exprun.build import target_of
-from exprun.display import watch
+from exprun.build import make_diagnostics, target_of
+from exprun.display import show_initialization, watch
 from exprun.errors import UsageError
 from exprun.fit import Outcome, Training, fit
 from exprun.interrupt import Interruption, interruptible
 from exprun.problems import Problem
 from exprun.record import checkpoint
+from exprun.record.diagnostics import DiagnosticsRecorder
 from exprun.record.files import write_json
 from exprun.record.problem import ProblemRecorder
 from exprun.record.recorder import Recorder
@@ -71,13 +72,16 @@ class Job:
         if isinstance(work, Problem):  # done in a moment, so it has no checkpoints
             self.recorder = ProblemRecorder(*about, work)
         else:
-            self.recorder = Recorder(*about, work, state, sharing=sharing)
+            diagnostics = make_diagnostics(self.config)
+            self.recorder = Recorder(*about, work, state, diagnostics=diagnostics, sharing=sharing)
         return work
 
     def _fit(self, training: Training, interrupted: Interruption) -> Outcome:
         assert isinstance(self.recorder, Recorder)
-        for note in () if self.in_sweep else training.data.notes:
-            print(f"exprun: {note}", file=sys.stderr)
+        if not self.in_sweep:
+            for note in training.data.notes:
+                print(f"exprun: {note}", file=sys.stderr)
+            _show_initialization(self.recorder.diagnostics)
         title = " ".join(self.overrides)
         with watch(title, str(training.device), in_sweep=self.in_sweep) as screen:
             return fit(training, [self.recorder, screen], interrupted)
@@ -122,3 +126,9 @@ class Job:
         seconds = time.perf_counter() - self.started
         self.result = result_of(self.config, self.overrides, outcome, seconds)
         write_json(self.folder / "result.json", self.result)
+
+
+def _show_initialization(diagnostics: DiagnosticsRecorder | None) -> None:
+    """The laboratory of ``diagnostics=full``; a resumed run has shown it."""
+    if diagnostics and diagnostics.settings.histograms and diagnostics.initialization:
+        show_initialization(diagnostics.initialization)

@@ -128,6 +128,9 @@ RULES: dict[str, Rule] = {
     "trainer.threads": either(one_of("auto"), integer(1)),
     "trainer.replay": boolean,
     "checkpoint.every": either(one_of("auto"), integer(1)),
+    "diagnostics.rows": integer(1),
+    "diagnostics.every": either(one_of("auto"), integer(1)),
+    "diagnostics.histograms": boolean,
     # model
     "hidden": list_of(integer(1), "a list of layer sizes of at least 1, like [100,100]"),
     "activation": one_of(*ACTIVATIONS),

@@ -7,6 +7,7 @@ from contextlib import AbstractContextManager, nullcontext
 
 from rich.console import Console
 
+from exprun.display.diagnostics import initialization as show_initialization
 from exprun.display.lines import PlainLines
 from exprun.display.live import LivePanel
 from exprun.display.stack import StackPanel
@@ -19,6 +20,7 @@ __all__ = [
     "PlainLines",
     "StackPanel",
     "job_line",
+    "show_initialization",
     "summary",
     "sweep_summary",
     "watch",

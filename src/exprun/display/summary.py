@@ -13,6 +13,7 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
+from exprun.display import diagnostics
 from exprun.display.text import default_console, duration, figure, printable, shorten
 from exprun.vocabulary import COMPLETED, DIVERGED, EARLY_STOPPED, FAILED, FINISHED, INTERRUPTED
 
@@ -60,6 +61,9 @@ def summary(result: Mapping[str, Any], folder: str, console: Console | None = No
         )
         for part in ("test_", "val_")
     )
+    diagnosed = Path(folder) / "diagnostics.csv"
+    if diagnosed.is_file():
+        diagnostics.layers(diagnosed, console)
     console.print()
     if result.get("pictures"):
         _say_problem(console, result)

@@ -13,9 +13,12 @@ from omegaconf import DictConfig, OmegaConf
 from exprun import metrics
 from exprun.config.compose import to_yaml
 from exprun.config.schema import leaves
+from exprun.diagnostics.measure import FIGURES
+from exprun.diagnostics.settings import Diagnostics
 from exprun.errors import UsageError
 from exprun.fit import Observer, Outcome, Training, evaluate
 from exprun.record import checkpoint
+from exprun.record.diagnostics import DiagnosticsRecorder
 from exprun.record.files import write_json
 from exprun.record.model import save_model
 from exprun.record.result import result_of
@@ -39,6 +42,7 @@ class Recorder(Observer):
         training: Training,
         state: dict[str, Any] | None = None,
         *,
+        diagnostics: Diagnostics | None = None,
         sharing: int = 1,
     ) -> None:
         """With the ``state`` of a checkpoint the training is put there, and what the files of the
@@ -64,26 +68,38 @@ class Recorder(Observer):
         self.curves = (folder / "metrics.csv").open("w", newline="")
         for row in training.history:
             self._write_row(row)
+        self.diagnostics = (
+            DiagnosticsRecorder(folder, diagnostics, training, self.events) if diagnostics else None
+        )
 
     def close(self) -> None:
         """Close the files that were open while it trained."""
         self.curves.close()
+        if self.diagnostics:
+            self.diagnostics.close()
         self.events.close()
 
     def on_start(self, training: Training) -> None:
-        if training.epoch:
-            return  # resumed: all this is there already
+        if not training.epoch:  # else it is resumed, and all this is there already
+            self._describe(training)
+        if self.diagnostics:
+            self.diagnostics.on_start(training)
+
+    def _describe(self, training: Training) -> None:
         names = metrics.names(training.data.preprocessing.task)
         self.events.hparams_start(hparams(self.config, self.choices))
         if training.averaging:
             names = [*names, *(f"ema_{name}" for name in names)]
-        self.events.charts({name: [f"{name}/train", f"{name}/validation"] for name in names})
+        charts = {name: [f"{name}/train", f"{name}/validation"] for name in names}
+        self.events.charts(charts, FIGURES if self.diagnostics else ())
         config = to_yaml(OmegaConf.to_container(self.config, resolve=True))
         self.events.text("config", f"```yaml\n{config}\n```")
 
     def on_epoch(self, training: Training, row: dict[str, float]) -> None:
         self._write_row(row)
         self.events.scalars(tags(row), training.epoch)
+        if self.diagnostics:
+            self.diagnostics.on_epoch(training, row)
         if self._due(training.epoch):
             self._save()
 

@@ -18,13 +18,14 @@ from pathlib import Path
 
 from tensorboard.compat.proto.event_pb2 import Event, SessionLog
 from tensorboard.compat.proto.summary_pb2 import Summary
-from tensorboard.compat.proto.types_pb2 import DT_STRING
+from tensorboard.compat.proto.types_pb2 import DT_DOUBLE, DT_STRING
 from tensorboard.plugins.custom_scalar.layout_pb2 import Layout
 from tensorboard.plugins.hparams.api_pb2 import STATUS_FAILURE, STATUS_SUCCESS
 from tensorboard.plugins.hparams.plugin_data_pb2 import HParamsPluginData
 
 CATEGORY = "train and validation"
-"""The one category of all layouts: TensorBoard merges the charts of many runs within it only."""
+LAYERS = "layers"
+"""The categories of all layouts: TensorBoard merges the charts of many runs within one only."""
 
 SESSION_END = "_hparams_/session_end_info"
 FINAL = re.compile(f"/test$|^best/|^{SESSION_END}$")
@@ -90,8 +91,9 @@ class EventFile:
         value.image.encoded_image_string = png
         self._write(Event(step=step, summary=Summary(value=[value])))
 
-    def charts(self, charts: Mapping[str, Sequence[str]]) -> None:
-        """The custom layout: each title is a chart, its tags are drawn together.
+    def charts(self, charts: Mapping[str, Sequence[str]], layers: Sequence[str] = ()) -> None:
+        """The custom layout: each title is a chart, its tags are drawn together; and a chart for
+        each of the figures that ``layers`` have, with the curves ``figure/layer`` of all of them.
 
         Equal charts of several runs become one; charts with equal titles and different tags do
         not, so give every run the same tags: one that a run does not have stays empty.
@@ -101,7 +103,21 @@ class EventFile:
         for title, drawn in charts.items():
             patterns = [f"{re.escape(tag)}$" for tag in drawn]
             category.chart.add(title=title).multiline.tag.extend(patterns)
+        if layers:
+            category = layout.category.add(title=LAYERS)
+        for figure in layers:
+            category.chart.add(title=figure).multiline.tag.append(f"{re.escape(figure)}/")
         self._plugin("custom_scalars", "custom_scalars__config__", text=layout.SerializeToString())
+
+    def histogram(self, tag: str, buckets: Sequence[tuple[float, float, float]], step: int) -> None:
+        """A distribution: its buckets, from left to right, as left edge, right edge and count."""
+        value = Summary.Value(tag=tag)
+        value.metadata.plugin_data.plugin_name = "histograms"
+        value.tensor.dtype = DT_DOUBLE
+        for size in (len(buckets), 3):
+            value.tensor.tensor_shape.dim.add(size=size)
+        value.tensor.double_val.extend(number for bucket in buckets for number in bucket)
+        self._write(Event(step=step, summary=Summary(value=[value])))
 
     def hparams_start(self, hparams: Mapping[str, bool | int | float | str]) -> None:
         """This run's row in the HParams table; all its scalars are the metrics of the row.
