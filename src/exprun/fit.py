@@ -226,7 +226,7 @@ def go_on(
         return Outcome(status, reason, rows / seconds if seconds else 0.0, engine)
 
     ordinary = obstacle(t)
-    replay = None if ordinary else ReplayedTraining(t, losses_of, objective)
+    replay = None if ordinary else ReplayedTraining(t, with_penalties)
     try:
         while not (ending := ended(t)):
             began = time.perf_counter()
@@ -321,19 +321,10 @@ def end_epoch(training: Training, iterations: int, observers: Sequence[Observer]
         observer.on_epoch(t, row)
 
 
-def losses_of(training: Training, xb: Tensor, yb: Tensor) -> Tensor:
-    """The training loss of each row of a batch, (n,)."""
-    t = training
-    return t.loss.rows(t.model(xb), yb, t.loss.label_smoothing)
-
-
-def objective(training: Training, losses: Tensor) -> Tensor:
-    """What an iteration lowers: the loss of a batch, from those of its rows, and the penalties; a
-    scalar."""
-    t = training
-    loss = t.loss.reduced(losses)
-    for regularizer in t.regularizers:
-        penalty = regularizer.penalty(t.model, len(t.data.train))
+def with_penalties(training: Training, loss: Tensor) -> Tensor:
+    """What an iteration lowers: the loss of a batch and the penalties of the regularizers."""
+    for regularizer in training.regularizers:
+        penalty = regularizer.penalty(training.model, len(training.data.train))
         if penalty is not None:
             loss = loss + penalty
     return loss
@@ -353,7 +344,7 @@ def iterate(training: Training, xb: Tensor, yb: Tensor, iteration: int) -> float
         if masks is not None:
             t.streams.dropout.set_state(masks)  # the same masks for all evaluations
         t.optimizer.zero_grad()
-        loss = objective(t, losses_of(t, xb, yb))
+        loss = with_penalties(t, t.loss(t.model(xb), yb))
         if not values:
             values.append(loss.item())
             if not math.isfinite(values[0]):

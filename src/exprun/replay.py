@@ -135,17 +135,10 @@ class Replay:
 class ReplayedTraining:
     """What ``fit.iterate`` does for a training, replayed."""
 
-    def __init__(
-        self,
-        training: Training,
-        losses_of: Callable[..., Tensor],
-        objective: Callable[..., Tensor],
-    ) -> None:
-        """``losses_of(training, xb, yb)`` are the losses of a batch's rows, (n,), and
-        ``objective(training, losses)`` is what is to be lowered, a scalar."""
+    def __init__(self, training: Training, with_penalties: Callable[..., Tensor]) -> None:
+        """``with_penalties(training, loss)`` is what is to be lowered, a scalar."""
         self.training = training
-        self.losses_of = losses_of
-        self.objective = objective
+        self.with_penalties = with_penalties
         rows = training.batch_size or len(training.data.train)
         self.seen = torch.zeros(rows, device=training.device)  # losses added up
         self.penalised = any(
@@ -176,8 +169,8 @@ class ReplayedTraining:
     def _iterate(self, xb: Tensor, yb: Tensor) -> None:
         t = self.training
         parameters = [w for w in t.model.parameters() if w.requires_grad]
-        losses = self.losses_of(t, xb, yb)
-        loss = self.objective(t, losses)
+        losses = t.loss.rows(t.model(xb), yb, t.loss.label_smoothing)
+        loss = self.with_penalties(t, t.loss.reduced(losses))
         with torch.no_grad():  # without penalties the loss itself is not needed
             self.seen[: len(losses)].add_(loss if self.penalised else losses)
         for w, gradient in zip(parameters, torch.autograd.grad(loss, parameters), strict=True):

@@ -115,10 +115,12 @@ class Stack:
         full = count // size
         row_bytes = self.x[0].numel() * self.x.element_size()
         batch_bytes = k * size * row_bytes
-        together = 1 if batch_bytes % ALIGNMENT else max(1, BLOCK_BYTES // batch_bytes)
         batches = rows[:, : full * size].view(k, full, size).transpose(0, 1)
-        for block in batches.split(together):
-            yield list(zip(self.x[block].unbind(), self.y[block].unbind(), strict=True))
+        for block in batches.split(max(1, BLOCK_BYTES // batch_bytes)):
+            if batch_bytes % ALIGNMENT:
+                yield [(self.x[batch], self.y[batch]) for batch in block]
+            else:
+                yield list(zip(self.x[block].unbind(), self.y[block].unbind(), strict=True))
         left_over = rows[:, full * size :]
         if left_over.shape[1] >= self.members[0].smallest_batch:
             yield [(self.x[left_over], self.y[left_over])]
@@ -144,7 +146,7 @@ class Stack:
             member.optimizer.zero_grad()
 
     def _objective(self, x: Tensor, y: Tensor) -> Tensor:
-        """``fit.objective`` of every member, (k,)."""
+        """``fit.with_penalties`` of every member's loss, (k,)."""
         outputs = self.model(x)
         first = self.members[0].loss
         smooth = any(member.loss.label_smoothing for member in self.members)
