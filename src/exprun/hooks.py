@@ -21,7 +21,7 @@ from omegaconf import DictConfig, OmegaConf, open_dict, read_write
 
 from exprun import sweep
 from exprun.config.compose import sweep_configs
-from exprun.config.schema import check, without_hydra
+from exprun.config.schema import check, check_parts, without_hydra
 from exprun.errors import UsageError, nearest
 from exprun.interrupt import exit_code
 from exprun.record.files import claim_folder
@@ -54,6 +54,7 @@ class Hooks(Callback):
     def on_run_start(self, config: DictConfig, **_: Any) -> None:
         _check_hydra(config)
         check(without_hydra(config))
+        check_parts(config, config.hydra.overrides.task)
         self.made = _claim(config, "run")
 
     @surfacing
@@ -74,10 +75,12 @@ class Hooks(Callback):
     def on_multirun_start(self, config: DictConfig, **_: Any) -> None:
         _check_hydra(config)
         jobs = _jobs(config)
-        for job in sweep_configs(GlobalHydra.instance().config_loader(), config, jobs):
+        configs = sweep_configs(GlobalHydra.instance().config_loader(), config, jobs)
+        for job, overrides in zip(configs, jobs, strict=True):
             OmegaConf.set_struct(job, False)
             del job["hydra"]  # cheaper than a copy without it
             check(job)
+            check_parts(job, overrides)
         _claim(config, "sweep")
         sources = config.hydra.runtime.config_sources
         own = next((s.path for s in sources if s.provider == "command-line"), None)

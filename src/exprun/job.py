@@ -18,8 +18,10 @@ from exprun.display import watch
 from exprun.errors import UsageError
 from exprun.fit import Outcome, Training, fit
 from exprun.interrupt import Interruption, interruptible
+from exprun.problems import Problem
 from exprun.record import checkpoint
 from exprun.record.files import write_json
+from exprun.record.problem import ProblemRecorder
 from exprun.record.recorder import Recorder
 from exprun.record.result import result_of
 from exprun.vocabulary import FAILED, INTERRUPTED
@@ -44,37 +46,41 @@ class Job:
     in_sweep: bool = False
     resumed: bool = False
     result: dict[str, Any] | None = None
-    recorder: Recorder | None = field(default=None, repr=False)
+    recorder: Recorder | ProblemRecorder | None = field(default=None, repr=False)
     started: float = 0.0
 
     def run(self) -> dict[str, Any]:
         """Build, fit and record; returns the result."""
         with self.recording():
-            training = self.begin()
-            for note in () if self.in_sweep else training.data.notes:
-                print(f"exprun: {note}", file=sys.stderr)
+            work = self.begin()
             with interruptible() as interrupted:
-                title = " ".join(self.overrides)
-                with watch(title, str(training.device), in_sweep=self.in_sweep) as screen:
-                    outcome = fit(training, [self.recorder, screen], interrupted)  # type: ignore[list-item]
+                if isinstance(work, Problem):
+                    outcome = work.solve(interrupted)
+                else:
+                    outcome = self._fit(work, interrupted)
                 self.end(outcome, interrupted)
         assert self.result is not None
         return self.result
 
-    def begin(self, sharing: int = 1) -> Training:
-        """Build the training and open its files; ``sharing`` jobs are trained at once."""
+    def begin(self, sharing: int = 1) -> Training | Problem:
+        """Build what is to be done and open its files; ``sharing`` jobs are trained at once."""
         self.started = time.perf_counter()
-        training: Training = target_of("problem", self.config.problem)(self.config)
-        self.recorder = Recorder(
-            self.folder,
-            self.config,
-            self.overrides,
-            self.choices,
-            training,
-            self._checkpoint() if self.resumed else None,
-            sharing=sharing,
-        )
-        return training
+        work: Training | Problem = target_of("problem", self.config.problem)(self.config)
+        state = self._checkpoint() if self.resumed else None
+        about = self.folder, self.config, self.overrides, self.choices
+        if isinstance(work, Problem):  # done in a moment, so it has no checkpoints
+            self.recorder = ProblemRecorder(*about, work)
+        else:
+            self.recorder = Recorder(*about, work, state, sharing=sharing)
+        return work
+
+    def _fit(self, training: Training, interrupted: Interruption) -> Outcome:
+        assert isinstance(self.recorder, Recorder)
+        for note in () if self.in_sweep else training.data.notes:
+            print(f"exprun: {note}", file=sys.stderr)
+        title = " ".join(self.overrides)
+        with watch(title, str(training.device), in_sweep=self.in_sweep) as screen:
+            return fit(training, [self.recorder, screen], interrupted)
 
     def _checkpoint(self) -> dict[str, Any] | None:
         """The newest state; what a killed process left of a file half written is taken away."""

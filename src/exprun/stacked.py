@@ -15,7 +15,7 @@ import sys
 import time
 from collections import deque
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from multiprocessing.connection import Connection, wait
 from multiprocessing.process import BaseProcess
 from pathlib import Path
@@ -32,6 +32,8 @@ from exprun.display.stack import StackPanel
 from exprun.fit import Observer, Outcome, Training
 from exprun.interrupt import Interruption, interruptible
 from exprun.job import Job
+from exprun.problems import Problem
+from exprun.record.recorder import Recorder
 from exprun.stack import ALONE, Member, fit_stack
 from exprun.vocabulary import DIVERGED
 
@@ -263,11 +265,14 @@ class Desk:
         while not self.interrupted() and (number := self.ask("job")) is not None:
             job = self.jobs[number]
             with job.recording():
-                training = job.begin(self.size)
+                work = job.begin(self.size)
                 torch.set_num_threads(1)  # the cores are the workers'
-                assert job.recorder is not None
-                yield self._member(number, job, training)
-                continue
+                if not isinstance(work, Problem):
+                    yield self._member(number, job, work)
+                    continue
+                outcome = work.solve(self.interrupted)
+                reason = f"{ALONE}no network is trained"
+                job.end(replace(outcome, engine=reason), self.interrupted)
             self.tell("ended", number, job.result)
 
     def _member(self, number: int, job: Job, training: Training) -> Member:
@@ -281,7 +286,7 @@ class Desk:
                 raise error
             self._ended(number)
 
-        assert job.recorder is not None
+        assert isinstance(job.recorder, Recorder)
         return Member(training, [job.recorder, _Reporter(self, number)], done, failed)
 
     def _ended(self, number: int) -> None:

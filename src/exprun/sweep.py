@@ -27,9 +27,9 @@ PENDING = "pending"
 BASIC, STACKED = "basic", "stacked"
 """How a sweep's jobs are run: one after the other, or many at once."""
 
-RANKED_BY = ("val_accuracy", "val_r2", "val_loss")
+RANKED_BY = ("val_accuracy", "val_r2", "val_loss", "f")
 """What orders a leaderboard: the first of these that a job has, ties by ``val_loss``. A loss alone
-would not do, for jobs may differ in it."""
+would not do, for jobs may differ in it. ``f`` is a test function's value."""
 
 
 LAST_COLUMNS = ("seconds", "folder", "reason")
@@ -177,6 +177,6 @@ def _rank(row: dict[str, Any]) -> tuple[bool, list[float]]:
     figures = []
     for name in RANKED_BY:
         value = row.get(name)
-        sign = -1 if name.split("_")[1] in HIGHER_IS_BETTER else 1
+        sign = -1 if name.rpartition("_")[2] in HIGHER_IS_BETTER else 1
         figures.append(float("inf") if value is None else sign * value)
     return not ended_well, figures

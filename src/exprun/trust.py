@@ -10,7 +10,7 @@ from exprun.config.schema import leaves
 from exprun.errors import UsageError
 
 TRUSTED = {
-    "problem": ("exprun.build",),
+    "problem": ("exprun.build.", "exprun.problems."),
     "data": ("exprun.data.",),
     "model": ("exprun.networks",),
     "init": ("exprun.initializers",),

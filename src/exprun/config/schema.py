@@ -197,6 +197,19 @@ RULES: dict[str, Rule] = {
     "restore_best": boolean,
     "reduction": one_of("mean", "sum"),
     "delta": positive,
+    # problem
+    "a": number(),
+    "b": number(),
+    "start": list_of(number(), "two numbers x and y, like [-1.2,1.0]", length=2),
+    "iterations": integer(1),
+    "minima": list_of(
+        list_of(number(), "two numbers", length=2), "a list of points, like [[1.0,1.0]]"
+    ),
+    "animation": boolean,
+    "problem.betas": list_of(share_below_one, "a list of numbers in [0, 1), like [0.5,0.9]"),
+    "problem.path": either(null, file),
+    "column": either(null, text),
+    "days": integer(2),
     # data
     "val_fraction": share_below_one,
     "test_fraction": share_below_one,
@@ -282,6 +295,30 @@ def check(config: DictConfig) -> None:
     check_together(config)
 
 
+PARTS = {
+    "exprun.problems.build.descent": ("optimizer", "scheduler"),
+    "exprun.problems.build.moving_averages": (),
+}
+"""Problems that train no network, and the groups that they read besides ``problem``."""
+
+
+def parts_of(config: DictConfig) -> tuple[str, ...] | None:
+    """The groups and keys that play a part in a problem that trains no network; None if one is
+    trained, where all do."""
+    groups = PARTS.get(config.problem._target_)
+    return None if groups is None else ("problem", *groups, "seed", "device")
+
+
+def check_parts(config: DictConfig, overrides: Iterable[str]) -> None:
+    """Raise UsageError for an override of what plays no part in the problem."""
+    parts = parts_of(config)
+    for override in overrides if parts else ():
+        key = override.split("=")[0].lstrip("+~").split("@")[0]
+        if key.split(".")[0].split("/")[0] not in (*parts, "experiment", "hydra"):
+            instead = "problem.iterations" if key == "trainer.max_epochs" else choices(parts)
+            raise UsageError(f"{override}: plays no part in this problem; expected {instead}")
+
+
 TARGETED = (
     "problem",
     "data",
@@ -309,6 +346,8 @@ NEEDED = (
 
 def check_together(config: DictConfig) -> None:
     """Raise UsageError for values that are right by themselves and not together."""
+    if parts_of(config) and str(config.device).startswith("cuda"):
+        raise UsageError(f"device={config.device}: this problem is for the CPU; expected cpu")
     val, test = (config.data.get(f"{part}_fraction", 0.0) for part in ("val", "test"))
     if val + test >= 1:
         raise UsageError(

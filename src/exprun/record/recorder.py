@@ -145,7 +145,8 @@ def hparams(
 ) -> dict[str, bool | int | float | str]:
     """The config as TensorBoard's table of hyperparameters takes it: flat, plain, without paths to
     code; the chosen regularisers by name."""
-    flat: dict[str, bool | int | float | str] = {"reg": "+".join(config.reg) or "none"}
+    flat: dict[str, bool | int | float | str]
+    flat = {"reg": "+".join(config.reg) or "none"} if "reg" in config else {}
     for group, option in choices.items():
         if "/" not in group and group in config and option is not None:
             flat[group] = str(option)

@@ -82,6 +82,14 @@ class EventFile:
         """A text at step 0."""
         self._plugin("text", tag, text=markdown.encode())
 
+    def image(self, tag: str, png: bytes, step: int) -> None:
+        """A picture, the content of a PNG file."""
+        width, height = struct.unpack(">II", png[16:24])  # the first chunk, IHDR, begins with them
+        value = Summary.Value(tag=tag)
+        value.image.width, value.image.height, value.image.colorspace = width, height, 4
+        value.image.encoded_image_string = png
+        self._write(Event(step=step, summary=Summary(value=[value])))
+
     def charts(self, charts: Mapping[str, Sequence[str]]) -> None:
         """The custom layout: each title is a chart, its tags are drawn together.
 

@@ -1,0 +1,124 @@
+"""Exponential moving averages of a series (slide "Exponential moving average")."""
+
+from __future__ import annotations
+
+import csv
+import math
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+
+from exprun.errors import UsageError, choices, nearest
+from exprun.fit import Outcome
+from exprun.problems import Problem
+from exprun.vocabulary import COMPLETED
+
+Series = NDArray[np.float64]
+
+
+def moving_average(values: Series, beta: float) -> Series:
+    """v_t = beta v_(t-1) + (1 - beta) θ_t with v_0 = 0, for t = 1, 2, …; (n,) from (n,)."""
+    averages = np.empty_like(values)
+    v = 0.0
+    for t, value in enumerate(values):
+        v = beta * v + (1 - beta) * value
+        averages[t] = v
+    return averages
+
+
+def corrected(averages: Series, beta: float) -> Series:
+    """Without the bias towards v_0 = 0: v_t / (1 - beta^t), a weighted mean of what has been."""
+    return averages / (1 - beta ** np.arange(1, len(averages) + 1))
+
+
+def seasonal(days: int, noise: float, generator: torch.Generator) -> Series:
+    """Daily temperatures of a mild climate that are made up: a year's wave from 4 to 20 °C, coldest
+    on the first day, and noise of std ``noise`` in °C."""
+    year = 2 * math.pi * np.arange(days) / 365
+    jitter = torch.empty(days, dtype=torch.float64).normal_(generator=generator).numpy()
+    made: Series = 12 - 8 * np.cos(year) + noise * jitter
+    return made
+
+
+def read_series(path: str, column: str | None) -> Series:
+    """A column of numbers of a CSV file with a header, in the order of its rows. Raises UsageError,
+    naming row and column, for what is no finite number."""
+    values = []
+    try:
+        with Path(path).expanduser().open(newline="", encoding="utf-8-sig") as file:
+            reader = csv.DictReader(file)
+            names = reader.fieldnames or []
+            if column not in names:
+                said = f"there is no column {column!r}" if column else "which column"
+                raise UsageError(
+                    f"{path}: {said}{nearest(column or '', names)}; expected "
+                    f"problem.column={choices(names)}"
+                )
+            for row in reader:
+                where = f"{path}: row {reader.line_num}, column {column!r}"
+                values.append(_number(row[column], where))
+    except UnicodeDecodeError:
+        raise UsageError(f"{path}: is not UTF-8 text") from None
+    except (OSError, csv.Error) as error:
+        raise UsageError(f"{path}: cannot be read: {error}") from None
+    if not values:
+        raise UsageError(f"{path}: there is a header and no rows")
+    return np.array(values)
+
+
+def _number(text: str | None, where: str) -> float:
+    try:
+        value = float(text or "")
+    except ValueError:
+        said = f"{text!r} is not a number" if text else "is empty"
+        raise UsageError(f"{where}: {said}; expected a number") from None
+    if not math.isfinite(value):
+        raise UsageError(f"{where}: {text} is not finite; expected a number")
+    return value
+
+
+@dataclass
+class MovingAverages(Problem):
+    """The averages of ``values`` (n,) for some ``betas``, with and without bias correction."""
+
+    table = "averages.csv"
+
+    name: str
+    values: Series
+    betas: Sequence[float]
+
+    def solve(self, interrupted: Callable[[], bool] = lambda: False) -> Outcome:
+        self.averages = {beta: moving_average(self.values, beta) for beta in self.betas}
+        return Outcome(COMPLETED, f"averages of {self.name}, {len(self.values)} values")
+
+    def columns(self) -> dict[str, Series]:
+        """The table by its columns: the series, and each average as it is and corrected."""
+        columns = {"value": self.values}
+        for beta, average in self.averages.items():
+            columns[f"ema_{beta:g}"] = average
+            columns[f"ema_{beta:g}_corrected"] = corrected(average, beta)
+        return columns
+
+    def rows(self) -> list[dict[str, float]]:
+        columns = self.columns()
+        return [
+            {"day": day, **dict(zip(columns, values, strict=True))}
+            for day, values in enumerate(zip(*map(np.ndarray.tolist, columns.values()), strict=True), 1)
+        ]
+
+    def figures(self) -> dict[str, float]:
+        """The last value of each average."""
+        return {name: float(column[-1]) for name, column in self.columns().items()}
+
+    def facts(self) -> dict[str, Any]:
+        return {"epochs": 0, "device": "cpu"}
+
+    def draw(self, folder: Path) -> list[str]:
+        from exprun.problems import pictures  # matplotlib takes its time to import
+
+        return pictures.averages(self, folder)

@@ -1,0 +1,62 @@
+"""From the configuration to a problem; like ``exprun.build``, whose parts it uses."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any, cast
+
+import torch
+from omegaconf import DictConfig, OmegaConf
+
+from exprun.build import Node, make_optimizer, make_scheduler, naming, partial
+from exprun.errors import UsageError
+from exprun.problems.averages import MovingAverages, read_series, seasonal
+from exprun.problems.descent import Descent, Point
+from exprun.streams import stream
+
+DESCENT_KEYS = ("_target_", "function", "start", "iterations", "minima", "animation")
+"""The keys of ``problem`` that are not the function's own."""
+
+
+def descent(config: DictConfig) -> Descent:
+    """A test function and what minimises it. Raises UsageError for what the function or the
+    optimizer does not take."""
+    plain = cast(dict[str, Any], OmegaConf.to_container(config, resolve=True))
+    torch.set_num_threads(1)  # two numbers
+    problem, optimizer = plain["problem"], plain["optimizer"]
+    own = {key: value for key, value in problem.items() if key not in DESCENT_KEYS}
+    function = partial("problem.function", problem["function"] | own)
+    point = Point(problem["start"])
+    with naming("problem"):
+        function(*point.xy)
+    made = make_optimizer(optimizer, point, [])
+    return Descent(
+        title=_title(problem["function"], own),
+        function=function,
+        minima=[(x, y) for x, y in problem["minima"]],
+        point=point,
+        optimizer=made,
+        scheduler=make_scheduler(plain["scheduler"], made),
+        iterations=problem["iterations"],
+        animation=problem["animation"],
+    )
+
+
+def _title(function: Node, own: Node) -> str:
+    """``rosenbrock, b = 10``."""
+    values = [f"{key} = {value:g}" for key, value in own.items() if isinstance(value, int | float)]
+    return ", ".join([function["_target_"].rpartition(".")[2].replace("_", " "), *values])
+
+
+def moving_averages(config: DictConfig) -> MovingAverages:
+    """The averages of a column of a CSV file, or of a year that is made up. Raises UsageError."""
+    plain = cast(dict[str, Any], OmegaConf.to_container(config, resolve=True))
+    problem = plain["problem"]
+    if problem["path"] is None:
+        if problem["column"] is not None:
+            raise UsageError(f"problem.column={problem['column']}: of no file; add problem.path=…")
+        values = seasonal(problem["days"], problem["noise"], stream(plain["seed"], "series"))
+        return MovingAverages("a made-up temperature", values, problem["betas"])
+    values = read_series(problem["path"], problem["column"])
+    name = f"{problem['column']} in {Path(problem['path']).name}"
+    return MovingAverages(name, values, problem["betas"])

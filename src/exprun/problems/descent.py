@@ -1,0 +1,159 @@
+"""A function of two variables minimised with the optimizer and the scheduler of a training."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor, nn
+
+from exprun import light
+from exprun.fit import Outcome
+from exprun.problems import Problem
+from exprun.problems.curvature import Function, Linear, curvatures
+from exprun.problems.verdict import Verdict, by_path, by_theory
+from exprun.schedules import Scheduler
+from exprun.vocabulary import COMPLETED, DIVERGED, INTERRUPTED
+
+
+class Point(nn.Module):
+    """A point of the plane as a network's only parameter, so that an optimizer takes it."""
+
+    def __init__(self, start: Sequence[float]) -> None:
+        """``start`` is x and y; float64, for errors shrink far below what float32 can tell."""
+        super().__init__()
+        self.xy = nn.Parameter(torch.tensor(start, dtype=torch.float64))
+
+
+@dataclass
+class Descent(Problem):
+    """``iterations`` steps on ``function`` from where ``point`` is.
+
+    ``path`` is what ``solve`` has gone through, the start first: rows of ``trajectory.csv`` with
+    the value, the gradient's norm, and the learning rate of the step that goes on from there (in the
+    last row, that led there). ``minima`` are the places where f is lowest; none if it has no minimum.
+    """
+
+    table = "trajectory.csv"
+
+    title: str
+    function: Function
+    minima: Sequence[tuple[float, float]]
+    point: Point
+    optimizer: torch.optim.Optimizer
+    scheduler: Scheduler
+    iterations: int
+    animation: bool = False
+    path: list[dict[str, float]] = field(default_factory=list)
+
+    def solve(self, interrupted: Callable[[], bool] = lambda: False) -> Outcome:
+        """Descend, until f or its gradient is not finite; an iteration is an epoch."""
+        for iteration in range(self.iterations + 1):
+            f = self.evaluate().item()
+            if iteration:
+                self.scheduler.after_epoch(f)
+            if iteration < self.iterations:
+                self.scheduler.before_iteration(iteration, 1)
+            self._note(iteration, f)
+            broken = [k for k in ("f", "grad_norm") if not math.isfinite(self.path[-1][k])]
+            if broken:
+                what = {"f": "f", "grad_norm": "the gradient"}[broken[0]]
+                reason = f"diverged in iteration {iteration}: {what} is not finite"
+                return Outcome(DIVERGED, reason)
+            if interrupted():
+                return Outcome(INTERRUPTED, f"interrupted in iteration {iteration + 1}")
+            if iteration < self.iterations:
+                light.step(self.optimizer, self.evaluate)
+        return Outcome(COMPLETED, f"all {self.iterations} iterations done, {self.verdict}")
+
+    def evaluate(self) -> Tensor:
+        """f where the point is, a scalar, with its gradient in the point."""
+        self.optimizer.zero_grad()
+        f = self.function(*self.point.xy)
+        f.backward()  # type: ignore[no-untyped-call]
+        return f
+
+    def _note(self, iteration: int, f: float) -> None:
+        x, y = self.point.xy.tolist()
+        norm = torch.linalg.vector_norm(self.point.xy.grad).item()
+        lr = self.optimizer.param_groups[0]["lr"]
+        self.path.append(
+            {"iteration": iteration, "x": x, "y": y, "f": f, "grad_norm": norm, "lr": lr}
+        )
+
+    def rows(self) -> list[dict[str, float]]:
+        return self.path
+
+    @property
+    def points(self) -> NDArray[np.float64]:
+        """The path, (rows, 2)."""
+        return np.array([[row["x"], row["y"]] for row in self.path])
+
+    @cached_property
+    def minimum(self) -> tuple[float, float] | None:
+        """The minimum nearest to the path's end."""
+        x, y = self.points[-1]
+        return min(self.minima, key=lambda m: math.hypot(m[0] - x, m[1] - y), default=None)
+
+    @cached_property
+    def curvature(self) -> tuple[float, float]:
+        """The Hessian's eigenvalues at ``minimum``, or at the path's end if there is none."""
+        return curvatures(self.function, *(self.minimum or self.points[-1]))
+
+    @cached_property
+    def method(self) -> Linear | None:
+        """What theory needs to know of the optimizer, if there is theory for it."""
+        return Linear.of(self.optimizer)
+
+    @property
+    def stability_limit(self) -> float | None:
+        """The largest learning rate with which the method comes to rest at ``minimum``; None if
+        theory does not know, or there is no minimum."""
+        if self.method is None or self.minimum is None:
+            return None
+        return self.method.limit(self.curvature[1])
+
+    @cached_property
+    def verdict(self) -> Verdict:
+        """Stable, oscillating or diverging, once the path is there."""
+        rates = {row["lr"] for row in self.path}
+        if self.method and len(rates) == 1:
+            first = self.path[0]
+            start = (first["x"], first["y"])
+            said = by_theory(self.function, self.method, rates.pop(), start)
+            if said:
+                return said
+        f = np.array([row["f"] for row in self.path])
+        return by_path(self.points, f, minimum=bool(self.minima))
+
+    def figures(self) -> dict[str, float]:
+        last = self.path[-1]
+        figures = {name: last[name] for name in ("f", "x", "y")}
+        if self.minimum:
+            x, y = self.minimum
+            figures["distance_to_minimum"] = math.hypot(last["x"] - x, last["y"] - y)
+        figures["grad_norm"] = last["grad_norm"]
+        figures["curvature_min"], figures["curvature_max"] = self.curvature
+        if self.stability_limit is not None:
+            figures["stability_limit"] = self.stability_limit
+        return figures
+
+    def facts(self) -> dict[str, Any]:
+        return {
+            "epochs": len(self.path) - 1,
+            "parameters": 2,
+            "device": "cpu",
+            "verdict": self.verdict.word,
+        }
+
+    def draw(self, folder: Path) -> list[str]:
+        from exprun.problems import pictures  # matplotlib takes its time to import
+
+        return pictures.descent(self, folder)

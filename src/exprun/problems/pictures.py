@@ -1,0 +1,366 @@
+"""The pictures of a problem, as PNG and SVG; matplotlib is imported here and nowhere else.
+
+Drawn on figures of our own, without pyplot: nothing global is changed and no screen is needed.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import matplotlib as mpl
+import numpy as np
+import torch
+from matplotlib.axes import Axes
+from matplotlib.backends.backend_agg import FigureCanvasAgg
+from matplotlib.colors import LinearSegmentedColormap
+from matplotlib.figure import Figure
+from numpy.typing import NDArray
+
+from exprun.problems.curvature import Function
+
+if TYPE_CHECKING:
+    from exprun.problems.averages import MovingAverages
+    from exprun.problems.descent import Descent
+
+Box = tuple[float, float, float, float]
+"""Left, right, bottom, top."""
+
+STYLE = {
+    "font.family": "DejaVu Sans",
+    "font.size": 9,
+    "axes.edgecolor": "#8a8f98",
+    "axes.labelcolor": "#3c4048",
+    "axes.linewidth": 0.8,
+    "axes.titlesize": 9.5,
+    "axes.spines.top": False,
+    "axes.spines.right": False,
+    "xtick.color": "#3c4048",
+    "ytick.color": "#3c4048",
+    "xtick.labelsize": 8,
+    "ytick.labelsize": 8,
+    "legend.frameon": False,
+    "legend.fontsize": 8.5,
+    "svg.hashsalt": "exprun",  # the same picture is the same file
+}
+DPI = 150
+INK, FAINT = "#22252b", "#6b7280"
+GROUND = LinearSegmentedColormap.from_list("ground", ["#fbfcfe", "#dfe6f0", "#b4c1d6"])
+LEVELS = 18
+"""Contours, in equal ratios of the height above the lowest point."""
+
+DECADES = 5.0
+"""Between the lowest contour and the highest."""
+
+GRID = 201
+"""Points along each side at which f is computed."""
+
+REACH = 2.5
+"""How far the view follows a path, in lengths of the way from the start to the minimum."""
+
+COLORS = {
+    "sgd": "#d1495b",
+    "momentum": "#00798c",
+    "nesterov": "#6a4c93",
+    "rmsprop": "#e07a1f",
+    "adam": "#2b6cb0",
+    "adamw": "#5fa8d3",
+    "adagrad": "#3a7d44",
+    "adadelta": "#9c6644",
+    "adamax": "#b5179e",
+    "nadam": "#1b998b",
+    "radam": "#7f5539",
+    "lbfgs": "#111827",
+}
+"""Each optimizer has its color in every picture."""
+
+MORE = ("#c2185b", "#558b2f", "#f2a900", "#455a64", "#8e24aa", "#00acc1")
+"""Colors of anything else."""
+
+
+def save(figure: Figure, folder: Path, name: str) -> list[str]:
+    """Write ``name`` as PNG and SVG; returns the files' names. Equal pictures are equal files."""
+    figure.savefig(folder / f"{name}.png", dpi=DPI, metadata={"Software": None})
+    figure.savefig(folder / f"{name}.svg", metadata={"Date": None})
+    return [f"{name}.png", f"{name}.svg"]
+
+
+def descent(problem: Descent, folder: Path) -> list[str]:
+    """``path.png`` and ``.svg``: the contours with the path, and f over the iterations; if asked
+    for, ``path.gif``."""
+    color = COLORS.get(_optimizer_name(problem), MORE[0])
+    with mpl.rc_context(STYLE):
+        figure = Figure(figsize=(9.6, 5.0), layout="constrained")
+        FigureCanvasAgg(figure)
+        plane, curve = figure.subplots(1, 2, width_ratios=[1.45, 1])
+        box = view([problem.points], problem.minima[:] and [problem.minimum])
+        contours(plane, problem.function, problem.minima, box)
+        track(plane, problem.points, color)
+        _name_ends(plane, problem, box)
+        values(curve, problem.path, _lowest(problem.function, problem.minima), color)
+        curve.set_title("f over the iterations", loc="left", color=INK)
+        plane.set_title(f"f = {problem.path[-1]['f']:.4g} at the end", loc="left", color=INK)
+        figure.suptitle(
+            f"{problem.title}:  {describe(problem.optimizer)}", x=0.012, ha="left", color=INK
+        )
+        figure.supxlabel("\n".join(_facts(problem)), x=0.012, ha="left", fontsize=9, color=FAINT)
+        names = save(figure, folder, "path")
+        if problem.animation:
+            names.append(_animate(problem, folder, box, color))
+    return names
+
+
+def _optimizer_name(problem: Descent) -> str:
+    return type(problem.optimizer).__name__.lower()
+
+
+def describe(optimizer: torch.optim.Optimizer) -> str:
+    """``Adam, lr 0.01``."""
+    group = optimizer.param_groups[0]
+    words = [f"{type(optimizer).__name__}, lr {group.get('initial_lr', group['lr']):.4g}"]
+    if group.get("momentum"):
+        words.append(f"momentum {group['momentum']:g}")
+    return ", ".join(words)
+
+
+def _facts(problem: Descent) -> list[str]:
+    """What the picture says of curvature and stability, a line each."""
+    low, high = problem.curvature
+    where = f"at the minimum {_at(problem.minimum)}" if problem.minimum else "where the path ends"
+    line = f"curvature {where}: {low:.4g} to {high:.4g}"
+    if problem.stability_limit is not None and problem.method:
+        line += f"   ·   stable there below lr {problem.method.formula} = "
+        line += f"{problem.stability_limit:.4g}"
+    return [line, str(problem.verdict)]
+
+
+def _at(point: Sequence[float] | None) -> str:
+    return "" if point is None else f"({point[0]:.4g}, {point[1]:.4g})"
+
+
+def view(paths: Sequence[NDArray[np.float64]], minima: Sequence[Any]) -> Box:
+    """What to show: starts, minima and the paths as far as REACH, at a ratio of 4 to 3 at most."""
+    starts = [path[0] for path in paths]
+    anchors = np.array([*starts, *(np.array(m) for m in minima)])
+    spread = max(float(np.ptp(anchors, axis=0).max()), 1.0)
+    center = anchors.mean(axis=0)
+    around = [m + 0.5 * spread * np.array(d) for m in map(np.array, minima) for d in CORNERS]
+    points = np.concatenate([anchors, *paths, *([around] if around else [])])
+    points = points[np.isfinite(points).all(axis=1)]
+    points = np.clip(points, center - REACH * spread / 2, center + REACH * spread / 2)
+    points = np.concatenate([points, anchors])
+    low, high = points.min(axis=0), points.max(axis=0)
+    size, middle = (high - low) * 1.14, (low + high) / 2
+    width, height = max(size[0], size[1]), max(size[1], 0.75 * size[0])
+    return (
+        float(middle[0] - width / 2),
+        float(middle[0] + width / 2),
+        float(middle[1] - height / 2),
+        float(middle[1] + height / 2),
+    )
+
+
+CORNERS = ((-1, -1), (1, 1))
+
+
+def _lowest(function: Function, minima: Sequence[tuple[float, float]]) -> float | None:
+    """f at the minima; None if there are none."""
+    if not minima:
+        return None
+    points = torch.tensor(minima, dtype=torch.float64)
+    return float(function(points[:, 0], points[:, 1]).min())
+
+
+def contours(
+    axes: Axes, function: Function, minima: Sequence[tuple[float, float]], box: Box
+) -> None:
+    """The ground of a picture: contours of f, in equal ratios above its minimum; in equal steps
+    where it has none. The values of some stand on them."""
+    left, right, bottom, top = box
+    x, y = np.linspace(left, right, GRID), np.linspace(bottom, top, GRID)
+    xs, ys = np.meshgrid(x, y)
+    with torch.no_grad():
+        f = function(torch.from_numpy(xs), torch.from_numpy(ys)).numpy()
+    lowest = _lowest(function, minima)
+    highest = float(np.nanmax(f))
+    if lowest is None:
+        levels = np.linspace(float(np.nanmin(f)), highest, LEVELS)
+        shade = f
+    else:
+        heights = np.geomspace((highest - lowest) * 10**-DECADES, highest - lowest, LEVELS)
+        levels = lowest + heights
+        shade = np.log10(np.maximum(f - lowest, heights[0]))
+    axes.pcolormesh(x, y, shade, cmap=GROUND, shading="gouraud", rasterized=True, zorder=0)
+    lines = axes.contour(x, y, f, levels=levels, colors="#7d8ba3", linewidths=0.6, zorder=1)
+    texts = axes.clabel(lines, lines.levels[LEVELS // 2 :: 3], fmt="%.3g", fontsize=6.5)
+    for text in texts:
+        text.set_color("#55627a")
+    inside = [m for m in minima if left <= m[0] <= right and bottom <= m[1] <= top]
+    for minimum in inside:
+        axes.plot(*minimum, marker="*", ms=11, mfc="#ffd166", mec=INK, mew=0.8, ls="", zorder=4)
+    axes.set(xlim=(left, right), ylim=(bottom, top), aspect="equal", xlabel="x", ylabel="y")
+
+
+def track(axes: Axes, points: NDArray[np.float64], color: str, label: str | None = None) -> None:
+    """A path with a dot at every iteration, if there are not too many; its start is an open circle,
+    its end a square."""
+    shown = _near(points, axes)
+    dots = len(shown) <= 150
+    axes.plot(
+        *shown.T,
+        color=color,
+        lw=1.3,
+        marker="o" if dots else "",
+        ms=2.6,
+        mew=0,
+        label=label,
+        zorder=3,
+        solid_joinstyle="round",
+    )
+    axes.plot(*shown[0], marker="o", ms=6.5, mfc="white", mec=color, mew=1.5, zorder=5)
+    if len(shown) == len(points):
+        axes.plot(*shown[-1], marker="s", ms=5, mfc=color, mec="white", mew=0.8, zorder=5)
+
+
+def _near(points: NDArray[np.float64], axes: Axes) -> NDArray[np.float64]:
+    """The path up to the first point that is far out of sight: drawing libraries round off what is
+    millions of widths away."""
+    (left, right), (bottom, top) = axes.get_xlim(), axes.get_ylim()
+    size = np.array([right - left, top - bottom])
+    far = np.abs(points - [(left + right) / 2, (bottom + top) / 2]) > 20 * size
+    beyond = np.flatnonzero((far | ~np.isfinite(points)).any(axis=1))
+    return points[: beyond[0]] if len(beyond) else points
+
+
+def _name_ends(axes: Axes, problem: Descent, box: Box) -> None:
+    """Where the start is, and its value; and those of the minimum, away from each other."""
+    first = problem.path[0]
+    start = np.array([first["x"], first["y"]])
+    _write(axes, start, f"start  f = {first['f']:.4g}", box)
+    if problem.minimum:
+        minimum = np.array(problem.minimum)
+        lowest = _lowest(problem.function, [problem.minimum])
+        _write(axes, minimum, f"minimum {_at(minimum)}  f = {lowest:.4g}", box)
+
+
+def _write(axes: Axes, point: NDArray[np.float64], text: str, box: Box) -> None:
+    """A text beside a point, on the side that has more room; above if that is in the upper half."""
+    left, right, bottom, top = box
+    to_left = point[0] > (left + right) / 2
+    up = point[1] > (bottom + top) / 2
+    axes.annotate(
+        text,
+        (float(point[0]), float(point[1])),
+        xytext=(-9 if to_left else 9, 11 if up else -11),
+        textcoords="offset points",
+        ha="right" if to_left else "left",
+        va="bottom" if up else "top",
+        fontsize=8,
+        color=INK,
+        bbox={"boxstyle": "round,pad=0.2", "fc": "#ffffffcc", "ec": "none"},
+        zorder=6,
+    )
+
+
+def values(
+    axes: Axes,
+    path: Sequence[dict[str, float]],
+    lowest: float | None,
+    color: str,
+    label: str | None = None,
+) -> None:
+    """f over the iterations: the height above the minimum, on a logarithmic scale; without a
+    minimum f itself."""
+    iterations = [row["iteration"] for row in path]
+    heights = np.array([row["f"] for row in path])
+    if lowest is not None:
+        heights = np.maximum(heights - lowest, 1e-32)
+        axes.set_yscale("log")
+    heights = np.where(np.abs(heights) < 1e200, heights, np.nan)
+    axes.plot(iterations, heights, color=color, lw=1.5, label=label)
+    unit = "f" if lowest is None else "f above the minimum" if lowest else "f"
+    axes.set(xlabel="iteration", ylabel=unit)
+    axes.grid(color="#e3e7ee", lw=0.6)
+    axes.set_axisbelow(True)
+
+
+FRAMES = 60
+"""Pictures of an animation, at most."""
+
+
+def _animate(problem: Descent, folder: Path, box: Box, color: str) -> str:
+    """``path.gif``: the path as it grows, a frame an iteration, or every few; it stops a while at
+    the end."""
+    from PIL import Image
+
+    figure = Figure(figsize=(5.2, 4.6), layout="constrained", dpi=100)
+    canvas = FigureCanvasAgg(figure)
+    axes = figure.subplots()
+    contours(axes, problem.function, problem.minima, box)
+    axes.set_title(f"{problem.title}:  {describe(problem.optimizer)}", loc="left", color=INK)
+    canvas.draw()
+    ground = canvas.copy_from_bbox(figure.bbox)  # type: ignore[no-untyped-call]
+    points = _near(problem.points, axes)
+    (line,) = axes.plot([], [], color=color, lw=1.3, marker="o", ms=2.6, mew=0, animated=True)
+    (head,) = axes.plot([], [], marker="o", ms=7, mfc=color, mec="white", animated=True)
+    box_of_text = {"boxstyle": "round,pad=0.3", "fc": "#ffffffdd", "ec": "none"}
+    note = axes.text(
+        0.02, 0.97, "", transform=axes.transAxes, va="top", bbox=box_of_text, animated=True
+    )
+    frames = []
+    for end in np.unique(np.linspace(1, len(points), min(FRAMES, len(points))).round()).astype(int):
+        canvas.restore_region(ground)  # type: ignore[no-untyped-call]
+        line.set_data(*points[:end].T)
+        head.set_data(*points[end - 1 : end].T)
+        note.set_text(f"iteration {end - 1}   f = {problem.path[end - 1]['f']:.4g}")
+        for artist in (line, head, note):
+            axes.draw_artist(artist)
+        frames.append(Image.fromarray(np.asarray(canvas.buffer_rgba())[..., :3].copy()))
+    durations = [80] * (len(frames) - 1) + [1500]
+    frames[0].save(
+        folder / "path.gif", save_all=True, append_images=frames[1:], duration=durations, loop=0
+    )
+    return "path.gif"
+
+
+def averages(problem: MovingAverages, folder: Path) -> list[str]:
+    """``averages.png`` and ``.svg``: the series with the corrected averages, and how much the
+    correction does at the beginning."""
+    columns = problem.columns()
+    days = np.arange(1, len(problem.values) + 1)
+    beginning = days <= min(len(days), max(30, math.ceil(2.5 / (1 - max(problem.betas)))))
+    with mpl.rc_context(STYLE):
+        figure = Figure(figsize=(9.6, 6.2), layout="constrained")
+        FigureCanvasAgg(figure)
+        whole, start = figure.subplots(2, 1)
+        for axes, chosen in ((whole, days > 0), (start, beginning)):
+            axes.plot(
+                days[chosen], problem.values[chosen], ".", ms=3, color="#a9b1bf", label="each day"
+            )
+        for color, beta in zip(_palette(len(problem.betas)), problem.betas, strict=True):
+            raw, right = columns[f"ema_{beta:g}"], columns[f"ema_{beta:g}_corrected"]
+            span = f"β = {beta:g}, about {1 / (1 - beta):.3g} days"
+            whole.plot(days, right, color=color, lw=1.5, label=span)
+            start.plot(days[beginning], right[beginning], color=color, lw=1.6)
+            start.plot(days[beginning], raw[beginning], color=color, lw=1.2, ls=(0, (4, 2)))
+        whole.set_title(f"exponential moving averages of {problem.name}", loc="left", color=INK)
+        start.set_title(
+            "the beginning: dashed as they are, from v = 0; solid with bias correction",
+            loc="left",
+            color=INK,
+        )
+        whole.legend(ncols=len(problem.betas) + 1, loc="lower center", bbox_to_anchor=(0.5, -0.32))
+        for axes in (whole, start):
+            axes.grid(color="#e3e7ee", lw=0.6)
+            axes.margins(x=0.01)
+            axes.set_axisbelow(True)
+        start.set_xlabel("day")
+        return save(figure, folder, "averages")
+
+
+def _palette(count: int) -> list[str]:
+    """Colors of ``count`` lines of one kind."""
+    known = ("#d1495b", "#00798c", "#6a4c93", "#e07a1f", "#2b6cb0", "#3a7d44", *MORE)
+    return [known[i % len(known)] for i in range(count)]
