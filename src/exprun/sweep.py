@@ -124,13 +124,21 @@ def _job(number: int, overrides: Sequence[str]) -> dict[str, Any]:
     }
 
 
-def conclude(folder: Path, code: int | None = None) -> int:
-    """Write the leaderboard, show it, and return the exit code: ``code`` if that is given, else 0
-    if every job came to a result (a divergence is one), or 1."""
+def conclude(folder: Path, code: int | None = None, *, trust: bool = True) -> int:
+    """Write the leaderboard, show it, draw the paths of test functions, and return the exit code:
+    ``code`` if that is given, else 0 if every job came to a result (a divergence is one), or 1.
+
+    Unless there is ``trust``, somebody's own test function is not called to be drawn (UsageError).
+    """
     from exprun.display import sweep_summary  # imports torch
 
     rows = leaderboard(folder)
-    sweep_summary(rows, os.path.relpath(folder))
+    pictures: list[str] = []
+    if any((folder / str(row["folder"]) / "trajectory.csv").is_file() for row in rows):
+        from exprun.problems.panels import draw_sweep
+
+        pictures = draw_sweep(folder, rows, trust=trust)
+    sweep_summary(rows, os.path.relpath(folder), pictures)
     if code is not None:
         return code
     return int(any(row["status"] not in FINISHED for row in rows))

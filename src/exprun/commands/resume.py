@@ -93,7 +93,7 @@ def resume_sweep(folder: Path, *, trust: bool) -> int:
     run = run_stacked if launcher == STACKED else run_one_by_one
     results = run(folder, jobs, " ".join(asked["overrides"]))
     ended = next((r for r in results.values() if r["status"] == INTERRUPTED), None)
-    return sweep.conclude(folder, exit_code(ended) if ended else None)
+    return sweep.conclude(folder, exit_code(ended) if ended else None, trust=trust)
 
 
 def run_one_by_one(folder: Path, jobs: dict[int, Job], title: str) -> dict[int, dict[str, Any]]:

@@ -25,6 +25,9 @@ MAX_WIDTH = 100
 TITLE_WIDTH = 32
 """Columns that figures leave to the overrides, at least."""
 
+OF_FUNCTIONS = ("f", "x", "y", "distance_to_minimum")
+"""Figures of test functions that a leaderboard shows."""
+
 LABEL_WIDTH = 8
 
 STYLES = {
@@ -58,14 +61,31 @@ def summary(result: Mapping[str, Any], folder: str, console: Console | None = No
         for part in ("test_", "val_")
     )
     console.print()
-    _say(console, "test", test or NO_TEST.get(status, "no rows set aside"), "bold" if test else "")
+    if result.get("pictures"):
+        _say_problem(console, result)
+    else:
+        missing = NO_TEST.get(status, "no rows set aside")
+        _say(console, "test", test or missing, "bold" if test else "")
     if val:
         _say(console, "val", f"{val}   (epoch {result['best_epoch']})")
     ended = f"{_ending(result)} ({duration(result['seconds'])})"
     _say(console, "ended", ended, STYLES[status])
     if result.get("engine"):
         _say(console, "engine", result["engine"])
+    for picture in result.get("pictures", ())[:1]:
+        _say(console, "picture", str(Path(folder) / picture), to_copy=True)
     _say_where(console, "run", folder, unfinished=status == INTERRUPTED)
+
+
+def _say_problem(console: Console, result: Mapping[str, Any]) -> None:
+    """What came of a problem that trains no network: its figures."""
+    metrics = dict(result["metrics"])
+    if "f" in metrics:
+        x, y = (figure(metrics.pop(name)) for name in ("x", "y"))
+        _say(console, "f", f"{figure(metrics.pop('f'))} at ({x}, {y})", "bold")
+    names = {"distance_to_minimum": "to the minimum"}
+    for name, value in metrics.items():
+        _say(console, "", f"{names.get(name, name.replace('_', ' '))} {figure(value)}")
 
 
 def job_line(
@@ -82,9 +102,11 @@ def job_line(
     if result["status"] in SUCCESSFUL:
         metrics = result["metrics"]
         tests = [name for name in metrics if name.startswith("test_") and name != "test_loss"]
-        figures = [name for name in [*tests[:1], "val_loss"] if name in metrics]
+        figures = [name for name in [*tests[:1], "val_loss", "f"] if name in metrics]
         words = [f"{name} {figure(metrics[name])}" for name in figures]
-        words += [f"epoch {result['best_epoch']}", duration(result["seconds"])]
+        words += [f"epoch {result['best_epoch']}"] if result["best_epoch"] else []
+        words += [result["verdict"]] if "verdict" in result else []
+        words.append(duration(result["seconds"]))
     width = MAX_WIDTH
     if console.is_terminal:  # one line it must be
         width = min(console.width, MAX_WIDTH)
@@ -107,12 +129,15 @@ def job_line(
 
 
 def sweep_summary(
-    rows: Sequence[Mapping[str, Any]], folder: str, console: Console | None = None
+    rows: Sequence[Mapping[str, Any]],
+    folder: str,
+    pictures: Sequence[str] = (),
+    console: Console | None = None,
 ) -> None:
     """After a sweep: the best jobs, how many ended how, which have no result and why.
 
     ``rows`` are those of the leaderboard, best first; ``folder`` is the sweep's, from the working
-    directory.
+    directory; ``pictures`` are names of files in it.
     """
     console = console or default_console()
     rows, shared = _without_shared(rows)
@@ -135,6 +160,9 @@ def sweep_summary(
         _say(console, "", line, STYLES[row["status"]])
     if len(others) > TOP:
         _say(console, "", f"and {len(others) - TOP} more, see leaderboard.csv")
+    for picture in pictures:
+        if picture.endswith(".png"):
+            _say(console, "picture", str(Path(folder) / picture), to_copy=True)
     unfinished = any(row["status"] not in (*FINISHED, FAILED) for row in rows)
     _say_where(console, "sweep", folder, unfinished=unfinished)
 
@@ -154,7 +182,8 @@ def _leaderboard(rows: Sequence[Mapping[str, Any]], width: int, console: Console
     titles = [printable(row["overrides"], console) for row in rows]
     columns: list[tuple[str, list[str]]] = []
     room = width - max(map(len, numbers)) - 2 - min(TITLE_WIDTH, max(map(cell_len, titles)))
-    for key in (key for key in rows[0] if key.startswith(("test_", "val_"))):
+    shown = [key for key in rows[0] if key.startswith(("test_", "val_")) or key in OF_FUNCTIONS]
+    for key in shown:
         heading, cells = key.replace("_", "\n", 1), [figure(row.get(key)) for row in rows]
         room -= 2 + max(map(len, [*heading.split("\n"), *cells]))
         if room >= 0 or not columns:

@@ -11,6 +11,7 @@ from omegaconf import DictConfig, OmegaConf
 from exprun.build import Node, make_optimizer, make_scheduler, naming, partial
 from exprun.errors import UsageError
 from exprun.problems.averages import MovingAverages, read_series, seasonal
+from exprun.problems.curvature import Function
 from exprun.problems.descent import Descent, Point
 from exprun.streams import stream
 
@@ -23,15 +24,14 @@ def descent(config: DictConfig) -> Descent:
     optimizer does not take."""
     plain = cast(dict[str, Any], OmegaConf.to_container(config, resolve=True))
     torch.set_num_threads(1)  # two numbers
-    problem, optimizer = plain["problem"], plain["optimizer"]
-    own = {key: value for key, value in problem.items() if key not in DESCENT_KEYS}
-    function = partial("problem.function", problem["function"] | own)
+    problem = plain["problem"]
+    function, title = test_function(problem)
     point = Point(problem["start"])
     with naming("problem"):
         function(*point.xy)
-    made = make_optimizer(optimizer, point, [])
+    made = make_optimizer(plain["optimizer"], point, [])
     return Descent(
-        title=_title(problem["function"], own),
+        title=title,
         function=function,
         minima=[(x, y) for x, y in problem["minima"]],
         point=point,
@@ -42,10 +42,12 @@ def descent(config: DictConfig) -> Descent:
     )
 
 
-def _title(function: Node, own: Node) -> str:
-    """``rosenbrock, b = 10``."""
-    values = [f"{key} = {value:g}" for key, value in own.items() if isinstance(value, int | float)]
-    return ", ".join([function["_target_"].rpartition(".")[2].replace("_", " "), *values])
+def test_function(problem: Node) -> tuple[Function, str]:
+    """The function with its coefficients, and what it is called: ``rosenbrock, b = 10``."""
+    own = {key: value for key, value in problem.items() if key not in DESCENT_KEYS}
+    name = str(problem["function"]["_target_"]).rpartition(".")[2].replace("_", " ")
+    title = ", ".join([name, *(f"{key} = {value}" for key, value in own.items())])
+    return partial("problem.function", problem["function"] | own), title
 
 
 def moving_averages(config: DictConfig) -> MovingAverages:

@@ -71,7 +71,7 @@ class Descent(Problem):
                 return Outcome(INTERRUPTED, f"interrupted in iteration {iteration + 1}")
             if iteration < self.iterations:
                 light.step(self.optimizer, self.evaluate)
-        return Outcome(COMPLETED, f"all {self.iterations} iterations done, {self.verdict}")
+        return Outcome(COMPLETED, f"all {self.iterations} iterations done; {self.verdict}")
 
     def evaluate(self) -> Tensor:
         """f where the point is, a scalar, with its gradient in the point."""

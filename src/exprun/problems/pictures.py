@@ -17,6 +17,8 @@ from matplotlib.axes import Axes
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.colors import LinearSegmentedColormap
 from matplotlib.figure import Figure
+from matplotlib.lines import Line2D
+from matplotlib.ticker import FuncFormatter, NullFormatter
 from numpy.typing import NDArray
 
 from exprun.problems.curvature import Function
@@ -46,7 +48,7 @@ STYLE = {
     "svg.hashsalt": "exprun",  # the same picture is the same file
 }
 DPI = 150
-INK, FAINT = "#22252b", "#6b7280"
+INK, FAINT, STAR = "#22252b", "#6b7280", "#ffd166"
 GROUND = LinearSegmentedColormap.from_list("ground", ["#fbfcfe", "#dfe6f0", "#b4c1d6"])
 LEVELS = 18
 """Contours, in equal ratios of the height above the lowest point."""
@@ -57,7 +59,7 @@ DECADES = 5.0
 GRID = 201
 """Points along each side at which f is computed."""
 
-REACH = 2.5
+REACH = 3.0
 """How far the view follows a path, in lengths of the way from the start to the minimum."""
 
 COLORS = {
@@ -83,6 +85,7 @@ MORE = ("#c2185b", "#558b2f", "#f2a900", "#455a64", "#8e24aa", "#00acc1")
 def save(figure: Figure, folder: Path, name: str) -> list[str]:
     """Write ``name`` as PNG and SVG; returns the files' names. Equal pictures are equal files."""
     figure.savefig(folder / f"{name}.png", dpi=DPI, metadata={"Software": None})
+    figure.set_layout_engine("none")  # it is laid out
     figure.savefig(folder / f"{name}.svg", metadata={"Date": None})
     return [f"{name}.png", f"{name}.svg"]
 
@@ -90,20 +93,19 @@ def save(figure: Figure, folder: Path, name: str) -> list[str]:
 def descent(problem: Descent, folder: Path) -> list[str]:
     """``path.png`` and ``.svg``: the contours with the path, and f over the iterations; if asked
     for, ``path.gif``."""
-    color = COLORS.get(_optimizer_name(problem), MORE[0])
+    color = COLORS.get(name_of(problem.optimizer), MORE[0])
     with mpl.rc_context(STYLE):
         figure = Figure(figsize=(9.6, 5.0), layout="constrained")
         FigureCanvasAgg(figure)
         plane, curve = figure.subplots(1, 2, width_ratios=[1.45, 1])
-        box = view([problem.points], problem.minima[:] and [problem.minimum])
+        box = view([problem.points], [problem.minimum] if problem.minimum else [])
         contours(plane, problem.function, problem.minima, box)
         track(plane, problem.points, color)
-        _name_ends(plane, problem, box)
-        values(curve, problem.path, _lowest(problem.function, problem.minima), color)
+        _legend(plane, problem, color)
+        values(curve, problem.path, lowest_value(problem.function, problem.minima), color)
         curve.set_title("f over the iterations", loc="left", color=INK)
-        plane.set_title(f"f = {problem.path[-1]['f']:.4g} at the end", loc="left", color=INK)
         figure.suptitle(
-            f"{problem.title}:  {describe(problem.optimizer)}", x=0.012, ha="left", color=INK
+            f"{problem.title}:  {describe(problem)}", x=0.012, ha="left", color=INK
         )
         figure.supxlabel("\n".join(_facts(problem)), x=0.012, ha="left", fontsize=9, color=FAINT)
         names = save(figure, folder, "path")
@@ -112,14 +114,16 @@ def descent(problem: Descent, folder: Path) -> list[str]:
     return names
 
 
-def _optimizer_name(problem: Descent) -> str:
-    return type(problem.optimizer).__name__.lower()
+def name_of(optimizer: torch.optim.Optimizer) -> str:
+    """The name that the optimizer has in ``conf/optimizer/``."""
+    name = type(optimizer).__name__.lower()
+    return "nesterov" if optimizer.defaults.get("nesterov") else name
 
 
-def describe(optimizer: torch.optim.Optimizer) -> str:
-    """``Adam, lr 0.01``."""
-    group = optimizer.param_groups[0]
-    words = [f"{type(optimizer).__name__}, lr {group.get('initial_lr', group['lr']):.4g}"]
+def describe(problem: Descent) -> str:
+    """``adam, lr 0.01``."""
+    group = problem.optimizer.param_groups[0]
+    words = [f"{name_of(problem.optimizer)}, lr {problem.path[0]['lr']:.4g}"]
     if group.get("momentum"):
         words.append(f"momentum {group['momentum']:g}")
     return ", ".join(words)
@@ -140,12 +144,12 @@ def _at(point: Sequence[float] | None) -> str:
     return "" if point is None else f"({point[0]:.4g}, {point[1]:.4g})"
 
 
-def view(paths: Sequence[NDArray[np.float64]], minima: Sequence[Any]) -> Box:
+def view(paths: Sequence[NDArray[np.float64]], minima: Sequence[tuple[float, float]]) -> Box:
     """What to show: starts, minima and the paths as far as REACH, at a ratio of 4 to 3 at most."""
     starts = [path[0] for path in paths]
-    anchors = np.array([*starts, *(np.array(m) for m in minima)])
+    anchors = np.array([*starts, *minima])
     spread = max(float(np.ptp(anchors, axis=0).max()), 1.0)
-    center = anchors.mean(axis=0)
+    center = (anchors.min(axis=0) + anchors.max(axis=0)) / 2
     around = [m + 0.5 * spread * np.array(d) for m in map(np.array, minima) for d in CORNERS]
     points = np.concatenate([anchors, *paths, *([around] if around else [])])
     points = points[np.isfinite(points).all(axis=1)]
@@ -165,7 +169,7 @@ def view(paths: Sequence[NDArray[np.float64]], minima: Sequence[Any]) -> Box:
 CORNERS = ((-1, -1), (1, 1))
 
 
-def _lowest(function: Function, minima: Sequence[tuple[float, float]]) -> float | None:
+def lowest_value(function: Function, minima: Sequence[tuple[float, float]]) -> float | None:
     """f at the minima; None if there are none."""
     if not minima:
         return None
@@ -183,7 +187,7 @@ def contours(
     xs, ys = np.meshgrid(x, y)
     with torch.no_grad():
         f = function(torch.from_numpy(xs), torch.from_numpy(ys)).numpy()
-    lowest = _lowest(function, minima)
+    lowest = lowest_value(function, minima)
     highest = float(np.nanmax(f))
     if lowest is None:
         levels = np.linspace(float(np.nanmin(f)), highest, LEVELS)
@@ -192,14 +196,16 @@ def contours(
         heights = np.geomspace((highest - lowest) * 10**-DECADES, highest - lowest, LEVELS)
         levels = lowest + heights
         shade = np.log10(np.maximum(f - lowest, heights[0]))
-    axes.pcolormesh(x, y, shade, cmap=GROUND, shading="gouraud", rasterized=True, zorder=0)
+    axes.imshow(
+        shade, cmap=GROUND, extent=box, origin="lower", interpolation="bilinear", zorder=0
+    )
     lines = axes.contour(x, y, f, levels=levels, colors="#7d8ba3", linewidths=0.6, zorder=1)
     texts = axes.clabel(lines, lines.levels[LEVELS // 2 :: 3], fmt="%.3g", fontsize=6.5)
     for text in texts:
         text.set_color("#55627a")
     inside = [m for m in minima if left <= m[0] <= right and bottom <= m[1] <= top]
     for minimum in inside:
-        axes.plot(*minimum, marker="*", ms=11, mfc="#ffd166", mec=INK, mew=0.8, ls="", zorder=4)
+        axes.plot(*minimum, marker="*", ms=11, mfc=STAR, mec=INK, mew=0.8, ls="", zorder=6)
     axes.set(xlim=(left, right), ylim=(bottom, top), aspect="equal", xlabel="x", ylabel="y")
 
 
@@ -234,34 +240,26 @@ def _near(points: NDArray[np.float64], axes: Axes) -> NDArray[np.float64]:
     return points[: beyond[0]] if len(beyond) else points
 
 
-def _name_ends(axes: Axes, problem: Descent, box: Box) -> None:
-    """Where the start is, and its value; and those of the minimum, away from each other."""
-    first = problem.path[0]
-    start = np.array([first["x"], first["y"]])
-    _write(axes, start, f"start  f = {first['f']:.4g}", box)
+def _legend(axes: Axes, problem: Descent, color: str) -> None:
+    """Where the path starts and ends and the minimum is, with the values there, above the plane."""
+    first, last = problem.path[0], problem.path[-1]
+    marks = [
+        ("o", "white", color, "start", (first["x"], first["y"]), first["f"]),
+        ("s", color, "white", "end", (last["x"], last["y"]), last["f"]),
+    ]
     if problem.minimum:
-        minimum = np.array(problem.minimum)
-        lowest = _lowest(problem.function, [problem.minimum])
-        _write(axes, minimum, f"minimum {_at(minimum)}  f = {lowest:.4g}", box)
-
-
-def _write(axes: Axes, point: NDArray[np.float64], text: str, box: Box) -> None:
-    """A text beside a point, on the side that has more room; above if that is in the upper half."""
-    left, right, bottom, top = box
-    to_left = point[0] > (left + right) / 2
-    up = point[1] > (bottom + top) / 2
-    axes.annotate(
-        text,
-        (float(point[0]), float(point[1])),
-        xytext=(-9 if to_left else 9, 11 if up else -11),
-        textcoords="offset points",
-        ha="right" if to_left else "left",
-        va="bottom" if up else "top",
-        fontsize=8,
-        color=INK,
-        bbox={"boxstyle": "round,pad=0.2", "fc": "#ffffffcc", "ec": "none"},
-        zorder=6,
-    )
+        lowest = lowest_value(problem.function, [problem.minimum])
+        assert lowest is not None
+        marks.append(("*", STAR, INK, "minimum", problem.minimum, lowest))
+    handles = [
+        Line2D([], [], ls="", marker=marker, ms=7 + 3 * (marker == "*"), mfc=face, mec=edge,
+               label=f"{name} {_at(at)}\nf = {f:.4g}")
+        for marker, face, edge, name, at, f in marks
+    ]  # fmt: skip
+    axes.legend(
+        handles=handles, ncols=3, loc="lower left", bbox_to_anchor=(-0.02, 1.0), fontsize=8,
+        columnspacing=1.2, handletextpad=0.2, labelcolor=INK,
+    )  # fmt: skip
 
 
 def values(
@@ -270,6 +268,7 @@ def values(
     lowest: float | None,
     color: str,
     label: str | None = None,
+    dashes: str = "-",
 ) -> None:
     """f over the iterations: the height above the minimum, on a logarithmic scale; without a
     minimum f itself."""
@@ -278,9 +277,11 @@ def values(
     if lowest is not None:
         heights = np.maximum(heights - lowest, 1e-32)
         axes.set_yscale("log")
+        axes.yaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:g}"))
+        axes.yaxis.set_minor_formatter(NullFormatter())
     heights = np.where(np.abs(heights) < 1e200, heights, np.nan)
-    axes.plot(iterations, heights, color=color, lw=1.5, label=label)
-    unit = "f" if lowest is None else "f above the minimum" if lowest else "f"
+    axes.plot(iterations, heights, color=color, lw=1.5, ls=dashes, label=label)
+    unit = "f" if not lowest else "f above the minimum"
     axes.set(xlabel="iteration", ylabel=unit)
     axes.grid(color="#e3e7ee", lw=0.6)
     axes.set_axisbelow(True)
@@ -299,7 +300,7 @@ def _animate(problem: Descent, folder: Path, box: Box, color: str) -> str:
     canvas = FigureCanvasAgg(figure)
     axes = figure.subplots()
     contours(axes, problem.function, problem.minima, box)
-    axes.set_title(f"{problem.title}:  {describe(problem.optimizer)}", loc="left", color=INK)
+    axes.set_title(f"{problem.title}:  {describe(problem)}", loc="left", color=INK)
     canvas.draw()
     ground = canvas.copy_from_bbox(figure.bbox)  # type: ignore[no-untyped-call]
     points = _near(problem.points, axes)
@@ -339,7 +340,7 @@ def averages(problem: MovingAverages, folder: Path) -> list[str]:
             axes.plot(
                 days[chosen], problem.values[chosen], ".", ms=3, color="#a9b1bf", label="each day"
             )
-        for color, beta in zip(_palette(len(problem.betas)), problem.betas, strict=True):
+        for color, beta in zip(palette(len(problem.betas)), problem.betas, strict=True):
             raw, right = columns[f"ema_{beta:g}"], columns[f"ema_{beta:g}_corrected"]
             span = f"β = {beta:g}, about {1 / (1 - beta):.3g} days"
             whole.plot(days, right, color=color, lw=1.5, label=span)
@@ -360,7 +361,7 @@ def averages(problem: MovingAverages, folder: Path) -> list[str]:
         return save(figure, folder, "averages")
 
 
-def _palette(count: int) -> list[str]:
+def palette(count: int) -> list[str]:
     """Colors of ``count`` lines of one kind."""
     known = ("#d1495b", "#00798c", "#6a4c93", "#e07a1f", "#2b6cb0", "#3a7d44", *MORE)
     return [known[i % len(known)] for i in range(count)]

@@ -1,0 +1,202 @@
+"""The paths of a sweep in one picture, like the lecture's panels: one for each setting, in it a line
+for each optimizer, and f of all of them over the iterations in the last."""
+
+from __future__ import annotations
+
+import csv
+import json
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import matplotlib as mpl
+import numpy as np
+from matplotlib.backends.backend_agg import FigureCanvasAgg
+from matplotlib.figure import Figure
+from numpy.typing import NDArray
+from omegaconf import DictConfig, OmegaConf
+
+from exprun.problems import pictures
+from exprun.problems.build import test_function
+from exprun.trust import check_targets
+
+MOST_PANELS = 24
+"""More than these cannot be read; the best are drawn."""
+
+MOST_LINES = 6
+"""Optimizers in one panel, at most."""
+
+COLUMNS = 4
+
+
+@dataclass(frozen=True)
+class Path2D:
+    """One job: ``words`` are the overrides that tell it from the others; ``rows`` its table."""
+
+    number: int
+    words: tuple[str, ...]
+    rows: list[dict[str, float]]
+    verdict: str
+
+    @property
+    def optimizer(self) -> str:
+        """The optimizer's name, if the jobs differ in it."""
+        return next((w.partition("=")[2] for w in self.words if w.startswith("optimizer=")), "")
+
+    @property
+    def setting(self) -> str:
+        """What else tells it from the others."""
+        words = [word for word in self.words if not word.startswith("optimizer=")]
+        pairs = (word.partition("=") for word in words)
+        return ", ".join(f"{key.rpartition('.')[2]} {value}" for key, _, value in pairs)
+
+    @property
+    def points(self) -> NDArray[np.float64]:
+        return np.array([[row["x"], row["y"]] for row in self.rows])
+
+
+def draw_sweep(folder: Path, jobs: Sequence[Mapping[str, Any]], *, trust: bool) -> list[str]:
+    """Draw ``paths.png`` and ``.svg`` into the sweep's folder, one pair for each function, and
+    return their names. ``jobs`` are the leaderboard's rows, best first.
+
+    Unless there is ``trust``, raises UsageError for a function of somebody's own.
+    """
+    functions: dict[str, list[tuple[Mapping[str, Any], DictConfig]]] = {}
+    for job in jobs:
+        if not (folder / str(job["folder"]) / "trajectory.csv").is_file():
+            continue
+        config = OmegaConf.load(folder / str(job["folder"]) / ".hydra" / "config.yaml")
+        assert isinstance(config, DictConfig)
+        if not trust:
+            check_targets(config, str(folder / str(job["folder"])))
+        problem: Any = OmegaConf.to_container(config.problem, resolve=True)
+        unlike = ("start", "iterations", "animation")
+        key = json.dumps({k: v for k, v in problem.items() if k not in unlike}, sort_keys=True)
+        functions.setdefault(key, []).append((job, config))
+    names = []
+    for number, (key, members) in enumerate(functions.items(), 1):
+        name = "paths" if len(functions) == 1 else f"paths_{number}"
+        names += _draw(folder, name, json.loads(key), [job for job, _ in members])
+    return names
+
+
+def _draw(
+    folder: Path, name: str, problem: dict[str, Any], jobs: Sequence[Mapping[str, Any]]
+) -> list[str]:
+    function, title = test_function(problem)
+    minima = [(x, y) for x, y in problem["minima"]]
+    panels = _panels(_paths(folder, jobs))  # the best first
+    left_out = len(panels) - MOST_PANELS
+    panels = dict(list(panels.items())[:MOST_PANELS])
+    in_order = sorted(panels, key=_by_numbers)
+    panels = {key: sorted(panels[key], key=lambda path: path.number) for key in in_order}
+    paths = [path for lines in panels.values() for path in lines]
+    box = pictures.view([path.points for path in paths], _reached(minima, paths))
+    columns = min(COLUMNS, len(panels))
+    lines = math.ceil(len(panels) / columns)
+    most = max(map(len, panels.values()))
+    heights = [lines * (2.75 + 0.19 * most), 2.5]
+    with mpl.rc_context(pictures.STYLE):
+        figure = Figure(figsize=(max(3.3 * columns, 8), sum(heights) + 0.6), layout="constrained")
+        FigureCanvasAgg(figure)
+        above, below = figure.subfigures(2, 1, height_ratios=heights)
+        planes = np.atleast_1d(above.subplots(lines, columns)).flat
+        colors, dashes = _colors(panels), _dashes(panels)
+        for setting, members in panels.items():
+            plane = next(planes)
+            pictures.contours(plane, function, minima, box)
+            for path in members:
+                said = f"{path.optimizer}  f = {path.rows[-1]['f']:.3g}, {path.verdict}"
+                pictures.track(plane, path.points, colors[path.words], said.strip())
+            plane.set(xlabel="", ylabel="")
+            plane.set_title(setting, loc="left", color=pictures.INK)
+            plane.legend(
+                loc="upper left",
+                bbox_to_anchor=(-0.03, -0.1),
+                borderaxespad=0.3,
+                handlelength=1.2,
+                labelcolor=pictures.INK,
+            )
+        for empty in planes:
+            empty.remove()
+        curve = below.subplots()
+        lowest = pictures.lowest_value(function, minima)
+        for setting, members in panels.items():
+            for path in members:
+                label = " ".join(filter(None, [path.optimizer, path.setting]))
+                line = colors[path.words], label, dashes[setting]
+                pictures.values(curve, path.rows, lowest, *line)
+        if len(paths) <= MOST_PANELS:
+            curve.legend(
+                loc="center left", bbox_to_anchor=(1.0, 0.5), ncols=math.ceil(len(paths) / 12)
+            )
+        shared = f"   (the best {MOST_PANELS} of {MOST_PANELS + left_out})" if left_out > 0 else ""
+        figure.suptitle(f"{title}{shared}", x=0.012, ha="left", color=pictures.INK)
+        return pictures.save(figure, folder, name)
+
+
+DASHES = ("-", "--", ":", "-.")
+
+
+def _dashes(panels: Mapping[str, Sequence[Path2D]]) -> dict[str, str]:
+    """Lines of several settings in one color are told apart by their dashes."""
+    plain = all(path.optimizer == "" for members in panels.values() for path in members)
+    return {s: "-" if plain else DASHES[i % len(DASHES)] for i, s in enumerate(panels)}
+
+
+def _paths(folder: Path, jobs: Sequence[Mapping[str, Any]]) -> list[Path2D]:
+    """The paths of the jobs, told from each other by the overrides that not all of them have."""
+    words = [str(job["overrides"]).split(" ") for job in jobs]
+    shared = set(words[0]).intersection(*words) if len(words) > 1 else set()
+    paths = []
+    for job, own in zip(jobs, words, strict=True):
+        run = folder / str(job["folder"])
+        with (run / "trajectory.csv").open(newline="") as file:
+            rows = [{k: float(v) for k, v in row.items()} for row in csv.DictReader(file)]
+        verdict = json.loads((run / "result.json").read_text())["verdict"]
+        paths.append(Path2D(job["number"], tuple(w for w in own if w not in shared), rows, verdict))
+    return paths
+
+
+def _panels(paths: Sequence[Path2D]) -> dict[str, list[Path2D]]:
+    """The paths by their setting; by optimizer too, if these are too many for one panel."""
+    panels: dict[str, list[Path2D]] = {}
+    crowded = len({path.optimizer for path in paths}) > MOST_LINES
+    for path in paths:
+        key = f"{path.optimizer} {path.setting}".strip() if crowded else path.setting
+        panels.setdefault(key, []).append(path)
+    return panels
+
+
+def _by_numbers(setting: str) -> list[tuple[float, str]]:
+    """Orders settings by their words, numbers by their size."""
+    keys = []
+    for word in setting.replace(",", "").split():
+        try:
+            keys.append((float(word), ""))
+        except ValueError:
+            keys.append((math.inf, word))
+    return keys
+
+
+def _colors(panels: Mapping[str, Sequence[Path2D]]) -> dict[tuple[str, ...], str]:
+    """A color for each path: its optimizer's, or its own if they do not differ in that."""
+    paths = [path for members in panels.values() for path in members]
+    unknown = sorted({p.optimizer for p in paths} - set(pictures.COLORS))
+    own = dict(zip(unknown, pictures.palette(len(unknown)), strict=True))
+    if {path.optimizer for path in paths} == {""}:
+        each = pictures.palette(len(paths))
+        return {path.words: color for path, color in zip(paths, each, strict=True)}
+    known = pictures.COLORS | own
+    return {path.words: known[path.optimizer] for path in paths}
+
+
+def _reached(
+    minima: Sequence[tuple[float, float]], paths: Sequence[Path2D]
+) -> list[tuple[float, float]]:
+    """For each path the minimum that is nearest to its end, or to its start if that is nowhere."""
+    ends = [p.points[-1] if np.isfinite(p.points[-1]).all() else p.points[0] for p in paths]
+    nearest = {min(minima, key=lambda m: math.dist(m, end)) for end in ends if minima}
+    return sorted(nearest)
