@@ -103,6 +103,7 @@ GROUPS = {
     "loss": "auto",
     "batching": "minibatch",
     "stopping": "none",
+    "averaging": "none",
 }
 """Groups of ``conf/`` and what ``built`` chooses in them if not told."""
 

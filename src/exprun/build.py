@@ -23,6 +23,7 @@ from torch import nn
 from torch.optim.lr_scheduler import LRScheduler, ReduceLROnPlateau
 
 from exprun import light, metrics
+from exprun.averaging import WeightAverage
 from exprun.data.prepare import Data, prepare
 from exprun.data.table import Table
 from exprun.errors import UsageError, choices
@@ -69,6 +70,7 @@ def mlp(config: DictConfig) -> Training:
         streams=streams,
         regularizers=regularizers,
         stopping=make_stopping(plain["stopping"], data),
+        averaging=make_averaging(plain["averaging"], model),
         batch_size=None if batch_size == "full" else batch_size,
         max_epochs=plain["trainer"]["max_epochs"],
         replay=plain["trainer"]["replay"],
@@ -213,6 +215,14 @@ def make_stopping(node: Node, data: Data) -> Stopping:
             f"{choices(f'val_{name}' for name in known)}"
         )
     return stopping
+
+
+def make_averaging(node: Node, model: nn.Module) -> WeightAverage | None:
+    """None if the weights are not averaged."""
+    if node["_target_"] is None:
+        return None
+    averaging: WeightAverage = call("averaging", node, model)
+    return averaging
 
 
 def set_threads(threads: int | str, training: Training) -> None:

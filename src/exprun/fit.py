@@ -13,6 +13,7 @@ from __future__ import annotations
 import math
 import time
 from collections.abc import Callable, Sequence
+from contextlib import nullcontext
 from dataclasses import dataclass, field
 from functools import cached_property
 from typing import Any
@@ -21,6 +22,7 @@ import torch
 from torch import Tensor, nn
 
 from exprun import light, metrics
+from exprun.averaging import WeightAverage
 from exprun.data.prepare import Data, Part
 from exprun.divergence import Diverged, locate
 from exprun.losses import Loss
@@ -53,7 +55,8 @@ class Training:
 
     ``batch_size=None`` takes all training rows at once. ``epoch`` and ``iteration`` count what is
     done; ``history`` is the learning curve, a row an epoch; ``kept`` are the weights that become
-    the model (see ``Stopping``) and ``kept_row`` is their row. ``replay=False`` runs every
+    the model (see ``Stopping``) and ``kept_row`` is their row; with ``averaging`` they are averages of
+    the weights. ``replay=False`` runs every
     iteration as ``iterate`` is written.
     """
 
@@ -65,6 +68,7 @@ class Training:
     streams: Streams
     regularizers: Sequence[Regularizer] = ()
     stopping: Stopping = field(default_factory=Stopping)
+    averaging: WeightAverage | None = None
     batch_size: int | None = 32
     max_epochs: int = 50
     replay: bool = True
@@ -139,6 +143,7 @@ class Training:
             "scheduler": self.scheduler.state_dict(),
             "streams": self.streams.state_dict(),
             "stopping": self.stopping.state_dict(),
+            "averaging": self.averaging.state_dict() if self.averaging else None,
             "kept": self.kept,
             "kept_row": self.kept_row,
             "history": self.history,
@@ -160,6 +165,8 @@ class Training:
         self.scheduler.load_state_dict(state["scheduler"])
         self.streams.load_state_dict(state["streams"])
         self.stopping.load_state_dict(state["stopping"])
+        if self.averaging:
+            self.averaging.load_state_dict(state["averaging"])
         self.kept, self.kept_row = state["kept"], state["kept_row"]
         self.history = state["history"]
 
@@ -301,11 +308,15 @@ def end_epoch(training: Training, iterations: int, observers: Sequence[Observer]
     scheduler and the observers. Raises Diverged."""
     t = training
     t.epoch, t.iteration = t.epoch + 1, iterations
-    row = curve_row(t)
-    t.history.append(row)
-    if t.stopping.update(t.epoch, row):
-        t.kept = {name: w.clone() for name, w in t.model.state_dict().items()}
-        t.kept_row = row
+    row = models_row = curve_row(t)
+    with t.averaging.applied(t.iteration) if t.averaging else nullcontext():
+        if t.averaging:
+            models_row = curve_row(t)
+            row = row | as_averages(models_row)
+        t.history.append(row)
+        if t.stopping.update(t.epoch, models_row):
+            t.kept = {name: w.clone() for name, w in t.model.state_dict().items()}
+            t.kept_row = models_row
     t.scheduler.after_epoch(row.get("val_loss", row["train_loss"]))
     for observer in observers:
         observer.on_epoch(t, row)
@@ -353,6 +364,8 @@ def iterate(training: Training, xb: Tensor, yb: Tensor, iteration: int) -> None:
     light.step(t.optimizer, closure)
     for regularizer in t.regularizers:
         regularizer.constrain(t.model)
+    if t.averaging:
+        t.averaging.update()
 
 
 def evaluate(training: Training, part: Part) -> dict[str, float]:
@@ -393,3 +406,10 @@ def curve_row(training: Training) -> dict[str, float]:
         "lr": t.optimizer.param_groups[0]["lr"],
         **{f"{part}_{k}": figures[part][k] for k in figures["train"] for part in figures},
     }
+
+
+def as_averages(row: dict[str, float]) -> dict[str, float]:
+    """The figures of a row under the names that they have beside those of the weights themselves:
+    ``val_ema_loss`` for ``val_loss``."""
+    words = {name: name.partition("_") for name in row}
+    return {f"{part}_ema_{what}": row[name] for name, (part, _, what) in words.items() if what}

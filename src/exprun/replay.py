@@ -40,6 +40,8 @@ def obstacle(training: Training) -> str | None:
     if any(m._forward_hooks or m._forward_pre_hooks for m in t.model.modules()):
         return "somebody watches the layers"
     parts: list[Any] = [*t.model.modules(), t.loss, *t.regularizers]
+    if t.averaging:
+        parts.append(t.averaging)
     foreign = [part for part in parts if not f"{type(part).__module__}.".startswith(OWN)]
     if not light.is_torchs_or_ours(t.optimizer):
         foreign.append(t.optimizer)
@@ -183,4 +185,6 @@ class ReplayedTraining:
         light.step(t.optimizer, lambda: loss)
         for regularizer in t.regularizers:
             regularizer.constrain(t.model)
+        if t.averaging:
+            t.averaging.update()
         t.optimizer.zero_grad()

@@ -139,6 +139,8 @@ class Stack:
             light.step(member.optimizer, lambda: losses)
             for regularizer in member.regularizers:
                 regularizer.constrain(member.model)
+            if member.averaging:
+                member.averaging.update()
             member.optimizer.zero_grad()
 
     def _objective(self, x: Tensor, y: Tensor) -> Tensor:

@@ -20,6 +20,7 @@ TRUSTED = {
     "reg": ("exprun.regularizers",),
     "loss": ("exprun.losses",),
     "stopping": ("exprun.stopping",),
+    "averaging": ("exprun.averaging",),
 }
 """The modules whose classes and functions the ``_target_`` of a group may name."""
 

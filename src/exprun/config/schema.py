@@ -195,6 +195,7 @@ RULES: dict[str, Rule] = {
         ("val_loss", "val_accuracy", "val_rmse", "val_mae", "val_r2"),
     ),
     "restore_best": boolean,
+    "decay": share_below_one,
     "reduction": one_of("mean", "sum"),
     "delta": positive,
     # problem
@@ -268,6 +269,7 @@ def check(config: DictConfig) -> None:
         node = config.get(parent, {}) if parent else config
         if isinstance(node, dict | DictConfig) and name not in node:
             raise UsageError(f"{key} is missing; expected {RULES[key].expected}")
+    elsewhere = None
     for key, value in leaves(config):
         parent, _, name = key.rpartition(".")
         has_target = bool(parent) and "_target_" in OmegaConf.select(config, parent)
@@ -291,7 +293,12 @@ def check(config: DictConfig) -> None:
             expected = expected.replace("a number", "a finite number")
         is_text = isinstance(shown, str) and re.fullmatch(r"[-+.\deE]+", shown)
         spelled = f"{shown!r} (text)" if is_text else _spelled(shown)
-        raise UsageError(f"{key}={spelled}: expected {expected}{hint}")
+        error = UsageError(f"{key}={spelled}: expected {expected}{hint}")
+        if not OmegaConf.is_interpolation(OmegaConf.select(config, parent) or config, name):
+            raise error
+        elsewhere = elsewhere or error  # the key that it was taken from may say it better
+    if elsewhere:
+        raise elsewhere
     check_together(config)
 
 
@@ -329,6 +336,7 @@ TARGETED = (
     "scheduler",
     "loss",
     "stopping",
+    "averaging",
 )
 """Groups whose chosen option names a class or function."""
 

@@ -68,6 +68,8 @@ def summary(result: Mapping[str, Any], folder: str, console: Console | None = No
         _say(console, "test", test or missing, "bold" if test else "")
     if val:
         _say(console, "val", f"{val}   (epoch {result['best_epoch']})")
+    if result.get("averaged"):
+        _say(console, "model", "the averaged weights; val_loss in metrics.csv is of the raw ones")
     ended = f"{_ending(result)} ({duration(result['seconds'])})"
     _say(console, "ended", ended, STYLES[status])
     if result.get("engine"):

@@ -75,6 +75,8 @@ class Recorder(Observer):
             return  # resumed: all this is there already
         names = metrics.names(training.data.preprocessing.task)
         self.events.hparams_start(hparams(self.config, self.choices))
+        if training.averaging:
+            names = [*names, *(f"ema_{name}" for name in names)]
         self.events.charts({name: [f"{name}/train", f"{name}/validation"] for name in names})
         config = to_yaml(OmegaConf.to_container(self.config, resolve=True))
         self.events.text("config", f"```yaml\n{config}\n```")

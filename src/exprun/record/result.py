@@ -35,6 +35,7 @@ def result_of(
         "epochs": training.epoch if training else 0,
         "best_epoch": int(kept["epoch"]) if kept else None,
         "metrics": {k: v if math.isfinite(v) else None for k, v in (metrics or {}).items()},
+        "averaged": bool(training and training.averaging),
         "parameters": count_parameters(training.model) if training else None,
         "seconds": round(seconds, 3),
         "samples_per_second": round(outcome.samples_per_second, 1),

@@ -1,0 +1,60 @@
+"""Averages of the weights over the iterations (slide "Exponential moving average")."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+
+class WeightAverage:
+    """v = decay * v + (1 - decay) * w after every iteration, for all parameters w; v = 0 at first.
+
+    The average after t iterations is v / (1 - decay^t): without that correction it would be drawn
+    towards 0 for about 1 / (1 - decay) iterations. (Polyak & Juditsky 1992 average all iterations
+    alike; Adam's authors, Kingma & Ba 2015 §7.2, take this average. torch's
+    ``AveragedModel`` with ``get_ema_multi_avg_fn`` starts from the first weights instead of 0.)
+
+    Buffers are not averaged: the running statistics of batch normalisation are averages already.
+    """
+
+    def __init__(self, model: nn.Module, decay: float) -> None:
+        """Raises ValueError if ``decay`` is not in [0, 1)."""
+        if not 0 <= decay < 1:
+            raise ValueError(f"decay={decay}: expected a number in [0, 1)")
+        self.decay = decay
+        self.weights = list(model.parameters())
+        self.sums = [torch.zeros_like(w) for w in self.weights]
+
+    @torch.no_grad()
+    def update(self) -> None:
+        """Take in the weights as they are now, at the end of an iteration."""
+        torch._foreach_lerp_(self.sums, self.weights, 1 - self.decay)
+
+    @contextmanager
+    def applied(self, iterations: int) -> Iterator[None]:
+        """Inside, the model has the average after ``iterations`` as its weights; afterwards its
+        own, to the last bit."""
+        correction = 1 - self.decay**iterations
+        own = [w.detach().clone() for w in self.weights]
+        self._write([v / correction for v in self.sums])
+        try:
+            yield
+        finally:
+            self._write(own)
+
+    @torch.no_grad()
+    def _write(self, values: list[Tensor]) -> None:
+        for w, value in zip(self.weights, values, strict=True):
+            w.copy_(value)
+
+    def state_dict(self) -> dict[str, Any]:
+        return {"sums": self.sums}
+
+    @torch.no_grad()
+    def load_state_dict(self, state: dict[str, Any]) -> None:
+        for v, saved in zip(self.sums, state["sums"], strict=True):
+            v.copy_(saved)
