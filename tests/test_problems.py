@@ -22,6 +22,7 @@ from exprun.config.paths import conf_dir
 from exprun.config.schema import PARTS, check, without_hydra
 from exprun.optimizers import Momentum
 from exprun.problems import functions
+from exprun.problems.averages import moving_average
 from exprun.problems.build import descent
 from exprun.problems.curvature import Linear, curvatures, hessian
 from exprun.problems.descent import Descent
@@ -393,17 +394,20 @@ def test_mistakes_are_named_and_nothing_is_written(
     exprun: Command, words: list[str], message: str, capsys: pytest.CaptureFixture[str],
     tmp_path: Path,
 ) -> None:  # fmt: skip
-    for flags in ([], ["-m"]):
-        code, _ = exprun(*flags, "problem=rosenbrock", *words)
-        said = capsys.readouterr()
-        if flags and "unexpected keyword" in message:  # a job's own failure, in a sweep
-            assert code == 1
-            assert message in said.out
-            continue
-        assert code == 2
-        assert message in said.err
-        assert said.err.count("\n") == 1
-        assert not (tmp_path / "outputs").exists()
+    code, _ = exprun("problem=rosenbrock", *words)
+    said = capsys.readouterr().err
+    assert code == 2
+    assert message in said
+    assert said.count("\n") == 1
+    assert not (tmp_path / "outputs").exists()
+
+
+def test_a_sweep_is_checked_before_it_runs(
+    exprun: Command, capsys: pytest.CaptureFixture[str], tmp_path: Path
+) -> None:
+    assert exprun("-m", "problem=booth,beale", "reg=none,l2")[0] == 2
+    assert "reg=none: plays no part in this problem" in capsys.readouterr().err
+    assert not (tmp_path / "outputs").exists()
 
 
 def test_problem_mlp_and_a_misspelled_one(
@@ -440,3 +444,67 @@ def test_functions_optimizers_and_schedulers_of_ones_own(
     assert main(["resume", str(folder)]) == 2
     assert "bowls.bowl is code of somebody's own" in capsys.readouterr().err
     assert main(["resume", str(folder), "--trust"]) == 0
+
+
+def test_averages_of_a_small_series(exprun: Command, tmp_path: Path) -> None:
+    """By hand: v1 = 0.1·20 = 2, v2 = 0.9·2 + 0.1·10 = 2.8; corrected 2/0.1 and 2.8/0.19."""
+    (tmp_path / "days.csv").write_text("date,t\nmon,20\ntue,10\nwed,30\n")
+    words = ["problem=ema", "problem.path=days.csv", "problem.column=t", "problem.betas=[0.9,0]"]
+    code, folder = exprun(*words)
+    assert code == 0
+    rows = list(csv.DictReader((folder / "averages.csv").read_text().splitlines()))
+    columns = "day value ema_0.9 ema_0.9_corrected ema_0 ema_0_corrected"
+    assert list(rows[0]) == columns.split()
+    assert [float(row["ema_0.9"]) for row in rows] == pytest.approx([2, 2.8, 5.52])
+    corrected = [float(row["ema_0.9_corrected"]) for row in rows]
+    assert corrected == pytest.approx([20, 2.8 / 0.19, 5.52 / 0.271])
+    assert [float(row["ema_0"]) for row in rows] == [20, 10, 30]
+    assert result(folder)["metrics"] == pytest.approx({"ema_0.9": 5.52 / 0.271, "ema_0": 30})
+    assert (folder / "averages.png").is_file()
+    assert (folder / "averages.svg").is_file()
+
+
+def test_averages_are_those_of_batch_normalisation() -> None:
+    """torch's running mean, from 0, with momentum = 1 - beta."""
+    generator = torch.Generator().manual_seed(0)
+    values = torch.randn(50, dtype=torch.float64, generator=generator)
+    layer = torch.nn.BatchNorm1d(1, momentum=0.1).double()
+    for value, average in zip(values, moving_average(values.numpy(), 0.9), strict=True):
+        layer(value.repeat(2)[:, None])
+        assert layer.running_mean is not None
+        assert layer.running_mean.item() == pytest.approx(average)
+
+
+def test_the_made_up_series_is_the_seeds(exprun: Command) -> None:
+    tables = [(exprun("problem=ema", f"seed={seed}")[1] / "averages.csv").read_text()
+              for seed in (0, 0, 1)]  # fmt: skip
+    assert tables[0] == tables[1] != tables[2]
+    assert len(tables[0].splitlines()) == 366
+
+
+@pytest.mark.parametrize(
+    ("content", "words", "message"),
+    [
+        ("a,b\n1,2\n3,4\n", ["problem.column=c"], "there is no column 'c'; expected problem.col"),
+        ("a,b\n1,2\n3,4\n", [], "which column; expected problem.column=a or b"),
+        ("a\n1\nx\n", ["problem.column=a"], "row 3, column 'a': 'x' is not a number"),
+        ("a,b\n1,2\n,3\n", ["problem.column=a"], "row 3, column 'a': is empty; expected a num"),
+        ("a\n1\ninf\n", ["problem.column=a"], "row 3, column 'a': inf is not finite"),
+        ("a\n", ["problem.column=a"], "there is a header and no rows"),
+        ("a,a\n1,2\n", ["problem.column=a"], "the column 'a' stands twice in the header"),
+        ("\xe9\n1\n", ["problem.column=a"], "is not UTF-8 text"),
+        ("a\n1\n2\n", ["problem.column=a", "optimizer=sgd"], "optimizer=sgd: plays no part"),
+        ("a\n1\n2\n", ["problem.column=a", "problem.betas=[1]"], "one or more numbers in [0, 1)"),
+        ("a\n1\n2\n", ["problem.column=a", "problem.betas=[]"], "one or more numbers in [0, 1)"),
+    ],
+)
+def test_wrong_series_are_named(
+    exprun: Command, tmp_path: Path, capsys: pytest.CaptureFixture[str],
+    content: str, words: list[str], message: str,
+) -> None:  # fmt: skip
+    (tmp_path / "s.csv").write_bytes(content.encode("latin-1"))
+    assert exprun("problem=ema", "problem.path=s.csv", *words)[0] == 2
+    said = capsys.readouterr().err
+    assert message in said
+    assert said.count("\n") == 1
+    assert not list((tmp_path / "outputs").glob("*"))

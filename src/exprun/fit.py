@@ -55,9 +55,8 @@ class Training:
 
     ``batch_size=None`` takes all training rows at once. ``epoch`` and ``iteration`` count what is
     done; ``history`` is the learning curve, a row an epoch; ``kept`` are the weights that become
-    the model (see ``Stopping``) and ``kept_row`` is their row; with ``averaging`` they are averages of
-    the weights. ``replay=False`` runs every
-    iteration as ``iterate`` is written.
+    the model (see ``Stopping``) and ``kept_row`` is their row; with ``averaging`` they are averages
+    of the weights. ``replay=False`` runs every iteration as ``iterate`` is written.
     """
 
     model: nn.Module

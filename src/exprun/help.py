@@ -16,6 +16,7 @@ exprun: controlled experiments on how to train a neural network
   exprun [GROUP=OPTION] [KEY=VALUE] …     train once
   exprun -m KEY=VALUE,VALUE …             a sweep: every combination
   exprun -m hydra/launcher=stacked …      a sweep, many jobs at once
+  exprun problem=rosenbrock …             a test function in the plane, and its picture
   exprun resume RUN_OR_SWEEP              go on exactly where it stopped
   tensorboard --logdir outputs            the curves
 

@@ -138,7 +138,7 @@ def conclude(folder: Path, code: int | None = None, *, trust: bool = True) -> in
         from exprun.problems.panels import draw_sweep
 
         pictures = draw_sweep(folder, rows, trust=trust)
-    sweep_summary(rows, os.path.relpath(folder), pictures)
+    sweep_summary(rows, os.path.relpath(folder), pictures=pictures)
     if code is not None:
         return code
     return int(any(row["status"] not in FINISHED for row in rows))

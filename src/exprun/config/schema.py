@@ -84,13 +84,14 @@ def pattern(regex: str, expected: str, words: tuple[str, ...] = ()) -> Rule:
     return Rule(lambda v: isinstance(v, str) and bool(re.fullmatch(regex, v)), expected, words)
 
 
-def list_of(rule: Rule, expected: str, length: int | None = None) -> Rule:
-    """A list whose items each fit a rule."""
+def list_of(rule: Rule, expected: str, length: int | None = None, shortest: int = 0) -> Rule:
+    """A list of at least ``shortest`` items that each fit a rule."""
 
     def accepts(value: Any) -> bool:
         if not isinstance(value, Sequence) or isinstance(value, str):
             return False
-        return (length is None or len(value) == length) and all(map(rule.accepts, value))
+        fits = len(value) >= shortest if length is None else len(value) == length
+        return fits and all(map(rule.accepts, value))
 
     return Rule(accepts, expected)
 
@@ -207,7 +208,9 @@ RULES: dict[str, Rule] = {
         list_of(number(), "two numbers", length=2), "a list of points, like [[1.0,1.0]]"
     ),
     "animation": boolean,
-    "problem.betas": list_of(share_below_one, "a list of numbers in [0, 1), like [0.5,0.9]"),
+    "problem.betas": list_of(
+        share_below_one, "one or more numbers in [0, 1), like [0.5,0.9]", shortest=1
+    ),
     "problem.path": either(null, file),
     "column": either(null, text),
     "days": integer(2),

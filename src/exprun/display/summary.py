@@ -85,9 +85,8 @@ def _say_problem(console: Console, result: Mapping[str, Any]) -> None:
     if "f" in metrics:
         x, y = (figure(metrics.pop(name)) for name in ("x", "y"))
         _say(console, "f", f"{figure(metrics.pop('f'))} at ({x}, {y})", "bold")
-    names = {"distance_to_minimum": "to the minimum"}
-    for name, value in metrics.items():
-        _say(console, "", f"{names.get(name, name.replace('_', ' '))} {figure(value)}")
+    words = [f"{name.replace('_', ' ')} {figure(value)}" for name, value in metrics.items()]
+    _say(console, "", "   ".join(words))
 
 
 def job_line(
@@ -133,8 +132,9 @@ def job_line(
 def sweep_summary(
     rows: Sequence[Mapping[str, Any]],
     folder: str,
-    pictures: Sequence[str] = (),
     console: Console | None = None,
+    *,
+    pictures: Sequence[str] = (),
 ) -> None:
     """After a sweep: the best jobs, how many ended how, which have no result and why.
 

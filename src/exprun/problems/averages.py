@@ -59,6 +59,8 @@ def read_series(path: str, column: str | None) -> Series:
                     f"{path}: {said}{nearest(column or '', names)}; expected "
                     f"problem.column={choices(names)}"
                 )
+            if names.count(column) > 1:
+                raise UsageError(f"{path}: the column {column!r} stands twice in the header")
             for row in reader:
                 where = f"{path}: row {reader.line_num}, column {column!r}"
                 values.append(_number(row[column], where))
@@ -108,12 +110,15 @@ class MovingAverages(Problem):
         columns = self.columns()
         return [
             {"day": day, **dict(zip(columns, values, strict=True))}
-            for day, values in enumerate(zip(*map(np.ndarray.tolist, columns.values()), strict=True), 1)
+            for day, values in enumerate(
+                zip(*map(np.ndarray.tolist, columns.values()), strict=True), 1
+            )
         ]
 
     def figures(self) -> dict[str, float]:
-        """The last value of each average."""
-        return {name: float(column[-1]) for name, column in self.columns().items()}
+        """The last value of each average, corrected."""
+        columns = self.columns()
+        return {f"ema_{b:g}": float(columns[f"ema_{b:g}_corrected"][-1]) for b in self.betas}
 
     def facts(self) -> dict[str, Any]:
         return {"epochs": 0, "device": "cpu"}

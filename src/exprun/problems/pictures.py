@@ -8,7 +8,7 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import matplotlib as mpl
 import numpy as np
@@ -104,9 +104,7 @@ def descent(problem: Descent, folder: Path) -> list[str]:
         _legend(plane, problem, color)
         values(curve, problem.path, lowest_value(problem.function, problem.minima), color)
         curve.set_title("f over the iterations", loc="left", color=INK)
-        figure.suptitle(
-            f"{problem.title}:  {describe(problem)}", x=0.012, ha="left", color=INK
-        )
+        figure.suptitle(f"{problem.title}:  {describe(problem)}", x=0.012, ha="left", color=INK)
         figure.supxlabel("\n".join(_facts(problem)), x=0.012, ha="left", fontsize=9, color=FAINT)
         names = save(figure, folder, "path")
         if problem.animation:
@@ -196,9 +194,7 @@ def contours(
         heights = np.geomspace((highest - lowest) * 10**-DECADES, highest - lowest, LEVELS)
         levels = lowest + heights
         shade = np.log10(np.maximum(f - lowest, heights[0]))
-    axes.imshow(
-        shade, cmap=GROUND, extent=box, origin="lower", interpolation="bilinear", zorder=0
-    )
+    axes.imshow(shade, cmap=GROUND, extent=box, origin="lower", interpolation="bilinear", zorder=0)
     lines = axes.contour(x, y, f, levels=levels, colors="#7d8ba3", linewidths=0.6, zorder=1)
     texts = axes.clabel(lines, lines.levels[LEVELS // 2 :: 3], fmt="%.3g", fontsize=6.5)
     for text in texts:
@@ -343,7 +339,7 @@ def averages(problem: MovingAverages, folder: Path) -> list[str]:
         for color, beta in zip(palette(len(problem.betas)), problem.betas, strict=True):
             raw, right = columns[f"ema_{beta:g}"], columns[f"ema_{beta:g}_corrected"]
             span = f"β = {beta:g}, about {1 / (1 - beta):.3g} days"
-            whole.plot(days, right, color=color, lw=1.5, label=span)
+            whole.plot(days, right, color=color, lw=1.5 if len(days) < 1000 else 0.8, label=span)
             start.plot(days[beginning], right[beginning], color=color, lw=1.6)
             start.plot(days[beginning], raw[beginning], color=color, lw=1.2, ls=(0, (4, 2)))
         whole.set_title(f"exponential moving averages of {problem.name}", loc="left", color=INK)
