@@ -26,7 +26,7 @@ class WeightAverage:
         if not 0 <= decay < 1:
             raise ValueError(f"decay={decay}: expected a number in [0, 1)")
         self.decay = decay
-        self.weights = list(model.parameters())
+        self.weights: list[Tensor] = list(model.parameters())
         self.sums = [torch.zeros_like(w) for w in self.weights]
 
     @torch.no_grad()

@@ -305,7 +305,7 @@ def check(config: DictConfig) -> None:
     check_together(config)
 
 
-PARTS = {
+PARTS: dict[str, tuple[str, ...]] = {
     "exprun.problems.build.descent": ("optimizer", "scheduler"),
     "exprun.problems.build.moving_averages": (),
 }
@@ -315,14 +315,16 @@ PARTS = {
 def parts_of(config: DictConfig) -> tuple[str, ...] | None:
     """The groups and keys that play a part in a problem that trains no network; None if one is
     trained, where all do."""
-    groups = PARTS.get(config.problem._target_)
+    groups: tuple[str, ...] | None = PARTS.get(config.problem._target_)
     return None if groups is None else ("problem", *groups, "seed", "device")
 
 
 def check_parts(config: DictConfig, overrides: Iterable[str]) -> None:
     """Raise UsageError for an override of what plays no part in the problem."""
     parts = parts_of(config)
-    for override in overrides if parts else ():
+    if parts is None:
+        return
+    for override in overrides:
         key = override.split("=")[0].lstrip("+~").split("@")[0]
         if key.split(".")[0].split("/")[0] not in (*parts, "experiment", "hydra"):
             instead = "problem.iterations" if key == "trainer.max_epochs" else choices(parts)

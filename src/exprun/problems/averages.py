@@ -108,11 +108,10 @@ class MovingAverages(Problem):
 
     def rows(self) -> list[dict[str, float]]:
         columns = self.columns()
+        days = zip(*(column.tolist() for column in columns.values()), strict=True)
         return [
             {"day": day, **dict(zip(columns, values, strict=True))}
-            for day, values in enumerate(
-                zip(*map(np.ndarray.tolist, columns.values()), strict=True), 1
-            )
+            for day, values in enumerate(days, 1)
         ]
 
     def figures(self) -> dict[str, float]:

@@ -1,17 +1,17 @@
 """Local curvature, and which learning rates it allows.
 
 Along an eigenvector of the Hessian with eigenvalue c (the curvature) a quadratic function has the
-gradient g = c w, and a step of gradient descent, with or without momentum, is linear in the last two
-points: its characteristic polynomial is z² - t z + d. With lr = α and momentum = β (torch's form, a
-step of -α u with u = β u + (1 - dampening) g) it is
+gradient g = c w, and a step of gradient descent, with or without momentum, is linear in the last
+two points: its characteristic polynomial is z² - t z + d. With momentum β in torch's form, a step
+of -lr u with u = β u + (1 - dampening) g, it is
 
-    momentum   t = 1 + β - α (1 - dampening) c   d = β              (Polyak 1964)
-    Nesterov   t = (1 + β) (1 - α c)             d = β (1 - α c)    (Nesterov 1983)
+    momentum   t = 1 + β - lr (1 - dampening) c   d = β               (Polyak 1964)
+    Nesterov   t = (1 + β) (1 - lr c)             d = β (1 - lr c)    (Nesterov 1983)
 
-and β = 0 is gradient descent, z = 1 - α c. The lecture's momentum, u = β u + (1 - β) g, is the first
-with dampening = β. Errors shrink if both roots lie within the unit circle, that is for |d| < 1 and
-|t| < 1 + d (Jury's criterion; Goh 2017, "Why momentum really works", has the first row). For c > 0
-that leaves α below
+and β = 0 is gradient descent, z = 1 - lr c. The lecture's momentum, u = β u + (1 - β) g, is the
+first with dampening = β. Errors shrink if both roots lie within the unit circle, that is for
+|d| < 1 and |t| < 1 + d (Jury's criterion; Goh 2017, "Why momentum really works", has the first
+row). For c > 0 that leaves lr below
 
     gradient descent     2 / c
     torch's momentum     2 (1 + β) / ((1 - dampening) c)
@@ -92,7 +92,7 @@ class Linear:
 def hessian(function: Function, x: float, y: float) -> Tensor:
     """The second derivatives at a point, (2, 2), in float64."""
     point = torch.tensor([x, y], dtype=torch.float64)
-    made: Tensor = torch.autograd.functional.hessian(lambda xy: function(xy[0], xy[1]), point)  # type: ignore[no-untyped-call]
+    made: Tensor = torch.autograd.functional.hessian(lambda xy: function(xy[0], xy[1]), point)
     return made
 
 

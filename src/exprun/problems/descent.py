@@ -37,8 +37,9 @@ class Descent(Problem):
     """``iterations`` steps on ``function`` from where ``point`` is.
 
     ``path`` is what ``solve`` has gone through, the start first: rows of ``trajectory.csv`` with
-    the value, the gradient's norm, and the learning rate of the step that goes on from there (in the
-    last row, that led there). ``minima`` are the places where f is lowest; none if it has no minimum.
+    the value, the gradient's norm, and the learning rate of the step that goes on from there (in
+    the last row, that led there). ``minima`` are the places where f is lowest; none if it has no
+    minimum.
     """
 
     table = "trajectory.csv"
@@ -77,7 +78,7 @@ class Descent(Problem):
         """f where the point is, a scalar, with its gradient in the point."""
         self.optimizer.zero_grad()
         f = self.function(*self.point.xy)
-        f.backward()  # type: ignore[no-untyped-call]
+        f.backward()
         return f
 
     def _note(self, iteration: int, f: float) -> None:

@@ -1,5 +1,5 @@
-"""The paths of a sweep in one picture, like the lecture's panels: one for each setting, in it a line
-for each optimizer, and f of all of them over the iterations in the last."""
+"""The paths of a sweep in one picture, like the lecture's panels: one for each setting, in it a
+line for each optimizer, and f of all of them over the iterations below."""
 
 from __future__ import annotations
 
@@ -101,7 +101,8 @@ def _draw(
     with mpl.rc_context(pictures.STYLE):
         figure = Figure(figsize=(max(3.3 * columns, 8), sum(heights) + 0.6), layout="constrained")
         FigureCanvasAgg(figure)
-        above, below = figure.subfigures(2, 1, height_ratios=heights)
+        parts: Any = figure.subfigures(2, 1, height_ratios=heights)
+        above, below = parts
         planes = np.atleast_1d(above.subplots(lines, columns)).flat
         colors, dashes = _colors(panels), _dashes(panels)
         for setting, members in panels.items():

@@ -8,7 +8,7 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import matplotlib as mpl
 import numpy as np
@@ -30,7 +30,7 @@ if TYPE_CHECKING:
 Box = tuple[float, float, float, float]
 """Left, right, bottom, top."""
 
-STYLE = {
+STYLE: Any = {
     "font.family": "DejaVu Sans",
     "font.size": 9,
     "axes.edgecolor": "#8a8f98",
@@ -196,7 +196,7 @@ def contours(
         shade = np.log10(np.maximum(f - lowest, heights[0]))
     axes.imshow(shade, cmap=GROUND, extent=box, origin="lower", interpolation="bilinear", zorder=0)
     lines = axes.contour(x, y, f, levels=levels, colors="#7d8ba3", linewidths=0.6, zorder=1)
-    texts = axes.clabel(lines, lines.levels[LEVELS // 2 :: 3], fmt="%.3g", fontsize=6.5)
+    texts = axes.clabel(lines, levels[LEVELS // 2 :: 3], fmt="%.3g", fontsize=6.5)
     for text in texts:
         text.set_color("#55627a")
     inside = [m for m in minima if left <= m[0] <= right and bottom <= m[1] <= top]
@@ -297,7 +297,7 @@ def _animate(problem: Descent, folder: Path, box: Box, color: str) -> str:
     axes = figure.subplots()
     contours(axes, problem.function, problem.minima, box)
     axes.set_title(f"{problem.title}:  {describe(problem)}", loc="left", color=INK)
-    canvas.draw()
+    canvas.draw()  # type: ignore[no-untyped-call]
     ground = canvas.copy_from_bbox(figure.bbox)  # type: ignore[no-untyped-call]
     points = _near(problem.points, axes)
     (line,) = axes.plot([], [], color=color, lw=1.3, marker="o", ms=2.6, mew=0, animated=True)
@@ -314,7 +314,8 @@ def _animate(problem: Descent, folder: Path, box: Box, color: str) -> str:
         note.set_text(f"iteration {end - 1}   f = {problem.path[end - 1]['f']:.4g}")
         for artist in (line, head, note):
             axes.draw_artist(artist)
-        frames.append(Image.fromarray(np.asarray(canvas.buffer_rgba())[..., :3].copy()))
+        pixels = np.asarray(canvas.buffer_rgba())  # type: ignore[no-untyped-call]
+        frames.append(Image.fromarray(pixels[..., :3].copy()))
     durations = [80] * (len(frames) - 1) + [1500]
     frames[0].save(
         folder / "path.gif", save_all=True, append_images=frames[1:], duration=durations, loop=0

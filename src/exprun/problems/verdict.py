@@ -69,8 +69,8 @@ not come to rest."""
 
 
 def by_path(points: NDArray[np.float64], f: NDArray[np.float64], *, minimum: bool) -> Verdict:
-    """From the points (n, 2) and the values (n,) of a descent; ``minimum`` says whether the function
-    has one."""
+    """From the points (n, 2) and the values (n,) of a descent; ``minimum`` says whether the
+    function has one."""
     if not (np.isfinite(points).all() and np.isfinite(f).all()):
         return Verdict(DIVERGING, "f or its gradient is no longer finite")
     steps = np.diff(points, axis=0)
