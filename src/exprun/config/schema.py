@@ -211,7 +211,7 @@ RULES: dict[str, Rule] = {
     "problem.betas": list_of(
         share_below_one, "one or more numbers in [0, 1), like [0.5,0.9]", shortest=1
     ),
-    "problem.path": either(null, file),
+    "problem.path": either(null, path),
     "column": either(null, text),
     "days": integer(2),
     # data
