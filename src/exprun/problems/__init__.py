@@ -5,12 +5,16 @@ All are recorded alike: a table of numbers, pictures, and the figures of ``resul
 
 from __future__ import annotations
 
+import logging
 from abc import ABC, abstractmethod
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any, ClassVar
 
 from exprun.fit import Outcome
+
+# At its first import on a machine matplotlib says that it looks for fonts.
+logging.getLogger("matplotlib.font_manager").setLevel(logging.ERROR)
 
 
 class Problem(ABC):

@@ -46,8 +46,12 @@ def test_function(problem: Node) -> tuple[Function, str]:
     """The function with its coefficients, and what it is called: ``rosenbrock, b = 10``."""
     own = {key: value for key, value in problem.items() if key not in DESCENT_KEYS}
     name = str(problem["function"]["_target_"]).rpartition(".")[2].replace("_", " ")
-    title = ", ".join([name, *(f"{key} = {value}" for key, value in own.items())])
+    title = ", ".join([name, *(f"{key} = {_short(value)}" for key, value in own.items())])
     return partial("problem.function", problem["function"] | own), title
+
+
+def _short(value: Any) -> str:
+    return f"{value:g}" if isinstance(value, int | float) else str(value)
 
 
 def moving_averages(config: DictConfig) -> MovingAverages:

@@ -18,10 +18,10 @@ from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.colors import LinearSegmentedColormap
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
-from matplotlib.ticker import FuncFormatter, NullFormatter
+from matplotlib.ticker import FuncFormatter, LogLocator, NullFormatter
 from numpy.typing import NDArray
 
-from exprun.problems.curvature import Function
+from exprun.problems.curvature import Function, curvatures, is_quadratic
 
 if TYPE_CHECKING:
     from exprun.problems.averages import MovingAverages
@@ -132,6 +132,10 @@ def _facts(problem: Descent) -> list[str]:
     low, high = problem.curvature
     where = f"at the minimum {_at(problem.minimum)}" if problem.minimum else "where the path ends"
     line = f"curvature {where}: {low:.4g} to {high:.4g}"
+    end = problem.points[-1]
+    if problem.minimum and np.isfinite(end).all() and not is_quadratic(problem.function, *end):
+        low, high = curvatures(problem.function, *end)
+        line += f", where the path ends {low:.4g} to {high:.4g}"
     if problem.stability_limit is not None and problem.method:
         line += f"   ·   stable there below lr {problem.method.formula} = "
         line += f"{problem.stability_limit:.4g}"
@@ -185,9 +189,10 @@ def contours(
     xs, ys = np.meshgrid(x, y)
     with torch.no_grad():
         f = function(torch.from_numpy(xs), torch.from_numpy(ys)).numpy()
+    f = np.where(np.isfinite(f), f, np.nan)
     lowest = lowest_value(function, minima)
     highest = float(np.nanmax(f))
-    if lowest is None:
+    if lowest is None or not highest > lowest:
         levels = np.linspace(float(np.nanmin(f)), highest, LEVELS)
         shade = f
     else:
@@ -275,6 +280,8 @@ def values(
         axes.set_yscale("log")
         axes.yaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:g}"))
         axes.yaxis.set_minor_formatter(NullFormatter())
+        if heights.max() < 1000 * heights.min():
+            axes.yaxis.set_major_locator(LogLocator(subs=(1, 2, 5)))
     heights = np.where(np.abs(heights) < 1e200, heights, np.nan)
     axes.plot(iterations, heights, color=color, lw=1.5, ls=dashes, label=label)
     unit = "f" if not lowest else "f above the minimum"
