@@ -219,7 +219,6 @@ RULES: dict[str, Rule] = {
     "days": integer(2),
     "start_lr": positive,
     "end_lr": positive,
-    "problem.iterations": integer(2),
     "beta": share_below_one,
     "explosion": number(1, open_low=True),
     # data

@@ -115,8 +115,8 @@ class LRRangeTest(Problem):
     ``start_lr`` to ``end_lr``. It ends before that when the smoothed loss is ``explosion`` times
     its lowest value, or no number.
 
-    Raises UsageError if the range is empty, or if the optimizer searches its step lengths itself,
-    so that its learning rate tells little.
+    Raises UsageError if the range is empty or has no two iterations, or if the optimizer searches
+    its step lengths itself, so that its learning rate tells little.
     """
 
     table = "lr_range.csv"
@@ -129,6 +129,11 @@ class LRRangeTest(Problem):
     explosion: float = 4.0
 
     def __post_init__(self) -> None:
+        if self.iterations < 2:
+            raise UsageError(
+                f"problem.iterations={self.iterations}: expected at least 2, one for each end of "
+                "the range"
+            )
         if self.end_lr <= self.start_lr:
             raise UsageError(
                 f"problem.end_lr={self.end_lr:g}: expected more than "
