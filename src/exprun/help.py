@@ -17,6 +17,9 @@ exprun: controlled experiments on how to train a neural network
   exprun -m KEY=VALUE,VALUE …             a sweep: every combination
   exprun -m hydra/launcher=stacked …      a sweep, many jobs at once
   exprun resume RUN_OR_SWEEP              go on exactly where it stopped
+  exprun predict RUN FILE [-o OUT]        answers for new rows
+  exprun evaluate RUN FILE                all figures on rows with a target
+  exprun export RUN --format onnx         one file for others; also torch, safetensors
   tensorboard --logdir outputs            the curves
 
 Groups and their options, * marks the default:
