@@ -27,6 +27,7 @@ from exprun.data.prepare import Data, Part
 from exprun.divergence import Diverged, locate
 from exprun.losses import Loss
 from exprun.nested import on_tensors
+from exprun.prediction import ROWS
 from exprun.regularizers import Regularizer
 from exprun.replay import ReplayedTraining, obstacle
 from exprun.schedules import Scheduler
@@ -37,10 +38,6 @@ from exprun.vocabulary import COMPLETED, DIVERGED, EARLY_STOPPED, INTERRUPTED
 
 MEASURED_ROWS = 256
 """Training rows at least that the curve's training figures are measured on."""
-
-EVALUATION_ROWS = 8192
-"""Rows per forward pass when nothing is trained: bounds the memory of the activations."""
-
 
 ALIGNMENT = 64
 """Bytes: where torch puts a new tensor on a CPU."""
@@ -238,10 +235,7 @@ def go_on(
                 ordinary, sound = str(why), False
             if not sound:  # once more, and look at every loss
                 t.load_state_dict(before)
-                replay, ordinary = (
-                    None,
-                    ordinary or "a loss was not finite, or too large to be added up",
-                )
+                replay, ordinary = None, ordinary or TOO_LARGE
                 continue
             if iterations is None:
                 t.load_state_dict(before)
@@ -365,10 +359,10 @@ def evaluate(training: Training, part: Part) -> dict[str, float]:
     t = training
     t.set_mode(False)
     with torch.inference_mode():
-        chunks = [t.model(x) for x in part.x.split(EVALUATION_ROWS)]
+        chunks = [t.model(x) for x in part.x.split(ROWS)]
         outputs = chunks[0] if len(chunks) == 1 else torch.cat(chunks)
-        loss = t.loss.rows(outputs, t.loss.encode(part.y)).mean(dtype=torch.float64).item()
-        return {"loss": loss} | metrics.evaluate(outputs, part.y, t.data.preprocessing)
+        loss = {"loss": t.loss.reported(outputs, part.y)}
+        return loss | metrics.evaluate(outputs, part.y, t.data.preprocessing)
 
 
 @torch.inference_mode()
@@ -390,7 +384,7 @@ def curve_row(training: Training) -> dict[str, float]:
     broken = not all_finite(t.model)
     for name, values in figures.items():
         if broken or not math.isfinite(values["loss"]):
-            x = parts[name].x[:EVALUATION_ROWS]
+            x = parts[name].x[:ROWS]
             raise locate(t.model, x, t.epoch, t.iteration, updates=t.iteration)
     return {
         "epoch": t.epoch,
