@@ -128,7 +128,7 @@ def test_csv_of_ones_own(exprun: Run, tmp_path: Path) -> None:
     assert done.returncode == 0, done.stderr
     preprocess = json.loads((only_run(tmp_path) / "preprocess.json").read_text())
     assert preprocess["task"]["classes"] == ["big", "small"]
-    assert [feature["name"] for feature in preprocess["features"]] == ["x", "z"]
+    assert [column["name"] for column in preprocess["columns"]] == ["x", "z"]
 
 
 def test_divergence_is_named_and_is_a_result(exprun: Run, tmp_path: Path) -> None:
@@ -292,10 +292,10 @@ def test_mistakes_get_one_line_before_anything_is_written(
 
 
 def test_mistakes_that_the_data_tell_leave_nothing_behind(exprun: Run, tmp_path: Path) -> None:
-    (tmp_path / "bad.csv").write_text("a,b,y\n1,2,x\n2,?,z\n")
+    (tmp_path / "bad.csv").write_text("a,b,y\n1,2,x\n2,red,z\n")
     done = exprun("data=csv", "data.path=bad.csv", "data.target=y")
     assert done.returncode == 2
-    assert "bad.csv: row 3, column 'b': '?' is not a number" in done.stderr
+    assert "bad.csv: row 3, column 'b': 'red' is not a number" in done.stderr
     assert done.stderr.count("\n") == 1
     assert not (tmp_path / "outputs").exists()
     (tmp_path / "outputs").mkdir()
