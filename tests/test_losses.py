@@ -4,8 +4,10 @@ from __future__ import annotations
 
 from functools import partial
 
+import numpy as np
 import pytest
 import torch
+from sklearn.utils.class_weight import compute_class_weight
 from torch import nn
 from torch.nn import functional as F
 
@@ -93,6 +95,51 @@ def test_label_smoothing_of_bce_softens_the_one_hot_targets(smoothing):
     soft = F.one_hot(IDS, 3) * (1 - smoothing) + smoothing / 3
     expected = F.binary_cross_entropy_with_logits(OUTPUTS, soft, reduction="sum") / 7
     torch.testing.assert_close(loss(OUTPUTS, loss.encode(IDS)), expected)
+
+
+@REDUCTIONS
+@pytest.mark.parametrize("smoothing", [0.0, 0.2])
+@pytest.mark.parametrize(
+    ("cls", "task", "outputs", "ids"),
+    [
+        (losses.CrossEntropy, THREE, OUTPUTS, IDS),
+        (losses.BinaryCrossEntropy, THREE, OUTPUTS, IDS),
+        (losses.BinaryCrossEntropy, TWO, random(7, 1), IDS.clamp(max=1)),
+    ],
+)
+def test_class_weights_multiply_the_rows(cls, task, outputs, ids, smoothing, reduction):
+    weights = [0.5, 3.0, 1.25][: task.width]
+    loss = cls(task, reduction, class_weight=weights)
+    loss.label_smoothing = smoothing
+    rows = loss.rows(outputs, loss.encode(ids), smoothing) * torch.tensor(weights)[ids]
+    expected = rows.mean() if reduction == "mean" else rows.sum()
+    torch.testing.assert_close(loss(outputs, loss.encode(ids)), expected)
+
+
+def test_weighted_sums_are_torchs():
+    weights = [0.5, 3.0, 1.25]
+    loss = losses.CrossEntropy(THREE, "sum", class_weight=weights)
+    expected = F.cross_entropy(OUTPUTS, IDS, weight=torch.tensor(weights), reduction="sum")
+    torch.testing.assert_close(loss(OUTPUTS, IDS), expected)
+
+
+def test_balanced_class_weights_are_sklearns():
+    y = torch.tensor([0] * 7 + [1] * 2 + [2] * 41)
+    expected = compute_class_weight("balanced", classes=np.arange(3), y=y.numpy())
+    assert losses.balanced(y, 3) == pytest.approx(expected.tolist())
+
+
+def test_as_many_class_weights_as_classes():
+    expected = r"loss.class_weight has 2 values for 3 classes; expected .* in the order a, b, c"
+    with pytest.raises(UsageError, match=expected):
+        losses.auto(THREE, class_weight=[1, 2])
+
+
+def test_reported_losses_leave_class_weights_out():
+    loss = losses.CrossEntropy(THREE, class_weight=[1, 10, 100])
+    torch.testing.assert_close(
+        loss.rows(OUTPUTS, IDS), F.cross_entropy(OUTPUTS, IDS, reduction="none")
+    )
 
 
 def test_reported_losses_leave_label_smoothing_out():

@@ -120,6 +120,7 @@ VARIANTS = [
     ["model.hidden=[7,6,5,4,3]", "norm=batch", "reg=dropout"],
     ["loss=bce", "reg=label_smoothing"],
     ["data=breast_cancer", "loss=bce", "batching.batch_size=200"],
+    ["data=breast_cancer", "loss=bce", "loss.class_weight=balanced"],
     ["data=diabetes", "loss=huber", "loss.delta=0.5", "data.standardize_target=true"],
 ]
 
@@ -153,9 +154,10 @@ def test_activations(activation: str, norm: str) -> None:
 
 @pytest.mark.parametrize("reduction", ["mean", "sum"])
 @pytest.mark.parametrize("loss", ["cross_entropy", "bce"])
-def test_losses_of_classes(loss: str, reduction: str) -> None:
+@pytest.mark.parametrize("weights", ["null", "balanced", "[1,2.5,0.3]"])
+def test_losses_of_classes(loss: str, reduction: str, weights: str) -> None:
     words = f"loss={loss}", f"loss.reduction={reduction}", "reg=label_smoothing,l2"
-    both(from_words(*words))
+    both(from_words(*words, f"loss.class_weight={weights}"))
 
 
 def targets(number: int) -> Any:

@@ -256,6 +256,16 @@ def test_losses_of_classes(loss: str, reduction: str, smoothing: list[str]) -> N
     assert_as_alone(makes)
 
 
+@pytest.mark.parametrize("loss", ["cross_entropy", "bce"])
+@pytest.mark.parametrize(
+    "weights",
+    [["balanced"] * 3, ["[1,2.5,0.3]"] * 3, ["null", "balanced", "[1,2.5,0.3]"]],
+    ids=["balanced", "alike", "different"],
+)
+def test_class_weights(loss: str, weights: list[str]) -> None:
+    assert_as_alone(each(f"loss={loss}", seed=range(3), loss__class_weight=weights))
+
+
 @pytest.mark.parametrize("reduction", ["mean", "sum"])
 @pytest.mark.parametrize("outputs", [1, 2, 5])
 @pytest.mark.parametrize("loss", [losses.SquaredError, losses.AbsoluteError, losses.Huber])
@@ -540,6 +550,7 @@ def test_shapes_tell_what_fits_together() -> None:
         shape(built("reg=label_smoothing", f"reg.label_smoothing.smoothing={s}")) for s in (0, 0.5)
     ]
     assert smoothed[0] == smoothed[1]
+    assert shape(built("loss.class_weight=balanced")) == usual
 
 
 def test_dropout_in_some_members_only(iris) -> None:
@@ -618,7 +629,8 @@ def test_interrupted_members_are_at_the_start_of_the_epoch_and_go_on(
 
 
 def test_members_resumed_in_different_epochs_are_one_stack() -> None:
-    makes = each("optimizer=adam", "reg=dropout", "trainer.max_epochs=6", seed=range(4))
+    words = "optimizer=adam", "reg=dropout", "loss.class_weight=balanced", "trainer.max_epochs=6"
+    makes = each(*words, seed=range(4))
     resumed, whole = [], []
     for epochs, make in enumerate(makes):
         begun = make()

@@ -30,7 +30,7 @@ from exprun.diagnostics.settings import Diagnostics
 from exprun.errors import UsageError, choices
 from exprun.fit import Training
 from exprun.initializers import initialize
-from exprun.losses import BinaryCrossEntropy, CrossEntropy, Loss
+from exprun.losses import BinaryCrossEntropy, CrossEntropy, Loss, balanced
 from exprun.regularizers import Dropout, LabelSmoothing, Regularizer, WeightDecay, weights_of
 from exprun.schedules import FactorScheduler, Scheduler, TorchScheduler
 from exprun.stopping import Stopping
@@ -129,7 +129,15 @@ def _load_data(text: str, device: torch.device, changed: tuple[int, ...]) -> Dat
 
 
 def make_loss(node: Node, data: Data, regularizers: list[Regularizer]) -> Loss:
-    loss: Loss = call("loss", node, data.preprocessing.task)
+    task = data.preprocessing.task
+    weights = node.get("class_weight")
+    if weights is None:  # a loss of somebody's own need not know of it
+        node = {key: value for key, value in node.items() if key != "class_weight"}
+    elif not task.classes:
+        raise UsageError(f"loss.class_weight: {data.name} has no classes; expected null")
+    elif weights == "balanced":
+        node = node | {"class_weight": balanced(data.train.y, task.width)}
+    loss: Loss = call("loss", node, task)
     for regularizer in regularizers:
         if isinstance(regularizer, LabelSmoothing):
             if not isinstance(loss, CrossEntropy | BinaryCrossEntropy):

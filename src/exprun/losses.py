@@ -2,14 +2,17 @@
 
 A batch's loss is the mean over its rows (``reduction="mean"``) or their sum, the slides' mini-batch
 form (``"sum"``). The losses reported in curves and results are always the
-mean over rows, without label smoothing and penalties, so that techniques can be compared.
+mean over rows, without class weights, label smoothing and penalties, so that techniques can be
+compared.
 """
 
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
+from collections.abc import Sequence
 from typing import Literal
 
+import torch
 from torch import Tensor
 from torch.nn import functional as F
 
@@ -23,6 +26,12 @@ class Loss(ABC):
     """A loss for one task: the shape of its targets, the number of outputs, and its value."""
 
     needs_classes = False
+
+    output_activation = "identity"
+    """What makes probabilities of the network's outputs, see ``answers``: ``softmax``, ``sigmoid``,
+    or ``identity`` if the outputs themselves are compared with the targets."""
+
+    class_weight: Tensor | None = None
 
     def __init__(self, task: Task, reduction: Reduction = "mean") -> None:
         """Raises UsageError if the loss is one of classes and the task has none."""
@@ -40,11 +49,22 @@ class Loss(ABC):
         """Units of the network's output layer."""
         return self.task.width
 
+    @property
+    def for_training(self) -> tuple[float, list[float] | None]:
+        """What the training loss has and the reported one has not: label smoothing and class
+        weights."""
+        weights = None if self.class_weight is None else self.class_weight.tolist()
+        return self.label_smoothing, weights
+
     def encode(self, y: Tensor) -> Tensor:
         """Class ids (n,) int64 as one-hot (n, classes) float; numbers (n, targets) as they are."""
         if self.task.classes:
             return F.one_hot(y, len(self.task.classes)).float()
         return y
+
+    def ids(self, targets: Tensor) -> Tensor:
+        """The class ids (…, n) of encoded targets."""
+        return targets.argmax(-1)
 
     @abstractmethod
     def rows(self, outputs: Tensor, targets: Tensor, label_smoothing: float = 0.0) -> Tensor:
@@ -52,20 +72,63 @@ class Loss(ABC):
 
     def __call__(self, outputs: Tensor, targets: Tensor) -> Tensor:
         """The training loss of a batch (n, K), a scalar; of several ones (k, n, K), (k,)."""
-        return self.reduced(self.rows(outputs, targets, self.label_smoothing))
+        return self.reduced(self.training_rows(outputs, targets))
+
+    def training_rows(self, outputs: Tensor, targets: Tensor) -> Tensor:
+        """What training lowers for every row, (…, n): with label smoothing and class weights."""
+        rows = self.rows(outputs, targets, self.label_smoothing)
+        if self.class_weight is None:
+            return rows
+        return rows * self.class_weight.to(targets.device)[self.ids(targets)]
 
     def reduced(self, rows: Tensor) -> Tensor:
         """What the losses of a batch's rows, (n,) or (k, n), make together."""
         return rows.mean(-1) if self.reduction == "mean" else rows.sum(-1)
 
 
-class CrossEntropy(Loss):
-    """Softmax and negative log-likelihood of the true class."""
+class LossOfClasses(Loss):
+    """A loss of classes, each row of which may count as much as its class is worth."""
 
     needs_classes = True
 
+    def __init__(
+        self,
+        task: Task,
+        reduction: Reduction = "mean",
+        class_weight: Sequence[float] | None = None,
+    ) -> None:
+        """``class_weight`` multiplies the rows of each class in the training loss, in the order of
+        ``task.classes``; the mean is still over the rows, as in Keras and in scikit-learn (torch's
+        ``CrossEntropyLoss`` divides by the weights of the batch instead). Raises UsageError if
+        there is not one weight per class.
+        """
+        super().__init__(task, reduction)
+        if class_weight is not None:
+            self.class_weight = torch.tensor(class_weight, dtype=torch.float32)
+            if len(class_weight) != task.width:
+                raise UsageError(
+                    f"loss.class_weight has {len(class_weight)} values for {task.width} "
+                    f"classes; expected one each, in the order {', '.join(task.classes)}"
+                )
+
+
+def balanced(y: Tensor, classes: int) -> list[float]:
+    """Class weights that make all classes count alike, n / (K nₖ) for the n class ids ``y``, as
+    ``class_weight="balanced"`` of scikit-learn (King & Zeng 2001)."""
+    counts = torch.bincount(y.cpu(), minlength=classes).double()
+    return (len(y) / (classes * counts.clamp_min(1))).tolist()
+
+
+class CrossEntropy(LossOfClasses):
+    """Softmax and negative log-likelihood of the true class."""
+
+    output_activation = "softmax"
+
     def encode(self, y: Tensor) -> Tensor:
         return y
+
+    def ids(self, targets: Tensor) -> Tensor:
+        return targets
 
     def rows(self, outputs: Tensor, targets: Tensor, label_smoothing: float = 0.0) -> Tensor:
         flat = F.cross_entropy(
@@ -77,13 +140,13 @@ class CrossEntropy(Loss):
         return flat.view(targets.shape)
 
 
-class BinaryCrossEntropy(Loss):
+class BinaryCrossEntropy(LossOfClasses):
     """Sigmoid and binary cross-entropy, summed over a row's outputs (Nielsen, ch. 3).
 
     Two classes share one output; more have one each.
     """
 
-    needs_classes = True
+    output_activation = "sigmoid"
 
     @property
     def outputs(self) -> int:
@@ -91,6 +154,9 @@ class BinaryCrossEntropy(Loss):
 
     def encode(self, y: Tensor) -> Tensor:
         return y.float().unsqueeze(1) if self.outputs == 1 else super().encode(y)
+
+    def ids(self, targets: Tensor) -> Tensor:
+        return targets[..., 0].long() if self.outputs == 1 else super().ids(targets)
 
     def rows(self, outputs: Tensor, targets: Tensor, label_smoothing: float = 0.0) -> Tensor:
         if label_smoothing:
@@ -134,6 +200,10 @@ class Huber(Elementwise):
         return F.huber_loss(outputs, targets, reduction="none", delta=self.delta)
 
 
-def auto(task: Task, reduction: Reduction = "mean") -> Loss:
+def auto(
+    task: Task, reduction: Reduction = "mean", class_weight: Sequence[float] | None = None
+) -> Loss:
     """Cross-entropy for classes, mean squared error for numbers."""
-    return (CrossEntropy if task.classes else SquaredError)(task, reduction)
+    if task.classes or class_weight is not None:
+        return CrossEntropy(task, reduction, class_weight)
+    return SquaredError(task, reduction)

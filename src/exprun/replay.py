@@ -169,7 +169,7 @@ class ReplayedTraining:
     def _iterate(self, xb: Tensor, yb: Tensor) -> None:
         t = self.training
         parameters = [w for w in t.model.parameters() if w.requires_grad]
-        losses = t.loss.rows(t.model(xb), yb, t.loss.label_smoothing)
+        losses = t.loss.training_rows(t.model(xb), yb)
         loss = self.with_penalties(t, t.loss.reduced(losses))
         with torch.no_grad():  # without penalties the loss itself is not needed
             self.seen[: len(losses)].add_(loss if self.penalised else losses)

@@ -150,7 +150,8 @@ class Stack:
         outputs = self.model(x)
         first = self.members[0].loss
         smooth = any(member.loss.label_smoothing for member in self.members)
-        if isinstance(first, CrossEntropy) and not smooth:
+        alike = all(member.loss.for_training == first.for_training for member in self.members)
+        if isinstance(first, CrossEntropy) and alike and not smooth:
             losses = first(outputs, y)
         else:
             each = zip(self.members, outputs.unbind(), y.unbind(), strict=True)
@@ -219,7 +220,7 @@ def shape(training: Training) -> tuple[Any, ...]:
         describe(t.model),
         *((str(layer.activation), str(layer.norm), layer.norm_position) for layer in layers),
         tuple(isinstance(layer.dropout, Dropout) for layer in layers),
-        (str(vars(t.loss) | {"label_smoothing": None}), type(t.loss)),
+        (str(vars(t.loss) | {"label_smoothing": None, "class_weight": None}), type(t.loss)),
         tuple(type(r) for r in t.regularizers),
         (len(t.data.train), t.batch_size, t.device),
     )

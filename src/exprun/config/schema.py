@@ -201,6 +201,9 @@ RULES: dict[str, Rule] = {
     "restore_best": boolean,
     "decay": share_below_one,
     "reduction": one_of("mean", "sum"),
+    "class_weight": either(
+        one_of("balanced"), either(null, list_of(positive, "one weight per class, like [1,5]"))
+    ),
     "delta": positive,
     # problem
     "a": number(),
