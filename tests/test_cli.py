@@ -90,7 +90,7 @@ def test_a_run_leaves_all_its_files(exprun: Run, tmp_path: Path) -> None:
     assert preprocess["task"]["classes"] == list("0123456789")
     with safe_open(folder / "model.safetensors", "pt") as model:
         assert model.get_tensor("hidden.0.linear.weight").shape == (256, 64)
-        assert json.loads(model.metadata()["architecture"])["model"]["activation"] == "relu"
+        assert json.loads(model.metadata()["exprun"])["architecture"]["activation"] == "relu"
     state = checkpoint.load(folder / "checkpoints" / "last.pt")
     assert state["epoch"] == 3
     torch.load(folder / "checkpoints" / "last.pt", weights_only=True)

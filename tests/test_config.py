@@ -192,7 +192,10 @@ def test_diabetes_is_learned_better_than_by_its_mean() -> None:
         (["optimizer.lr='0.1'"], "optimizer.lr='0.1' (text): expected a number above 0"),
         (["trainer=5"], "trainer=5: no such key; expected trainer.max_epochs=…"),
         (["loss.class_weight=balance"], "expected balanced, or null, or one weight per class"),
-        (["loss.class_weight=[1,0]"], "loss.class_weight=[1,0]: expected balanced, or null, or one"),
+        (
+            ["loss.class_weight=[1,0]"],
+            "loss.class_weight=[1,0]: expected balanced, or null, or one",
+        ),
         (["data.val_fraction=0.6", "data.test_fraction=0.6"], "expected a sum below 1"),
         (["data.val_fraction=0"], "expected stopping=none, or a larger data.val_fraction"),
         (["reg=dropout", "reg.dropout.p=[0.1]"], "has 1 values for 2 hidden layers"),
@@ -215,7 +218,10 @@ def test_wrong_values_are_named(overrides: list[str], message: str) -> None:
             "reg=label_smoothing: expected loss=cross_entropy",
         ),
         (["optimizer=lbfgs", "reg=weight_decay"], "reg=weight_decay: torch.optim.LBFGS has no"),
-        (["loss.class_weight=[1,2]"], "has 2 values for 10 classes; expected one each, in the order"),
+        (
+            ["loss.class_weight=[1,2]"],
+            "has 2 values for 10 classes; expected one each, in the order",
+        ),
         (
             ["data=diabetes", "loss.class_weight=balanced"],
             "loss.class_weight: diabetes has no classes; expected null",

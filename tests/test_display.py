@@ -113,10 +113,10 @@ def printed(show: Any, *arguments: Any, **options: Any) -> str:
 
 
 def test_the_panel_shows_everything_once_and_in_place() -> None:
-    text = show(make_training(max_epochs=300, stopping=Stopping(patience=300)))
+    text = show(make_training(max_epochs=300, stopping=Stopping(patience=300)), 100)
     lines = text.splitlines()
     assert lines[0].startswith(TITLE)
-    assert lines[0].endswith("toy · 4-8-3 · 67 parameters · cpu")
+    assert lines[0].endswith("toy · 3 classes · 4-8-3 · 67 parameters · cpu")
     assert re.fullmatch(r"epoch 300/300 ━+ +[\d,]+ it/s   \d+\.\d s", lines[1])
     assert lines[2].split() == ["train", "val", "best", "epoch"]
     assert re.fullmatch(r"loss( +\d\.\d{4}){3} +\d+", lines[3])
@@ -156,11 +156,12 @@ def test_the_panel_fits_any_width(width: int) -> None:
 def test_a_long_title_takes_one_line() -> None:
     lines = show(make_training(max_epochs=1), 40, TITLE * 9).splitlines()
     assert lines[0] == (TITLE * 9)[:39] + "…"
-    assert lines[1] == "toy · 4-8-3 · 67 parameters · cpu"
+    assert lines[1:3] == ["toy · 3 classes · 4-8-3 · 67 parameters", "cpu"]
 
 
 def test_regression_without_validation_part() -> None:
-    text = show(make_training(classes=0, val=0, max_epochs=2))
+    text = show(make_training(classes=0, val=0, max_epochs=2), 100)
+    assert "toy · regression · 4-8-1" in text
     assert [line.split()[0] for line in text.splitlines()[3:7]] == ["loss", "rmse", "mae", "r2"]
     assert text.splitlines()[2].split() == ["train", "best", "epoch"]
 
@@ -318,7 +319,7 @@ def test_colours_forced_into_a_file_force_no_animation(
     with watch(TITLE, "cpu") as screen:
         fit(make_training(max_epochs=1), [screen])
     lines = capsys.readouterr().out.splitlines()
-    assert lines[0] == f"{TITLE}  toy  4-8-3  67 parameters  cpu"
+    assert lines[0] == f"{TITLE}  toy  3 classes  4-8-3  67 parameters  cpu"
     assert len(lines) == 2
 
 

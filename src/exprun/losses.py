@@ -28,8 +28,8 @@ class Loss(ABC):
     needs_classes = False
 
     output_activation = "identity"
-    """What makes probabilities of the network's outputs, see ``answers``: ``softmax``, ``sigmoid``,
-    or ``identity`` if the outputs themselves are compared with the targets."""
+    """What makes probabilities of the network's outputs, see ``prediction``: ``softmax``,
+    ``sigmoid``, or ``identity`` if the outputs themselves are compared with the targets."""
 
     class_weight: Tensor | None = None
 
@@ -84,6 +84,10 @@ class Loss(ABC):
     def reduced(self, rows: Tensor) -> Tensor:
         """What the losses of a batch's rows, (n,) or (k, n), make together."""
         return rows.mean(-1) if self.reduction == "mean" else rows.sum(-1)
+
+    def reported(self, outputs: Tensor, y: Tensor) -> float:
+        """The loss of curves and results for outputs (n, K) and targets that are not encoded."""
+        return self.rows(outputs, self.encode(y)).mean(dtype=torch.float64).item()
 
 
 class LossOfClasses(Loss):

@@ -1,4 +1,7 @@
-"""What a network's outputs are worth, in the units of the target."""
+"""What a network's outputs are worth, in the units of the target.
+
+``evaluate`` is what every epoch is measured with; ``full`` is measured once, at the end.
+"""
 
 from __future__ import annotations
 
@@ -7,10 +10,14 @@ from torch import Tensor
 
 from exprun.data.preprocess import Preprocessing
 from exprun.data.task import Task
+from exprun.prediction import class_ids, probabilities
+
+SMALLEST = torch.finfo(torch.float64).eps
+"""Probabilities below count as this in the log loss, as in scikit-learn."""
 
 
 def names(task: Task) -> list[str]:
-    """The figures of a task: the loss, then what ``evaluate`` gives."""
+    """The figures of the learning curve: the loss, then what ``evaluate`` gives."""
     return ["loss", "accuracy"] if task.classes else ["loss", "rmse", "mae", "r2"]
 
 
@@ -21,15 +28,65 @@ def evaluate(outputs: Tensor, y: Tensor, preprocessing: Preprocessing) -> dict[s
     averaged over the targets; r2 of a constant target is 0, or 1 if predicted exactly.
     """
     if preprocessing.task.classes:
-        predicted = (outputs[:, 0] > 0).long() if outputs.shape[1] == 1 else outputs.argmax(1)
-        return {"accuracy": (predicted == y).sum().item() / len(y)}
+        return {"accuracy": (class_ids(outputs) == y).sum().item() / len(y)}
+    errors = _errors(outputs, y, preprocessing)
+    return {name: values.mean().item() for name, values in errors.items()}
+
+
+def _errors(outputs: Tensor, y: Tensor, preprocessing: Preprocessing) -> dict[str, Tensor]:
+    """RMSE, MAE and R² of each target, (targets,)."""
     error = outputs.double() - y.double()
     squared, spread = error.square().mean(0), y.double().var(0, correction=0)
     unit = torch.tensor(preprocessing.target.std, dtype=torch.float64, device=y.device)
     exact = torch.where(squared == 0, 1.0, 0.0).double()
     r2 = torch.where(spread > 0, 1 - squared / spread.clamp_min(1e-300), exact)
-    return {
-        "rmse": (squared.sqrt() * unit).mean().item(),
-        "mae": (error.abs().mean(0) * unit).mean().item(),
-        "r2": r2.mean().item(),
-    }
+    return {"rmse": squared.sqrt() * unit, "mae": error.abs().mean(0) * unit, "r2": r2}
+
+
+def full(
+    outputs: Tensor, y: Tensor, preprocessing: Preprocessing, activation: str
+) -> dict[str, float]:
+    """What ``evaluate`` gives, and of classes ``balanced_accuracy``, ``macro_f1``, ``roc_auc`` and
+    ``log_loss``, all as in scikit-learn; of several targets also the figures of each, like
+    ``rmse_height``. ``activation`` makes probabilities of the outputs (see ``prediction``).
+
+    A class that no row has counts in none of them, nor in ``macro_f1`` unless it was predicted;
+    ``roc_auc``, one class against the rest and averaged, is missing if all rows have one class.
+    """
+    figures = evaluate(outputs, y, preprocessing)
+    task = preprocessing.task
+    if not task.classes:
+        if len(task.targets) > 1:
+            for name, values in _errors(outputs, y, preprocessing).items():
+                each = zip(task.targets, values.tolist(), strict=True)
+                figures |= {f"{name}_{target}": value for target, value in each}
+        return figures
+    shares = probabilities(outputs, activation)
+    matrix = confusion(outputs, y, task).double()
+    right, true, predicted = matrix.diag(), matrix.sum(1), matrix.sum(0)
+    there, seen = true > 0, (true + predicted) > 0
+    figures["balanced_accuracy"] = (right[there] / true[there]).mean().item()
+    figures["macro_f1"] = (2 * right[seen] / (true + predicted)[seen]).mean().item()
+    scored = [1] if len(task.classes) == 2 else range(len(task.classes))
+    areas = [_roc_auc(shares[:, k], y == k) for k in scored if 0 < true[k] < len(y)]
+    if areas:
+        figures["roc_auc"] = sum(areas) / len(areas)
+    of_true = shares.gather(1, y[:, None]).clamp(SMALLEST, 1 - SMALLEST)
+    figures["log_loss"] = -of_true.log().mean().item()
+    return figures
+
+
+def confusion(outputs: Tensor, y: Tensor, task: Task) -> Tensor:
+    """How many rows of each class (down) were taken for each class (across), (K, K) int64."""
+    k = len(task.classes)
+    return torch.bincount(y * k + class_ids(outputs), minlength=k * k).view(k, k)
+
+
+def _roc_auc(scores: Tensor, positive: Tensor) -> float:
+    """The probability that a positive row has a higher score than another one, equal scores being
+    half a win: the area under the ROC curve (Hanley & McNeil 1982)."""
+    _, place, count = scores.unique(return_inverse=True, return_counts=True)
+    ranks = (count.cumsum(0).double() - (count.double() - 1) / 2)[place]
+    positives = int(positive.sum())
+    wins: float = ranks[positive].sum().item() - positives * (positives + 1) / 2
+    return wins / (positives * (len(scores) - positives))

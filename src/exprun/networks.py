@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from typing import Literal
+from functools import partial
+from typing import Any, Literal
 
 import torch
 from torch import Tensor, nn
@@ -119,6 +120,69 @@ class MLP(nn.Module):
             x = layer(x)
         out: Tensor = self.output(x)
         return out
+
+
+NORMS = {"BatchNorm1d": ("eps", "affine"), "LayerNorm": ("eps", "elementwise_affine", "bias")}
+"""The norms of ``torch.nn`` that ``architecture`` knows, and what their answers depend on."""
+
+
+def architecture(model: nn.Module) -> dict[str, Any]:
+    """What an MLP was built with, as plain data for ``rebuilt``; of any other network, and of an
+    MLP with layers that are not known, only its name."""
+    layers: list[Any] = list(model.hidden) if isinstance(model, MLP) else []
+    unknown = [layer.norm for layer in layers if not _is_known(layer.norm)]
+    if not isinstance(model, MLP) or type(model) is not MLP or unknown:
+        names = [f"{type(part).__module__}.{type(part).__name__}" for part in (model, *unknown[:1])]
+        return {"network": " with ".join(names)}
+    first, output = (layers or [None])[0], model.output
+    named = {kind: name for name, kind in ACTIVATIONS.items()}
+    return {
+        "network": "mlp",
+        "inputs": (first.linear if first else output).in_features,
+        "hidden": [layer.linear.out_features for layer in layers],
+        "outputs": output.out_features,
+        "activation": named[type(first.activation).__name__] if first else "identity",
+        "norm": _settings(first.norm) if first else None,
+        "norm_position": first.norm_position if first else "pre",
+    }
+
+
+def _is_known(norm: nn.Module) -> bool:
+    """Whether it is none or one of NORMS, with answers that do not depend on the other rows."""
+    if type(norm) is nn.BatchNorm1d:
+        return norm.running_mean is not None
+    return type(norm) in (nn.Identity, nn.LayerNorm)
+
+
+def _settings(norm: nn.Module) -> dict[str, Any] | None:
+    """The arguments of a norm, and ``kind``, its name in ``torch.nn``."""
+    kind = type(norm).__name__
+    if kind not in NORMS:
+        return None
+    settings = {name: getattr(norm, name) for name in NORMS[kind]}
+    if "bias" in settings:
+        settings["bias"] = settings["bias"] is not None
+    return {"kind": kind, **settings}
+
+
+def rebuilt(data: dict[str, Any], weights: dict[str, Tensor]) -> MLP:
+    """The MLP that ``architecture`` described, with its ``state_dict``. Raises ValueError if it is
+    no such description, or the weights are not those of it."""
+    try:
+        norm = data["norm"] and {key: data["norm"][key] for key in NORMS[data["norm"]["kind"]]}
+        with torch.device("meta"):  # no memory, whatever sizes are asked for
+            model = MLP(
+                data["inputs"],
+                data["outputs"],
+                hidden=data["hidden"],
+                activation=data["activation"],
+                norm=partial(getattr(nn, data["norm"]["kind"]), **norm) if norm else None,
+                norm_position=data["norm_position"],
+            )
+        model.load_state_dict(weights, assign=True)
+    except (KeyError, TypeError, AttributeError, RuntimeError) as error:
+        raise ValueError(" ".join(str(error).split())) from error
+    return model.eval()
 
 
 def describe(model: nn.Module) -> str:

@@ -22,7 +22,7 @@ ACTIVATIONS = {
 }
 """``model.activation`` and the class in ``torch.nn`` that it names."""
 
-HIGHER_IS_BETTER = {"accuracy", "r2"}
+HIGHER_IS_BETTER = {"accuracy", "balanced_accuracy", "macro_f1", "roc_auc", "r2"}
 """Metrics to be maximised; all others, and the loss, are to be minimised."""
 
 COMPLETED = "completed"

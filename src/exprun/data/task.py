@@ -27,3 +27,10 @@ class Task:
     def width(self) -> int:
         """Number of classes, or of predicted numbers."""
         return len(self.classes) or len(self.targets)
+
+    @property
+    def description(self) -> str:
+        """In two words, like ``10 classes``."""
+        if self.classes:
+            return f"{len(self.classes)} classes"
+        return "regression" if len(self.targets) == 1 else f"{len(self.targets)} targets"

@@ -31,6 +31,12 @@ OF_FUNCTIONS = ("f", "x", "y", "distance_to_minimum")
 
 LABEL_WIDTH = 8
 
+CURVE = ("loss", "accuracy", "rmse", "mae", "r2")
+"""Figures that are shown of every part of the data; all others are in result.json."""
+
+FINAL = (*CURVE, "macro_f1", "roc_auc")
+"""Figures that are shown of the test part."""
+
 STYLES = {
     COMPLETED: "green",
     EARLY_STOPPED: "green",
@@ -57,9 +63,9 @@ def summary(result: Mapping[str, Any], folder: str, console: Console | None = No
         "   ".join(
             f"{name.removeprefix(part)} {figure(value)}"
             for name, value in metrics.items()
-            if name.startswith(part)
+            if name.startswith(part) and name.removeprefix(part) in shown
         )
-        for part in ("test_", "val_")
+        for part, shown in (("test_", FINAL), ("val_", CURVE))
     )
     diagnosed = Path(folder) / "diagnostics.csv"
     if diagnosed.is_file():
@@ -188,8 +194,8 @@ def _leaderboard(rows: Sequence[Mapping[str, Any]], width: int, console: Console
     titles = [printable(row["overrides"], console) for row in rows]
     columns: list[tuple[str, list[str]]] = []
     room = width - max(map(len, numbers)) - 2 - min(TITLE_WIDTH, max(map(cell_len, titles)))
-    shown = [key for key in rows[0] if key.startswith(("test_", "val_")) or key in OF_FUNCTIONS]
-    for key in shown:
+    shown = [*(f"{part}_{name}" for part in ("test", "val") for name in CURVE), *OF_FUNCTIONS]
+    for key in (key for key in rows[0] if key in shown):
         heading, cells = key.replace("_", "\n", 1), [figure(row.get(key)) for row in rows]
         room -= 2 + max(map(len, [*heading.split("\n"), *cells]))
         if room >= 0 or not columns:

@@ -63,6 +63,8 @@ def shorten(text: str, width: int) -> str:
 
 
 def about(training: Training, device: str) -> list[str]:
-    """What is trained, on what: data set, layers, parameters, device."""
-    parameters = f"{networks.count_parameters(training.model):,} parameters"
-    return [training.data.name, networks.describe(training.model), parameters, device]
+    """What is trained, on what: data set, task, layers, parameters, device."""
+    data, model = training.data, training.model
+    parameters = f"{networks.count_parameters(model):,} parameters"
+    task = data.preprocessing.task.description
+    return [data.name, task, networks.describe(model), parameters, device]

@@ -1,23 +1,188 @@
-"""``model.safetensors`` and ``preprocess.json``: all that a prediction needs."""
+"""``model.safetensors`` and ``preprocess.json``: all that a prediction needs.
+
+What is read may come from another machine and from anybody: it is data, checked before it is used,
+and code is never loaded from it.
+"""
 
 from __future__ import annotations
 
+import csv
 import json
 from pathlib import Path
 from typing import Any
 
+from safetensors import SafetensorError, safe_open
 from safetensors.torch import save
+from torch import Tensor, nn
 
-from exprun.fit import Training
+from exprun.data.preprocess import Preprocessing
+from exprun.errors import UsageError
+from exprun.networks import architecture, rebuilt
+from exprun.prediction import Model
+from exprun.record.checkpoint import checksum
 from exprun.record.files import write_atomic, write_json
+from exprun.vocabulary import DIVERGED, FAILED, FINISHED
+
+WEIGHTS, PREPROCESSING = "model.safetensors", "preprocess.json"
+
+FORMAT = 1
+ACTIVATIONS = ("softmax", "sigmoid", "identity")
 
 
-def save_model(folder: Path, training: Training, architecture: dict[str, Any]) -> None:
-    """Write the kept weights and the preprocessing. ``architecture`` is plain data, stored in the
-    header of the safetensors file: what the network was built with, no code. Both files are settled
-    on the disk with ``result.json``, without which they count for nothing."""
-    tensors = {name: w.contiguous().cpu() for name, w in training.kept.items()}
-    metadata = {"architecture": json.dumps(architecture)}  # two keys would come in any order
-    preprocessing = training.data.preprocessing.to_json()
-    write_json(folder / "preprocess.json", preprocessing, settle=False)
-    write_atomic(folder / "model.safetensors", save(tensors, metadata=metadata), settle=False)
+def save_model(
+    folder: Path,
+    network: nn.Module,
+    weights: dict[str, Tensor],
+    preprocessing: Preprocessing,
+    output_activation: str,
+) -> None:
+    """Write the ``weights`` of a network, a ``state_dict``, and the preprocessing of its inputs.
+    Both files are settled on the disk with ``result.json``, without which they count for nothing.
+    """
+    described = preprocessing.to_json()
+    write_json(folder / PREPROCESSING, described, settle=False)
+    head = _head(architecture(network), output_activation, weights, described)
+    write_atomic(folder / WEIGHTS, _safetensors(weights, head), settle=False)
+
+
+def single_file(model: Model) -> bytes:
+    """A safetensors file that has the preprocessing in its head, so that it is a model by itself;
+    ``load_model`` reads it."""
+    weights, described = model.network.state_dict(), model.preprocessing.to_json()
+    head = _head(architecture(model.network), model.output_activation, weights, described)
+    return _safetensors(weights, {**head, "preprocessing": described})
+
+
+def _head(
+    built: dict[str, Any], activation: str, weights: dict[str, Tensor], described: dict[str, Any]
+) -> dict[str, Any]:
+    """What stands in the head of the safetensors file besides the weights: how the network was
+    built, and checksums, for the format has none."""
+    network = {"architecture": built, "output_activation": activation}
+    sums = {"network": _network_sum(network, weights), "preprocessing": checksum(described)}
+    return {"format": FORMAT, **network, "sha256": sums}
+
+
+def _network_sum(network: dict[str, Any], weights: dict[str, Tensor]) -> str:
+    return checksum(
+        [network["architecture"], network["output_activation"], sorted(weights.items())]
+    )
+
+
+def _safetensors(weights: dict[str, Tensor], head: dict[str, Any]) -> bytes:
+    tensors = {name: w.contiguous().cpu() for name, w in weights.items()}
+    # One key of metadata: two would come in any order.
+    content: bytes = save(tensors, metadata={"exprun": json.dumps(head, allow_nan=False)})
+    return content
+
+
+def load_model(path: str | Path) -> Model:
+    """The model of a run's folder, or of a file that ``exprun export`` wrote as safetensors.
+
+    Raises UsageError for a folder without a model, and for whatever is damaged, does not belong
+    together, or would need somebody's own code.
+    """
+    path = Path(path).expanduser()
+    file = path if path.is_file() else _expected(path) / WEIGHTS
+    head, weights = _read(file)
+    if path.is_file():
+        described = head.get("preprocessing")
+        if described is None:
+            raise UsageError(
+                f"{path}: has no preprocessing in it; expected its folder, {path.parent}"
+            )
+        source = path
+    else:
+        source = path / PREPROCESSING
+        described = _read_json(source)
+    built, activation, sums = head["architecture"], head["output_activation"], head["sha256"]
+    if _network_sum(head, weights) != sums["network"]:
+        raise UsageError(f"{file}: is damaged: its checksum does not fit its content")
+    try:
+        preprocessing = Preprocessing.from_json(described)
+    except ValueError as error:
+        raise UsageError(f"{source.parent}: {error}") from None
+    if checksum(described) != sums["preprocessing"]:
+        raise UsageError(f"{source}: is damaged, or not the one that was written with {file.name}")
+    if built["network"] != "mlp":
+        raise UsageError(
+            f"{file}: its network is {built['network']}, which needs code that is not in it; "
+            "expected exprun's own, model=mlp"
+        )
+    try:
+        network = rebuilt(built, weights)
+    except ValueError as error:
+        raise UsageError(f"{file}: is damaged: {error}") from None
+    task = preprocessing.task
+    outputs = (1, 2) if len(task.classes) == 2 else (task.width,)
+    if built["inputs"] != preprocessing.width or built["outputs"] not in outputs:
+        raise UsageError(f"{file}: is damaged: its sizes are not those of {source.name}")
+    return Model(network, preprocessing, activation)
+
+
+def _expected(folder: Path) -> Path:
+    """The folder, if both files of a model are in it; raises UsageError, saying what it is else."""
+    if not folder.is_dir():
+        raise UsageError(f"{folder}: there is no such folder; expected one like outputs/runs/…")
+    missing = [name for name in (WEIGHTS, PREPROCESSING) if not (folder / name).is_file()]
+    if not missing:
+        return folder
+    if (folder / "sweep.json").is_file():
+        raise UsageError(f"{folder}: is a sweep; expected one of its runs{_best(folder)}")
+    if not (folder / ".hydra").is_dir() and len(missing) == 2:
+        newest = sorted(file.parent for file in folder.glob(f"*/{WEIGHTS}"))
+        hint = newest[-1] if newest else "outputs/runs/…"
+        raise UsageError(f"{folder}: is no folder of a run; expected one like {hint}")
+    result = _read_json(folder / "result.json") if (folder / "result.json").is_file() else {}
+    status = result.get("status") if isinstance(result, dict) else None
+    if status in (DIVERGED, FAILED) and len(missing) == 2:
+        raise UsageError(f"{folder}: has no model, for the run {status}: {result.get('reason')}")
+    if status not in FINISHED:
+        raise UsageError(f"{folder}: has no model yet; expected exprun resume {folder} first")
+    raise UsageError(f"{folder}: has no model: {' and '.join(missing)} missing")
+
+
+def _best(sweep: Path) -> str:
+    """``"; the best is …"``, if the sweep's leaderboard tells and that run has a model."""
+    try:
+        with (sweep / "leaderboard.csv").open(newline="") as file:
+            folders = [sweep / str(row["folder"]) for row in csv.DictReader(file)]
+    except (OSError, KeyError, ValueError):
+        return ""
+    ready = (folder for folder in folders if (folder / WEIGHTS).is_file())
+    best = next(ready, None)
+    return f"; the best is {best}" if best else ""
+
+
+def _read(file: Path) -> tuple[dict[str, Any], dict[str, Tensor]]:
+    """The head and the weights of a safetensors file; raises UsageError for any other file."""
+    try:
+        with safe_open(file, "pt") as opened:
+            metadata = opened.metadata() or {}
+            weights = {name: opened.get_tensor(name) for name in opened.keys()}  # noqa: SIM118
+    except (SafetensorError, UnicodeDecodeError) as error:
+        raise UsageError(f"{file}: is damaged or no safetensors file: {error}") from None
+    if "exprun" not in metadata:
+        raise UsageError(f"{file}: was not written by this version of exprun")
+    try:
+        head: dict[str, Any] = json.loads(metadata["exprun"])
+        known = head["format"] == FORMAT
+        whole = (
+            isinstance(head["architecture"]["network"], str)
+            and head["output_activation"] in ACTIVATIONS
+            and {"network", "preprocessing"} <= head["sha256"].keys()
+        )
+    except (ValueError, KeyError, TypeError, AttributeError):
+        known, whole = True, False
+    if not known:
+        raise UsageError(f"{file}: is of format {head['format']}, expected {FORMAT}; update exprun")
+    if not whole:
+        raise UsageError(f"{file}: is damaged: its head cannot be read")
+    return head, weights
+
+
+def _read_json(path: Path) -> Any:
+    try:
+        return json.loads(path.read_bytes())
+    except ValueError:
+        raise UsageError(f"{path}: is damaged: it is not JSON") from None

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import csv
+import io
 import time
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 from omegaconf import DictConfig, OmegaConf
+from torch import Tensor
 
 from exprun import metrics
 from exprun.config.compose import to_yaml
@@ -16,10 +18,11 @@ from exprun.config.schema import leaves
 from exprun.diagnostics.measure import FIGURES
 from exprun.diagnostics.settings import Diagnostics
 from exprun.errors import UsageError
-from exprun.fit import Observer, Outcome, Training, evaluate
+from exprun.fit import Observer, Outcome, Training
+from exprun.prediction import forward
 from exprun.record import checkpoint
 from exprun.record.diagnostics import DiagnosticsRecorder
-from exprun.record.files import write_json
+from exprun.record.files import write_atomic, write_json
 from exprun.record.model import save_model
 from exprun.record.result import result_of
 from exprun.record.tensorboard import EventFile, tags
@@ -135,27 +138,53 @@ class Recorder(Observer):
         }
         if training.kept:
             training.model.load_state_dict(training.kept)
-            save_model(self.folder, training, architecture(self.config, training))
-            if len(training.data.test) and outcome.status != INTERRUPTED:
-                test = {f"test_{k}": v for k, v in evaluate(training, training.data.test).items()}
-                self.events.scalars(tags(test), training.epoch)
-                figures |= test
-                # TensorBoard's table shows the last point of a curve, the model is the best one
-                best = {f"best/{k}": v for k, v in figures.items() if k.startswith("val_")}
-                self.events.scalars(best, training.epoch)
-        if outcome.status != INTERRUPTED:  # TensorBoard takes the first end for the last word
+            figures |= self._finish_model(seen=outcome.status != INTERRUPTED)
+        if outcome.status != INTERRUPTED:
+            final = {k: v for k, v in figures.items() if k.startswith("test_")}
+            # TensorBoard's table shows the last point of a curve, the model is the best one
+            best = {f"best/{k}": v for k, v in figures.items() if k.startswith("val_")}
+            self.events.scalars(tags(final) | best, training.epoch)
+            # TensorBoard takes the first end of a session for the last word
             self.events.hparams_end(outcome.status in (COMPLETED, EARLY_STOPPED))
         result = result_of(self.config, self.overrides, outcome, seconds, training, figures)
         write_json(self.folder / "result.json", result)
         return result
 
+    def _finish_model(self, *, seen: bool) -> dict[str, float]:
+        """Write the model, which has the kept weights; returns what it is worth: on the validation
+        part what the curve does not have, on the test part everything, if that may be seen."""
+        t, data = self.training, self.training.data
+        activation = t.loss.output_activation
+        save_model(self.folder, t.model, t.kept, data.preprocessing, activation)
+        figures: dict[str, float] = {}
+        for name, part in (("val", data.val), ("test", data.test)):
+            if not len(part) or (name == "test" and not seen):
+                continue
+            outputs = forward(t.model, part.x)
+            measured = metrics.full(outputs, part.y, data.preprocessing, activation)
+            if name == "test":
+                measured = {"loss": t.loss.reported(outputs, part.y)} | measured
+                if data.preprocessing.task.classes:
+                    self._write_confusion(
+                        metrics.confusion(outputs, part.y, data.preprocessing.task)
+                    )
+            named = {f"{name}_{metric}": value for metric, value in measured.items()}
+            figures |= {k: v for k, v in named.items() if k not in t.kept_row}
+        return figures
 
-def architecture(config: DictConfig, training: Training) -> dict[str, Any]:
-    """What the network was built with, as plain data for the head of ``model.safetensors``."""
-    model = OmegaConf.to_container(config.model, resolve=True)
-    norm = OmegaConf.to_container(config.norm, resolve=True)
-    sizes = {"inputs": training.data.preprocessing.width, "outputs": training.loss.outputs}
-    return {"model": model, "norm": norm, "loss": type(training.loss).__name__, **sizes}
+    def _write_confusion(self, matrix: Tensor) -> None:
+        """``confusion.csv``, and the same as a table for TensorBoard."""
+        classes = self.training.data.preprocessing.task.classes
+        rows = [
+            [label, *map(str, row)] for label, row in zip(classes, matrix.tolist(), strict=True)
+        ]
+        table = [["true \\ predicted", *classes], *rows]
+        text = io.StringIO(newline="")
+        csv.writer(text, lineterminator="\n").writerows(table)
+        write_atomic(self.folder / "confusion.csv", text.getvalue().encode())
+        lines = [" | ".join(word.replace("|", "\\|") for word in row) for row in table]
+        lines.insert(1, " | ".join(["---:"] * len(table[0])))
+        self.events.text("confusion/test", "\n".join(f"| {line} |" for line in lines))
 
 
 def hparams(
