@@ -1,0 +1,41 @@
+"""``exprun evaluate``: what a trained model is worth on the rows of a file."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import numpy as np
+import torch
+
+from exprun import metrics
+from exprun.commands import Parser
+from exprun.commands.predict import naming, tell_unseen
+from exprun.data.files import read_labelled
+from exprun.display.evaluation import show_evaluation
+from exprun.record.model import load_model
+
+
+def main(words: list[str]) -> int:
+    parser = Parser("evaluate", "What a trained model is worth on the rows of a file.")
+    parser.add_argument("run", type=Path, metavar="RUN", help="the folder of a run")
+    parser.add_argument("file", metavar="FILE", help="rows with the same columns and the target")
+    parser.add_argument("--json", action="store_true", help="as JSON, for scripts")
+    arguments = parser.parse_args(words)
+    model = load_model(arguments.run)
+    preprocessing, task = model.preprocessing, model.preprocessing.task
+    with naming(arguments.file) as path:
+        frame, target = read_labelled(path, preprocessing)
+        outputs = model.outputs(frame)
+    tell_unseen(arguments.file, frame, preprocessing)
+    if not task.classes:
+        target = preprocessing.target.apply(target.astype(np.float64))
+    y = torch.from_numpy(target)
+    figures = metrics.full(outputs, y, preprocessing, model.output_activation)
+    matrix = metrics.confusion(outputs, y, task).tolist() if task.classes else []
+    if arguments.json:
+        of_classes = {"classes": list(task.classes), "confusion": matrix} if task.classes else {}
+        print(json.dumps({"rows": len(frame), "metrics": figures, **of_classes}, indent=2))
+    else:
+        show_evaluation(arguments.file, len(frame), task, figures, matrix)
+    return 0

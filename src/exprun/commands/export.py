@@ -1,0 +1,77 @@
+"""``exprun export``: a trained model as one file for others, tried before it is written."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+
+from exprun.commands import Parser
+from exprun.commands.predict import check_output
+from exprun.export.inputs import Columns, Disagreement
+from exprun.export.tried import FORMATS, SUFFIXES
+from exprun.prediction import Model
+from exprun.record.files import write_atomic
+from exprun.record.model import load_model
+from exprun.vocabulary import EXIT_CODES, FAILED
+
+SHOWN = 6
+"""Names that are listed before the list is cut short."""
+
+
+def main(words: list[str]) -> int:
+    parser = Parser("export", "A trained model with its preprocessing as one file.")
+    parser.add_argument("run", type=Path, metavar="RUN", help="the folder of a run")
+    parser.add_argument("--format", choices=FORMATS, required=True)
+    parser.add_argument(
+        "-o", "--output", type=Path, metavar="OUT", help="else exported/model.… in the run's folder"
+    )
+    arguments = parser.parse_args(words)
+    suffix = SUFFIXES[arguments.format]
+    if arguments.output:
+        check_output(arguments.output, (suffix,))
+    model = load_model(arguments.run)
+    folder = arguments.run if arguments.run.is_dir() else arguments.run.parent
+    path = arguments.output or folder / "exported" / f"model{suffix}"
+    try:
+        content, apart = FORMATS[arguments.format](model)
+    except Disagreement as error:
+        print(f"exprun: {arguments.run}: not exported: {error}", file=sys.stderr)
+        return EXIT_CODES[FAILED]
+    path.parent.mkdir(exist_ok=True)
+    write_atomic(path, content)
+    print(f"{path}: {len(content):,} bytes")
+    print(f"tried   on random and edge rows; differs from exprun predict by {apart:.1g} at most")
+    for line in _shapes(model, arguments.format):
+        print(line)
+    return 0
+
+
+def _shapes(model: Model, form: str) -> list[str]:
+    """What goes in and what comes out."""
+    if form == "safetensors":
+        return ["read    exprun predict, or exprun.record.model.load_model"]
+    columns, task = Columns.of(model.preprocessing), model.preprocessing.task
+    lines = []
+    if columns.numeric:
+        names = _listed([column.name for column in columns.numeric])
+        lines.append(f"numbers (rows, {len(columns.numeric)}) float64, NaN for a gap: {names}")
+    if columns.categorical:
+        names = _listed([column.name for column in columns.categorical])
+        rows = f"(rows, {len(columns.categorical)})"
+        kind = {
+            "onnx": f"words   {rows} string, empty for a gap",
+            "torch": f"codes   {rows} int64, places in the lists of exprun.json, or -1",
+        }
+        lines.append(f"{kind[form]}: {names}")
+    if task.classes:
+        kind = {"onnx": "label (rows,) string", "torch": "class id (rows,) int64"}
+        labels = _listed(task.classes)
+        answer = f"{kind[form]}, probabilities (rows, {len(task.classes)}) float32: {labels}"
+    else:
+        answer = f"values (rows, {len(task.targets)}) float64: {_listed(task.targets)}"
+    return [*lines, f"answers {answer}"]
+
+
+def _listed(names: Sequence[str]) -> str:
+    return ", ".join([*names[:SHOWN], "…"] if len(names) > SHOWN else names)

@@ -1,0 +1,126 @@
+"""``exprun predict``: the answers of a trained model for the rows of a file."""
+
+from __future__ import annotations
+
+import contextlib
+import csv
+import io
+import sys
+import tempfile
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Any
+
+import pyarrow as pa
+from numpy.typing import NDArray
+from pyarrow import csv as pa_csv
+from pyarrow import parquet
+
+from exprun.commands import Parser
+from exprun.data.files import read_columns
+from exprun.data.frame import Frame
+from exprun.data.preprocess import Preprocessing
+from exprun.errors import UsageError, nearest
+from exprun.record.files import write_atomic
+from exprun.record.model import load_model
+
+SUFFIXES = (".csv", ".parquet")
+
+STDIN = "-"
+
+
+def main(words: list[str]) -> int:
+    parser = Parser("predict", "The answers of a trained model for the rows of a file.")
+    parser.add_argument("run", type=Path, metavar="RUN", help="the folder of a run")
+    parser.add_argument("file", metavar="FILE", help="rows with the same columns; - is stdin, CSV")
+    parser.add_argument(
+        "-o", "--output", type=Path, metavar="OUT", help=".csv or .parquet; else it is printed"
+    )
+    arguments = parser.parse_args(words)
+    if arguments.output:
+        check_output(arguments.output, SUFFIXES, arguments.file)
+    model = load_model(arguments.run)
+    with naming(arguments.file) as path:
+        frame = read_columns(path, model.preprocessing)
+        columns = model.predict(frame).columns()
+    tell_unseen(arguments.file, frame, model.preprocessing)
+    if arguments.output is None:
+        sys.stdout.buffer.write(as_csv(columns))
+        sys.stdout.buffer.flush()
+        return 0
+    is_csv = arguments.output.suffix == ".csv"
+    write_atomic(arguments.output, as_csv(columns) if is_csv else as_parquet(columns))
+    print(f"{arguments.output}: {len(frame)} rows, {len(columns)} columns")
+    return 0
+
+
+def check_output(path: Path, suffixes: tuple[str, ...], source: str = STDIN) -> None:
+    """Raise UsageError for a file that cannot be written, before anything is computed."""
+    if path.suffix not in suffixes:
+        hint = nearest(path.suffix, suffixes)
+        raise UsageError(f"-o {path}: expected a name that ends in {' or '.join(suffixes)}{hint}")
+    if path.is_dir() or not path.parent.is_dir():
+        what = "is a folder" if path.is_dir() else f"there is no folder {path.parent}"
+        raise UsageError(f"-o {path}: {what}; expected a file in a folder that exists")
+    if source != STDIN and path.exists() and path.samefile(Path(source).expanduser()):
+        raise UsageError(f"-o {path}: is the file that is read; expected another")
+
+
+@contextlib.contextmanager
+def naming(file: str) -> Iterator[Path]:
+    """Where to read what the user called ``file``, standard input too; an error names it so."""
+    if file != STDIN:
+        try:
+            yield Path(file).expanduser()
+        except UsageError as error:
+            named = str(error).startswith((file, str(Path(file).expanduser())))
+            raise UsageError(str(error) if named else f"{file}: {error}") from None
+        return
+    with tempfile.NamedTemporaryFile(suffix=".csv") as copied:
+        copied.write(sys.stdin.buffer.read())
+        copied.flush()
+        try:
+            yield Path(copied.name)
+        except UsageError as error:
+            words = str(error).removeprefix(f"{copied.name}: ")
+            raise UsageError(f"standard input: {words}") from None
+
+
+def tell_unseen(file: str, frame: Frame, preprocessing: Preprocessing) -> None:
+    """A line on stderr about categories that no training row had."""
+    counts = preprocessing.unseen(frame)
+    if counts:
+        each = ", ".join(
+            f"{name} in {count} of {len(frame)} rows" for name, count in counts.items()
+        )
+        print(f"exprun: {file}: categories that training has not seen: {each}", file=sys.stderr)
+
+
+def as_csv(columns: Mapping[str, NDArray[Any]]) -> bytes:
+    """A header and the rows, words in quotes only if some need them."""
+    content = io.BytesIO()
+    header = io.StringIO()
+    csv.writer(header, lineterminator="\n").writerow(columns)
+    content.write(header.getvalue().encode())
+    table = _table(columns)
+    texts = [column for column in table.columns if pa.types.is_string(column.type)]
+    special = any(
+        set(word) & set(',"\r\n') or word != word.strip()
+        for column in texts
+        for word in column.unique().to_pylist()
+    )
+    options = pa_csv.WriteOptions(
+        include_header=False, quoting_style="needed" if special else "none"
+    )
+    pa_csv.write_csv(table, content, options)
+    return content.getvalue()
+
+
+def as_parquet(columns: Mapping[str, NDArray[Any]]) -> bytes:
+    content = io.BytesIO()
+    parquet.write_table(_table(columns), content)
+    return content.getvalue()
+
+
+def _table(columns: Mapping[str, NDArray[Any]]) -> pa.Table:
+    return pa.Table.from_arrays([pa.array(column) for column in columns.values()], list(columns))

@@ -1,0 +1,1 @@
+"""Exports: a model with its preprocessing as one file that others can run."""

@@ -1,0 +1,109 @@
+"""A ``torch.export`` program: the network and its preprocessing without exprun's code.
+
+The numeric columns are imputed and scaled inside; words are codes, for torch has no text.
+"""
+
+from __future__ import annotations
+
+import io
+import json
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from exprun.data.scaling import BOUND, Linear, Quantiles
+from exprun.export.inputs import Columns, description, input_order
+from exprun.prediction import Model, class_ids, probabilities
+
+
+class Pipeline(nn.Module):
+    """``numbers`` (n, numeric columns) float64 and ``codes`` (n, categorical columns) int64, each
+    only if there are such columns, to class ids (n,) and probabilities (n, classes), or to numbers
+    (n, targets) float64."""
+
+    center: Tensor
+    scale: Tensor
+    fill: Tensor
+
+    def __init__(self, model: Model) -> None:
+        super().__init__()
+        self.network = model.network
+        self.columns = Columns.of(model.preprocessing)
+        self.order = input_order(model.preprocessing)
+        self.activation = model.output_activation
+        self.of_classes = bool(model.preprocessing.task.classes)
+        numeric = self.columns.numeric
+        linear = [c.scaling if isinstance(c.scaling, Linear) else Linear() for c in numeric]
+        target = model.preprocessing.target
+        for name, numbers in {
+            "center": [scaling.center for scaling in linear],
+            "scale": [scaling.scale for scaling in linear],
+            "fill": [column.fill for column in numeric],
+            "target_mean": target.mean,
+            "target_std": target.std,
+            **{
+                f"quantiles_{k}": column.scaling.values
+                for k, column in enumerate(numeric)
+                if isinstance(column.scaling, Quantiles)
+            },
+        }.items():
+            self.register_buffer(name, torch.tensor(numbers, dtype=torch.float64))
+
+    def forward(self, *columns: Tensor) -> tuple[Tensor, ...]:
+        blocks = []
+        if self.columns.numeric:
+            numbers = columns[0]
+            filled = torch.where(numbers.isnan(), self.fill, numbers)
+            scaled = (filled - self.center) / self.scale
+            parts = [self._numeric(k, part) for k, part in enumerate(scaled.split(1, dim=1))]
+            blocks.append(torch.cat(parts, 1).float())
+        for k, column in enumerate(self.columns.categorical):
+            codes = columns[-1][:, k : k + 1]
+            blocks.append((codes == torch.arange(column.width, device=codes.device)).float())
+        outputs = self.network(torch.cat(blocks, 1)[:, self.order])
+        if self.of_classes:
+            return class_ids(outputs), probabilities(outputs, self.activation).float()
+        return (outputs.double() * self.get_buffer("target_std") + self.get_buffer("target_mean"),)
+
+    def _numeric(self, place: int, x: Tensor) -> Tensor:
+        """A column (n, 1), as ``Quantiles.apply`` if that is its scaling."""
+        if not isinstance(self.columns.numeric[place].scaling, Quantiles):
+            return x
+        values = self.get_buffer(f"quantiles_{place}")
+        if len(values) > 1:
+            sides = [_interpolated(x, values, right) for right in (True, False)]
+            probability = (sides[0] + sides[1]) / 2
+        else:
+            probability = torch.zeros_like(x)
+        probability = torch.where(x <= values[0], 0.0, probability)
+        probability = torch.where(x >= values[-1], 1.0, probability)
+        normal: Tensor = torch.special.ndtri(probability.clamp(BOUND, 1 - BOUND))
+        return normal
+
+
+def _interpolated(x: Tensor, values: Tensor, right: bool) -> Tensor:
+    """The probability of values between two quantiles; of one that is several of them, the last
+    one's (``right``) or the first one's."""
+    last = len(values) - 1
+    place = (torch.searchsorted(values, x.contiguous(), right=right) - 1).clamp(0, last - 1)
+    low, high = values[place], values[place + 1]
+    share = (x - low) / torch.where(high > low, high - low, 1.0)
+    return (place + share) / last
+
+
+def torch_program(model: Model) -> bytes:
+    """The content of a ``.pt2`` file; ``exprun.json`` in it says what goes in and comes out."""
+    pipeline = Pipeline(model).eval()
+    columns = pipeline.columns
+    inputs: list[Tensor] = []
+    if columns.numeric:
+        inputs.append(torch.zeros(3, len(columns.numeric), dtype=torch.float64))
+    if columns.categorical:
+        inputs.append(torch.zeros(3, len(columns.categorical), dtype=torch.int64))
+    rows = torch.export.Dim("rows")
+    dynamic: Any = (tuple({0: rows} for _ in inputs),)
+    program = torch.export.export(pipeline, tuple(inputs), dynamic_shapes=dynamic)
+    file = io.BytesIO()
+    torch.export.save(program, file, extra_files={"exprun.json": json.dumps(description(model))})
+    return file.getvalue()
