@@ -25,5 +25,6 @@ class Parser(argparse.ArgumentParser):
     def error(self, message: str) -> NoReturn:
         usage = " ".join(self.format_usage().removeprefix("usage: ").split())
         flags = [flag for action in self._actions for flag in action.option_strings]
-        hint = nearest(message.rpartition(" ")[2], flags)
+        unknown = message.partition("unrecognized arguments: ")[2].split()
+        hint = nearest(unknown[0], flags) if unknown else ""
         raise UsageError(f"{self.prog.partition(' ')[2]}: {message}{hint}; expected {usage}")

@@ -5,6 +5,7 @@ The numeric columns are imputed and scaled inside; words are codes, for torch ha
 
 from __future__ import annotations
 
+import copy
 import io
 import json
 from typing import Any
@@ -28,7 +29,7 @@ class Pipeline(nn.Module):
 
     def __init__(self, model: Model) -> None:
         super().__init__()
-        self.network = model.network
+        self.network = copy.deepcopy(model.network).requires_grad_(False)
         self.columns = Columns.of(model.preprocessing)
         self.order = input_order(model.preprocessing)
         self.activation = model.output_activation
