@@ -75,7 +75,7 @@ class Loss(ABC):
         return self.reduced(self.training_rows(outputs, targets))
 
     def training_rows(self, outputs: Tensor, targets: Tensor) -> Tensor:
-        """The training loss of every row, (…, n): ``rows`` with label smoothing, weighted."""
+        """What training lowers for every row, (…, n): with label smoothing and class weights."""
         rows = self.rows(outputs, targets, self.label_smoothing)
         if self.class_weight is None:
             return rows
