@@ -19,6 +19,9 @@ exprun: controlled experiments on how to train a neural network
   exprun -m hydra/launcher=stacked …      a sweep, many jobs at once
   exprun problem=rosenbrock …             a test function in the plane, and its picture
   exprun resume RUN_OR_SWEEP              go on exactly where it stopped
+  exprun predict RUN FILE [-o OUT]        answers for new rows
+  exprun evaluate RUN FILE                all figures on rows with a target
+  exprun export RUN --format onnx         one file for others; also torch, safetensors
   exprun explain GROUP=OPTION             its equation, keys, slide; also GROUP, or a key
   exprun predict RUN FILE [-o OUT]        answers for new rows
   exprun evaluate RUN FILE                all figures on rows with a target

@@ -75,7 +75,11 @@ class Loss(ABC):
         return self.reduced(self.training_rows(outputs, targets))
 
     def training_rows(self, outputs: Tensor, targets: Tensor) -> Tensor:
+<<<<<<< HEAD
         """The training loss of every row, (…, n): ``rows`` with label smoothing, weighted."""
+=======
+        """What training lowers for every row, (…, n): with label smoothing and class weights."""
+>>>>>>> modelout
         rows = self.rows(outputs, targets, self.label_smoothing)
         if self.class_weight is None:
             return rows

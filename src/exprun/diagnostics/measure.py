@@ -121,7 +121,7 @@ def observe(model: nn.Module, loss: Loss, x: Tensor, y: Tensor) -> list[Layer]:
             stack.callback(handle.remove)
         # the inputs too, so that even a network without anything to train has gradients
         outputs = model(x.detach().requires_grad_())
-        total = loss.rows(outputs, loss.encode(y), loss.label_smoothing).sum()
+        total = loss.training_rows(outputs, loss.encode(y)).sum()
         _differentiate(total, list(layers.values()), len(x))
     return list(layers.values())
 

@@ -194,8 +194,13 @@ def _leaderboard(rows: Sequence[Mapping[str, Any]], width: int, console: Console
     titles = [printable(row["overrides"], console) for row in rows]
     columns: list[tuple[str, list[str]]] = []
     room = width - max(map(len, numbers)) - 2 - min(TITLE_WIDTH, max(map(cell_len, titles)))
+<<<<<<< HEAD
     parts = [f"{part}_{name}" for part in ("test", "val") for name in CURVE]
     for key in (key for key in rows[0] if key in (*parts, *OF_FUNCTIONS)):
+=======
+    shown = [*(f"{part}_{name}" for part in ("test", "val") for name in CURVE), *OF_FUNCTIONS]
+    for key in (key for key in rows[0] if key in shown):
+>>>>>>> modelout
         heading, cells = key.replace("_", "\n", 1), [figure(row.get(key)) for row in rows]
         room -= 2 + max(map(len, [*heading.split("\n"), *cells]))
         if room >= 0 or not columns:

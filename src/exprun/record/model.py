@@ -113,10 +113,16 @@ def load_model(path: str | Path) -> Model:
         network = rebuilt(built, weights)
     except ValueError as error:
         raise UsageError(f"{file}: is damaged: {error}") from None
+<<<<<<< HEAD
     outputs = {len(preprocessing.task.classes), 1} if preprocessing.task.width == 2 else set()
     if built["inputs"] != preprocessing.width or built["outputs"] not in (
         outputs | {preprocessing.task.width}
     ):
+=======
+    task = preprocessing.task
+    outputs = (1, 2) if len(task.classes) == 2 else (task.width,)
+    if built["inputs"] != preprocessing.width or built["outputs"] not in outputs:
+>>>>>>> modelout
         raise UsageError(f"{file}: is damaged: its sizes are not those of {source.name}")
     return Model(network, preprocessing, activation)
 

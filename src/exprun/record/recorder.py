@@ -181,7 +181,11 @@ class Recorder(Observer):
         table = [["true \\ predicted", *classes], *rows]
         text = io.StringIO(newline="")
         csv.writer(text, lineterminator="\n").writerows(table)
+<<<<<<< HEAD
         write_atomic(self.folder / "confusion.csv", text.getvalue().encode(), settle=False)
+=======
+        write_atomic(self.folder / "confusion.csv", text.getvalue().encode())
+>>>>>>> modelout
         lines = [" | ".join(word.replace("|", "\\|") for word in row) for row in table]
         lines.insert(1, " | ".join(["---:"] * len(table[0])))
         self.events.text("confusion/test", "\n".join(f"| {line} |" for line in lines))
