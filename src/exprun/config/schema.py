@@ -241,6 +241,7 @@ RULES: dict[str, Rule] = {
     "val_fraction": share_below_one,
     "test_fraction": share_below_one,
     "split_seed": integer(0),
+    "train_rows": either(null, integer(1)),
     "standardize": boolean,
     "standardize_target": boolean,
     "rows": integer(10),

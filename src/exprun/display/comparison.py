@@ -17,7 +17,7 @@ def comparison(published: Published, console: Console | None = None) -> None:
     source = printable(published.source, console)
     console.print(Text.assemble(("published: ", "dim"), source), soft_wrap=True)
     table = Table(box=None, pad_edge=False, padding=(0, 2, 0, 0), header_style="dim")
-    table.add_column("")
+    table.add_column("", overflow="fold")
     for heading in ("published", "here", "runs"):
         table.add_column(heading, justify="right", no_wrap=True)
     table.add_column("", no_wrap=True)
@@ -61,7 +61,7 @@ def verdict(row: Comparison) -> str:
     if row.outside:
         bound = f"above {high:.4g}" if row.outside > 0 else f"below {low:.4g}"
         return f"{abs(row.outside):.2g} {bound}"
-    return f"agrees (in {low:.4g} to {high:.4g})"
+    return f"agrees [{low:.4g}, {high:.4g}]"
 
 
 def style(row: Comparison) -> str:
