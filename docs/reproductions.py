@@ -39,10 +39,46 @@ DATA = {
 HEAD = """\
 # Published results, reproduced
 
-Every preset below is one command, and prints the published figures beside its own when it ends. Made by
-`python docs/reproductions.py DATA`, which runs what is missing, draws the pictures and writes this page; DATA is a folder with
-`mnist/` (the IDX files), `landsat/` (Statlog) and `california/`. "Here" is the mean over runs with different seeds, ± their
-standard deviation; the last column says whether it lies within what the preset calls agreement, and if not, by how much.
+Every preset below is one command, and prints the published figures beside its own when it ends
+(and writes them into `published.json`). This page is made by `python docs/reproductions.py DATA`,
+which runs what is missing, draws the pictures and writes the text; DATA is a folder with `mnist/`
+(the IDX files), `landsat/` (Statlog) and `california/`. "Here" is the mean over runs with different
+seeds, ± their standard deviation. The last column says whether it lies within what the preset calls
+agreement, and if not, by how much it is off.
+"""
+
+TAIL = """
+## A preset of your own
+
+A YAML file in `experiment/` of your `--config-dir` chooses options, may be a sweep by itself and
+may have figures to be compared with; no code is needed. `variants` are overrides that belong
+together, `params` are swept for each of them.
+
+```yaml
+# @package _global_
+# SGD against Adam, as in my paper
+defaults:
+  - override /data: digits
+  - override /hydra/launcher: stacked
+hydra:
+  mode: MULTIRUN
+  sweeper:
+    variants:
+      sgd: {optimizer: sgd, optimizer.lr: 0.1}
+      adam: {optimizer: adam}
+    params:
+      seed: range(5)
+published:
+  source: my paper, table 2
+  figures:
+    - {variant: sgd, metric: test_accuracy, value: 0.96, spread: 0.01, within: 0.02}
+    - {variant: adam, metric: val_loss, epoch: 1, value: 0.5, within: [0.4, 0.6]}
+```
+
+A figure needs `metric` and `value`. It is the model's, from `result.json`; with `epoch` it is the
+curve's, from `metrics.csv`; with `layer` (like `hidden.1`) and `epoch` it is one of
+`diagnostics.csv`. `within` is what counts as agreement, a distance from `value` or two bounds; if
+it is not given, nothing is judged. `label` says whose figure it is.
 """
 
 
@@ -187,6 +223,7 @@ def main() -> None:
             parts.append(section(preset, folder))
         else:
             parts.append(f"\n## {preset}\n\nNot run yet.\n")
+    parts.append(TAIL)
     (DOCS / "reproductions.md").write_text("".join(parts), encoding="utf-8")
 
 

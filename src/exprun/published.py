@@ -176,7 +176,7 @@ def _figures(folder: Path, result: Mapping[str, Any], figure: Figure) -> dict[st
     """All numbers of a job that stand where the figure does."""
     found: Mapping[str, Any]
     if figure.source == "result.json":
-        found = {name: result[name] for name in OF_THE_RUN} | result["metrics"]
+        found = {name: result.get(name) for name in OF_THE_RUN} | result["metrics"]
     else:
         wanted = {"epoch": str(figure.epoch)}
         if figure.layer is not None:

@@ -440,11 +440,15 @@ def leaves(config: DictConfig, prefix: str = "") -> Iterable[tuple[str, Any]]:
             raise UsageError(f"{key}: {str(error).splitlines()[0]}") from None
         if isinstance(value, DictConfig):
             yield from leaves(value, f"{key}.")
-        elif key in LISTS and value and all(isinstance(item, DictConfig) for item in value):
+        elif key in LISTS and isinstance(value, ListConfig) and _of_mappings(value):
             for number, item in enumerate(value):
                 yield from leaves(item, f"{key}[{number}].")
         else:
             yield key, value
+
+
+def _of_mappings(values: ListConfig) -> bool:
+    return bool(values) and all(isinstance(item, DictConfig) for item in values)
 
 
 def spelled(value: Any) -> str:
