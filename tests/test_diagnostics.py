@@ -20,7 +20,6 @@ from exprun.diagnostics.activations import activations_of, dead, moments, satura
 from exprun.diagnostics.measure import (
     FIGURES,
     figures,
-    mean_delta_norms,
     measure,
     measured_rows,
     observe,
@@ -157,7 +156,8 @@ def test_noise_scale_is_that_of_the_gradients_of_single_rows(iris):
 
 def test_mean_deltas_are_the_gradients_of_the_biases(iris):
     t = training(iris, activation="sigmoid", hidden=[6, 5, 4])
-    norms = mean_delta_norms(t.model, t.loss, iris.train.x, iris.train.y)
+    rows = figures(observe(t.model, t.loss, iris.train.x, iris.train.y))
+    norms = {row["layer"]: row["delta_norm"] for row in rows}
     t.loss(t.model(iris.train.x), t.targets).backward()
     layers = [m for m in t.model.modules() if isinstance(m, nn.Linear)]
     expected = [layer.bias.grad.norm().item() for layer in layers]

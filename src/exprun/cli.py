@@ -148,7 +148,7 @@ def _explained(error: Exception, words: list[str]) -> UsageError:
     """An error of Hydra's in one line."""
     from exprun.config.messages import explain
 
-    overrides = [word for word in words if not word.startswith("-")]
+    overrides = [word for word in words if re.match(r"[^-].*=|~", word)]
     sweep = bool({"-m", "--multirun"} & set(words))
     return UsageError(explain(error, overrides, _option(words, "--config-dir", "-cd"), sweep))
 

@@ -9,7 +9,7 @@ from __future__ import annotations
 import functools
 import os
 import shutil
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any, Literal, TypeVar
 
@@ -21,9 +21,10 @@ from omegaconf import DictConfig, OmegaConf, open_dict, read_write
 
 from exprun import sweep
 from exprun.config.compose import sweep_configs
-from exprun.config.schema import check, check_parts, without_hydra
+from exprun.config.schema import check, check_parts, check_values, spelled, without_hydra
 from exprun.errors import UsageError, nearest
 from exprun.interrupt import exit_code
+from exprun.published import check_published, judge, plain
 from exprun.record.files import claim_folder
 from exprun.vocabulary import CTRL_C, INTERRUPTED
 
@@ -55,6 +56,7 @@ class Hooks(Callback):
         _check_hydra(config)
         check(without_hydra(config))
         check_parts(config, config.hydra.overrides.task)
+        _published(config, {})
         self.made = _claim(config, "run")
 
     @surfacing
@@ -66,27 +68,37 @@ class Hooks(Callback):
             for made in self.made:
                 made.rmdir()
             raise result
-        from exprun.display import summary
+        from exprun.display import comparison, summary
 
         summary(result, os.path.relpath(folder))
+        if "published" in config and result["status"] != INTERRUPTED:
+            asked = config.hydra.overrides.task
+            comparison(judge(folder, plain(config.published), [(None, folder)], asked))
         raise SystemExit(exit_code(result))
 
     @surfacing
     def on_multirun_start(self, config: DictConfig, **_: Any) -> None:
         _check_hydra(config)
         jobs = _jobs(config)
-        configs = sweep_configs(GlobalHydra.instance().config_loader(), config, jobs)
-        for job, overrides in zip(configs, jobs, strict=True):
+        published = _published(config, _variants(config))
+        words = [overrides for _, overrides in jobs]
+        configs = sweep_configs(GlobalHydra.instance().config_loader(), config, words)
+        for job, overrides in zip(configs, words, strict=True):
             OmegaConf.set_struct(job, False)
             del job["hydra"]  # cheaper than a copy without it
             check(job)
             check_parts(job, overrides)
+            if "published" in job and published is None:
+                raise UsageError(
+                    "a preset with published figures is a sweep by itself; expected "
+                    "exprun experiment=… with one of them"
+                )
         _claim(config, "sweep")
         sources = config.hydra.runtime.config_sources
         own = next((s.path for s in sources if s.provider == "command-line"), None)
         launcher = sweep.STACKED if _stacks(config) else sweep.BASIC
         folder = Path(config.hydra.sweep.dir)
-        sweep.begin(folder, config.hydra.overrides.task, jobs, own, launcher)
+        sweep.begin(folder, config.hydra.overrides.task, jobs, own, launcher, published)
 
     @surfacing
     def on_job_end(self, config: DictConfig, job_return: JobReturn, **_: Any) -> None:
@@ -179,12 +191,39 @@ GRID_SWEEPERS = (
 """Sweepers that run every combination of the values, so that all jobs are known beforehand."""
 
 
-def _jobs(config: DictConfig) -> list[list[str]]:
-    """The overrides of every job; none if the sweeper decides as it goes."""
+def _jobs(config: DictConfig) -> list[tuple[str | None, list[str]]]:
+    """The name of its variant and the overrides of every job; none if the sweeper decides as it
+    goes."""
     if config.hydra.sweeper._target_ not in GRID_SWEEPERS:
         return []
     words = [f"{key}={value}" for key, value in (config.hydra.sweeper.params or {}).items()]
-    jobs = sweep.expand([*words, *config.hydra.overrides.task])
+    overrides = [*words, *config.hydra.overrides.task]
+    jobs = sweep.expand_variants(_variants(config), overrides)
     if not jobs:
         raise UsageError("the sweep asks for no job: one of its lists of values is empty")
     return jobs
+
+
+def _variants(config: DictConfig) -> Mapping[str, Mapping[str, Any]]:
+    """``hydra.sweeper.variants``; raises UsageError if that is not overrides by names."""
+    variants: Any = config.hydra.sweeper.get("variants") or {}
+    if not isinstance(variants, DictConfig | dict):
+        raise UsageError(f"hydra.sweeper.variants={spelled(variants)}: expected overrides by names")
+    for name, words in variants.items():
+        key = f"hydra.sweeper.variants.{name!s}"
+        if not isinstance(words, DictConfig):
+            raise UsageError(
+                f"{key}={spelled(words)}: expected keys and values, like "
+                "{optimizer: sgd, optimizer.lr: 0.1}"
+            )
+    return variants
+
+
+def _published(config: DictConfig, variants: Mapping[str, Any]) -> dict[str, Any] | None:
+    """The ``published`` node as plain data, if there is one; raises UsageError for what is wrong
+    with it."""
+    if "published" not in config:
+        return None
+    check_values(OmegaConf.masked_copy(config, "published"))
+    check_published(config.published, variants)
+    return plain(config.published)

@@ -27,8 +27,10 @@ def variance_scaling(
     scale: float,
     mode: Literal["fan_in", "fan_out", "fan_avg"],
     distribution: Literal["normal", "uniform"],
+    bias_std: float = 0.0,
 ) -> None:
-    """Zero mean and variance ``scale / fan``, where fan is fan_in, fan_out or their mean.
+    """Zero mean and variance ``scale / fan``, where fan is fan_in, fan_out or their mean; biases
+    from normal(0, bias_std).
 
     ``scale=1, fan_avg`` is Xavier (Glorot & Bengio 2010), ``scale=2, fan_in`` He (He et al. 2015),
     ``scale=1, fan_in`` LeCun (LeCun et al. 1998). The slides print the square root of the variance
@@ -42,7 +44,7 @@ def variance_scaling(
     else:
         bound = math.sqrt(3.0) * std
         weight.uniform_(-bound, bound, generator=generator)
-    bias.zero_()
+    _draw_bias(bias, generator, bias_std)
 
 
 @torch.no_grad()
@@ -64,8 +66,13 @@ def normal(
 ) -> None:
     """Weights from normal(mean, std) whatever the layer's size; biases from normal(0, bias_std)."""
     weight.normal_(mean, std, generator=generator)
-    if bias_std:
-        bias.normal_(0.0, bias_std, generator=generator)
+    _draw_bias(bias, generator, bias_std)
+
+
+def _draw_bias(bias: Tensor, generator: torch.Generator, std: float) -> None:
+    """From normal(0, std); with 0 nothing is drawn."""
+    if std:
+        bias.normal_(0.0, std, generator=generator)
     else:
         bias.zero_()
 

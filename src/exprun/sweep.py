@@ -19,6 +19,8 @@ from hydra._internal.core_plugins.basic_sweeper import BasicSweeper
 from hydra.core.global_hydra import GlobalHydra
 from hydra.core.override_parser.overrides_parser import OverridesParser
 
+from exprun.config.schema import spelled
+from exprun.published import judge
 from exprun.record.files import folder_name, write_atomic, write_json
 from exprun.vocabulary import COMPLETED, EARLY_STOPPED, FINISHED, HIGHER_IS_BETTER
 
@@ -46,28 +48,45 @@ class Progress:
 
 
 def expand(overrides: Sequence[str]) -> list[list[str]]:
-    """The overrides of every job that a sweep's overrides ask for, Hydra's basic sweeper's way;
-    Hydra must be initialised."""
+    """The overrides of every job that a sweep's overrides ask for, Hydra's basic sweeper's way: of
+    two for one key the latter counts. Hydra must be initialised."""
     loader = GlobalHydra.instance().config_loader()
     parsed = OverridesParser.create(loader).parse_overrides(list(overrides))
     (jobs,) = BasicSweeper.split_arguments(parsed, max_batch_size=None)
     return jobs
 
 
+def expand_variants(
+    variants: Mapping[str, Mapping[str, Any]] | None, overrides: Sequence[str]
+) -> list[tuple[str | None, list[str]]]:
+    """The jobs of every variant in turn, each with its name: the overrides of the variant, then
+    ``overrides``. Without variants the jobs of ``overrides``, with None."""
+    if not variants:
+        return [(None, job) for job in expand(overrides)]
+    return [
+        (name, job)
+        for name, words in variants.items()
+        for job in expand([*(f"{key}={spelled(v)}" for key, v in words.items()), *overrides])
+    ]
+
+
 def begin(
     folder: Path,
     asked: Sequence[str],
-    jobs: Sequence[Sequence[str]],
+    jobs: Sequence[tuple[str | None, Sequence[str]]],
     config_dir: str | None,
     launcher: str,
+    published: Mapping[str, Any] | None = None,
 ) -> None:
-    """Write down what was asked, before anything runs: the overrides and those of each job, the
-    folder of the user's own options, and the launcher."""
+    """Write down what was asked, before anything runs: the overrides and those of each job with the
+    name of its variant, the folder of the user's own options, the launcher, and what the results
+    are to be compared with."""
     content = {
         "overrides": list(asked),
         "config_dir": config_dir,
         "launcher": launcher,
-        "jobs": [_job(number, job) for number, job in enumerate(jobs)],
+        "published": published,
+        "jobs": [_job(number, job, name) for number, (name, job) in enumerate(jobs)],
     }
     write_json(folder / "sweep.json", content)
 
@@ -114,9 +133,10 @@ def note_all(folder: Path, ended: Mapping[int, tuple[Path, dict[str, Any]]]) -> 
     ]
 
 
-def _job(number: int, overrides: Sequence[str]) -> dict[str, Any]:
+def _job(number: int, overrides: Sequence[str], variant: str | None = None) -> dict[str, Any]:
     return {
         "number": number,
+        "variant": variant,
         "overrides": list(overrides),
         "folder": f"{number}_{folder_name(overrides)}",
         "status": PENDING,
@@ -125,12 +145,13 @@ def _job(number: int, overrides: Sequence[str]) -> dict[str, Any]:
 
 
 def conclude(folder: Path, code: int | None = None, *, trust: bool = True) -> int:
-    """Write the leaderboard, show it, draw the paths of test functions, and return the exit code:
-    ``code`` if that is given, else 0 if every job came to a result (a divergence is one), or 1.
+    """Write the leaderboard, show it, draw the paths of test functions and, unless the sweep was
+    interrupted, show the published figures beside its own; returns the exit code: ``code`` if that
+    is given, else 0 if every job came to a result (a divergence is one), or 1.
 
     Unless there is ``trust``, somebody's own test function is not called to be drawn (UsageError).
     """
-    from exprun.display import sweep_summary  # imports torch
+    from exprun.display import comparison, sweep_summary  # imports torch
 
     rows = leaderboard(folder)
     pictures: list[str] = []
@@ -141,6 +162,10 @@ def conclude(folder: Path, code: int | None = None, *, trust: bool = True) -> in
     sweep_summary(rows, os.path.relpath(folder), pictures=pictures)
     if code is not None:
         return code
+    asked = read(folder)
+    if asked.get("published"):
+        jobs = [(job["variant"], folder / job["folder"]) for job in asked["jobs"]]
+        comparison(judge(folder, asked["published"], jobs, asked["overrides"]))
     return int(any(row["status"] not in FINISHED for row in rows))
 
 

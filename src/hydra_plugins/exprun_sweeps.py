@@ -4,19 +4,39 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 from hydra._internal.core_plugins.basic_sweeper import BasicSweeper
 from hydra.core.config_loader import ConfigLoader
+from hydra.core.override_parser.types import Override
 from hydra.core.utils import JobReturn, JobStatus
 from hydra.plugins.launcher import Launcher
 from hydra.types import HydraContext, TaskFunction
 from omegaconf import DictConfig, OmegaConf, open_dict
 
 from exprun.hooks import surfacing
+from exprun.sweep import expand_variants
 
 
 class Sweeper(BasicSweeper):
-    """Hydra's basic sweeper, which composes no job just to see whether it can be composed."""
+    """Hydra's basic sweeper, which composes no job just to see whether it can be composed, and runs
+    every combination for each of some variants: overrides that belong together."""
+
+    def __init__(
+        self,
+        max_batch_size: int | None,
+        params: dict[str, str] | None = None,
+        variants: dict[str, dict[str, Any]] | None = None,
+    ) -> None:
+        super().__init__(max_batch_size, params)
+        self.variants = variants
+
+    def split_arguments(  # type: ignore[override]
+        self, overrides: list[Override], max_batch_size: int | None
+    ) -> list[list[list[str]]]:
+        words = [str(override.input_line) for override in overrides]
+        jobs = [job for _, job in expand_variants(self.variants, words)]
+        return list(self.split_overrides_to_chunks(jobs, max_batch_size))
 
     def validate_batch_is_legal(self, batch: Sequence[Sequence[str]]) -> None:
         """Nothing is left to be done: ``exprun.hooks`` has composed and checked every job."""

@@ -48,7 +48,9 @@ def explain(error: Exception, overrides: list[str], config_dir: str | None, swee
 def _reason(hydra: Hydra, overrides: list[str], sweep: bool) -> str | None:
     """The first override that cannot be, and why."""
     parser = OverridesParser.create(hydra.config_loader)
-    for override in parser.parse_overrides(overrides):
+    every = parser.parse_overrides(overrides)
+    sweep = sweep or _preset_sweeps(hydra, every)
+    for override in every:
         reason = _wrong_group(override, sweep)
         if reason:
             return reason
@@ -65,6 +67,13 @@ def _reason(hydra: Hydra, overrides: list[str], sweep: bool) -> str | None:
             if reason:
                 return reason
     return None
+
+
+def _preset_sweeps(hydra: Hydra, overrides: list[Override]) -> bool:
+    """Whether the chosen preset is a sweep by itself, without ``-m``."""
+    preset = [o for o in overrides if o.key_or_group == "experiment" and not o.is_sweep_override()]
+    chosen = [o.input_line or "" for o in preset if _wrong_group(o, sweep=True) is None]
+    return bool(hydra.get_mode("config", chosen) == RunMode.MULTIRUN)
 
 
 def _unparsable(override: str) -> str:

@@ -224,10 +224,24 @@ RULES: dict[str, Rule] = {
     "end_lr": positive,
     "beta": share_below_one,
     "explosion": number(1, open_low=True),
+    # published figures of a preset: exprun.published
+    "published.source": text,
+    "published.figures": Rule(lambda _: False, "a list of figures, each with metric and value"),
+    "published.figures.metric": text,
+    "published.figures.value": number(),
+    "published.figures.label": either(null, text),
+    "published.figures.variant": either(null, text),
+    "published.figures.epoch": either(null, integer(0)),
+    "published.figures.layer": either(null, text),
+    "published.figures.spread": either(null, at_least_zero),
+    "published.figures.within": either(
+        either(null, positive), list_of(number(), "two bounds, like [0.49,0.53]", length=2)
+    ),
     # data
     "val_fraction": share_below_one,
     "test_fraction": share_below_one,
     "split_seed": integer(0),
+    "train_rows": either(null, integer(1)),
     "standardize": boolean,
     "standardize_target": boolean,
     "rows": integer(10),
@@ -267,6 +281,11 @@ def rule_for(key: str) -> Rule | None:
     return RULES.get(key, RULES.get(key.rsplit(".", 1)[-1]))
 
 
+def without_index(key: str) -> str:
+    """``published.figures.value`` for ``published.figures[0].value``."""
+    return re.sub(r"\[\d+\]", "", key)
+
+
 def check(config: DictConfig) -> None:
     """Raise UsageError at the first key that nobody reads, or value that its rule does not accept,
     or that is missing.
@@ -282,14 +301,22 @@ def check(config: DictConfig) -> None:
         node = config.get(parent, {}) if parent else config
         if isinstance(node, dict | DictConfig) and name not in node:
             raise UsageError(f"{key} is missing; expected {RULES[key].expected}")
+    check_values(config)
+    check_together(config)
+
+
+def check_values(config: DictConfig) -> None:
+    """Raise UsageError at the first key that nobody reads, or value that its rule does not accept,
+    or that is missing; ``config`` may be a part of one."""
     elsewhere = None
     for key, value in leaves(config):
         parent, _, name = key.rpartition(".")
         has_target = bool(parent) and "_target_" in OmegaConf.select(config, parent)
-        rule = rule_for(key) if has_target else RULES.get(key)
+        rule = rule_for(key) if has_target else RULES.get(without_index(key))
         if rule is None and not has_target:
             inside = [known for known in RULES if known.startswith(f"{key}.")]
-            siblings = [k.rpartition(".")[2] for k in RULES if k.rpartition(".")[0] == parent]
+            within = without_index(parent)
+            siblings = [k.rpartition(".")[2] for k in RULES if k.rpartition(".")[0] == within]
             hint = f"; expected {inside[0]}=…" if inside else nearest(name, siblings)
             if parent == "reg":
                 hint = f"; expected one of its keys, see exprun --cfg job reg={name}"
@@ -312,7 +339,6 @@ def check(config: DictConfig) -> None:
         elsewhere = elsewhere or error  # the key that it was taken from may say it better
     if elsewhere:
         raise elsewhere
-    check_together(config)
 
 
 PARTS: dict[str, tuple[str, ...]] = {
@@ -395,8 +421,13 @@ def check_together(config: DictConfig) -> None:
         )
 
 
+LISTS = ("published.figures",)
+"""Keys that hold a list of mappings, of which every key has a rule."""
+
+
 def leaves(config: DictConfig, prefix: str = "") -> Iterable[tuple[str, Any]]:
-    """Every key and its value, interpolations resolved; raises UsageError for a missing one."""
+    """Every key and its value, interpolations resolved, those of LISTS like
+    ``published.figures[0].value``; raises UsageError for a missing one."""
     for name in config:
         key = f"{prefix}{name!s}"
         try:
@@ -409,8 +440,15 @@ def leaves(config: DictConfig, prefix: str = "") -> Iterable[tuple[str, Any]]:
             raise UsageError(f"{key}: {str(error).splitlines()[0]}") from None
         if isinstance(value, DictConfig):
             yield from leaves(value, f"{key}.")
+        elif key in LISTS and isinstance(value, ListConfig) and _of_mappings(value):
+            for number, item in enumerate(value):
+                yield from leaves(item, f"{key}[{number}].")
         else:
             yield key, value
+
+
+def _of_mappings(values: ListConfig) -> bool:
+    return bool(values) and all(isinstance(item, DictConfig) for item in values)
 
 
 def spelled(value: Any) -> str:
@@ -419,6 +457,6 @@ def spelled(value: Any) -> str:
         return "null"
     if isinstance(value, bool):
         return str(value).lower()
-    if isinstance(value, list):
+    if isinstance(value, list | ListConfig):
         return f"[{','.join(map(spelled, value))}]"
     return str(value)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Literal
 
 import numpy as np
@@ -48,6 +48,7 @@ def prepare(
     val_fraction: float = 0.2,
     test_fraction: float = 0.2,
     split_seed: int = 0,
+    train_rows: int | None = None,
     standardize: bool = True,
     scaling: str = "auto",
     impute_numeric: str = "median",
@@ -58,10 +59,18 @@ def prepare(
 ) -> Data:
     """Split, fit the preprocessing on the training rows, and move everything to the device.
 
-    ``scaling="auto"`` is ``standardize`` or, with ``standardize=False``, ``none``; for the others
-    see ``Preprocessing.fit``. Raises UsageError if the table cannot be split as asked.
+    Of the training rows only the first ``train_rows`` are used, in the order of the file, if that
+    is given. ``scaling="auto"`` is ``standardize`` or, with ``standardize=False``, ``none``; for
+    the others see ``Preprocessing.fit``. Raises UsageError if the table cannot be split as asked.
     """
     parts = split(table, val_fraction, test_fraction, stream(split_seed, "split"))
+    if train_rows is not None:
+        if train_rows > len(parts.train):
+            raise UsageError(
+                f"data.train_rows={train_rows}: {table.name} has only {len(parts.train)} rows to "
+                "train on"
+            )
+        parts = replace(parts, train=parts.train[:train_rows])
     if table.task.classes:
         target = Scaling.identity(0)
     elif standardize_target:

@@ -40,6 +40,7 @@ FIGURES = (
     "dead",
     "saturated",
     "grad_norm",
+    "delta_norm",
     "update_ratio",
     "grad_noise",
 )
@@ -200,7 +201,9 @@ def figures(
 
     ``pre_…`` of z, ``act_…`` of g(z), ``grad_…`` of ∂L/∂z, L being the loss of a row without
     penalties; ``dead`` and ``saturated`` as in ``activations``; ``grad_norm`` is \\|∂L/∂W\\|_F of
-    the mean loss; ``update_ratio`` is \\|W - W'\\|_F / \\|W'\\|_F / iterations, with W' from
+    the mean loss; ``delta_norm`` is that of the mean of ∂L/∂z over rows, without normalisation the
+    gradient of the biases: Nielsen's speed of learning (Neural Networks and Deep Learning, ch. 5);
+    ``update_ratio`` is \\|W - W'\\|_F / \\|W'\\|_F / iterations, with W' from
     ``before``; ``grad_noise`` is the simple noise scale tr(Σ)/\\|G\\|² of W, in rows (McCandlish et
     al. 2018, eq. 2.9), G being the mean and Σ the covariance of the rows' gradients: batches that
     are much smaller have more noise than gradient. From n rows it reads B n/(B + n) where B is
@@ -221,6 +224,8 @@ def figures(
             values["saturated"] = saturated(layer.activation, z)
         if layer.d_weight is not None:
             values["grad_norm"] = vector_norm(layer.d_weight)
+        if layer.d_z is not None:
+            values["delta_norm"] = vector_norm(layer.d_z.flatten(0, -2).mean(0))
         if before is not None:
             old, new = before[layer.name], layer.linear.weight.detach()
             values["update_ratio"] = vector_norm(new - old) / vector_norm(old) / iterations
@@ -255,10 +260,3 @@ def noise_scale(layer: Layer) -> Tensor | None:
     mean = layer.d_weight.square().sum()
     scale: Tensor = (each - mean) * (rows / (rows - 1)) / mean
     return scale
-
-
-def mean_delta_norms(model: nn.Module, loss: Loss, x: Tensor, y: Tensor) -> dict[str, float]:
-    """For every layer the norm of the mean of δ = ∂L/∂z over the rows, which is also the gradient
-    of its biases: Nielsen's speed of learning (Neural Networks and Deep Learning, ch. 5)."""
-    layers = observe(model, loss, x, y)
-    return {at.name: float(at.d_z.mean(0).norm()) for at in layers if at.d_z is not None}

@@ -7,6 +7,7 @@ from contextlib import AbstractContextManager, nullcontext
 
 from rich.console import Console
 
+from exprun.display.comparison import comparison
 from exprun.display.diagnostics import initialization as show_initialization
 from exprun.display.lines import PlainLines
 from exprun.display.live import LivePanel
@@ -19,6 +20,7 @@ __all__ = [
     "LivePanel",
     "PlainLines",
     "StackPanel",
+    "comparison",
     "job_line",
     "show_initialization",
     "summary",
