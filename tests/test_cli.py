@@ -86,7 +86,7 @@ def test_a_run_leaves_all_its_files(exprun: Run, tmp_path: Path) -> None:
     assert {"test_loss", "test_accuracy"} <= set(metrics)
 
     preprocess = json.loads((folder / "preprocess.json").read_text())
-    assert len(preprocess["features"]) == 64
+    assert len(preprocess["columns"]) == 64
     assert preprocess["task"]["classes"] == list("0123456789")
     with safe_open(folder / "model.safetensors", "pt") as model:
         assert model.get_tensor("hidden.0.linear.weight").shape == (256, 64)
