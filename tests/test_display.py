@@ -251,7 +251,7 @@ class Interrupt(Observer):
 
 try:
     with watch("title", "cpu") as screen:
-        fit(make_training(max_epochs=2000), [screen, Interrupt()])
+        fit(make_training(max_epochs=2000, replay=False), [screen, Interrupt()])
 except KeyboardInterrupt:
     print("interrupted")
 """
