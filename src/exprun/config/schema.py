@@ -266,7 +266,7 @@ RULES: dict[str, Rule] = {
         one_of("auto", "comma", "tab", "semicolon", "space"), pattern(r"[^\w\s\"]", "one character")
     ),
     "missing": list_of(either(text, number()), "a list of words, like [?,NA]"),
-    "dataset": column,
+    "dataset": Rule(column.accepts, "a name or a number"),
     "version": either(one_of("active"), integer(1)),
 }
 
