@@ -104,7 +104,7 @@ def section(preset: str, folder: Path) -> str:
         spread = f" ± {figure['spread']:g}" if figure["spread"] is not None else ""
         cells = [name(figure), f"{figure['value']:g}{spread}", mean(row)]
         table.append(f"| {' | '.join(cells)} | {row['jobs']} | {verdict(row)} |")
-    text = "\n".join(lines).strip()
+    text = "\n".join(lines).strip("\n")
     picture = f"![{title}](reproductions/{preset}.png)"
     return "\n".join([f"\n## {preset}\n", f"{title}.\n", text, "", *table, "", picture, ""])
 
