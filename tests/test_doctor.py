@@ -122,7 +122,7 @@ QUICK = [
     Case("too_few_epochs", "data=wine optimizer=sgd optimizer.lr=0.003 trainer.max_epochs=12", 1),
     Case("under_fitting", "data=circles model.hidden=[] optimizer.lr=0.01", 1),
     Case("over_regularized", "data=wine reg=l2 reg.l2.strength=300", 1),
-    Case("over_fitting", "data=diabetes stopping=none trainer.max_epochs=60", 1),
+    Case("over_fitting", "data=iris optimizer.lr=0.01 stopping=none trainer.max_epochs=150", 1),
     Case(
         "stopped_too_early",
         "data=wine optimizer=sgd optimizer.lr=0.002 stopping.min_delta=0.03 stopping.patience=3",

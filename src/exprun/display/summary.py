@@ -240,9 +240,7 @@ def _say_where(console: Console, what: str, folder: str, *, unfinished: bool) ->
         say(console, "go on", f"exprun resume {shlex.quote(folder)}", "cyan", to_copy=True)
 
 
-def say(
-    console: Console, label: str, text: str, style: str = "", *, to_copy: bool = False
-) -> None:
+def say(console: Console, label: str, text: str, style: str = "", *, to_copy: bool = False) -> None:
     """A paragraph behind a label; what is to be copied, or goes to a file, is never broken."""
     body = Text(printable(text, console), style)
     if console.is_terminal and not to_copy:

@@ -12,7 +12,8 @@ from exprun.build import target_of
 from exprun.diagnostics.measure import Row, measure
 from exprun.doctor.findings import DataFacts, Findings, read
 from exprun.errors import UsageError
-from exprun.fit import EVALUATION_ROWS, Training
+from exprun.fit import Training
+from exprun.prediction import class_ids, forward
 from exprun.record import checkpoint
 from exprun.record.stored import Stored, check_config
 
@@ -61,7 +62,7 @@ def data_facts(training: Training, recall: tuple[float | None, ...] = ()) -> Dat
     classes = len(training.data.preprocessing.task.classes)
     counts = torch.bincount(train.y, minlength=classes) if classes else train.y.new_zeros(0)
     sizes = train.x.double().square().mean(0).sqrt().tolist()
-    names = training.data.preprocessing.features
+    names = training.data.preprocessing.input_names
     return DataFacts(
         rows=len(train),
         shares=tuple((counts / max(len(train), 1)).tolist()),
@@ -70,15 +71,12 @@ def data_facts(training: Training, recall: tuple[float | None, ...] = ()) -> Dat
     )
 
 
-@torch.inference_mode()
 def recalls(training: Training) -> tuple[float | None, ...]:
     """The share of each class's validation rows that the model, as it is, gets right."""
     part, task = training.data.val, training.data.preprocessing.task
     if not task.classes or not len(part):
         return ()
-    training.model.eval()
-    outputs = torch.cat([training.model(x) for x in part.x.split(EVALUATION_ROWS)])
-    predicted = (outputs[:, 0] > 0).long() if outputs.shape[1] == 1 else outputs.argmax(1)
+    predicted = class_ids(forward(training.model, part.x))
     found: list[float | None] = []
     for k in range(len(task.classes)):
         rows = part.y == k

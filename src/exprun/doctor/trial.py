@@ -63,7 +63,7 @@ def start(run: Stored, suggestions: Sequence[Suggestion], seeds: int, *, trust: 
     if not run.config.data.val_fraction:
         raise UsageError("data.val_fraction=0: nothing to judge a trial by; expected more")
     plans = [run.overrides, *(changed(run.overrides, s.overrides) for s in suggestions)]
-    jobs = [changed(plan, [f"seed={seed}"]) for plan in plans for seed in range(seeds)]
+    jobs = [(None, changed(plan, [f"seed={seed}"])) for plan in plans for seed in range(seeds)]
     folder = claim_folder(Path("outputs/sweeps", f"{datetime.now():%Y-%m-%d_%H-%M-%S}"))
     asked = [*(str(s) for s in suggestions), f"seed=range({seeds})"]
     sweep.begin(folder, asked, jobs, run.config_dir, sweep.STACKED)
