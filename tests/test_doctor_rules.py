@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from exprun.doctor import data, layers, learning
+from exprun.doctor import capacity, data, layers, learning
 from exprun.doctor.curves import falls, halves, noise, slope
 from exprun.doctor.diagnose import RULES, diagnose
 from exprun.doctor.findings import FITTED, DataFacts, Diagnosis, Findings
@@ -297,31 +297,31 @@ def test_stopped_too_early_by_min_delta() -> None:
 def test_over_fitting_by_a_rise(end: float, sick: bool) -> None:
     train = [0.5, 0.4, 0.35, 0.3, 0.25, 0.2, 0.2, 0.2]
     val = [0.6, 0.45, 0.36, 0.38, 0.4, end, end, end]
-    found = learning.over_fitting(findings(train, val))
+    found = capacity.over_fitting(findings(train, val))
     assert bool(found) == sick
     if found:
         assert found.name == "over-fitting since epoch 3"
         assert tried(found) == ["reg=dropout", "reg=l2", "'model.hidden=[16,16]'", "stopping=early"]
     dealt_with = findings(train, val, status=EARLY_STOPPED, config={"stopping.patience": 5})
-    assert learning.over_fitting(dealt_with) is None
+    assert capacity.over_fitting(dealt_with) is None
     last = {"stopping.patience": 5, "stopping.restore_best": False}
-    assert bool(learning.over_fitting(findings(train, val, config=last))) == sick
+    assert bool(capacity.over_fitting(findings(train, val, config=last))) == sick
 
 
 @pytest.mark.parametrize(("gap", "sick"), [(0.19, False), (0.21, True)])
 def test_over_fitting_by_a_gap(gap: float, sick: bool) -> None:
     train = [0.5, 0.2, 0.05, 0.03, 0.02]
     val = [0.6, 0.4, 0.02 + gap + 0.03, 0.02 + gap + 0.01, 0.02 + gap]
-    assert bool(learning.over_fitting(findings(train, val))) == sick
+    assert bool(capacity.over_fitting(findings(train, val))) == sick
 
 
 def test_what_is_there_already_is_not_suggested() -> None:
     train, val = [0.5, 0.1, 0.02, 0.01, 0.01], [0.6, 0.4, 0.6, 0.8, 0.9]
     chosen = {"reg": "l2+dropout"}
     f = findings(train, val, options=chosen, config={"reg.dropout.p": 0.2, "model.hidden": [8]})
-    assert tried(learning.over_fitting(f)) == ["reg.dropout.p=0.5", "stopping=early"]
+    assert tried(capacity.over_fitting(f)) == ["reg.dropout.p=0.5", "stopping=early"]
     f = findings(train, val, options={"reg": "l1"}, config={"model.hidden": []})
-    assert tried(learning.over_fitting(f))[:2] == ["'reg=[l1,dropout]'", "'reg=[l1,l2]'"]
+    assert tried(capacity.over_fitting(f))[:2] == ["'reg=[l1,dropout]'", "'reg=[l1,l2]'"]
 
 
 REST = [0.9, 0.6, 0.5, 0.45, 0.42, 0.41, 0.4, 0.4, 0.4, 0.4, 0.4, 0.4]
@@ -330,7 +330,7 @@ REST = [0.9, 0.6, 0.5, 0.45, 0.42, 0.41, 0.4, 0.4, 0.4, 0.4, 0.4, 0.4]
 @pytest.mark.parametrize(("parameters", "sick"), [(319, True), (320, False)])
 def test_under_fitting_by_few_parameters(parameters: int, sick: bool) -> None:
     f = findings(REST, parameters=parameters, config={"model.hidden": [4]})
-    found = learning.under_fitting(f)
+    found = capacity.under_fitting(f)
     assert bool(found) == sick
     if found:
         assert "[4] has 319 parameters for 320 training rows" in found.evidence
@@ -341,9 +341,9 @@ def test_under_fitting_by_few_parameters(parameters: int, sick: bool) -> None:
 def test_under_fitting_is_far_from_zero(end: float, sick: bool) -> None:
     train = [end + (loss - 0.4) for loss in REST]
     f = findings(train, config={"model.activation": "identity"})
-    assert bool(learning.under_fitting(f)) == sick
+    assert bool(capacity.under_fitting(f)) == sick
     if sick:
-        assert tried(learning.under_fitting(f)) == ["model.activation=relu"]
+        assert tried(capacity.under_fitting(f)) == ["model.activation=relu"]
 
 
 def test_over_regularized() -> None:
@@ -351,7 +351,7 @@ def test_over_regularized() -> None:
     found = diagnose(f)
     assert list(found) == ["over_regularized"]
     assert tried(found["over_regularized"]) == ["reg=none", "reg.l1.strength=0.001"]
-    assert learning.over_regularized(findings(REST)) is None
+    assert capacity.over_regularized(findings(REST)) is None
 
 
 @pytest.mark.parametrize(("least", "sick"), [(0.949, False), (0.951, True)])

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
+from exprun.doctor.capacity import over_fitting, over_regularized, under_fitting
 from exprun.doctor.data import class_imbalance, inputs_not_standardized
 from exprun.doctor.findings import Diagnosis, Findings
 from exprun.doctor.layers import (
@@ -20,11 +21,8 @@ from exprun.doctor.learning import (
     learning_rate_too_high,
     learning_rate_too_low,
     noisy_gradient,
-    over_fitting,
-    over_regularized,
     stopped_too_early,
     too_few_epochs,
-    under_fitting,
 )
 
 Rule = Callable[[Findings], Diagnosis | None]
