@@ -69,9 +69,13 @@ class Hooks(Callback):
                 made.rmdir()
             raise result
         from exprun.display import comparison, summary
+        from exprun.doctor.remarks import remarks
 
-        summary(result, os.path.relpath(folder))
-        if "published" in config and result["status"] != INTERRUPTED:
+        preset = "published" in config  # whose ills are what it shows
+        options = config.hydra.runtime.choices
+        said = [] if preset else remarks(folder, without_hydra(config), options)
+        summary(result, os.path.relpath(folder), remarks=said)
+        if preset and result["status"] != INTERRUPTED:
             asked = config.hydra.overrides.task
             comparison(judge(folder, plain(config.published), [(None, folder)], asked))
         raise SystemExit(exit_code(result))

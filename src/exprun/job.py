@@ -25,6 +25,7 @@ from exprun.record.files import write_json
 from exprun.record.problem import ProblemRecorder
 from exprun.record.recorder import Recorder
 from exprun.record.result import result_of
+from exprun.record.stored import check_config, stored
 from exprun.vocabulary import FAILED, INTERRUPTED
 
 
@@ -132,3 +133,13 @@ def _show_initialization(diagnostics: DiagnosticsRecorder | None) -> None:
     """The laboratory of ``diagnostics=full``; a resumed run has shown it."""
     if diagnostics and diagnostics.settings.histograms and diagnostics.initialization:
         show_initialization(diagnostics.initialization)
+
+
+def stored_job(folder: Path, *, trust: bool, in_sweep: bool = False) -> Job:
+    """The run in ``folder``, to go on from its newest checkpoint, or to begin if it has none.
+
+    Raises UsageError if the folder's config is not what it was, or names somebody's own code.
+    """
+    run = stored(folder)
+    check_config(run, folder, trust=trust)
+    return Job(run.config, folder, run.overrides, run.options, in_sweep, resumed=True)

@@ -170,8 +170,20 @@ def conclude(folder: Path, code: int | None = None, *, trust: bool = True) -> in
 
 
 def leaderboard(folder: Path) -> list[dict[str, Any]]:
-    """Write ``leaderboard.csv`` and return its rows: best validation figures first, then the jobs
-    that did not end well."""
+    """Write ``leaderboard.csv`` and return its rows (see ``ranked``)."""
+    rows = ranked(folder)
+    columns = list(dict.fromkeys(column for row in rows for column in row))
+    columns.sort(key=lambda column: column in LAST_COLUMNS)
+    text = io.StringIO(newline="")
+    writer = csv.DictWriter(text, columns, restval="")
+    writer.writeheader()
+    writer.writerows(rows)
+    write_atomic(folder / "leaderboard.csv", text.getvalue().encode())
+    return rows
+
+
+def ranked(folder: Path) -> list[dict[str, Any]]:
+    """A row for each job: best validation figures first, then the jobs that did not end well."""
     rows = []
     for job in read(folder)["jobs"]:
         path = folder / str(job["folder"]) / "result.json"
@@ -189,13 +201,6 @@ def leaderboard(folder: Path) -> list[dict[str, Any]]:
             }
         )
     rows.sort(key=_rank)
-    columns = list(dict.fromkeys(column for row in rows for column in row))
-    columns.sort(key=lambda column: column in LAST_COLUMNS)
-    text = io.StringIO(newline="")
-    writer = csv.DictWriter(text, columns, restval="")
-    writer.writeheader()
-    writer.writerows(rows)
-    write_atomic(folder / "leaderboard.csv", text.getvalue().encode())
     return rows
 
 

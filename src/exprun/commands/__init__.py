@@ -12,7 +12,7 @@ from typing import NoReturn
 
 from exprun.errors import UsageError, nearest
 
-COMMANDS = ("evaluate", "explain", "export", "predict", "resume")
+COMMANDS = ("doctor", "evaluate", "explain", "export", "predict", "resume")
 """Their names, which are those of the modules."""
 
 

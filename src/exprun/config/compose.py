@@ -15,12 +15,15 @@ from pathlib import Path
 from typing import Any
 
 import yaml
+from hydra import compose, initialize_config_dir
 from hydra._internal.config_loader_impl import ConfigLoaderImpl, get_overrides_dirname
 from hydra.core.config_loader import ConfigLoader
 from hydra.core.override_parser.overrides_parser import OverridesParser
 from hydra.core.override_parser.types import Override
 from omegaconf import DictConfig, OmegaConf
 from omegaconf._utils import get_omega_conf_dumper
+
+from exprun.config.paths import conf_dir
 
 
 def sweep_configs(
@@ -96,6 +99,15 @@ class _Composer:
 
 def _lines(overrides: list[Override]) -> tuple[str, ...]:
     return tuple(str(override.input_line) for override in overrides)
+
+
+def compose_job(folder: Path, overrides: list[str], config_dir: str | None) -> None:
+    """Compose the config of a job that never began, and write it as Hydra would have;
+    ``config_dir`` has the user's own options. Raises what Hydra raises."""
+    search_path = [f"hydra.searchpath=['file://{config_dir}']"] if config_dir else []
+    with initialize_config_dir(str(conf_dir()), version_base="1.3", job_name="exprun"):
+        config = compose("config", [*overrides, *search_path], return_hydra_config=True)
+    write_hydra_files(folder, config)
 
 
 def write_hydra_files(folder: Path, config: DictConfig) -> None:

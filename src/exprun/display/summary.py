@@ -52,8 +52,15 @@ NO_TEST = {
 }
 
 
-def summary(result: Mapping[str, Any], folder: str, console: Console | None = None) -> None:
-    """After a single run: the test result, why it stopped, where it lies, how to see its curves.
+def summary(
+    result: Mapping[str, Any],
+    folder: str,
+    console: Console | None = None,
+    *,
+    remarks: Sequence[str] = (),
+) -> None:
+    """After a single run: the test result, why it stopped, what the doctor has to say, where it
+    lies, how to see its curves.
 
     ``result`` is what result.json holds; ``folder`` is the run's, from the working directory.
     """
@@ -75,18 +82,22 @@ def summary(result: Mapping[str, Any], folder: str, console: Console | None = No
         _say_problem(console, result)
     else:
         missing = NO_TEST.get(status, "no rows set aside")
-        _say(console, "test", test or missing, "bold" if test else "")
+        say(console, "test", test or missing, "bold" if test else "")
     if val:
-        _say(console, "val", f"{val}   (epoch {result['best_epoch']})")
+        say(console, "val", f"{val}   (epoch {result['best_epoch']})")
     if result.get("averaged"):
-        _say(console, "model", "the averaged weights; val_loss in metrics.csv is of the raw ones")
+        say(console, "model", "the averaged weights; val_loss in metrics.csv is of the raw ones")
     ended = f"{_ending(result)} ({duration(result['seconds'])})"
-    _say(console, "ended", ended, STYLES[status])
+    say(console, "ended", ended, STYLES[status])
     if result.get("engine"):
-        _say(console, "engine", result["engine"])
+        say(console, "engine", result["engine"])
     for picture in result.get("pictures", ())[:1]:
-        _say(console, "picture", str(Path(folder) / picture), to_copy=True)
+        say(console, "picture", str(Path(folder) / picture), to_copy=True)
+    for remark in remarks:
+        say(console, "doctor", remark, "yellow")
     _say_where(console, "run", folder, unfinished=status == INTERRUPTED)
+    if remarks:
+        say(console, "why", f"exprun doctor {shlex.quote(folder)}", "cyan", to_copy=True)
 
 
 def _say_problem(console: Console, result: Mapping[str, Any]) -> None:
@@ -94,9 +105,9 @@ def _say_problem(console: Console, result: Mapping[str, Any]) -> None:
     metrics = dict(result["metrics"])
     if "f" in metrics:
         x, y = (figure(metrics.pop(name)) for name in ("x", "y"))
-        _say(console, "f", f"{figure(metrics.pop('f'))} at ({x}, {y})", "bold")
+        say(console, "f", f"{figure(metrics.pop('f'))} at ({x}, {y})", "bold")
     words = [f"{name.replace('_', ' ')} {figure(value)}" for name, value in metrics.items()]
-    _say(console, "", "   ".join(words))
+    say(console, "", "   ".join(words))
 
 
 def job_line(
@@ -161,20 +172,20 @@ def sweep_summary(
         console.print(_leaderboard(best, width, console), width=width)
         console.print()
     if len(best) == TOP < len(rows) - len(others):
-        _say(console, "", f"the best {TOP} of {len(rows)}, all in leaderboard.csv")
+        say(console, "", f"the best {TOP} of {len(rows)}, all in leaderboard.csv")
     if shared:
-        _say(console, "all", shared)
+        say(console, "all", shared)
     counts = Counter(COMPLETED if row["status"] in SUCCESSFUL else row["status"] for row in rows)
     ended = ", ".join(f"{number} {status}" for status, number in counts.items())
-    _say(console, "jobs", f"{len(rows)}: {ended}" if rows else "0")
+    say(console, "jobs", f"{len(rows)}: {ended}" if rows else "0")
     for row in others[:TOP]:
         line = f"[{row['number']}] {row['overrides']}  {_ending(row)}"
-        _say(console, "", line, STYLES[row["status"]])
+        say(console, "", line, STYLES[row["status"]])
     if len(others) > TOP:
-        _say(console, "", f"and {len(others) - TOP} more, see leaderboard.csv")
+        say(console, "", f"and {len(others) - TOP} more, see leaderboard.csv")
     for picture in pictures:
         if picture.endswith(".png"):
-            _say(console, "picture", str(Path(folder) / picture), to_copy=True)
+            say(console, "picture", str(Path(folder) / picture), to_copy=True)
     unfinished = any(row["status"] not in (*FINISHED, FAILED) for row in rows)
     _say_where(console, "sweep", folder, unfinished=unfinished)
 
@@ -223,15 +234,13 @@ def _say_where(console: Console, what: str, folder: str, *, unfinished: bool) ->
     goes on with what is not finished."""
     top = Path(folder).parts[0]
     logdir = folder if top in (Path(folder).anchor, "..") else top
-    _say(console, what, folder, to_copy=True)
-    _say(console, "curves", f"tensorboard --logdir {shlex.quote(logdir)}", "cyan", to_copy=True)
+    say(console, what, folder, to_copy=True)
+    say(console, "curves", f"tensorboard --logdir {shlex.quote(logdir)}", "cyan", to_copy=True)
     if unfinished:
-        _say(console, "go on", f"exprun resume {shlex.quote(folder)}", "cyan", to_copy=True)
+        say(console, "go on", f"exprun resume {shlex.quote(folder)}", "cyan", to_copy=True)
 
 
-def _say(
-    console: Console, label: str, text: str, style: str = "", *, to_copy: bool = False
-) -> None:
+def say(console: Console, label: str, text: str, style: str = "", *, to_copy: bool = False) -> None:
     """A paragraph behind a label; what is to be copied, or goes to a file, is never broken."""
     body = Text(printable(text, console), style)
     if console.is_terminal and not to_copy:

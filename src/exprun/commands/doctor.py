@@ -1,0 +1,109 @@
+"""``exprun doctor``: what went wrong in a run, and what to try; ``--try`` puts that to the test."""
+
+from __future__ import annotations
+
+import argparse
+import os
+import sys
+from pathlib import Path
+
+from exprun import sweep
+from exprun.commands import Parser
+from exprun.display import doctor as display
+from exprun.doctor.diagnose import diagnose
+from exprun.doctor.examine import examine
+from exprun.doctor.findings import Suggestion
+from exprun.doctor.trial import drift, start, train, verdicts
+from exprun.errors import UsageError
+from exprun.interrupt import exit_code
+from exprun.record.stored import stored
+from exprun.vocabulary import COMPLETED, CTRL_C, EARLY_STOPPED, INTERRUPTED
+
+FIRST = 3
+"""Suggestions that ``--try`` tests if it is not told which."""
+
+
+def main(words: list[str]) -> int:
+    parser = Parser("doctor", "What went wrong in a run, and what to try.")
+    parser.add_argument("folder", type=Path, metavar="RUN_OR_SWEEP")
+    parser.add_argument(
+        "--try",
+        dest="number",
+        type=int,
+        nargs="?",
+        const=0,
+        metavar="N",
+        help=f"train suggestion N, or the first {FIRST}, and the run as it was, with equal seeds",
+    )
+    parser.add_argument(
+        "--seeds", type=_seeds, default=5, metavar="N", help="pairs of a trial (default 5)"
+    )
+    parser.add_argument(
+        "--trust", action="store_true", help="let its config name code of somebody's own"
+    )
+    arguments = parser.parse_args(words)
+    folder, number = arguments.folder, arguments.number
+    if (folder / "sweep.json").is_file():
+        folder = best_job(folder)
+        print(f"the best job of the sweep: {os.path.relpath(folder)}")
+    run = stored(folder)
+    if run.options.get("problem") not in (None, "mlp"):
+        raise UsageError(
+            f"{folder}: problem={run.options['problem']} trains no network to diagnose"
+        )
+    findings, obstacle = examine(folder, run, trust=arguments.trust)
+    found = list(diagnose(findings).values())
+    looked_at = f"{len(findings.curve)} epochs ({findings.status.replace('_', ' ')})"
+    if obstacle:
+        looked_at += f", the files of the folder alone: {obstacle}"
+    else:
+        looked_at += ", data and layers measured afresh"
+    display.report(found, looked_at)
+    suggestions = [suggestion for diagnosis in found for suggestion in diagnosis.suggestions]
+    if number is None:
+        if suggestions:
+            display.hint(os.path.relpath(folder))
+        return 0
+    chosen = choose(suggestions, number)
+    if not chosen:
+        return 0
+    if obstacle:
+        raise UsageError(f"{folder}: the run cannot be trained again: {obstacle}")
+    place = start(run, chosen, arguments.seeds, trust=arguments.trust)
+    for change in drift(run, place):
+        print(f"exprun: since this run {change}; the trial is of today's", file=sys.stderr)
+    results = train(place, trust=arguments.trust)
+    made = verdicts(run, chosen, arguments.seeds, results)
+    if made is None:
+        ended = next((r for r in results if r["status"] == INTERRUPTED), None)
+        return sweep.conclude(place, exit_code(ended) if ended else CTRL_C)
+    display.trials(made, os.path.relpath(place))
+    return 0
+
+
+def _seeds(text: str) -> int:
+    if not text.isdigit() or int(text) < 2:
+        raise argparse.ArgumentTypeError(f"{text}: expected a whole number of at least 2")
+    return int(text)
+
+
+def choose(suggestions: list[Suggestion], number: int) -> list[Suggestion]:
+    """The suggestion of that number, counted from 1; 0 are the first few, each once. Raises
+    UsageError if there is none of it."""
+    if number == 0:
+        return list({str(s): s for s in suggestions}.values())[:FIRST]
+    if not 1 <= number <= len(suggestions):
+        among = f"a number from 1 to {len(suggestions)}" if suggestions else "none, it is healthy"
+        raise UsageError(f"doctor: --try {number}: expected {among}")
+    return [suggestions[number - 1]]
+
+
+def best_job(folder: Path) -> Path:
+    """The folder of a sweep's best job. Raises UsageError if none ended well."""
+    rows = sweep.ranked(folder)
+    if not rows or rows[0]["status"] not in (COMPLETED, EARLY_STOPPED):
+        raise UsageError(f"{folder}: no job of the sweep ended well; expected the folder of one")
+    job = folder / str(rows[0]["folder"])
+    if not job.resolve().is_relative_to(folder.resolve()):
+        raise UsageError(f"{folder / 'sweep.json'}: {job} lies outside of the sweep")
+    return job

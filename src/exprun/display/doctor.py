@@ -1,0 +1,71 @@
+"""What ``exprun doctor`` says."""
+
+from __future__ import annotations
+
+import shlex
+from collections.abc import Sequence
+
+from rich.console import Console
+
+from exprun.display.summary import say
+from exprun.display.text import default_console, figure
+from exprun.doctor.findings import Diagnosis
+from exprun.doctor.pairs import EXACT, HELPED, WORSE
+from exprun.doctor.trial import Trial
+
+
+def report(diagnoses: Sequence[Diagnosis], looked_at: str, console: Console | None = None) -> None:
+    """Each diagnosis with its evidence and its source, the suggestions numbered as ``--try`` takes
+    them; ``looked_at`` is what the diagnosis rests on."""
+    console = console or default_console()
+    console.print()
+    say(console, "from", looked_at)
+    if not diagnoses:
+        say(console, "doctor", "looks healthy: nothing to say against it", "green")
+        return
+    number = 0
+    for diagnosis in diagnoses:
+        console.print()
+        say(console, "doctor", diagnosis.name, "bold yellow")
+        say(console, "seen", diagnosis.evidence)
+        say(console, "source", diagnosis.source, "dim")
+        for suggestion in diagnosis.suggestions:
+            number += 1
+            say(console, f"try {number}", f"{suggestion}   {suggestion.why}", "cyan")
+
+
+def hint(folder: str, console: Console | None = None) -> None:
+    """How to put the suggestions to the test."""
+    console = console or default_console()
+    console.print()
+    say(console, "test it", f"exprun doctor {shlex.quote(folder)} --try", "cyan", to_copy=True)
+
+
+def trials(made: Sequence[Trial], folder: str, console: Console | None = None) -> None:
+    """The figures of each trial in pairs, and its verdict."""
+    console = console or default_console()
+    confidence = 100 * (1 - 0.05 / max(len(made), 1))
+    for trial in made:
+        v = trial.verdict
+        console.print()
+        say(console, "trial", str(trial.suggestion), "bold")
+        say(console, "before", "  ".join(map(figure, trial.before)))
+        say(console, "after", f"{'  '.join(map(figure, trial.after))}   ({trial.metric})")
+        pairs = f"{v.better} of {len(trial.before)} pairs better, {v.worse} worse"
+        pairs += f", {v.equal} equal" if v.equal else ""
+        if v.mean is not None and v.interval is not None:
+            low, high = v.interval
+            pairs += (
+                f"; {trial.metric} better by {v.mean:.3g} on average "
+                f"({confidence:.3g} % CI {low:.3g} to {high:.3g})"
+            )
+        else:
+            pairs += "; a run without a figure (-) diverged or failed"
+        least = f", at least {2 / 2 ** len(trial.before):.3g} with so few pairs"
+        few = len(trial.before) < EXACT and v.p > 0.05
+        say(console, "pairs", f"{pairs}; sign-flip p = {v.p:.3g}{least if few else ''}")
+        style = {HELPED: "green", WORSE: "red"}.get(v.conclusion, "yellow")
+        say(console, "so", v.conclusion, style)
+    console.print()
+    say(console, "by", "the validation part only; the test part had no say")
+    say(console, "sweep", folder, to_copy=True)

@@ -1,0 +1,168 @@
+"""Capacity: a network that learns too little of its training rows, or too much.
+
+Curves are in multiples of the chance loss, as in ``learning``.
+"""
+
+from __future__ import annotations
+
+from statistics import median
+
+from exprun.doctor.curves import falls, halves, noise
+from exprun.doctor.findings import Diagnosis, Findings, Suggestion, suggest
+from exprun.doctor.learning import AT_REST, JITTER, REGULARIZATION, hidden, scaled, unsteady
+from exprun.vocabulary import COMPLETED, EARLY_STOPPED
+
+UNDER_FITTED = 0.3
+"""Multiple of the chance loss above which a training that has come to rest has learned too little.
+"""
+
+RISE = 1.2
+"""Validation loss at the end over its best, from which it has risen."""
+
+GAP = 0.2
+"""Validation minus training loss, in chance losses, that is too much for classes. (Numbers often
+have noise that no network can predict, so a gap alone says nothing.)"""
+
+EARLY = suggest("stopping=early", "stop where the validation loss is best")
+
+
+def over_fitting(f: Findings) -> Diagnosis | None:
+    """The validation loss rises while the training loss falls, and nothing stopped it; or the
+    kept epoch is already far better on the training rows than on others."""
+    train, val = f.train, f.relative("val")
+    if len(val) < 4:
+        return None
+    best = min(range(len(val)), key=val.__getitem__)
+    end = median(val[-3:])
+    stops = f.config.get("stopping.patience") is not None
+    restores = f.config.get("stopping.restore_best", True)
+    rising = end > RISE * val[best] and end - val[best] > max(4 * noise(val), JITTER)
+    falling = best < len(val) - 1 and train[-1] < 0.8 * train[best]
+    gap = val[best] - train[best]
+    if rising and falling and not (stops and restores):
+        evidence = (
+            f"since epoch {best + 1} the validation loss has risen from {val[best]:.3g} to "
+            f"{end:.3g} times that of chance, while the train loss fell from {train[best]:.3g} "
+            f"to {train[-1]:.3g}"
+        )
+    elif f.classes and gap > GAP and train[best] < val[best] / 3:
+        evidence = (
+            f"at the best epoch, {best + 1}, the validation loss is {val[best]:.3g} times that of "
+            f"chance, the train loss {train[best]:.3g}"
+        )
+    else:
+        return None
+    return Diagnosis(
+        f"over-fitting since epoch {best + 1}",
+        evidence,
+        REGULARIZATION,
+        (*_regularized(f), *_smaller(f), *(() if stops else (EARLY,))),
+    )
+
+
+def _regularized(f: Findings) -> tuple[Suggestion, ...]:
+    """More of the regularisation that there is, or dropout and L2 beside it."""
+    chosen = [name for name in f.options.get("reg", "none").split("+") if name != "none"]
+    p = f.config.get("reg.dropout.p")
+    made = []
+    if "dropout" not in chosen:
+        why = "units that cannot rely on each other"
+        made.append(suggest(f"reg={_listed([*chosen, 'dropout'])}", why))
+    elif isinstance(p, int | float) and p < 0.5:
+        made.append(suggest("reg.dropout.p=0.5", "more units dropped"))
+    if not {"l2", "weight_decay", "elastic_net"} & set(chosen):
+        why = "small weights make smooth functions"
+        made.append(suggest(f"reg={_listed([*chosen, 'l2'])}", why))
+    return tuple(made)
+
+
+def _listed(names: list[str]) -> str:
+    return names[0] if len(names) == 1 else f"[{','.join(names)}]"
+
+
+def _smaller(f: Findings) -> tuple[Suggestion, ...]:
+    units = hidden(f)
+    if not units or max(units) < 16:
+        return ()
+    sizes = ",".join(str(max(4, n // 4)) for n in units)
+    return (suggest(f"model.hidden=[{sizes}]", "less capacity"),)
+
+
+def poor_end(f: Findings) -> float | None:
+    """The multiple of the chance loss that a finished training ended at, if that is far from 0."""
+    if f.status not in (COMPLETED, EARLY_STOPPED) or len(f.train) < 6:
+        return None
+    end = median(f.train[-3:])
+    return end if end > UNDER_FITTED else None
+
+
+def rests(f: Findings) -> float | None:
+    """``poor_end`` of a training loss that has come to rest there."""
+    train = f.train
+    end = poor_end(f)
+    if end is None or unsteady(f):
+        return None
+    if falls(train[-max(5, len(train) // 4) :]) and halves(train) > AT_REST:
+        return None
+    return end
+
+
+def over_regularized(f: Findings) -> Diagnosis | None:
+    """The training loss has come to rest far from zero, with a penalty."""
+    end, chosen = rests(f), f.options.get("reg", "none")
+    if end is None or chosen == "none":
+        return None
+    strengths = [
+        (key, value)
+        for key, value in f.config.items()
+        if key.startswith("reg.") and key.endswith(("strength", ".p")) and isinstance(value, float)
+    ]
+    weaker = tuple(
+        suggest(f"{key}={scaled(value, 0.01 if key.endswith('strength') else 0.5)}", "a weaker one")
+        for key, value in strengths
+        if value
+    )
+    return Diagnosis(
+        "regularisation too strong",
+        f"reg={chosen}, {', '.join(f'{key}={value:g}' for key, value in strengths)}: train loss "
+        f"has come to rest at {end:.2g} times that of chance",
+        REGULARIZATION,
+        (suggest("reg=none", "to see whether that is what holds the weights back"), *weaker),
+        frozenset({"chance_level", "under_fitting", "dead_units"}),
+    )
+
+
+def under_fitting(f: Findings) -> Diagnosis | None:
+    """The training loss has come to rest far from zero, and the network is small or linear."""
+    linear = f.config.get("model.activation") == "identity" and bool(hidden(f))
+    end = poor_end(f) if linear else rests(f)
+    if end is None:
+        return None
+    if linear:
+        seen = "model.activation=identity makes the network linear"
+        cure = suggest("model.activation=relu", "without it all layers are one linear map")
+    elif small := _small(f):
+        seen, cure = small
+    else:
+        return None
+    return Diagnosis(
+        "under-fitting",
+        f"train loss does not get below {end:.2g} times that of chance; {seen}",
+        REGULARIZATION,
+        (cure,),
+        frozenset({"chance_level", "learning_rate_too_high", "noisy_gradient"}),
+    )
+
+
+def _small(f: Findings) -> tuple[str, Suggestion] | None:
+    """Too few parameters to learn the rows by heart (Zhang et al. 2017), or a bottleneck."""
+    units = hidden(f)
+    few = f.parameters is not None and f.rows is not None and f.parameters < f.rows
+    narrow = bool(units) and bool(f.classes) and min(units) < (f.classes or 0) / 2
+    if not (few or narrow or not units):
+        return None
+    sizes = ",".join(str(max(32, 4 * n)) for n in units or [16])
+    words = f"model.hidden=[{','.join(map(str, units))}] has {f.parameters} parameters"
+    if f.rows:
+        words += f" for {f.rows} training rows"
+    return words, suggest(f"model.hidden=[{sizes}]", "more capacity")

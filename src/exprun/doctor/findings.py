@@ -1,0 +1,204 @@
+"""What is known of a run, as plain data, and what a disease's rule says of it."""
+
+from __future__ import annotations
+
+import csv
+import json
+import math
+import shlex
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+from omegaconf import DictConfig
+
+from exprun.config.schema import leaves
+from exprun.errors import UsageError
+from exprun.vocabulary import COMPLETED
+
+Row = Mapping[str, Any]
+
+
+@dataclass(frozen=True)
+class DataFacts:
+    """Of the training rows: how many, the share of each class, and of each input the name and the
+    root of its mean square as the network sees it; ``recall`` is the share of each class's
+    validation rows that the model gets right, None for a class without any."""
+
+    rows: int
+    shares: tuple[float, ...] = ()
+    scales: Mapping[str, float] = field(default_factory=dict)
+    recall: tuple[float | None, ...] = ()
+
+
+@dataclass(frozen=True)
+class Findings:
+    """A run: its config by full keys, like ``optimizer.lr``; the chosen ``options`` of the groups;
+    how it ended; the rows of ``metrics.csv``; those of ``diagnostics.csv``, where epoch 0 is before
+    the training; the number of classes, 0 for regression, None if it is not known; and its data, if
+    they were looked at."""
+
+    config: Mapping[str, Any]
+    options: Mapping[str, str]
+    status: str = COMPLETED
+    reason: str = ""
+    parameters: int | None = None
+    curve: Sequence[Mapping[str, float]] = ()
+    layers: Sequence[Row] = ()
+    classes: int | None = None
+    data: DataFacts | None = None
+
+    @cached_property
+    def chance(self) -> float | None:
+        """The loss of whoever knows the shares of the classes only, or, for numbers, the mean; as
+        far as the loss is one of exprun's. Without the data all classes count as equally frequent.
+        """
+        if not self.classes:
+            return None
+        shares = self.data.shares if self.data else (1 / self.classes,) * self.classes
+        entropy = -sum(p * math.log(p) for p in shares if p)
+        per_output = -sum(q * math.log(q) for p in shares for q in (p, 1 - p) if q)
+        losses = {
+            "exprun.losses.auto": entropy,
+            "exprun.losses.CrossEntropy": entropy,
+            "exprun.losses.BinaryCrossEntropy": entropy if self.classes == 2 else per_output,
+            "exprun.losses.SquaredError": sum(p * (1 - p) for p in shares) / len(shares),
+            "exprun.losses.AbsoluteError": sum(min(p, 1 - p) for p in shares) / len(shares),
+        }
+        return losses.get(self.config.get("loss._target_", ""))
+
+    def relative(self, part: str) -> list[float]:
+        """The curve of a part, ``train`` or ``val``, as multiples of what chance has: 1 is no
+        better than chance, 0 is perfect. The loss for classes, 1 - R² for numbers; empty if there
+        is no such curve."""
+        if self.classes == 0:
+            return [1 - row[f"{part}_r2"] for row in self.curve if f"{part}_r2" in row]
+        if not self.chance:
+            return []
+        return [row[f"{part}_loss"] / self.chance for row in self.curve if f"{part}_loss" in row]
+
+    @cached_property
+    def train(self) -> list[float]:
+        """``relative("train")``."""
+        return self.relative("train")
+
+    @cached_property
+    def val(self) -> list[float]:
+        """``relative("val")``, or of the training part if there is no validation."""
+        return self.relative("val") or self.train
+
+    @property
+    def fits(self) -> bool:
+        """Whether the network has learned its training rows well, whatever else there is."""
+        return bool(self.train) and min(self.train[-3:]) < FITTED
+
+    @property
+    def batch_size(self) -> int | None:
+        """Rows of a batch; None for the full batch."""
+        size = self.config.get("batching.batch_size")
+        return size if isinstance(size, int) else None
+
+    @property
+    def rows(self) -> int | None:
+        """Training rows; without the data what the iterations of an epoch tell, to a batch."""
+        if self.data:
+            return self.data.rows
+        if self.batch_size and self.curve and "iteration" in self.curve[0]:
+            return int(self.curve[0]["iteration"]) * self.batch_size
+        return None
+
+    def measured(self, epoch: int) -> list[Row]:
+        """The rows of the hidden layers after that epoch; -1 is the last that was measured."""
+        if not self.layers:
+            return []
+        wanted = max(int(row["epoch"]) for row in self.layers) if epoch < 0 else epoch
+        return [
+            row for row in self.layers if int(row["epoch"]) == wanted and row["layer"] != "output"
+        ]
+
+
+FITTED = 0.1
+"""Multiple of the chance loss below which the training rows count as learned."""
+
+
+@dataclass(frozen=True)
+class Suggestion:
+    """Overrides to add to the run's own, and why they might help."""
+
+    overrides: tuple[str, ...]
+    why: str
+
+    def __str__(self) -> str:
+        """As it is typed in a shell."""
+        return shlex.join(self.overrides)
+
+
+def suggest(overrides: str, why: str) -> Suggestion:
+    """From words like ``init=he norm=batch``."""
+    return Suggestion(tuple(overrides.split()), why)
+
+
+@dataclass(frozen=True)
+class Diagnosis:
+    """A disease: its name, what was seen (figures, epochs, layers), the slide or paper that says
+    so, and what to try, the most promising first. It ``explains`` other diseases, by their rules'
+    names: those are then not told too."""
+
+    name: str
+    evidence: str
+    source: str
+    suggestions: tuple[Suggestion, ...] = ()
+    explains: frozenset[str] = frozenset()
+
+
+def read(folder: Path, config: DictConfig, options: Mapping[str, str | None]) -> Findings:
+    """What the files of a run's folder tell; files that are not there, nothing. Raises UsageError
+    for one that is damaged."""
+    result = _json(folder / "result.json")
+    classes = _json(folder / "preprocess.json").get("task", {}).get("classes")
+    chosen = {group: option for group, option in options.items() if option and group in config}
+    return Findings(
+        config=dict(leaves(config)),
+        options=chosen | {"reg": "+".join(config.get("reg", {})) or "none"},
+        status=result.get("status", "unfinished"),
+        reason=result.get("reason", ""),
+        parameters=result.get("parameters"),
+        curve=table(folder / "metrics.csv"),
+        layers=table(folder / "diagnostics.csv"),
+        classes=None if classes is None else len(classes),
+    )
+
+
+def table(path: Path) -> list[dict[str, Any]]:
+    """The whole rows of a CSV file of numbers and names; an empty cell is None."""
+    if not path.is_file():
+        return []
+    with path.open(newline="") as file:
+        rows = list(csv.DictReader(file))
+    return [
+        {name: _value(text) for name, text in row.items()}
+        for row in rows
+        if None not in row and None not in row.values()
+    ]
+
+
+def _value(text: str) -> float | str | None:
+    try:
+        return float(text)
+    except ValueError:
+        return text or None
+
+
+def _json(path: Path) -> dict[str, Any]:
+    """Empty if there is no such file; raises UsageError if it is damaged."""
+    if not path.is_file():
+        return {}
+    try:
+        content = json.loads(path.read_text())
+    except ValueError:
+        content = None
+    if not isinstance(content, dict):
+        raise UsageError(f"{path}: is damaged")
+    return content

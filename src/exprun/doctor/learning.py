@@ -1,0 +1,281 @@
+"""Diseases that the learning curve shows: too fast, too slow, too little, too much, too short.
+
+Curves are in multiples of the chance loss (``Findings.relative``), so that one threshold serves all
+data sets. Every threshold is a constant with its meaning; ``python -m bench.doctor`` counts how
+often they are right.
+"""
+
+from __future__ import annotations
+
+from statistics import median
+
+from exprun.doctor.curves import falls, halves, noise
+from exprun.doctor.findings import Diagnosis, Findings, Suggestion, suggest
+from exprun.vocabulary import COMPLETED, DIVERGED, EARLY_STOPPED, FAILED
+
+GRADIENT_DESCENT = "slides 'Gradient descent'; Goodfellow et al. 2016, ch. 8 and 11.4"
+REGULARIZATION = "slides 'Regularization': what to do if the network is not learning, or overfits"
+EARLY_STOPPING = "slide 'Early stopping'; Prechelt 1998, Early stopping - but when?"
+
+CHANCE = 0.95
+"""Multiple of the chance loss above which nothing was learned."""
+
+RISEN = 0.5
+"""Chance losses by which no healthy training loss rises above what it was before."""
+
+WORSE = 0.15
+"""Chance losses by which no healthy training loss ends above its best."""
+
+JITTER = 0.05
+"""Noise of the training loss from epoch to epoch, in chance losses, that is too much."""
+
+POOR = 0.5
+"""Multiple of the chance loss above which little was learned."""
+
+
+AT_REST = 0.25
+"""``halves`` below which a curve has come to rest."""
+
+STILL_FALLING = 0.1
+"""Share of the validation loss that the last quarter of the epochs must bring to ask for more."""
+
+GOOD_ENOUGH = 0.05
+"""Multiple of the chance loss below which more epochs are not asked for."""
+
+
+TINY_BATCH = 8
+"""Rows up to which a batch's gradient is the first suspect of a noisy curve."""
+
+
+def scaled(value: float, factor: float) -> str:
+    """The value times a factor, to one digit: ``0.003``."""
+    return f"{float(f'{value * factor:.1g}'):g}"
+
+
+def learning_rate(f: Findings, factor: float, why: str) -> tuple[Suggestion, ...]:
+    """``optimizer.lr`` times a factor; nothing if the optimizer has none."""
+    lr = f.config.get("optimizer.lr")
+    return (suggest(f"optimizer.lr={scaled(lr, factor)}", why),) if lr else ()
+
+
+def failed(f: Findings) -> Diagnosis | None:
+    """The run ended with an error."""
+    if f.status != FAILED:
+        return None
+    return Diagnosis(
+        "failed", f"{f.reason} (traceback.txt, if it was exprun's fault)", "result.json"
+    )
+
+
+def diverged(f: Findings) -> Diagnosis | None:
+    """The run ended with a loss or weight that was not finite."""
+    if f.status != DIVERGED:
+        return None
+    evidence = f.reason
+    if f.curve:
+        last = f.curve[-1]
+        evidence += f"; train_loss was {last['train_loss']:.3g} after epoch {last['epoch']:g}"
+    suggestions = learning_rate(f, 0.1, "ten times smaller steps")
+    if f.config.get("data.standardize") is False:
+        raw = suggest("data.standardize=true", "the steps are proportional to the inputs' size")
+        suggestions = (raw, *suggestions)
+    if f.options.get("init") in ("normal", "uniform", "constant"):
+        suggestions += (suggest("init=he", "weights that keep the activations' variance"),)
+    if f.config.get("scheduler.warmup_epochs") == 0:
+        suggestions += (suggest("scheduler.warmup_epochs=3", "small steps while it is steep"),)
+    others = {"learning_rate_too_high", "noisy_gradient", "chance_level", "saturated_units"}
+    return Diagnosis(
+        "diverged",
+        evidence,
+        GRADIENT_DESCENT,
+        suggestions,
+        frozenset(others | {"dead_units", "over_fitting", "exploding_gradient"}),
+    )
+
+
+def unsteady(f: Findings) -> str | None:
+    """What is seen of a training loss that jumps up and down; None if it does not."""
+    later = f.train[1:]
+    if len(later) < 3:
+        return None
+    lowest = f.train[0]
+    for row, loss in zip(f.curve[1:], later, strict=True):
+        if loss > lowest + RISEN:
+            return (
+                f"train loss rose to {loss:.3g} times that of chance in epoch {row['epoch']:g}, "
+                f"after {lowest:.3g}"
+            )
+        lowest = min(lowest, loss)
+    end = median(later[-3:])
+    if end > lowest + WORSE and f.options.get("reg", "none") == "none":  # a penalty may raise it
+        return f"train loss ended at {end:.3g} times that of chance, after {lowest:.3g}"
+    half = later[len(later) // 2 :]
+    jitter = noise(half)
+    if jitter > JITTER:
+        return (
+            f"train loss jumps by ±{jitter:.2g} chance losses from epoch to epoch "
+            f"in the last {len(half)} epochs"
+        )
+    return None
+
+
+def learning_rate_too_high(f: Findings) -> Diagnosis | None:
+    """The training loss jumps, with batches that are not tiny."""
+    seen = unsteady(f)
+    if not seen or (f.batch_size and f.batch_size <= TINY_BATCH):
+        return None
+    return Diagnosis(
+        "learning rate too high",
+        f"optimizer.lr={f.config.get('optimizer.lr')}: {seen}",
+        GRADIENT_DESCENT,
+        (
+            *learning_rate(f, 0.1, "ten times smaller steps"),
+            *learning_rate(f, 0.3, "if a tenth is too slow"),
+        ),
+        frozenset({"chance_level", "over_fitting", "stopped_too_early", "under_fitting"}),
+    )
+
+
+def noisy_gradient(f: Findings) -> Diagnosis | None:
+    """The training loss jumps, and each step saw a few rows only."""
+    seen = unsteady(f)
+    if not seen or not f.batch_size or f.batch_size > TINY_BATCH:
+        return None
+    scales = [r["grad_noise"] for r in f.measured(-1) if r.get("grad_noise")]
+    if scales:
+        seen += f"; the gradient's noise scale is {median(scales):.0f} rows"
+    return Diagnosis(
+        "noisy gradient: batch too small for the learning rate",
+        f"batching.batch_size={f.batch_size}, optimizer.lr={f.config.get('optimizer.lr')}: {seen}",
+        "slides 'Gradient descent' (stochastic, mini-batch); McCandlish et al. 2018",
+        (
+            suggest("batching.batch_size=32", "a mean over more rows"),
+            *learning_rate(f, 0.1, "many small steps average as well"),
+        ),
+        frozenset({"chance_level", "over_fitting", "stopped_too_early", "under_fitting"}),
+    )
+
+
+def learning_rate_too_low(f: Findings) -> Diagnosis | None:
+    """All epochs are done, little is learned, and the loss falls on as steadily as it began."""
+    train = f.train
+    if f.status != COMPLETED or len(train) < 4 or train[-1] < POOR or unsteady(f):
+        return None
+    if not falls(train) or halves(train) < AT_REST:
+        return None
+    return Diagnosis(
+        "learning rate too low",
+        f"optimizer.lr={f.config.get('optimizer.lr')}: train loss fell steadily from "
+        f"{train[0]:.3g} to {train[-1]:.3g} times that of chance in {len(train)} epochs "
+        "and is not done",
+        GRADIENT_DESCENT,
+        (
+            *learning_rate(f, 10, "ten times larger steps"),
+            suggest("optimizer=adam", "steps that do not shrink with the gradient"),
+            *_more_epochs(f, 4),
+        ),
+        frozenset({"chance_level", "under_fitting", "too_few_epochs", "vanishing_gradient"}),
+    )
+
+
+def too_few_epochs(f: Findings) -> Diagnosis | None:
+    """All epochs are done and the validation loss still falls by more than its noise."""
+    val = f.val
+    if f.status != COMPLETED or len(val) < 4 or val[-1] < GOOD_ENOUGH or f.train[-1] > CHANCE:
+        return None
+    window = val[-max(5, len(val) // 4) :]
+    best = min(val)
+    if not falls(window) or best < val[-1] - noise(val):
+        return None
+    gained = 1 - window[-1] / window[0]
+    if gained < STILL_FALLING:
+        return None
+    return Diagnosis(
+        "too few epochs",
+        f"the validation loss still fell by {gained:.0%} in the last {len(window)} of "
+        f"{len(val)} epochs, to {val[-1]:.3g} times that of chance",
+        REGULARIZATION,
+        (*_more_epochs(f, 3), *learning_rate(f, 3, "larger steps in the same time")),
+        frozenset({"under_fitting"}),
+    )
+
+
+def _more_epochs(f: Findings, factor: int) -> tuple[Suggestion, ...]:
+    epochs = f.config.get("trainer.max_epochs", len(f.curve))
+    return (suggest(f"trainer.max_epochs={factor * epochs}", "time to come to rest"),)
+
+
+def stopped_too_early(f: Findings) -> Diagnosis | None:
+    """Early stopping ended a training that still got better by more than its noise."""
+    patience, val, train = f.config.get("stopping.patience"), f.val, f.train
+    if f.status != EARLY_STOPPED or not patience or not train or min(val) < GOOD_ENOUGH:
+        return None
+    min_delta = f.config.get("stopping.min_delta") or 0.0
+    waited = val[-patience:]
+    best = min(val)
+    epochs = len(val)
+    if min_delta and min(waited) == best and falls(waited, 2.0):
+        return Diagnosis(
+            "early stopping too early: min_delta too large",
+            f"stopping.min_delta={min_delta}: the validation loss fell from {waited[0]:.3g} to "
+            f"{waited[-1]:.3g} times that of chance in the {patience} epochs of patience",
+            EARLY_STOPPING,
+            (suggest("stopping.min_delta=0", "every improvement counts"),),
+            frozenset({"under_fitting"}),
+        )
+    if patience > SHORT or min(train[-3:]) < FALLING_FROM:
+        return None
+    at = val.index(best)
+    before = train[-patience - 1]
+    gained = 1 - train[-1] / before
+    risen = median(waited) - best
+    chatter = max(noise(val), NOISE * best)
+    if gained < LEARNING * patience or risen > 2 * chatter:
+        return None
+    return Diagnosis(
+        "early stopping too early: patience too short for the noise",
+        f"stopping.patience={patience}: stopped after epoch {epochs}, {risen:.2g} chance losses "
+        f"above the best of epoch {at + 1}, with noise of ±{chatter:.2g} from epoch to epoch, "
+        f"while the train loss still fell by {gained:.0%} in {patience} "
+        + ("epoch" if patience == 1 else "epochs"),
+        EARLY_STOPPING,
+        (suggest(f"stopping.patience={max(10, 4 * patience)}", "wait longer than the noise"),),
+        frozenset({"under_fitting", "learning_rate_too_low"}),
+    )
+
+
+SHORT = 5
+"""Epochs of patience up to which a curve's noise may look like its end."""
+
+LEARNING = 0.02
+"""Share of the training loss that every epoch must still bring for a stop to be too early."""
+
+FALLING_FROM = 0.1
+"""Multiple of the chance loss below which the training part has no more to give."""
+
+NOISE = 0.03
+"""Share of the validation loss that is noise at least."""
+
+
+def hidden(f: Findings) -> list[int]:
+    """Units of the hidden layers."""
+    return [int(units) for units in f.config.get("model.hidden") or []]
+
+
+def chance_level(f: Findings) -> Diagnosis | None:
+    """The training loss never got below that of guessing."""
+    train = f.train
+    if len(train) < 2 or min(train) < CHANCE:
+        return None
+    return Diagnosis(
+        "train loss at chance level",
+        f"train loss is {train[-1]:.3g} times that of guessing after {len(train)} epochs, "
+        f"{min(train):.3g} at best",
+        REGULARIZATION,
+        (
+            *learning_rate(f, 10, "if the steps are too small"),
+            *learning_rate(f, 0.1, "if they are too large"),
+            suggest("init=he", "if the gradient does not reach the first layers"),
+        ),
+        frozenset({"under_fitting", "too_few_epochs"}),
+    )

@@ -1,0 +1,57 @@
+"""What a run's folder holds, read back: it may be damaged, or somebody else's."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+
+from omegaconf import DictConfig, ListConfig, OmegaConf
+from omegaconf.errors import OmegaConfBaseException
+from yaml import YAMLError
+
+from exprun.config.schema import check
+from exprun.errors import UsageError
+from exprun.trust import check_targets
+
+
+@dataclass(frozen=True)
+class Stored:
+    """What ``.hydra/`` says of a run: its config, its overrides, the chosen options of the groups,
+    and the folder of the user's own options, if there was one."""
+
+    config: DictConfig
+    overrides: list[str]
+    options: dict[str, str | None]
+    config_dir: str | None
+
+
+def stored(folder: Path) -> Stored:
+    """Raises UsageError if ``folder`` is no run's, or a file of its ``.hydra/`` cannot be read."""
+    if not (folder / ".hydra" / "config.yaml").is_file():
+        what = "is no folder of a run or a sweep" if folder.is_dir() else "there is no such folder"
+        raise UsageError(f"{folder}: {what}; expected one like outputs/runs/…")
+    config, overrides, hydra = (
+        load_yaml(folder / ".hydra" / f"{name}.yaml") for name in ("config", "overrides", "hydra")
+    )
+    assert isinstance(config, DictConfig)
+    runtime = hydra.hydra.runtime
+    sources = runtime.get("config_sources", [])
+    own = next((s.path for s in sources if s.provider == "command-line"), None)
+    return Stored(config, [str(word) for word in overrides], dict(runtime.choices), own)
+
+
+def check_config(run: Stored, folder: Path, *, trust: bool) -> None:
+    """Raise UsageError if the config is not what it was, or, without ``trust``, names somebody's
+    own code."""
+    check(run.config)
+    if not trust:
+        check_targets(run.config, str(folder))
+
+
+def load_yaml(path: Path) -> DictConfig | ListConfig:
+    """Raises UsageError if the file is missing or damaged."""
+    try:
+        return OmegaConf.load(path)
+    except (OSError, YAMLError, OmegaConfBaseException) as error:
+        reason = str(error).splitlines()[0]
+        raise UsageError(f"{path}: cannot be read: {reason}") from None
