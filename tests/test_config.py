@@ -74,6 +74,7 @@ def test_every_shipped_key_has_a_rule_and_every_rule_a_key() -> None:
         "reg=[l1,l2,elastic_net,dropout,max_norm,weight_decay,label_smoothing]",
         "problem=quadratic",
         "problem=ema",
+        "problem=lr_range_test",
     ]:
         for key, _ in leaves(without_hydra(composed(option))):
             if not key.endswith("_target_"):

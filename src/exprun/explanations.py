@@ -54,11 +54,13 @@ def keys_in(text: str) -> list[str]:
 
 
 def values_of(group: str, path: Path) -> dict[str, Any]:
-    """The keys that an option's file sets, with their values, interpolations as they stand."""
+    """The keys that an option's file sets, with their values, interpolations as they stand; what it
+    tells Hydra is no key of exprun's."""
     loaded = OmegaConf.load(path)
     plain = OmegaConf.to_container(loaded) if isinstance(loaded, DictConfig) else {}
     assert isinstance(plain, dict)
-    plain.pop("defaults", None)
+    for name in ("defaults", "hydra"):
+        plain.pop(name, None)
     return dict(_leaves(plain, "" if is_global(path) else f"{group.replace('/', '.')}."))
 
 
@@ -73,8 +75,7 @@ def _leaves(node: Mapping[Any, Any], prefix: str) -> Iterator[tuple[str, Any]]:
 def config_values() -> dict[str, Any]:
     """The keys that belong to no group, with their defaults."""
     values = values_of("", conf_dir() / "config.yaml")
-    own = {key.removeprefix("."): value for key, value in values.items()}
-    return {key: value for key, value in own.items() if not key.startswith("hydra.")}
+    return {key.removeprefix("."): value for key, value in values.items()}
 
 
 def shared_values(group: str, folders: Sequence[Path]) -> dict[str, Any]:
