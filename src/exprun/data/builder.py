@@ -109,6 +109,7 @@ class FrameBuilder:
     def frame(self, names: Sequence[str]) -> Frame:
         """What has come, its columns in this order; nothing can be added afterwards."""
         self.numbers.resize((self.rows, len(self.numeric)), refcheck=False)
+        pa.default_memory_pool().release_unused()
         none: list[Any] = [np.empty(0, np.int32)]
         categorical = {
             name: Words(np.concatenate(self.codes[name] or none), tuple(self.words[name]))

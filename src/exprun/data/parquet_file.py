@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 
 import pyarrow as pa
@@ -15,7 +15,7 @@ from exprun.data.frame import CATEGORICAL, NUMERIC, Frame
 from exprun.data.reading import AUTO, LABEL, Reading
 from exprun.errors import UsageError
 
-AT_ONCE = 2**16
+AT_ONCE = 2**14
 """Rows that are converted at once."""
 
 
@@ -61,8 +61,7 @@ class ParquetFile:
             builder = FrameBuilder(numeric, categorical, (), bounded)
             try:
                 with progress.bar(self.path, self.bytes) as advance:
-                    batches = self.file.iter_batches(AT_ONCE, columns=list(kinds))
-                    for batch in batches:
+                    for batch in self._batches(list(kinds)):
                         builder.add(dict(zip(batch.schema.names, batch.columns, strict=True)))
                         share = builder.rows / self.file.metadata.num_rows
                         advance(int(share * self.bytes))
@@ -76,6 +75,11 @@ class ParquetFile:
                 raise UsageError(f"{where}, column {cell.column!r}: {cell.problem}") from None
             except (OSError, pa.ArrowException) as error:
                 raise UsageError(f"{self.path}: is a damaged Parquet file: {error}") from None
+
+    def _batches(self, columns: list[str]) -> Iterator[pa.RecordBatch]:
+        """Some rows at a time, one row group after the other: less is in memory than of all."""
+        for group in range(self.file.num_row_groups):
+            yield from self.file.iter_batches(AT_ONCE, row_groups=[group], columns=columns)
 
     def _kind(self, name: str, kind: str) -> str:
         type_ = self.file.schema_arrow.field(name).type
