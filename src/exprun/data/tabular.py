@@ -169,7 +169,7 @@ def table(sources: Sequence[Source], chosen: Choice) -> Table:
 def _described(frame: Frame) -> str:
     """Rows, kinds of columns and gaps, in a line."""
     words = list(frame.categorical)
-    said = f"{len(frame)} rows, {len(frame.names) - len(words)} numeric features"
+    said = f"{len(frame)} rows; features: {len(frame.names) - len(words)} numeric"
     if words:
         said += f", {len(words)} categorical ({_listed(words)})"
     gaps = [f"{name} {count}" for name, count in frame.gaps().items()]
