@@ -81,7 +81,7 @@ class Job:
         assert isinstance(self.recorder, Recorder)
         if not self.in_sweep:
             for note in training.data.notes:
-                print(f"exprun: {note}", file=sys.stderr)
+                print(note)
             _show_initialization(self.recorder.diagnostics)
         title = " ".join(self.overrides)
         with watch(title, str(training.device), in_sweep=self.in_sweep) as screen:

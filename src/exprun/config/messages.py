@@ -16,6 +16,7 @@ from hydra.errors import HydraException, OverrideParseException
 from hydra.types import RunMode
 from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
+from yaml import YAMLError
 
 from exprun.config.paths import conf_dir
 from exprun.config.schema import leaves, without_hydra
@@ -39,7 +40,7 @@ def explain(error: Exception, overrides: list[str], config_dir: str | None, swee
     hydra = Hydra.create_main_hydra2("exprun", search_path)
     try:
         return _reason(hydra, overrides, sweep) or _one_line(error)
-    except (HydraException, OmegaConfBaseException):
+    except (HydraException, OmegaConfBaseException, YAMLError):
         return _one_line(error)  # what stops the looking is what was wrong
     finally:
         GlobalHydra.instance().clear()
