@@ -9,6 +9,7 @@ import pytest
 from rich.console import Console
 
 from exprun.display import job_line, watch_stack
+from exprun.display.panel import INTERVAL
 from exprun.vocabulary import COMPLETED, DIVERGED, EARLY_STOPPED, FAILED, INTERRUPTED
 from test_display import RESULT, Terminal, terminal_console
 
@@ -310,3 +311,15 @@ def test_titles_cannot_upset_the_output(clock: Clock) -> None:
     with Screen({0: ("x=\n[bold]\x1b[2J", 5)}, clock) as screen:
         screen.panel.epoch(0, row(1, 1))
         assert screen.after(1)[4].endswith("[0] x= [bold]?[2J")
+
+
+def test_nothing_is_drawn_before_it_is_due(clock: Clock) -> None:
+    with Screen(many(8, 32), clock) as screen:
+        screen.after(1)
+        screen.panel.epoch(0, row(1, 1))
+        screen.clock.now += INTERVAL / 2
+        screen.panel.draw()
+        assert screen.file.getvalue() == ""
+        screen.clock.now += INTERVAL
+        screen.panel.draw()
+        assert screen.file.getvalue()
