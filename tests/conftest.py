@@ -20,11 +20,11 @@ from exprun.data.frame import Frame
 from exprun.data.prepare import Data, prepare
 from exprun.data.table import Table
 from exprun.data.task import Task
-from exprun.fit import Training
 from exprun.initializers import initialize, variance_scaling
 from exprun.networks import MLP
 from exprun.schedules import FactorScheduler
 from exprun.streams import Streams
+from exprun.training import Training
 
 torch.set_num_threads(1)
 

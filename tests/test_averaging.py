@@ -15,8 +15,9 @@ from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
 from conftest import built, same_bits
 from exprun.averaging import WeightAverage
 from exprun.cli import main
-from exprun.fit import Training, evaluate, fit
+from exprun.fit import evaluate, fit
 from exprun.stack import Member, fit_stack
+from exprun.training import Training
 
 
 def test_against_the_recurrence_and_torchs_average() -> None:

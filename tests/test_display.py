@@ -23,11 +23,12 @@ from exprun.data.scaling import Scaling
 from exprun.data.task import Task
 from exprun.display import LivePanel, PlainLines, job_line, summary, sweep_summary, watch
 from exprun.display.panel import INTERVAL
-from exprun.fit import Observer, Training, fit
+from exprun.fit import fit
 from exprun.losses import auto
 from exprun.schedules import FactorScheduler
 from exprun.stopping import Stopping
 from exprun.streams import Streams
+from exprun.training import Observer, Training
 
 TITLE = "model.hidden=[256,128] [bold]x[/bold]"
 
@@ -242,7 +243,8 @@ SCRIPT = """
 import os, signal
 from test_display import make_training
 from exprun.display import watch
-from exprun.fit import Observer, fit
+from exprun.fit import fit
+from exprun.training import Observer
 
 class Interrupt(Observer):
     def on_iteration(self, training, iteration):

@@ -20,8 +20,9 @@ from exprun.cli import main
 from exprun.config.paths import conf_dir
 from exprun.data.prepare import Data
 from exprun.errors import UsageError
-from exprun.fit import Training, fit
+from exprun.fit import fit
 from exprun.problems.lr_range_test import Curve, GrowingLR, LRRangeTest
+from exprun.training import Training
 
 OPTIMIZERS = sorted(path.stem for path in (conf_dir() / "optimizer").glob("*.yaml"))
 

@@ -28,13 +28,13 @@ from exprun.data.prepare import Data, prepare
 from exprun.data.table import Table
 from exprun.diagnostics.settings import Diagnostics
 from exprun.errors import UsageError, choices
-from exprun.fit import Training
 from exprun.initializers import initialize
 from exprun.losses import BinaryCrossEntropy, CrossEntropy, Loss, balanced
 from exprun.regularizers import Dropout, LabelSmoothing, Regularizer, WeightDecay, weights_of
 from exprun.schedules import FactorScheduler, Scheduler, TorchScheduler
 from exprun.stopping import Stopping
 from exprun.streams import Streams, stream
+from exprun.training import Training
 
 Node = dict[str, Any]
 """One group of the config as plain data."""

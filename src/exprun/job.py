@@ -16,7 +16,7 @@ from omegaconf import DictConfig
 from exprun.build import make_diagnostics, target_of
 from exprun.display import show_initialization, watch
 from exprun.errors import UsageError
-from exprun.fit import Outcome, Training, fit
+from exprun.fit import fit
 from exprun.interrupt import Interruption, interruptible
 from exprun.problems import Problem
 from exprun.record import checkpoint
@@ -26,6 +26,7 @@ from exprun.record.problem import ProblemRecorder
 from exprun.record.recorder import Recorder
 from exprun.record.result import result_of
 from exprun.record.stored import check_config, stored
+from exprun.training import Outcome, Training
 from exprun.vocabulary import FAILED, INTERRUPTED
 
 

@@ -22,7 +22,7 @@ from exprun.regularizers import Regularizer
 from exprun.tape import Rate, Unrecordable, record
 
 if TYPE_CHECKING:
-    from exprun.fit import Training
+    from exprun.training import Training
 
 OWN = ("torch.nn.", "exprun.")
 """Modules whose code is known to do the same in every iteration."""

@@ -26,8 +26,8 @@ from torch.nn.modules.batchnorm import _BatchNorm
 from exprun.data.prepare import Part
 from exprun.diagnostics.activations import covariance, moments
 from exprun.diagnostics.measure import Layer, measured_rows, observe
-from exprun.fit import Training
 from exprun.networks import HiddenLayer
+from exprun.training import Training
 
 COLUMNS = (
     "layer",

@@ -14,7 +14,7 @@ from exprun.display.live import LivePanel
 from exprun.display.stack import StackPanel
 from exprun.display.summary import job_line, summary, sweep_summary
 from exprun.display.text import default_console
-from exprun.fit import Observer
+from exprun.training import Observer
 
 __all__ = [
     "LivePanel",

@@ -8,7 +8,7 @@ from typing import Self
 from rich.console import Console
 
 from exprun.display.text import about, figure, printable
-from exprun.fit import Observer, Training
+from exprun.training import Observer, Training
 
 LINES = 20
 """About so many lines a run, however many epochs it has."""

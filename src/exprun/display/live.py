@@ -13,7 +13,7 @@ from rich.text import Text
 from exprun import metrics
 from exprun.display.panel import NARROW, Canvas, flow, heading, progress
 from exprun.display.text import NONE, about, duration, figure, per_second, printable
-from exprun.fit import Observer, Training
+from exprun.training import Observer, Training
 from exprun.vocabulary import HIGHER_IS_BETTER
 
 

@@ -10,7 +10,7 @@ from datetime import timedelta
 from rich.console import Console
 
 from exprun import networks
-from exprun.fit import Training
+from exprun.training import Training
 
 NONE = "-"
 

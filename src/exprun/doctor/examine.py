@@ -12,10 +12,10 @@ from exprun.build import target_of
 from exprun.diagnostics.measure import Row, measure
 from exprun.doctor.findings import DataFacts, Findings, read
 from exprun.errors import UsageError
-from exprun.fit import Training
 from exprun.prediction import class_ids, forward
 from exprun.record import checkpoint
 from exprun.record.stored import Stored, check_config
+from exprun.training import Training
 
 
 def examine(folder: Path, run: Stored, *, trust: bool = False) -> tuple[Findings, str | None]:

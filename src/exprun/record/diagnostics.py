@@ -22,9 +22,9 @@ from exprun.diagnostics.measure import (
     observe,
 )
 from exprun.diagnostics.settings import Diagnostics
-from exprun.fit import Observer, Training
 from exprun.record.files import write_atomic
 from exprun.record.tensorboard import EventFile
+from exprun.training import Observer, Training
 
 TABLE, INITIALIZATION = "diagnostics.csv", "initialization.csv"
 

@@ -8,9 +8,9 @@ from typing import Any
 
 from omegaconf import DictConfig
 
-from exprun.fit import Outcome, Training
 from exprun.networks import count_parameters
 from exprun.record.environment import git, versions
+from exprun.training import Outcome, Training
 
 
 def result_of(

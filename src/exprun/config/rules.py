@@ -1,0 +1,273 @@
+"""What every key of the configuration may hold.
+
+A key means the same wherever it stands, so most rules go by the key's own name (``lr``, ``betas``);
+a rule by the full name wins. No rule needs torch, so that a wrong value is answered at once.
+"""
+
+from __future__ import annotations
+
+import math
+import re
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from exprun.errors import choices
+from exprun.vocabulary import ACTIVATIONS
+
+Test = Callable[[Any], bool]
+"""Whether a value will do."""
+
+
+@dataclass(frozen=True)
+class Rule:
+    """What a value must be: a test, and the words that name it in an error and in the docs."""
+
+    accepts: Test
+    expected: str
+    words: tuple[str, ...] = ()
+
+
+def _is_number(value: Any) -> bool:
+    return isinstance(value, int | float) and not isinstance(value, bool) and math.isfinite(value)
+
+
+def _is_integer(value: Any) -> bool:
+    return isinstance(value, int) and not isinstance(value, bool)
+
+
+def _range(low: float, high: float, open_low: bool, open_high: bool) -> tuple[Test, str]:
+    """A test for a number's range, and the words for it."""
+
+    def fits(value: Any) -> bool:
+        above: bool = value > low if open_low else value >= low
+        below: bool = value < high if open_high else value <= high
+        return above and below
+
+    if math.isinf(low) and math.isinf(high):
+        return fits, ""
+    if math.isinf(high):
+        return fits, f" {'above' if open_low else 'of at least'} {low:g}"
+    return fits, f" in {'(' if open_low else '['}{low:g}, {high:g}{')' if open_high else ']'}"
+
+
+def number(
+    low: float = -math.inf,
+    high: float = math.inf,
+    *,
+    open_low: bool = False,
+    open_high: bool = False,
+) -> Rule:
+    """A finite number in a range."""
+    fits, words = _range(low, high, open_low, open_high)
+    return Rule(lambda v: _is_number(v) and fits(v), f"a number{words}")
+
+
+def integer(low: float = -math.inf) -> Rule:
+    """A whole number of at least ``low``."""
+    fits, words = _range(low, math.inf, False, True)
+    return Rule(lambda v: _is_integer(v) and fits(v), f"a whole number{words}")
+
+
+def one_of(*words: str) -> Rule:
+    """One of some words."""
+    return Rule(lambda v: isinstance(v, str) and v in words, choices(words), words)
+
+
+def pattern(regex: str, expected: str, words: tuple[str, ...] = ()) -> Rule:
+    """A word of some form."""
+    return Rule(lambda v: isinstance(v, str) and bool(re.fullmatch(regex, v)), expected, words)
+
+
+def list_of(rule: Rule, expected: str, length: int | None = None, shortest: int = 0) -> Rule:
+    """A list of at least ``shortest`` items that each fit a rule."""
+
+    def accepts(value: Any) -> bool:
+        if not isinstance(value, Sequence) or isinstance(value, str):
+            return False
+        fits = len(value) >= shortest if length is None else len(value) == length
+        return fits and all(map(rule.accepts, value))
+
+    return Rule(accepts, expected)
+
+
+def either(first: Rule, second: Rule) -> Rule:
+    """What fits one of two rules."""
+    return Rule(
+        lambda v: first.accepts(v) or second.accepts(v),
+        f"{first.expected}, or {second.expected}",
+        first.words + second.words,
+    )
+
+
+boolean = Rule(lambda v: isinstance(v, bool), "true or false", ("true", "false"))
+null = Rule(lambda v: v is None, "null", ("null",))
+text = Rule(lambda v: isinstance(v, str) and bool(v), "a name")
+column = Rule(lambda v: text.accepts(v) or _is_integer(v), "a column")
+columns = list_of(column, "a list of columns, like [id,date]")
+path = Rule(
+    lambda v: isinstance(v, str) and Path(v).expanduser().exists(),
+    "a file or a folder that exists",
+)
+positive = number(0, open_low=True)
+at_least_zero = number(0)
+share = number(0, 1)
+share_below_one = number(0, 1, open_high=True)
+
+RULES: dict[str, Rule] = {
+    "seed": integer(0),
+    "device": pattern(
+        r"auto|cpu|cuda(:\d+)?", "auto, cpu, cuda or cuda:<index>", ("auto", "cpu", "cuda")
+    ),
+    "trainer.max_epochs": integer(1),
+    "trainer.threads": either(one_of("auto"), integer(1)),
+    "trainer.replay": boolean,
+    "checkpoint.every": either(one_of("auto"), integer(1)),
+    "diagnostics.rows": integer(1),
+    "diagnostics.every": either(one_of("auto"), integer(1)),
+    "diagnostics.histograms": boolean,
+    # model
+    "hidden": list_of(integer(1), "a list of layer sizes of at least 1, like [100,100]"),
+    "activation": one_of(*ACTIVATIONS),
+    # init
+    "scale": positive,
+    "mode": one_of("fan_in", "fan_out", "fan_avg"),
+    "distribution": one_of("normal", "uniform"),
+    "gain": positive,
+    "mean": number(),
+    "std": at_least_zero,
+    "bias_std": at_least_zero,
+    "low": number(),
+    "high": number(),
+    "value": number(),
+    # optimizer
+    "lr": positive,
+    "momentum": share_below_one,
+    "norm.momentum": either(null, share),
+    "betas": list_of(share_below_one, "two numbers in [0, 1), like [0.9,0.999]", length=2),
+    "eps": at_least_zero,
+    "norm.eps": positive,
+    "weight_decay": at_least_zero,
+    "nesterov": boolean,
+    "lr_decay": at_least_zero,
+    "initial_accumulator_value": at_least_zero,
+    "rho": share,
+    "alpha": share_below_one,
+    "centered": boolean,
+    "amsgrad": boolean,
+    "momentum_decay": at_least_zero,
+    "max_iter": integer(1),
+    "history_size": integer(1),
+    "tolerance_grad": at_least_zero,
+    "tolerance_change": at_least_zero,
+    "line_search_fn": either(one_of("strong_wolfe"), null),
+    # scheduler
+    "interval": one_of("epoch", "iteration"),
+    "warmup_epochs": at_least_zero,
+    "gamma": at_least_zero,
+    "step_size": integer(1),
+    "epochs": positive,
+    "min_factor": share,
+    "pct_start": number(0, 1, open_low=True),
+    "div_factor": positive,
+    "final_div_factor": positive,
+    "factor": number(0, 1, open_low=True, open_high=True),
+    "threshold": at_least_zero,
+    "min_lr": at_least_zero,
+    # reg
+    "strength": at_least_zero,
+    "biases": boolean,
+    "l1_ratio": share,
+    "p": either(share_below_one, list_of(share_below_one, "one per hidden layer, like [0.2,0.5]")),
+    "max_norm": positive,
+    "smoothing": share_below_one,
+    # norm
+    "position": one_of("pre", "post"),
+    # batching, stopping, loss
+    "batching.batch_size": either(one_of("full"), integer(1)),
+    "patience": integer(0),
+    "stopping.patience": either(null, integer(1)),
+    "min_delta": at_least_zero,
+    "monitor": pattern(
+        r"val_(loss|accuracy|rmse|mae|r2)",
+        "val_loss, val_accuracy, val_rmse, val_mae or val_r2",
+        ("val_loss", "val_accuracy", "val_rmse", "val_mae", "val_r2"),
+    ),
+    "restore_best": boolean,
+    "decay": share_below_one,
+    "reduction": one_of("mean", "sum"),
+    "class_weight": either(
+        one_of("balanced"), either(null, list_of(positive, "one weight per class, like [1,5]"))
+    ),
+    "delta": positive,
+    # problem
+    "a": number(),
+    "b": number(),
+    "start": list_of(number(), "two numbers x and y, like [-1.2,1.0]", length=2),
+    "iterations": integer(1),
+    "minima": list_of(
+        list_of(number(), "two numbers", length=2), "a list of points, like [[1.0,1.0]]"
+    ),
+    "animation": boolean,
+    "problem.betas": list_of(
+        share_below_one, "one or more numbers in [0, 1), like [0.5,0.9]", shortest=1
+    ),
+    "problem.path": either(null, path),
+    "column": either(null, text),
+    "days": integer(2),
+    "start_lr": positive,
+    "end_lr": positive,
+    "beta": share_below_one,
+    "explosion": number(1, open_low=True),
+    # published figures of a preset: exprun.published
+    "published.source": text,
+    "published.figures": Rule(lambda _: False, "a list of figures, each with metric and value"),
+    "published.figures.metric": text,
+    "published.figures.value": number(),
+    "published.figures.label": either(null, text),
+    "published.figures.variant": either(null, text),
+    "published.figures.epoch": either(null, integer(0)),
+    "published.figures.layer": either(null, text),
+    "published.figures.spread": either(null, at_least_zero),
+    "published.figures.within": either(
+        either(null, positive), list_of(number(), "two bounds, like [0.49,0.53]", length=2)
+    ),
+    # data
+    "val_fraction": share_below_one,
+    "test_fraction": share_below_one,
+    "split": one_of("random", "last"),
+    "split_seed": integer(0),
+    "train_rows": either(null, integer(1)),
+    "standardize": boolean,
+    "standardize_target": boolean,
+    "rows": integer(10),
+    "noise": at_least_zero,
+    "arms": integer(2),
+    "turns": positive,
+    "data.factor": number(0, 1, open_high=True),
+    "scaling": one_of("auto", "standardize", "min_max", "quantile", "none"),
+    "impute_numeric": one_of("median", "most_frequent"),
+    "impute_categorical": one_of("own_category", "most_frequent"),
+    "unseen": one_of("ignore", "error"),
+    "path": path,
+    "test_path": either(null, path),
+    "target": either(column, either(columns, null)),
+    "task": one_of("auto", "classification", "regression"),
+    "drop": columns,
+    "group": either(null, column),
+    "numeric": columns,
+    "categorical": columns,
+    "header": boolean,
+    "delimiter": either(
+        one_of("auto", "comma", "tab", "semicolon", "space"), pattern(r"[^\w\s\"]", "one character")
+    ),
+    "missing": list_of(either(text, number()), "a list of words, like [?,NA]"),
+    "dataset": Rule(column.accepts, "a name or a number"),
+    "version": either(one_of("active"), integer(1)),
+}
+
+
+def rule_for(key: str) -> Rule | None:
+    """The rule of a key like ``optimizer.lr``; None for a user's own."""
+    return RULES.get(key, RULES.get(key.rsplit(".", 1)[-1]))

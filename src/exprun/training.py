@@ -1,0 +1,176 @@
+"""A training: a network, what it is trained with, how far it has come, and who is told of it.
+
+Plain objects, which know nothing of configs, files and screens; ``exprun.fit`` trains them.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from functools import cached_property
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from exprun.averaging import WeightAverage
+from exprun.data.prepare import Data, Part
+from exprun.losses import Loss
+from exprun.nested import on_tensors
+from exprun.regularizers import Regularizer
+from exprun.schedules import Scheduler
+from exprun.stopping import Stopping
+from exprun.streams import Streams, stream
+
+MEASURED_ROWS = 256
+"""Training rows at least that the curve's training figures are measured on."""
+
+
+@dataclass
+class Training:
+    """A network, what it is trained with, and how far it has come.
+
+    ``batch_size=None`` takes all training rows at once. ``epoch`` and ``iteration`` count what is
+    done; ``history`` is the learning curve, a row an epoch; ``kept`` are the weights that become
+    the model (see ``Stopping``) and ``kept_row`` is their row; with ``averaging`` they are averages
+    of the weights. ``replay=False`` runs every iteration as ``iterate`` is written.
+    """
+
+    model: nn.Module
+    loss: Loss
+    data: Data
+    optimizer: torch.optim.Optimizer
+    scheduler: Scheduler
+    streams: Streams
+    regularizers: Sequence[Regularizer] = ()
+    stopping: Stopping = field(default_factory=Stopping)
+    averaging: WeightAverage | None = None
+    batch_size: int | None = 32
+    max_epochs: int = 50
+    replay: bool = True
+
+    epoch: int = 0
+    iteration: int = 0
+    kept: dict[str, Tensor] = field(default_factory=dict)
+    kept_row: dict[str, float] = field(default_factory=dict)
+    history: list[dict[str, float]] = field(default_factory=list)
+
+    @property
+    def device(self) -> torch.device:
+        return self.data.train.x.device
+
+    @cached_property
+    def targets(self) -> Tensor:
+        """The encoded targets of the training rows."""
+        return self.loss.encode(self.data.train.y)
+
+    @cached_property
+    def measured(self) -> Part:
+        """The training rows that the curve's training figures are measured on: as many as there are
+        validation rows, MEASURED_ROWS at least, drawn once and for all runs alike; all, if there is
+        no validation part. To measure all would cost as much as a third of the training."""
+        train, rows = self.data.train, max(len(self.data.val), MEASURED_ROWS)
+        if not len(self.data.val) or rows >= len(train):
+            return train
+        drawn = torch.randperm(len(train), generator=stream(0, "measured"))[:rows]
+        drawn = drawn.sort().values.to(self.device)
+        return Part(train.x[drawn], train.y[drawn])
+
+    @cached_property
+    def modes(self) -> list[dict[str, Any]]:
+        """Where the layers keep their mode; none if one has its own idea of what that means."""
+        modules = list(self.model.modules())
+        own = any(type(module).train is not nn.Module.train for module in modules)
+        return [] if own else [vars(module) for module in modules]
+
+    def set_mode(self, training: bool) -> None:
+        """``model.train(training)``, which is done twice in an epoch and asks each layer for its
+        children."""
+        for attributes in self.modes:
+            attributes["training"] = training
+        if not self.modes:
+            self.model.train(training)
+
+    @cached_property
+    def smallest_batch(self) -> int:
+        """Two rows with batch normalisation, for one row has no variance; else one."""
+        return 1 + any(isinstance(m, nn.BatchNorm1d) for m in self.model.modules())
+
+    @cached_property
+    def iterations_per_epoch(self) -> int:
+        """Batches of an epoch; a left-over batch that is too small is none."""
+        rows = len(self.data.train)
+        full, left_over = divmod(rows, self.batch_size or rows)
+        return full + (left_over >= self.smallest_batch)
+
+    @property
+    def rows_per_epoch(self) -> int:
+        """Training rows that an epoch trains on: all, but for a left-over batch that is none."""
+        rows = len(self.data.train)
+        return min(rows, self.iterations_per_epoch * (self.batch_size or rows))
+
+    def state_dict(self) -> dict[str, Any]:
+        """Everything that ``load_state_dict`` needs to go on exactly, as tensors and plain data."""
+        return {
+            "epoch": self.epoch,
+            "iteration": self.iteration,
+            "model": self.model.state_dict(),
+            "optimizer": self.optimizer.state_dict(),
+            "scheduler": self.scheduler.state_dict(),
+            "streams": self.streams.state_dict(),
+            "stopping": self.stopping.state_dict(),
+            "averaging": self.averaging.state_dict() if self.averaging else None,
+            "kept": self.kept,
+            "kept_row": self.kept_row,
+            "history": self.history,
+        }
+
+    def snapshot(self) -> dict[str, Any]:
+        """``state_dict`` as it is now, for good. What changes between epochs only, and is never
+        written into, is not copied: the history grows with every epoch."""
+        state = self.state_dict()
+        settled = {name: state.pop(name) for name in ("kept", "kept_row", "history")}
+        copied: dict[str, Any] = on_tensors(state, lambda w: w.detach().clone())
+        return copied | settled
+
+    def load_state_dict(self, state: dict[str, Any]) -> None:
+        """Go back, or forward, to where ``state_dict`` was taken."""
+        self.epoch, self.iteration = state["epoch"], state["iteration"]
+        self.model.load_state_dict(state["model"])
+        self.optimizer.load_state_dict(state["optimizer"])
+        self.scheduler.load_state_dict(state["scheduler"])
+        self.streams.load_state_dict(state["streams"])
+        self.stopping.load_state_dict(state["stopping"])
+        if self.averaging:
+            self.averaging.load_state_dict(state["averaging"])
+        self.kept, self.kept_row = state["kept"], state["kept_row"]
+        self.history = state["history"]
+
+
+class Observer:
+    """Told what happens in a training; does nothing by itself.
+
+    ``iteration`` counts from 1, and jumps where many are replayed in one go; ``row`` is the epoch's
+    row of the learning curve: ``epoch``, ``iteration``, ``lr``, then ``train_loss``, ``val_loss``,
+    ``train_accuracy``, … Figures of the validation part are missing if there is none.
+    """
+
+    def on_start(self, training: Training) -> None: ...
+
+    def on_iteration(self, training: Training, iteration: int) -> None: ...
+
+    def on_epoch(self, training: Training, row: dict[str, float]) -> None: ...
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """How a training ended. ``samples_per_second`` counts the training rows that went forward and
+    backward, and not the time of evaluation and logging; ``engine`` is ``replayed``, or says why
+    the iterations ran as they are written; ``signal`` names the signal that interrupted it, if one
+    did."""
+
+    status: str
+    reason: str
+    samples_per_second: float = 0.0
+    engine: str | None = None
+    signal: str | None = None
