@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import json
 import math
+from dataclasses import replace
 
 import numpy as np
 import pytest
 import torch
 from sklearn import datasets
+from sklearn.model_selection import train_test_split
 from sklearn.preprocessing import StandardScaler
 
 from exprun.data import bundled, synthetic
@@ -16,7 +18,7 @@ from exprun.data.frame import Frame
 from exprun.data.prepare import prepare
 from exprun.data.preprocess import Preprocessing
 from exprun.data.scaling import Scaling
-from exprun.data.split import split
+from exprun.data.split import LAST, split_rows
 from exprun.data.table import Table
 from exprun.data.task import Task
 from exprun.errors import UsageError
@@ -148,6 +150,9 @@ def numbers_table(rows: int, test_rows: int = 0) -> Table:
     )
 
 
+LATE_CLASS = replace(
+    numbers_table(9), y=np.array([0] * 8 + [1]), task=Task(("class",), ("c0", "c1"))
+)
 FRACTIONS = [(0.15, 0.15), (0.2, 0.0), (0.0, 0.25), (0.0, 0.0), (0.3, 0.6)]
 
 
@@ -156,7 +161,7 @@ FRACTIONS = [(0.15, 0.15), (0.2, 0.0), (0.0, 0.25), (0.0, 0.0), (0.3, 0.6)]
     "table", [table_of(50, 50, 50), table_of(90, 30, 7), numbers_table(101)], ids=str
 )
 def test_split_is_disjoint_complete_sorted_and_of_the_sizes_asked_for(table, fractions):
-    parts = split(table, *fractions, generator())
+    parts = split_rows(table, *fractions, generator())
     everything = np.concatenate([parts.train, parts.val, parts.test])
     assert np.array_equal(np.sort(everything), np.arange(len(table)))
     assert len(parts.val) == round(len(table) * fractions[0])
@@ -168,7 +173,7 @@ def test_split_is_disjoint_complete_sorted_and_of_the_sizes_asked_for(table, fra
 @pytest.mark.parametrize("sizes", [(50, 50, 50), (90, 30, 7), (13, 500), (11,) * 9])
 def test_split_is_stratified_within_one_row_a_class(sizes, fractions):
     table = table_of(*sizes)
-    parts = split(table, *fractions, generator())
+    parts = split_rows(table, *fractions, generator())
     for part, fraction in zip((parts.val, parts.test), fractions, strict=True):
         counts = np.bincount(table.y[part], minlength=len(sizes))
         assert np.abs(counts - np.array(sizes) * fraction).max() < 1
@@ -176,31 +181,61 @@ def test_split_is_stratified_within_one_row_a_class(sizes, fractions):
 
 def test_every_part_has_every_class_though_one_is_rare():
     table = table_of(200, 3)
-    parts = split(table, 0.1, 0.1, generator())
+    parts = split_rows(table, 0.1, 0.1, generator())
     for part in (parts.train, parts.val, parts.test):
         assert set(table.y[part]) == {0, 1}
 
 
 def test_split_depends_on_its_seed_alone():
     table = table_of(60, 60)
-    one, same = (split(table, 0.2, 0.2, stream(0, "split")) for _ in range(2))
-    other = split(table, 0.2, 0.2, stream(1, "split"))
+    one, same = (split_rows(table, 0.2, 0.2, stream(0, "split")) for _ in range(2))
+    other = split_rows(table, 0.2, 0.2, stream(1, "split"))
     assert all(np.array_equal(getattr(one, p), getattr(same, p)) for p in ("train", "val", "test"))
     assert not np.array_equal(one.test, other.test)
 
 
 def test_split_mixes_the_rows():
     """Row numbers in the test part are spread over the whole table."""
-    parts = split(numbers_table(1000), 0.0, 0.5, generator())
+    parts = split_rows(numbers_table(1000), 0.0, 0.5, generator())
     assert parts.test.mean() == pytest.approx(499.5, abs=40)
 
 
 @pytest.mark.parametrize("table", [table_of(40, 40, test_rows=20), numbers_table(80, 20)], ids=str)
 def test_official_test_rows_are_the_test_part_in_their_order(table):
-    parts = split(table, 0.25, 0.15, generator())
+    parts = split_rows(table, 0.25, 0.15, generator())
     assert np.array_equal(parts.test, np.arange(60, 80))
     assert len(parts.val) == 15
     assert np.array_equal(np.sort(np.concatenate([parts.train, parts.val])), np.arange(60))
+
+
+@pytest.mark.parametrize("rows", [10, 97, 1000])
+def test_the_last_rows_are_those_of_scikit_learn_without_shuffling(rows):
+    parts = split_rows(numbers_table(rows), 0.2, 0.1, generator(), LAST)
+    rest, test = train_test_split(np.arange(rows), test_size=round(rows * 0.1), shuffle=False)
+    train, val = train_test_split(rest, test_size=round(rows * 0.2), shuffle=False)
+    for part, expected in zip(("train", "val", "test"), (train, val, test), strict=True):
+        assert np.array_equal(getattr(parts, part), expected)
+
+
+def test_the_last_rows_are_for_validation_if_the_test_rows_are_official():
+    parts = split_rows(numbers_table(80, 20), 0.25, 0.15, generator(), LAST)
+    assert np.array_equal(parts.val, np.arange(45, 60))
+    assert np.array_equal(parts.test, np.arange(60, 80))
+
+
+@pytest.mark.parametrize(
+    ("table", "fractions", "words"),
+    [
+        (LATE_CLASS, (0.2, 0.2), "class 'c1' has no row to train on, for data.split=last"),
+        (numbers_table(4), (0.1, 0.2), "only 4 row.* into 3 parts of these fractions needs more"),
+        (numbers_table(3), (0.5, 0.4), "only 3 row.* into 3 parts of these fractions needs more"),
+        (replace(numbers_table(50), groups=np.arange(50)), (0.2, 0.2), "keeps no groups together"),
+    ],
+    ids=["class at the end", "no validation row", "nothing left", "groups"],
+)
+def test_a_table_whose_last_rows_will_not_do_is_refused(table, fractions, words):
+    with pytest.raises(UsageError, match=words):
+        split_rows(table, *fractions, generator(), LAST)
 
 
 @pytest.mark.parametrize(
@@ -216,7 +251,7 @@ def test_official_test_rows_are_the_test_part_in_their_order(table):
 )
 def test_a_table_that_cannot_be_split_is_refused(table, fractions, words):
     with pytest.raises(UsageError, match=words):
-        split(table, *fractions, generator())
+        split_rows(table, *fractions, generator())
 
 
 # ------------------------------------------------------------------------------ preprocessing
@@ -264,7 +299,7 @@ def test_standardised_training_rows_have_mean_zero_and_variance_one():
 def test_validation_and_test_rows_are_scaled_like_the_training_rows():
     table = numbers_table(80)
     data = prepare(table, split_seed=4, standardize_target=True)
-    parts = split(table, 0.2, 0.2, stream(4, "split"))
+    parts = split_rows(table, 0.2, 0.2, stream(4, "split"))
     scaler = StandardScaler().fit(table.features.numbers[parts.train])
     target = StandardScaler().fit(table.y[parts.train])
     for part, rows in [(data.val, parts.val), (data.test, parts.test)]:

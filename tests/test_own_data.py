@@ -17,7 +17,7 @@ from exprun.data.idx import idx
 from exprun.data.openml import openml
 from exprun.data.prepare import prepare
 from exprun.data.preprocess import Preprocessing
-from exprun.data.split import split
+from exprun.data.split import split_rows
 from exprun.data.task import Task
 from exprun.errors import UsageError
 from test_bad_files import ubyte
@@ -274,7 +274,7 @@ def test_groups_never_straddle_a_split_that_is_near_the_sizes_asked_for(tmp_path
     table = grouped(tmp_path, 60)
     assert table.features.names == ("a",)
     assert table.groups is not None
-    parts = split(table, 0.2, 0.1, torch.Generator().manual_seed(seed))
+    parts = split_rows(table, 0.2, 0.1, torch.Generator().manual_seed(seed))
     groups = [set(table.groups[part]) for part in (parts.train, parts.val, parts.test)]
     assert sum(map(len, groups)) == len(set.union(*groups)) == 60
     everything = np.concatenate([parts.train, parts.val, parts.test])
@@ -287,14 +287,16 @@ def test_groups_never_straddle_a_split_that_is_near_the_sizes_asked_for(tmp_path
 
 def test_the_split_of_groups_depends_on_its_seed(tmp_path):
     table = grouped(tmp_path, 60)
-    one, same, other = (split(table, 0.2, 0.1, torch.Generator().manual_seed(s)) for s in (0, 0, 1))
+    one, same, other = (
+        split_rows(table, 0.2, 0.1, torch.Generator().manual_seed(s)) for s in (0, 0, 1)
+    )
     assert np.array_equal(one.test, same.test)
     assert not np.array_equal(one.test, other.test)
 
 
 def test_too_few_groups_are_refused(tmp_path):
     with pytest.raises(UsageError, match=r"only 2 group.*3 parts needs more"):
-        split(grouped(tmp_path, 2), 0.2, 0.2, torch.Generator())
+        split_rows(grouped(tmp_path, 2), 0.2, 0.2, torch.Generator())
 
 
 # ------------------------------------------------------------------------------ new files

@@ -12,7 +12,7 @@ from torch import Tensor
 from exprun.data.frame import Rows
 from exprun.data.preprocess import Preprocessing, single
 from exprun.data.scaling import NONE, STANDARDIZE, Scaling
-from exprun.data.split import split
+from exprun.data.split import RANDOM, split_rows
 from exprun.data.table import Table
 from exprun.errors import UsageError
 from exprun.streams import stream
@@ -48,6 +48,7 @@ def prepare(
     val_fraction: float = 0.2,
     test_fraction: float = 0.2,
     split_seed: int = 0,
+    split: str = RANDOM,
     train_rows: int | None = None,
     standardize: bool = True,
     scaling: str = "auto",
@@ -63,7 +64,8 @@ def prepare(
     is given. ``scaling="auto"`` is ``standardize`` or, with ``standardize=False``, ``none``; for
     the others see ``Preprocessing.fit``. Raises UsageError if the table cannot be split as asked.
     """
-    parts = split(table, val_fraction, test_fraction, stream(split_seed, "split"))
+    drawn = stream(split_seed, "split")
+    parts = split_rows(table, val_fraction, test_fraction, drawn, split)
     if train_rows is not None:
         if train_rows > len(parts.train):
             raise UsageError(

@@ -11,6 +11,9 @@ from exprun.data.frame import Rows
 from exprun.data.table import Table
 from exprun.errors import UsageError
 
+RANDOM, LAST = "random", "last"
+"""How rows are split."""
+
 
 @dataclass(frozen=True)
 class Split:
@@ -21,14 +24,19 @@ class Split:
     test: Rows
 
 
-def split(
-    table: Table, val_fraction: float, test_fraction: float, generator: torch.Generator
+def split_rows(
+    table: Table,
+    val_fraction: float,
+    test_fraction: float,
+    generator: torch.Generator,
+    method: str = RANDOM,
 ) -> Split:
-    """Split the rows at random, each class in proportion.
+    """Split the rows: at random, each class in proportion, or, by the ``method`` LAST, as they
+    stand, first those to train on, then the validation rows, then the test rows.
 
     The fractions are of all rows; the table's official test rows, if any, are the test part and
     ``val_fraction`` is then of the others. Raises UsageError if a class or the whole has too few
-    rows for every part to get one.
+    rows for every part to get one, or if a class has no row to train on.
     """
     rows = len(table) - table.test_rows
     official = np.arange(rows, len(table))
@@ -43,6 +51,8 @@ def split(
     else:
         groups = [np.arange(rows)]
     needed = 1 + sum(fraction > 0 for fraction in fractions)
+    if method == LAST:
+        return _split_last(table, fractions, official)
     if table.groups is not None:
         return _split_groups(table, groups, fractions, official, generator)
     for k, group in enumerate(groups):
@@ -64,6 +74,30 @@ def split(
         ):
             part.append(chosen)
     train, val_rows, test_rows = (np.sort(np.concatenate(part)) for part in parts)
+    return Split(train, val_rows, np.concatenate([test_rows, official]))
+
+
+def _split_last(table: Table, fractions: list[float], official: Rows) -> Split:
+    rows = len(table) - table.test_rows
+    val, test = (round(rows * fraction) for fraction in fractions)
+    if table.groups is not None:
+        raise UsageError(
+            "data.split=last takes the rows as they stand and keeps no groups together; expected "
+            "data.split=random, or data.group=null"
+        )
+    needed = 1 + sum(fraction > 0 for fraction in fractions)
+    if val + test >= rows or any(f and not n for f, n in zip(fractions, (val, test), strict=True)):
+        raise UsageError(
+            f"{table.name}: there are only {rows} row(s); a split into {needed} parts of these "
+            "fractions needs more"
+        )
+    train, val_rows, test_rows = np.split(np.arange(rows), [rows - val - test, rows - test])
+    trained = set(table.y[train].tolist()) if table.task.classes else set()
+    for k in sorted(set(range(len(table.task.classes))) - trained):
+        raise UsageError(
+            f"{table.name}: class {table.task.classes[k]!r} has no row to train on, for "
+            "data.split=last takes the first rows for that; expected data.split=random"
+        )
     return Split(train, val_rows, np.concatenate([test_rows, official]))
 
 

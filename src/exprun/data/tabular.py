@@ -133,6 +133,8 @@ def _expanded(path: str) -> str:
 def table(sources: Sequence[Source], chosen: Choice) -> Table:
     """A table of one file, or of one and an official test split."""
     source = sources[0]
+    if not _as_list(chosen.target):
+        raise UsageError("data.target is not given; expected a column: add data.target=…")
     targets = _columns(source, "target", _as_list(chosen.target))
     kinds = _kinds(source, chosen, targets)
     features = [name for name in source.names if name in kinds and name not in targets]
@@ -180,7 +182,9 @@ def _listed(words: list[str]) -> str:
     return ", ".join(words if len(words) <= 6 else [*words[:5], f"and {len(words) - 5} more"])
 
 
-def _as_list(columns: Column | Sequence[Column]) -> list[Column]:
+def _as_list(columns: Column | Sequence[Column] | None) -> list[Column]:
+    if columns is None:
+        return []
     return [columns] if isinstance(columns, str | int) else list(columns)
 
 
