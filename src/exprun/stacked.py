@@ -29,12 +29,12 @@ from exprun import sweep
 from exprun.build import cores
 from exprun.display import job_line, watch_stack
 from exprun.display.stack import StackPanel
-from exprun.fit import Observer, Outcome, Training
 from exprun.interrupt import Interruption, interruptible
 from exprun.job import Job
-from exprun.problems import Problem
+from exprun.problems import Problem, remove_font_cache
 from exprun.record.recorder import Recorder
 from exprun.stack import ALONE, Member, fit_stack
+from exprun.training import Observer, Outcome, Training
 from exprun.vocabulary import DIVERGED
 
 AT_ONCE = {"cpu": 16, "cuda": 256}
@@ -234,6 +234,7 @@ def work(
         desk = Desk(jobs, size, line, interrupted)
         while not interrupted() and desk.ask("kind"):
             fit_stack(desk.arrivals(), size, interrupted)
+    remove_font_cache()
 
 
 class Desk:

@@ -16,9 +16,10 @@ from torch import Tensor
 
 from exprun.divergence import Diverged
 from exprun.errors import UsageError
-from exprun.fit import Outcome, Training, batches, iterate
+from exprun.fit import batches, iterate
 from exprun.networks import count_parameters
 from exprun.problems import Problem
+from exprun.training import Outcome, Training
 from exprun.vocabulary import COMPLETED, DIVERGED, INTERRUPTED
 
 SAFETY = 10.0
