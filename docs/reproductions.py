@@ -11,8 +11,10 @@ import argparse
 import csv
 import json
 import re
+import shutil
 import subprocess
 import sys
+import textwrap
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -21,6 +23,9 @@ import matplotlib
 
 matplotlib.use("agg")
 from matplotlib import pyplot as plt
+
+from exprun.display.comparison import mean_and_std, verdict
+from exprun.published import stored
 
 DOCS = Path(__file__).parent
 EXPERIMENTS = DOCS.parent / "conf" / "experiment"
@@ -33,6 +38,8 @@ DATA = {
     "batch_norm_mnist": ["data.path={}/mnist"],
     "landsat_statlog": ["data.path={}/landsat/sat.trn", "data.test_path={}/landsat/sat.tst"],
     "california_rtdl": ["data.path={}/california/california_housing.csv"],
+    "demo2d_quadratic": [],
+    "demo2d_rosenbrock": [],
 }
 """The presets in the order of the page, and what each needs."""
 
@@ -97,16 +104,15 @@ def run(preset: str, data: str) -> Path:
 
 def section(preset: str, folder: Path) -> str:
     """The preset's part of the page: the head of its file, the table and the picture."""
-    title, *lines = comment(preset)
+    heading, *lines = comment(preset)
     table = ["| figure | published | here | runs | |", "|---|--:|--:|--:|---|"]
-    for row in json.loads((folder / "published.json").read_text())["comparisons"]:
-        figure = row["figure"]
-        spread = f" ± {figure['spread']:g}" if figure["spread"] is not None else ""
-        cells = [name(figure), f"{figure['value']:g}{spread}", mean(row)]
-        table.append(f"| {' | '.join(cells)} | {row['jobs']} | {verdict(row)} |")
+    for row in stored(folder).comparisons:
+        cells = [row.figure.title, row.figure.spelled, mean_and_std(row)]
+        said = f"**{verdict(row)}**" if row.outside or row.mean is None else verdict(row)
+        table.append(f"| {' | '.join(cells)} | {row.jobs} | {said} |")
     text = "\n".join(lines).strip("\n")
-    picture = f"![{title}](reproductions/{preset}.png)"
-    return "\n".join([f"\n## {preset}\n", f"{title}.\n", text, "", *table, "", picture, ""])
+    picture = f"![{heading}](reproductions/{preset}.png)"
+    return "\n".join([f"\n## {preset}\n", f"{heading}.\n", text, "", *table, "", picture, ""])
 
 
 def comment(preset: str) -> Iterator[str]:
@@ -120,38 +126,19 @@ def comment(preset: str) -> Iterator[str]:
         yield re.sub(r"^(Time|Expect|Source|Differs):", r"- *\1:*", words)
 
 
-def name(figure: dict[str, Any]) -> str:
-    words = [figure["metric"], figure["layer"]]
-    words += [f"epoch {figure['epoch']}"] if figure["epoch"] is not None else []
-    label = f" ({figure['label']})" if figure["label"] else ""
-    return f"{figure['variant'] or ''} {', '.join(filter(None, words))}{label}".lstrip()
-
-
-def mean(row: dict[str, Any]) -> str:
-    if row["mean"] is None:
-        return "none"
-    return f"{row['mean']:.4f}" + (f" ± {row['std']:.4f}" if row["std"] is not None else "")
-
-
-def verdict(row: dict[str, Any]) -> str:
-    if row["mean"] is None:
-        return str(row["missing"])
-    if row["outside"] is None:
-        return "not judged"
-    low, high = row["figure"]["within"]
-    if not row["outside"]:
-        return f"agrees, [{low:.4g}, {high:.4g}]"
-    bound = f"above {high:.4g}" if row["outside"] > 0 else f"below {low:.4g}"
-    return f"**{abs(row['outside']):.2g} {bound}**"
-
-
 def rows_of(path: Path) -> list[dict[str, str]]:
     with path.open(newline="") as file:
         return list(csv.DictReader(file))
 
 
 def draw(preset: str, folder: Path) -> None:
-    """The curves of every job, a colour a variant; for figures of layers, those by layer."""
+    """The curves of every job, a colour a variant; for figures of layers, those by layer; for test
+    functions the sweep's own picture of the paths."""
+    picture = DOCS / "reproductions" / f"{preset}.png"
+    picture.parent.mkdir(exist_ok=True)
+    if (folder / "paths.png").is_file():
+        shutil.copyfile(folder / "paths.png", picture)
+        return
     books = json.loads((folder / "sweep.json").read_text())
     by_layer = any(figure.get("layer") for figure in books["published"]["figures"])
     draw_jobs = layers if by_layer else curves
@@ -167,9 +154,8 @@ def draw(preset: str, folder: Path) -> None:
     if variants != [None]:
         axes.legend()
     axes.grid(alpha=0.3)
-    axes.set_title(next(comment(preset)), fontsize=10)
-    (DOCS / "reproductions").mkdir(exist_ok=True)
-    axes.figure.savefig(DOCS / "reproductions" / f"{preset}.png", dpi=120)
+    axes.set_title(textwrap.fill(next(comment(preset)), 80), fontsize=10)
+    axes.figure.savefig(picture, dpi=120)
     plt.close()
 
 

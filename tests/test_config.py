@@ -12,10 +12,12 @@ from omegaconf import DictConfig, OmegaConf
 
 from exprun.build import mlp
 from exprun.config.paths import conf_dir
-from exprun.config.schema import RULES, check, leaves, rule_for, without_hydra
+from exprun.config.rules import RULES, rule_for
+from exprun.config.schema import check, leaves, without_hydra
 from exprun.errors import UsageError
-from exprun.fit import Training, fit
+from exprun.fit import fit
 from exprun.record.files import folder_name
+from exprun.training import Training
 
 CONF = conf_dir()
 OWN = ("csv", "idx", "npz", "openml", "parquet")
@@ -179,7 +181,7 @@ def test_diabetes_is_learned_better_than_by_its_mean() -> None:
         (["seed=-1"], "seed=-1: expected a whole number of at least 0"),
         (["device=gpu"], "device=gpu: expected auto, cpu, cuda or cuda:<index>"),
         (["data.val_fraction=1"], "data.val_fraction=1: expected a number in [0, 1)"),
-        (["data=csv"], "data.path is not given; expected a file that exists"),
+        (["data=csv"], "data.path is not given; expected a file or a folder that"),
         (["norm=batch", "norm.position=before"], "norm.position=before: expected pre or post"),
         (
             ["init.mode=fan_inn"],

@@ -14,15 +14,14 @@ from hydra import compose, initialize_config_dir
 
 from exprun import explanations
 from exprun.cli import main
-from exprun.commands.explain import LAUNCHER
 from exprun.config.options import groups, options
 from exprun.config.paths import conf_dir, pages_dir
 from exprun.config.schema import check, spelled, without_hydra
-from exprun.explanations import CONFIG, SHARED
+from exprun.explanations import CONFIG, HYDRA, PUBLISHED, SHARED
 from exprun.sweep import expand
 
 FOLDERS = [conf_dir()]
-GROUPS = [*groups(FOLDERS), LAUNCHER]
+GROUPS = [*groups(FOLDERS), *HYDRA]
 PAGES = [
     path.relative_to(pages_dir()).with_suffix("").as_posix() for path in pages_dir().rglob("*.md")
 ]
@@ -60,7 +59,7 @@ def test_every_option_has_its_section_and_every_section_its_option() -> None:
         left_over += [f"{group}={name}" for name in written - there]
     assert not missing, f"docs/options/ has no section for {', '.join(sorted(missing))}"
     assert not left_over, f"docs/options/ explains what there is not: {', '.join(left_over)}"
-    assert set(PAGES) <= {*GROUPS, CONFIG}
+    assert set(PAGES) <= {*GROUPS, CONFIG, PUBLISHED}
 
 
 @pytest.mark.parametrize(("group", "name", "path"), OPTIONS, ids=IDS)
@@ -86,6 +85,11 @@ def test_shared_keys_are_shared() -> None:
 def test_the_keys_of_every_run_are_those_of_the_config() -> None:
     text = explanations.page(CONFIG)
     assert explanations.keys_in(text) == list(explanations.config_values())
+
+
+def test_the_keys_of_published_figures_are_those_of_the_rules() -> None:
+    text = explanations.page(PUBLISHED)
+    assert explanations.keys_in(text) == list(explanations.published_keys())
 
 
 @pytest.mark.parametrize("group", PAGES)

@@ -235,7 +235,7 @@ def test_a_preset_of_ones_own_is_compared_and_resumed(exprun: Run, tmp_path: Pat
     done = exprun("--config-dir", "conf", "experiment=mine", "model.hidden=[4]")
     assert done.returncode == 0, done.stderr
     assert "published: a book" in done.stdout
-    assert "agrees [1.5, 2.5]" in done.stdout
+    assert "agrees, ± 0.5" in done.stdout
     assert "below 4" in done.stdout
     assert "Not the published experiment: model.hidden=[4]" in done.stdout
     folder = only_sweep(tmp_path)
@@ -251,7 +251,7 @@ def test_a_preset_of_ones_own_is_compared_and_resumed(exprun: Run, tmp_path: Pat
     (folder / "sweep.json").write_text(json.dumps(books))
     done = exprun("resume", str(folder))
     assert done.returncode == 0, done.stderr
-    assert "agrees [1.5, 2.5]" in done.stdout
+    assert "agrees, ± 0.5" in done.stdout
     assert json.loads((folder / "published.json").read_text()) == before
 
 
@@ -261,7 +261,7 @@ def test_a_single_run_is_compared_too(exprun: Run, tmp_path: Path) -> None:
     (own / "single.yaml").write_text(OWN + FIGURES)
     done = exprun("--config-dir", "conf", "experiment=single")
     assert done.returncode == 0, done.stderr
-    assert "agrees [1.5, 2.5]" in done.stdout
+    assert "agrees, ± 0.5" in done.stdout
     (run,) = (tmp_path / "outputs" / "runs").iterdir()
     assert json.loads((run / "published.json").read_text())["changed"] == []
 
@@ -291,29 +291,42 @@ def make_data(folder: Path) -> dict[str, list[str]]:
         "california_rtdl": ["data.path=california.csv"],
         "landsat_statlog": ["data.path=sat.trn", "data.test_path=sat.tst"],
         "sklearn_digits_optimizers": [],
+        "demo2d_quadratic": [],
+        "demo2d_rosenbrock": [],
     }
 
 
 @pytest.mark.parametrize("preset", PRESETS)
 def test_every_preset_runs(preset: str, exprun: Run, tmp_path: Path) -> None:
     files = make_data(tmp_path).get(preset, ["data.path=."])
-    done = exprun(f"experiment={preset}", *files, "seed=0", "trainer.max_epochs=1")
+    shorter = "problem.iterations=1" if "demo2d" in preset else "trainer.max_epochs=1"
+    done = exprun(f"experiment={preset}", *files, "seed=0", shorter)
     assert done.returncode == 0, done.stdout + done.stderr
     text = (conf_dir() / "experiment" / f"{preset}.yaml").read_text()
     comparisons = json.loads((only_sweep(tmp_path) / "published.json").read_text())["comparisons"]
     assert len(comparisons) == text.count("value:")
     for comparison in comparisons:
-        assert comparison["jobs"] == 1 or comparison["figure"]["epoch"] not in (None, 0, 1)
-    assert "Not the published experiment: trainer.max_epochs=1" in done.stdout
+        missing = comparison["figure"]["epoch"] not in (None, 0, 1)
+        assert missing or comparison["jobs"] == comparison["of"] > 0
+    assert f"Not the published experiment: {shorter}" in done.stdout
     for word in (f"# exprun experiment={preset}", "# Time: ", "# Expect: ", "# Source: "):
         assert f"\n{word}" in text
 
 
-def test_optimizers_of_scikit_learns_example_agree(exprun: Run, tmp_path: Path) -> None:
-    done = exprun("experiment=sklearn_digits_optimizers")
+@pytest.mark.parametrize(
+    ("preset", "jobs"),
+    [
+        ("sklearn_digits_optimizers", {5}),
+        ("demo2d_quadratic", {1, 12}),
+        ("demo2d_rosenbrock", {4, 16}),
+    ],
+)
+def test_presets_that_need_no_data_agree(
+    exprun: Run, tmp_path: Path, preset: str, jobs: set[int]
+) -> None:
+    done = exprun(f"experiment={preset}")
     assert done.returncode == 0, done.stderr
     comparisons = json.loads((only_sweep(tmp_path) / "published.json").read_text())["comparisons"]
-    assert len(comparisons) == 4
+    assert {comparison["jobs"] for comparison in comparisons} == jobs
     for comparison in comparisons:
-        assert comparison["jobs"] == 5
         assert comparison["outside"] == 0, comparison

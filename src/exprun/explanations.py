@@ -17,10 +17,16 @@ from omegaconf import DictConfig, OmegaConf
 
 from exprun.config.options import first_comment, head, is_global, options
 from exprun.config.paths import conf_dir, pages_dir
-from exprun.config.schema import rule_for, spelled
+from exprun.config.rules import RULES, rule_for
+from exprun.config.schema import spelled
+from exprun.published import Figure, plain
 
-CONFIG = "config"
-"""The page about the keys that belong to no group."""
+CONFIG, PUBLISHED = "config", "published"
+"""The pages about keys that belong to no group: those of every run, and those of a preset that has
+figures to be compared with."""
+
+HYDRA = ("hydra/launcher", "hydra/sweeper")
+"""Groups of Hydra's with options of exprun's."""
 
 SHARED = "Shared keys"
 KEY_LINE = re.compile(r"^- `([\w.]+)[^`]*`.*:$", re.MULTILINE)
@@ -55,11 +61,11 @@ def keys_in(text: str) -> list[str]:
 
 def values_of(group: str, path: Path) -> dict[str, Any]:
     """The keys that an option's file sets, with their values, interpolations as they stand; what it
-    tells Hydra is no key of exprun's."""
+    tells Hydra, and what others have published, is no setting."""
     loaded = OmegaConf.load(path)
     plain = OmegaConf.to_container(loaded) if isinstance(loaded, DictConfig) else {}
     assert isinstance(plain, dict)
-    for name in ("defaults", "hydra"):
+    for name in ("defaults", "hydra", PUBLISHED):
         plain.pop(name, None)
     return dict(_leaves(plain, "" if is_global(path) else f"{group.replace('/', '.')}."))
 
@@ -76,6 +82,18 @@ def config_values() -> dict[str, Any]:
     """The keys that belong to no group, with their defaults."""
     values = values_of("", conf_dir() / "config.yaml")
     return {key.removeprefix("."): value for key, value in values.items()}
+
+
+def published_keys() -> dict[str, Any]:
+    """The keys of ``published``, which have no defaults."""
+    return {key: VARIES for key in RULES if key.startswith(f"{PUBLISHED}.")}
+
+
+def values_of_page(topic: str, folders: Sequence[Path]) -> dict[str, Any]:
+    """All keys that a page may tell of, with their defaults."""
+    if topic == CONFIG:
+        return config_values()
+    return published_keys() if topic == PUBLISHED else shared_values(topic, folders)
 
 
 def shared_values(group: str, folders: Sequence[Path]) -> dict[str, Any]:
@@ -111,7 +129,7 @@ def current(group: str) -> str:
     """A page as it ought to be: with the defaults of the YAML files."""
     folders = [conf_dir()]
     text = page(group)
-    known = config_values() if group == CONFIG else shared_values(group, folders)
+    known = values_of_page(group, folders)
     files = options(group, folders)
     parts = re.split(r"^(?=## )", text, flags=re.MULTILINE)
     for i, part in enumerate(parts):
@@ -130,8 +148,8 @@ def of_group(group: str, folders: Sequence[Path]) -> str:
         lines = [f"- **{name}**: {first_comment(path)}" for name, path in files.items()]
         text += "\n\n## Options\n\n" + "\n".join(lines)
     if SHARED in parts:
-        values = config_values() if group == CONFIG else shared_values(group, folders)
-        title = "Keys" if group == CONFIG else SHARED
+        values = values_of_page(group, folders)
+        title = SHARED if files else "Keys"
         text += f"\n\n## {title}\n\n{with_values(parts[SHARED], values)}"
     return text
 
@@ -166,6 +184,11 @@ def _own_words(path: Path, values: Values) -> str:
         chosen = [entry for entry in content.get("defaults", []) if isinstance(entry, DictConfig)]
         words.append("\n".join(f"- `{_choice(entry)}`" for entry in chosen))
     words.append("\n".join(f"- {key_line(key, value)}" for key, value in values.items()))
+    if isinstance(content, DictConfig) and PUBLISHED in content:
+        published = plain(content[PUBLISHED])
+        words.append(f"Published: {published['source']}.")
+        figures = (Figure(**figure) for figure in published["figures"])
+        words.append("\n".join(f"- {figure.title}: {figure.spelled}" for figure in figures))
     return "\n\n".join([*filter(None, words), f"From {path}."])
 
 
@@ -186,7 +209,8 @@ def of_key(key: str, folders: Sequence[Path], groups: Sequence[str]) -> str | No
                 same = found.setdefault(name, {})
                 words = " ".join(said.get(name, "").split())
                 of = f"{group}={option}" if option else "default"
-                same.setdefault((spelled(value), words), []).append(of)
+                default = "" if value is VARIES else spelled(value)
+                same.setdefault((default, words), []).append(of)
     return "\n\n".join(_about_key(name, same) for name, same in found.items()) or None
 
 
@@ -197,7 +221,8 @@ def _about_key(key: str, same: Mapping[tuple[str, str], list[str]]) -> str:
     lines = []
     for (value, words), having in same.items():
         default = "none, must be given" if value == "???" else f"`{value}`"
-        lines.append(f"- {', '.join(having)}: {default}. {words}".rstrip())
+        of = f"{', '.join(having)}: {default}. " if value else ""
+        lines.append(f"- {of}{words}".rstrip())
     return title + "\n".join(lines)
 
 
@@ -205,7 +230,8 @@ def _all_sections(
     folders: Sequence[Path], groups: Sequence[str]
 ) -> Iterator[tuple[str, str | None, Values, str]]:
     """Group, option, keys with defaults, and text (its own and the shared) of everything."""
-    yield CONFIG, None, config_values(), page(CONFIG)
+    for topic in (CONFIG, PUBLISHED):
+        yield topic, None, values_of_page(topic, folders), page(topic)
     for group in groups:
         parts = sections(page(group))
         for name, path in options(group, folders).items():

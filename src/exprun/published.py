@@ -59,6 +59,19 @@ class Figure:
         return self.value - self.within, self.value + self.within
 
     @property
+    def title(self) -> str:
+        """``adam train_accuracy, epoch 15``."""
+        words = [self.metric, self.layer, f"epoch {self.epoch}" if self.epoch is not None else ""]
+        named = f"{self.variant or ''} {', '.join(filter(None, words))}".lstrip()
+        return f"{named} ({self.label})" if self.label else named
+
+    @property
+    def spelled(self) -> str:
+        """``0.4985 ± 0.003``."""
+        spread = f" ± {self.spread:g}" if self.spread is not None else ""
+        return f"{self.value:.10g}{spread}"
+
+    @property
     def source(self) -> str:
         """The file of a job's folder that has it."""
         if self.layer is not None:
@@ -146,6 +159,15 @@ def judge(
         written["figure"]["within"] = comparison.figure.bounds
     write_json(folder / COMPARISON, content)
     return published
+
+
+def stored(folder: Path) -> Published:
+    """What ``judge`` has written."""
+    content = json.loads((folder / COMPARISON).read_text())
+    comparisons = tuple(
+        Comparison(**row | {"figure": Figure(**row["figure"])}) for row in content["comparisons"]
+    )
+    return Published(content["source"], comparisons, tuple(content["changed"]))
 
 
 def _compare(figure: Figure, folders: Sequence[Path]) -> Comparison:

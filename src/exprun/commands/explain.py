@@ -11,9 +11,8 @@ from exprun.commands import Parser
 from exprun.config.options import groups, options
 from exprun.config.paths import conf_dir
 from exprun.errors import UsageError, choices, nearest
-from exprun.explanations import CONFIG
+from exprun.explanations import CONFIG, HYDRA, PUBLISHED
 
-LAUNCHER = "hydra/launcher"
 WIDEST = 88
 """Columns; longer lines are hard to read."""
 
@@ -40,7 +39,7 @@ def main(words: list[str]) -> int:
 def explain(topic: str, folders: Sequence[Path]) -> Iterator[str]:
     """The texts about ``group=option``, ``group=[option,option]``, a group, an option that is alone
     in having its name, or a key. Raises UsageError if it is none of them."""
-    known = [*groups(folders), LAUNCHER, CONFIG]
+    known = [*groups(folders), *HYDRA, CONFIG, PUBLISHED]
     group, equals, chosen = topic.partition("=")
     files = options(group, folders)
     if equals and files:
@@ -73,11 +72,19 @@ def _overview(folders: Sequence[Path]) -> str:
     """All groups with their options."""
     lines = [
         f"- **{group}**: {', '.join(options(group, folders))}"
-        for group in [*groups(folders), LAUNCHER]
+        for group in [*groups(folders), *HYDRA]
     ]
     usage = "`exprun explain optimizer=adam`, `exprun explain optimizer`, `exprun explain lr`"
     return "\n".join(
-        ["# What can be explained", "", *lines, f"- **{CONFIG}**: the keys of every run", "", usage]
+        [
+            "# What can be explained",
+            "",
+            *lines,
+            f"- **{CONFIG}**: the keys of every run",
+            f"- **{PUBLISHED}**: the figures that a preset is compared with",
+            "",
+            usage,
+        ]
     )
 
 

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import math
+
 from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
-from exprun.display.text import default_console, figure, printable
-from exprun.published import Comparison, Figure, Published
+from exprun.display.text import default_console, printable
+from exprun.published import Comparison, Published
 
 
 def comparison(published: Published, console: Console | None = None) -> None:
@@ -22,15 +24,14 @@ def comparison(published: Published, console: Console | None = None) -> None:
         table.add_column(heading, justify="right", no_wrap=True)
     table.add_column("", no_wrap=True)
     for row in published.comparisons:
-        spread = f" ± {row.figure.spread:g}" if row.figure.spread is not None else ""
-        cells = [title(row.figure), f"{row.figure.value:g}{spread}", mean_and_std(row)]
+        cells = [row.figure.title, row.figure.spelled, mean_and_std(row)]
         cells.append(str(row.jobs) if row.jobs == row.of else f"{row.jobs} of {row.of}")
         words = [Text(printable(cell, console)) for cell in cells]
         table.add_row(*words, Text(verdict(row), style(row)))
     console.print(table)
     for row in published.comparisons:
         if row.missing is not None:
-            line = printable(f"{title(row.figure)}: {row.missing}", console)
+            line = printable(f"{row.figure.title}: {row.missing}", console)
             console.print(Text(line, "red"), soft_wrap=True)
     if published.changed:
         changed = printable(" ".join(published.changed), console)
@@ -38,16 +39,15 @@ def comparison(published: Published, console: Console | None = None) -> None:
         console.print(Text(line, "yellow"), soft_wrap=True)
 
 
-def title(of: Figure) -> str:
-    """``adam train_accuracy, epoch 15``."""
-    words = [of.metric, of.layer or "", f"epoch {of.epoch}" if of.epoch is not None else ""]
-    named = f"{of.variant or ''} {', '.join(filter(None, words))}".lstrip()
-    return f"{named} ({of.label})" if of.label else named
-
-
 def mean_and_std(row: Comparison) -> str:
-    """``0.9543 ± 0.0012``."""
-    return figure(row.mean) if row.std is None else f"{figure(row.mean)} ± {figure(row.std)}"
+    """``0.9543 ± 0.0012``, with as many digits as were published, four at least."""
+    if row.mean is None:
+        return "-"
+    digits = len(
+        f"{row.figure.value:.9e}".partition("e")[0].rstrip("0").replace(".", "").lstrip("-")
+    )
+    mean = f"{row.mean:#.{max(4, digits)}g}"
+    return mean if row.std is None else f"{mean} ± {row.std:.2g}"
 
 
 def verdict(row: Comparison) -> str:
@@ -61,7 +61,10 @@ def verdict(row: Comparison) -> str:
     if row.outside:
         bound = f"above {high:.4g}" if row.outside > 0 else f"below {low:.4g}"
         return f"{abs(row.outside):.2g} {bound}"
-    return f"agrees [{low:.4g}, {high:.4g}]"
+    half = (high - low) / 2
+    if math.isclose(low + half, row.figure.value, rel_tol=1e-9, abs_tol=1e-9 * half):
+        return f"agrees, ± {half:.4g}"
+    return f"agrees, {low:.4g} to {high:.4g}"
 
 
 def style(row: Comparison) -> str:
