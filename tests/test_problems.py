@@ -213,6 +213,10 @@ def test_verdicts_from_paths() -> None:
         (["problem=rosenbrock", "optimizer=sgd", "optimizer.lr=0.025"], OSCILLATING),
         (["problem=rosenbrock", "optimizer=sgd", "optimizer.lr=0.01"], STABLE),
         (["problem=quadratic", "optimizer=adam", "optimizer.lr=0.1"], STABLE),
+        (
+            ["problem=rosenbrock", "optimizer=rmsprop", "optimizer.lr=0.02"],  # leaps at the end
+            OSCILLATING,
+        ),
     ],
 )
 def test_verdicts_of_descents(words: list[str], verdict: str) -> None:

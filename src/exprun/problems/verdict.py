@@ -63,6 +63,9 @@ def by_theory(
 TURNING = 0.3
 """Share of steps back that makes a path a swinging one."""
 
+RISEN = 0.01
+"""Share of what f had come down by that it may go up again."""
+
 SETTLING = 0.9
 """Steps that do not shrink to less than this share from the third to the last quarter of a path do
 not come to rest."""
@@ -84,6 +87,11 @@ def by_path(points: NDArray[np.float64], f: NDArray[np.float64], *, minimum: boo
     back = (latest[1:] * latest[:-1]).sum(axis=1) < 0
     if restless and len(back) and back.mean() > TURNING:
         return Verdict(OSCILLATING, f"steps of up to {last.max():.3g} back and forth do not shrink")
+    lowest = f.min()
+    if restless and f[-1] - lowest > RISEN * (f[0] - lowest):
+        return Verdict(
+            OSCILLATING, f"steps grow, and f has gone up from {lowest:.3g} to {f[-1]:.3g}"
+        )
     if restless and not minimum:
         return Verdict(DIVERGING, "f falls without end, there is no minimum")
     return Verdict(STABLE, "f goes down" if f[-1] < f[0] else "the path comes to rest")
