@@ -37,7 +37,7 @@ BLOCK_BYTES = 16 * 2**20
 COMPACT_BELOW = 0.75
 """A stack with a smaller share of running members makes room for new ones."""
 
-CACHE_BYTES = 16 * 2**20
+CACHE_BYTES = 4 * 2**20
 """Weights, gradients and moments of a stack's members at most, on a CPU: what does not stay in its
 cache is slower together than one by one."""
 
@@ -232,7 +232,8 @@ def room(training: Training, size: int) -> int:
     t = training
     weights = 4 * sum(w.numel() * w.element_size() for w in t.model.parameters())
     if t.device.type == "cpu":
-        return max(1, min(size, CACHE_BYTES // weights))
+        fit = max(1, CACHE_BYTES // weights)
+        return min(size, 2 ** (fit.bit_length() - 1))  # so that usual numbers of jobs come out even
     units = sum(layer.out_features for layer in _linear(t.model))
     activations = 8 * max(_batch_sizes(t)) * units * t.data.train.x.element_size()
     free, _ = torch.cuda.mem_get_info(t.device)

@@ -37,7 +37,7 @@ from exprun.stack import ALONE, Member, fit_stack
 from exprun.training import Observer, Outcome, Training
 from exprun.vocabulary import DIVERGED
 
-AT_ONCE = {"cpu": 16, "cuda": 256}
+AT_ONCE = {"cpu": 32, "cuda": 256}
 """Members of a stack at most. On a CPU more bring nothing: the products are what takes the time."""
 
 NOTING = 0.3
