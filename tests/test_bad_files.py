@@ -83,7 +83,7 @@ CSV: dict[str, tuple[bytes, dict[str, Any], str]] = {
     "text in a column called numeric": (
         b"a,y\nred,x\nblue,y\n",
         {"numeric": ["a"]},
-        "FILE: row 2, column 'a': 'red' is not a number; if it means a missing value, add it to data.missing",
+        "FILE: row 2, column 'a': 'red' is not a number; a missing value is one of data.missing: a blank cell, ?, NA, N/A, #N/A, NaN, nan, NULL, null",
     ),
     "decimal commas": (
         b"a;y\n1,5;x\n2,5;y\n",
@@ -199,7 +199,17 @@ CSV: dict[str, tuple[bytes, dict[str, Any], str]] = {
     "text among several targets": (
         b"a,y,z\n1,2,3\n2,2.5,x\n3,1,2\n",
         {"target": ["y", "z"]},
-        "FILE: row 3, column 'z': 'x' is not a number; if it means a missing value, add it to data.missing",
+        "FILE: row 3, column 'z': 'x' is not a number; a missing value is one of data.missing: a blank cell, ?, NA, N/A, #N/A, NaN, nan, NULL, null",
+    ),
+    "a header that is read as a row": (
+        b"a,b,y\n1,2,x\n3,4,z\n5,6,x\n",
+        {"header": False, "target": "3", "numeric": ["1"]},
+        "FILE: row 1, column '1': 'a' is not a number; is the first row a header? data.header=true",
+    ),
+    "a delimiter that is another": (
+        b"a,b,y\n1,2,x\n3,4,z\n",
+        {"delimiter": "tab"},
+        "FILE: there is no column 'y', which data.target names; the columns seem to be separated by ',', not '\\t' (columns: a,b,y)",
     ),
     "several targets to classify": (
         b"a,y,z\n1,2,3\n2,2,4\n",
@@ -327,8 +337,8 @@ TEST_FILES = {
     "column renamed": ("a,C,y\n1,u,yes\n", "FILE: column 'c' of GOOD is missing; did you mean C?"),
     "text among numbers": (
         "a,c,y\n1,u,yes\nred,u,no\n",
-        "FILE: row 3, column 'a': 'red' is not a number; if it means a missing value, add it to "
-        "data.missing",
+        "FILE: row 3, column 'a': 'red' is not a number; a missing value is one of data.missing: a "
+        "blank cell, ?, NA, N/A, #N/A, NaN, nan, NULL, null",
     ),
     "unknown label": (
         "a,c,y\n1,u,no\n1,u,maybe\n",

@@ -252,7 +252,10 @@ WRONG = [
     (["--mutirun"], "--mutirun: no such option; did you mean --multirun?"),
     (["--config-dir"], "--config-dir needs a value"),
     (["--config-dir", "nowhere"], "--config-dir: there is no folder"),
-    (["data=csv", "data.path=no.csv", "data.target=y"], "data.path=no.csv: expected a file that"),
+    (
+        ["data=csv", "data.path=no.csv", "data.target=y"],
+        "data.path=no.csv: expected a file or a folder that",
+    ),
     (["-m", "optimizer.lr=0.1,-1"], "optimizer.lr=-1: expected a number above 0"),
     (["-m", "optimizer=adam,sgd", "optimizer.betas=[0.8,0.9]"], "optimizer.betas: no such key"),
     (["optimizer=null"], "optimizer=null: no such option"),

@@ -182,6 +182,18 @@ def test_diabetes_is_learned_better_than_by_its_mean() -> None:
         (["device=gpu"], "device=gpu: expected auto, cpu, cuda or cuda:<index>"),
         (["data.val_fraction=1"], "data.val_fraction=1: expected a number in [0, 1)"),
         (["data=csv"], "data.path is not given; expected a file or a folder that"),
+        (
+            ["data=csv", "data.path=."],
+            "data.target is not given; expected a column, or a list of columns, like [id,date]: ",
+        ),
+        (
+            ["data=csv", "data.path=pyproject.tolm", "data.target=y"],
+            "data.path=pyproject.tolm: expected a file or a folder that exists; did you mean "
+            "pyproject.toml?",
+        ),
+        (["data=csv", "data.path=.", "data.target=y", "data.drop=id"], "did you mean [id]?"),
+        (["model.hidden=100"], "model.hidden=100: expected a list of layer sizes of at least 1"),
+        (["model.hidden=100"], "did you mean [100]?"),
         (["norm=batch", "norm.position=before"], "norm.position=before: expected pre or post"),
         (
             ["init.mode=fan_inn"],

@@ -159,6 +159,8 @@ def test_unseen_words_are_counted_in_one_line(capsysbinary) -> None:
         (["shop", "missing.csv"], "missing.csv: no such file"),
         (["shop", "renamed.csv"], "renamed.csv: column 'age' is missing; did you mean Age?"),
         (["shop", "text.csv"], "text.csv: row 3, column 'age': 'old' is not a number"),
+        (["shop.csv", "shop"], "shop is a folder; expected exprun predict shop shop.csv"),
+        (["model.onnx", "shop.csv"], "model.onnx: is for other programs; expected the folder of"),
         (["nowhere", "shop.csv"], "nowhere: there is no such folder; expected one like outputs"),
         (["shop", "shop.csv", "-o", "out.xlsx"], "-o out.xlsx: expected a name that ends in .csv"),
         (["shop", "shop.csv", "-o", "a/b.csv"], "-o a/b.csv: there is no folder a; expected a fi"),
@@ -172,6 +174,7 @@ def test_mistakes_get_one_line(words: list[str], message: str, capsysbinary) -> 
     Path("renamed.csv").write_text("Age,town,income\n30,Bonn,1\n")
     Path("text.csv").write_text("age,town,income\n30,Bonn,1\nold,Bonn,1\n")
     Path("folder.csv").mkdir(exist_ok=True)
+    Path("model.onnx").touch()
     before = sorted(Path().iterdir())
     code, out, err = said(capsysbinary, "predict", *words)
     assert (code, out) == (2, "")

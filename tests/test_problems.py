@@ -489,8 +489,17 @@ def test_the_made_up_series_is_the_seeds(exprun: Command) -> None:
 @pytest.mark.parametrize(
     ("content", "words", "message"),
     [
-        ("a,b\n1,2\n3,4\n", ["problem.column=c"], "there is no column 'c'; expected problem.col"),
-        ("a,b\n1,2\n3,4\n", [], "which column; expected problem.column=a or b"),
+        (
+            "a,b\n1,2\n3,4\n",
+            ["problem.column=c"],
+            "there is no column 'c' (expected problem.column=a or b)",
+        ),
+        ("a,b\n1,2\n3,4\n", [], "which column? (expected problem.column=a or b)"),
+        (
+            "day,Temp\nx,2\ny,4\n",
+            ["problem.column=temp"],
+            "there is no column 'temp'; did you mean Temp? (expected problem.column=Temp)",
+        ),
         ("a\n1\nx\n", ["problem.column=a"], "row 3, column 'a': 'x' is not a number"),
         ("a,b\n1,2\n,3\n", ["problem.column=a"], "row 3, column 'a': is empty; expected a num"),
         ("a\n1\ninf\n", ["problem.column=a"], "row 3, column 'a': inf is not finite"),

@@ -270,6 +270,27 @@ def test_a_single_run_is_compared_too(exprun: Run, tmp_path: Path) -> None:
     assert "is a sweep by itself" in done.stderr
 
 
+def test_a_metric_that_is_misspelt_is_named() -> None:
+    node = OmegaConf.create({"source": "me", "figures": [{"metric": "test_acuracy", "value": 1}]})
+    with pytest.raises(
+        UsageError, match=r"metric=test_acuracy: no such metric; did you mean test_a"
+    ):
+        check_published(node, [])
+
+
+@pytest.mark.parametrize("metric", ["test_rmse_height", "val_ema_loss", "best_epoch", "bananas"])
+def test_metrics_of_somebody_elses_may_be_published(metric: str) -> None:
+    node = OmegaConf.create({"source": "me", "figures": [{"metric": metric, "value": 1}]})
+    check_published(node, [])
+
+
+def test_the_official_split_must_be_given(exprun: Run, tmp_path: Path) -> None:
+    make_data(tmp_path)
+    done = exprun("experiment=landsat_statlog", "data.path=sat.trn")
+    assert done.returncode == 2
+    assert "data.test_path is not given, and the published figures need it: add data" in done.stderr
+
+
 def make_data(folder: Path) -> dict[str, list[str]]:
     """Small files in the formats of the data sets, and the words that name them."""
     rng = np.random.default_rng(0)

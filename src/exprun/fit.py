@@ -93,7 +93,7 @@ def ended(training: Training) -> tuple[str, str] | None:
         waited = f"{t.stopping.monitor} has not improved for {t.stopping.patience} epochs"
         return EARLY_STOPPED, waited
     if t.epoch >= t.max_epochs:
-        return COMPLETED, f"all {t.max_epochs} epochs done"
+        return COMPLETED, f"all {t.max_epochs} epochs done" if t.max_epochs > 1 else "1 epoch done"
     return None
 
 

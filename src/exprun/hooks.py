@@ -230,4 +230,7 @@ def _published(config: DictConfig, variants: Mapping[str, Any]) -> dict[str, Any
         return None
     check_values(OmegaConf.masked_copy(config, "published"))
     check_published(config.published, variants)
+    for key in config.published.get("needs", []):
+        if OmegaConf.select(config, key) is None:
+            raise UsageError(f"{key} is not given, and the published figures need it: add {key}=…")
     return plain(config.published)

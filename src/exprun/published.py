@@ -7,6 +7,7 @@ figure needs code. Nothing here imports torch.
 from __future__ import annotations
 
 import csv
+import difflib
 import json
 import statistics
 from collections.abc import Iterable, Mapping, Sequence
@@ -22,8 +23,21 @@ from exprun.vocabulary import COMPLETED, EARLY_STOPPED
 
 COMPARISON = "published.json"
 
+ERRORS = ("rmse", "mae", "r2")
+"""Metrics of numbers; of several targets also of each, like ``rmse_height``."""
+
 OF_THE_RUN = ("best_epoch", "epochs", "parameters", "seconds")
 """What ``result.json`` says beside its metrics."""
+
+OF_MODELS = ("loss", "accuracy", "balanced_accuracy", "macro_f1", "roc_auc", "log_loss", *ERRORS)
+METRICS = (
+    *OF_THE_RUN,
+    *(f"{part}_{metric}" for part in ("train", "val", "test") for metric in OF_MODELS),
+    *(f"{part}_ema_{metric}" for part in ("train", "val") for metric in OF_MODELS),
+    *("f", "x", "y", "distance_to_minimum", "grad_norm", "curvature_min", "curvature_max"),
+    "stability_limit",
+)
+"""Names that a figure may have; somebody's own problem may have others."""
 
 NO_CHANGE = ("experiment", "data.path", "data.test_path", "device", "seed", "trainer.threads")
 """Keys that may be given with a preset, and it is still the same experiment."""
@@ -117,6 +131,8 @@ def check_published(node: DictConfig, variants: Iterable[str]) -> None:
                 raise UsageError(f"{key}.{needed} is missing")
         if figure.get("layer") is not None and figure.get("epoch") is None:
             raise UsageError(f"{key}.epoch is missing: the figures of a layer are of an epoch")
+        if figure.get("layer") is None and (hint := _misspelt(str(figure.metric))):
+            raise UsageError(f"{key}.metric={figure.metric}: no such metric; did you mean {hint}?")
         variant = figure.get("variant")
         if variant is not None and variant not in known:
             expected = choices(known) if known else "none, for hydra.sweeper.variants has none"
@@ -124,6 +140,13 @@ def check_published(node: DictConfig, variants: Iterable[str]) -> None:
                 f"{key}.variant={variant}: no such variant{nearest(variant, known)} "
                 f"(expected {expected})"
             )
+
+
+def _misspelt(metric: str) -> str | None:
+    """The metric that is meant by a name that is almost its name."""
+    if metric in METRICS or any(metric.startswith(f"{name}_") for name in METRICS):
+        return None
+    return next(iter(difflib.get_close_matches(metric, METRICS, n=1, cutoff=0.85)), None)
 
 
 def plain(node: DictConfig) -> dict[str, Any]:

@@ -233,7 +233,7 @@ def room(training: Training, size: int) -> int:
     weights = 4 * sum(w.numel() * w.element_size() for w in t.model.parameters())
     if t.device.type == "cpu":
         fit = max(1, CACHE_BYTES // weights)
-        return min(size, 2 ** (fit.bit_length() - 1))  # so that usual numbers of jobs come out even
+        return min(size, 1 << fit.bit_length() - 1)  # so that usual numbers of jobs come out even
     units = sum(layer.out_features for layer in _linear(t.model))
     activations = 8 * max(_batch_sizes(t)) * units * t.data.train.x.element_size()
     free, _ = torch.cuda.mem_get_info(t.device)

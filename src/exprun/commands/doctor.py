@@ -29,7 +29,7 @@ def main(words: list[str]) -> int:
     parser.add_argument(
         "--try",
         dest="number",
-        type=int,
+        type=_number,
         nargs="?",
         const=0,
         metavar="N",
@@ -79,6 +79,12 @@ def main(words: list[str]) -> int:
         return sweep.conclude(place, exit_code(ended) if ended else CTRL_C)
     display.trials(made, os.path.relpath(place))
     return 0
+
+
+def _number(text: str) -> int:
+    if not text.isdigit() or int(text) < 1:
+        raise argparse.ArgumentTypeError(f"{text}: expected the number of a suggestion")
+    return int(text)
 
 
 def _seeds(text: str) -> int:

@@ -10,7 +10,7 @@ import torch
 
 from exprun import metrics
 from exprun.commands import Parser
-from exprun.commands.predict import naming, tell_unseen
+from exprun.commands.predict import check_order, naming, tell_unseen
 from exprun.data.files import read_labelled
 from exprun.display.evaluation import show_evaluation
 from exprun.record.model import load_model
@@ -22,6 +22,7 @@ def main(words: list[str]) -> int:
     parser.add_argument("file", metavar="FILE", help="rows with the same columns and the target")
     parser.add_argument("--json", action="store_true", help="as JSON, for scripts")
     arguments = parser.parse_args(words)
+    check_order("evaluate", arguments.run, arguments.file)
     model = load_model(arguments.run)
     preprocessing, task = model.preprocessing, model.preprocessing.task
     with naming(arguments.file) as path:

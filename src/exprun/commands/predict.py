@@ -39,6 +39,7 @@ def main(words: list[str]) -> int:
     arguments = parser.parse_args(words)
     if arguments.output:
         check_output(arguments.output, SUFFIXES, arguments.file)
+    check_order("predict", arguments.run, arguments.file)
     model = load_model(arguments.run)
     with naming(arguments.file) as path:
         frame = read_columns(path, model.preprocessing)
@@ -50,8 +51,15 @@ def main(words: list[str]) -> int:
         return 0
     is_csv = arguments.output.suffix == ".csv"
     write_atomic(arguments.output, as_csv(columns) if is_csv else as_parquet(columns))
-    print(f"{arguments.output}: {len(frame)} rows, {len(columns)} columns")
+    width = f"{len(columns)} columns" if len(columns) > 1 else "1 column"
+    print(f"{arguments.output}: {len(frame)} rows, {width}")
     return 0
+
+
+def check_order(command: str, run: Path, file: str) -> None:
+    """Raise UsageError if the run stands where the file should."""
+    if run.is_file() and run.suffix != ".safetensors" and Path(file).expanduser().is_dir():
+        raise UsageError(f"{file} is a folder; expected exprun {command} {file} {run}")
 
 
 def check_output(path: Path, suffixes: tuple[str, ...], source: str = STDIN) -> None:

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import math
 import re
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -27,6 +27,8 @@ class Rule:
     accepts: Test
     expected: str
     words: tuple[str, ...] = ()
+    near: Callable[[str], Iterable[str]] = lambda _: ()
+    """Right answers in the neighbourhood of a wrong one, besides the ``words``."""
 
 
 def _is_number(value: Any) -> bool:
@@ -98,7 +100,15 @@ def either(first: Rule, second: Rule) -> Rule:
         lambda v: first.accepts(v) or second.accepts(v),
         f"{first.expected}, or {second.expected}",
         first.words + second.words,
+        lambda v: (*first.near(v), *second.near(v)),
     )
+
+
+def _siblings(path: str) -> list[str]:
+    """What is in the folder that a path names something in."""
+    folder = Path(path).expanduser().parent
+    names = sorted(p.name for p in folder.iterdir()) if folder.is_dir() else []
+    return [str(Path(path).with_name(name)) for name in names]
 
 
 boolean = Rule(lambda v: isinstance(v, bool), "true or false", ("true", "false"))
@@ -109,6 +119,7 @@ columns = list_of(column, "a list of columns, like [id,date]")
 path = Rule(
     lambda v: isinstance(v, str) and Path(v).expanduser().exists(),
     "a file or a folder that exists",
+    near=_siblings,
 )
 positive = number(0, open_low=True)
 at_least_zero = number(0)
@@ -222,6 +233,7 @@ RULES: dict[str, Rule] = {
     "explosion": number(1, open_low=True),
     # published figures of a preset: exprun.published
     "published.source": text,
+    "published.needs": list_of(text, "a list of keys, like [data.test_path]"),
     "published.figures": Rule(lambda _: False, "a list of figures, each with metric and value"),
     "published.figures.metric": text,
     "published.figures.value": number(),

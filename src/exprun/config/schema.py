@@ -67,8 +67,11 @@ def check_values(config: DictConfig) -> None:
         shown = OmegaConf.to_container(value) if isinstance(value, ListConfig) else value
         if isinstance(shown, float) and shown.is_integer() and rule.accepts(int(shown)):
             hint = f"; did you mean {int(shown)}?"
+        elif not isinstance(shown, list) and rule.accepts([shown]):
+            hint = f"; did you mean [{shown}]?"
         else:
-            hint = nearest(shown, rule.words) if isinstance(shown, str) else ""
+            words = (*rule.words, *rule.near(shown)) if isinstance(shown, str) else ()
+            hint = nearest(str(shown), words)
         expected = rule.expected
         if isinstance(shown, float) and not math.isfinite(shown):
             expected = expected.replace("a number", "a finite number")
@@ -175,7 +178,8 @@ def leaves(config: DictConfig, prefix: str = "") -> Iterable[tuple[str, Any]]:
             value = config[name]
         except MissingMandatoryValue:
             rule = rule_for(key)
-            expected = f"; expected {rule.expected}" if rule else ""
+            needed = rule.expected.replace(", or null", "").replace("null, or ", "") if rule else ""
+            expected = f"; expected {needed}" if rule else ""
             raise UsageError(f"{key} is not given{expected}: add {key}=…") from None
         except InterpolationKeyError as error:
             raise UsageError(f"{key}: {str(error).splitlines()[0]}") from None

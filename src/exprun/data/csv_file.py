@@ -204,11 +204,17 @@ class CsvFile:
 
     def _fault(self, cell: BadCell, wanted: Mapping[str, str]) -> UsageError:
         name = cell.column
-        other = f", else data.categorical=[{name}] or data.drop=[{name}]" * (wanted[name] == AUTO)
-        return UsageError(
-            f"{self.where(cell.row)}, column {name!r}: {cell.problem}; if it means a missing "
-            f"value, add it to data.missing{other}"
-        )
+        if cell.row == 0 and not self.reading.header:
+            advice = "is the first row a header? data.header=true"
+        elif wanted[name] == AUTO:
+            advice = (
+                "if it means a missing value, add it to data.missing, else "
+                f"data.categorical=[{name}] or data.drop=[{name}]"
+            )
+        else:
+            words = ", ".join(["a blank cell", *self.reading.missing])
+            advice = f"a missing value is one of data.missing: {words}"
+        return UsageError(f"{self.where(cell.row)}, column {name!r}: {cell.problem}; {advice}")
 
 
 def _are_numbers(column: Words) -> np.ndarray[Any, np.dtype[np.bool_]]:

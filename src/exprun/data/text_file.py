@@ -70,6 +70,8 @@ class TextFile:
         start = head.lstrip()[:200].lower()
         if not start:
             raise UsageError(f"{self.path}: is empty")
+        if head.startswith(b"PK") and b".npy" in head[:200]:
+            raise UsageError(f"{self.path}: is an .npz file; expected data=npz")
         for signature, what in SIGNATURES.items():
             if head.startswith(signature):
                 raise UsageError(f"{self.path}: is {what}")
@@ -113,8 +115,8 @@ class TextFile:
     @property
     def header_hint(self) -> str:
         """What to say if the line of names cannot be one."""
-        better = sniff(",".join(self.first)) if len(self.first) == 1 else self.delimiter
-        if better not in (self.delimiter, ","):
+        better = sniff(self.first[0]) if len(self.first) == 1 else self.delimiter
+        if better != self.delimiter and better in self.first[0]:
             return f"; the columns seem to be separated by {better!r}, not {self.delimiter!r}"
         numbers = sum(cell.replace(".", "").replace("-", "").isdigit() for cell in self.first)
         if not self.reading.header or numbers < len(self.first):

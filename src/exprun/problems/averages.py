@@ -45,6 +45,13 @@ def seasonal(days: int, noise: float, generator: torch.Generator) -> Series:
     return made
 
 
+def _is_number(text: str | None) -> bool:
+    try:
+        return math.isfinite(float(text or ""))
+    except ValueError:
+        return False
+
+
 def read_series(path: str, column: str | None) -> Series:
     """A column of numbers of a CSV file with a header, in the order of its rows. Raises UsageError,
     naming row and column, for what is no finite number."""
@@ -54,10 +61,12 @@ def read_series(path: str, column: str | None) -> Series:
             reader = csv.DictReader(file)
             names = reader.fieldnames or []
             if column not in names:
-                said = f"there is no column {column!r}" if column else "which column"
+                said = f"there is no column {column!r}" if column else "which column?"
+                first = next(reader, {})
+                numeric = [name for name in names if _is_number(first.get(name))]
                 raise UsageError(
-                    f"{path}: {said}{nearest(column or '', names)}; expected "
-                    f"problem.column={choices(names)}"
+                    f"{path}: {said}{nearest(column or '', numeric)} "
+                    f"(expected problem.column={choices(numeric or names)})"
                 )
             if names.count(column) > 1:
                 raise UsageError(f"{path}: the column {column!r} stands twice in the header")

@@ -13,12 +13,13 @@ from typing import Any
 
 import matplotlib as mpl
 import numpy as np
+from matplotlib.axes import Axes
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 from numpy.typing import NDArray
 from omegaconf import DictConfig, OmegaConf
 
-from exprun.problems import pictures
+from exprun.problems import pictures, verdict
 from exprun.problems.build import test_function
 from exprun.trust import check_targets
 
@@ -129,6 +130,7 @@ def _draw(
                 label = " ".join(filter(None, [path.optimizer, path.setting]))
                 line = colors[path.words], label, dashes[setting]
                 pictures.values(curve, path.rows, lowest, *line)
+        _show_settled(curve, paths)
         if len(paths) <= MOST_PANELS:
             curve.legend(
                 loc="center left", bbox_to_anchor=(1.0, 0.5), ncols=math.ceil(len(paths) / 12)
@@ -136,6 +138,23 @@ def _draw(
         shared = f"   (the best {MOST_PANELS} of {MOST_PANELS + left_out})" if left_out > 0 else ""
         figure.suptitle(f"{title}{shared}", x=0.012, ha="left", color=pictures.INK)
         return pictures.save(figure, folder, name)
+
+
+def _show_settled(axes: Axes, paths: Sequence[Path2D]) -> None:
+    """Let the lines of the paths, in their order, leave the picture where those that diverge go
+    beyond the others."""
+    heights = [np.asarray(line.get_ydata(), dtype=np.float64) for line in axes.lines]
+    settled = [
+        h for h, path in zip(heights, paths, strict=True) if path.verdict != verdict.DIVERGING
+    ]
+    if not settled or len(settled) == len(paths):
+        return
+    low, high = (extreme([extreme(h[np.isfinite(h)]) for h in settled]) for extreme in (min, max))
+    if axes.get_yscale() == "log":
+        axes.set_ylim(low / 3, high * 3)
+    else:
+        room = 0.1 * (high - low) or 1.0
+        axes.set_ylim(low - room, high + room)
 
 
 DASHES = ("-", "--", ":", "-.")
@@ -156,8 +175,8 @@ def _paths(folder: Path, jobs: Sequence[Mapping[str, Any]]) -> list[Path2D]:
         run = folder / str(job["folder"])
         with (run / "trajectory.csv").open(newline="") as file:
             rows = [{k: float(v) for k, v in row.items()} for row in csv.DictReader(file)]
-        verdict = json.loads((run / "result.json").read_text())["verdict"]
-        paths.append(Path2D(job["number"], tuple(w for w in own if w not in shared), rows, verdict))
+        word = json.loads((run / "result.json").read_text())["verdict"]
+        paths.append(Path2D(job["number"], tuple(w for w in own if w not in shared), rows, word))
     return paths
 
 

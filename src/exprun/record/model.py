@@ -25,6 +25,9 @@ from exprun.vocabulary import DIVERGED, FAILED, FINISHED
 
 WEIGHTS, PREPROCESSING = "model.safetensors", "preprocess.json"
 
+EXPORTED = (".onnx", ".pt", ".pt2")
+"""Suffixes of exported models that are programs: they are not read again."""
+
 FORMAT = 1
 ACTIVATIONS = ("softmax", "sigmoid", "identity")
 
@@ -83,6 +86,11 @@ def load_model(path: str | Path) -> Model:
     together, or would need somebody's own code.
     """
     path = Path(path).expanduser()
+    if path.suffix in EXPORTED and path.is_file():
+        raise UsageError(
+            f"{path}: is for other programs; expected the folder of its run, or what "
+            "exprun export --format safetensors writes"
+        )
     file = path if path.is_file() else _expected(path) / WEIGHTS
     head, weights = _read(file)
     if path.is_file():
