@@ -29,6 +29,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     """Run the command line; returns the exit code. ``argv`` is ``sys.argv[1:]`` if not given."""
     words = list(sys.argv[1:] if argv is None else argv)
     _make_output_safe()
+    _let_threads_sleep()
     try:
         if words and re.fullmatch(r"\w+", words[0]):
             return _command(words[0], words[1:])
@@ -58,6 +59,18 @@ def main(argv: Sequence[str] | None = None) -> int:
     except OSError as error:  # a full disk, a folder that is not ours
         print(f"exprun: {error}", file=sys.stderr)
         return EXIT_CODES[FAILED]
+
+
+SPINS = "2000"
+"""Turns of a waiting thread before it sleeps: microseconds."""
+
+
+def _let_threads_sleep() -> None:
+    """OpenMP's threads wait for each other by spinning, for milliseconds. If another program takes
+    one of the cores, they spin away the time of the very thread that they wait for, and a training
+    with two threads takes 30 times as long. torch's OpenMP reads this when it is loaded."""
+    if "OMP_WAIT_POLICY" not in os.environ:
+        os.environ.setdefault("GOMP_SPINCOUNT", SPINS)
 
 
 class _Terminal(io.FileIO):
