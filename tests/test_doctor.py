@@ -181,6 +181,7 @@ def test_the_report(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert "symmetry of the initial weights" in said
     assert "before training that of hidden.1, hidden.2 is exactly 0" in said
     assert "try 1   init=he" in said
+    assert "explain exprun explain init=he" in said
     assert {p: p.read_bytes() for p in folder.rglob("*") if p.is_file()} == before
 
 

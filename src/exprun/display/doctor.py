@@ -32,6 +32,12 @@ def report(diagnoses: Sequence[Diagnosis], looked_at: str, console: Console | No
         for suggestion in diagnosis.suggestions:
             number += 1
             say(console, f"try {number}", f"{suggestion}   {suggestion.why}", "cyan")
+    suggested = [word for d in diagnoses for s in d.suggestions for word in s.overrides]
+    options = [word for word in suggested if "." not in word.partition("=")[0]]
+    if options:
+        console.print()
+        words = shlex.join(["exprun", "explain", *dict.fromkeys(options)])
+        say(console, "explain", words, "dim", to_copy=True)
 
 
 def hint(folder: str, console: Console | None = None) -> None:
