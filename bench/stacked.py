@@ -47,6 +47,7 @@ from bench.side_by_side import (
 CASE = "digits-32"
 LEARNING_RATES = (0.0003, 0.0005, 0.001, 0.002, 0.003, 0.005, 0.01, 0.02)
 PEERS = {"torch": "PyTorch loop, tensors", "sklearn": "scikit-learn", "jax": JAX}
+PRODUCTS = "products"
 THREADS: dict[str, str] = {}
 """An environment in which everybody takes as many threads as they like."""
 
@@ -59,13 +60,16 @@ def grid(seeds: int, epochs: int) -> list[Job]:
 
 
 def train_one(name: str, job: Job) -> None:
+    if name == PRODUCTS:
+        train_products(job)
+        return
     CONTESTANTS[PEERS[name]].train(job, lambda: None)
 
 
 def train_each(name: str, jobs: Sequence[Job], workers: int) -> None:
     """One after another, in this process or in so many forked from it when it has everything."""
     arrays(CASE)
-    if name == "torch":
+    if name in ("torch", PRODUCTS):
         import torch
 
         torch.set_num_threads(1)
@@ -75,6 +79,27 @@ def train_each(name: str, jobs: Sequence[Job], workers: int) -> None:
     else:
         with ProcessPoolExecutor(workers, get_context("fork")) as pool:
             list(pool.map(partial(train_one, name), jobs))
+
+
+def train_products(job: Job) -> None:
+    """The matrix products of a training and nothing else, into memory that is there already."""
+    import torch
+
+    layers = []
+    for fan_in, fan_out in itertools.pairwise(job.sizes):
+        x, w, dz = (
+            torch.randn(shape)
+            for shape in ((job.batch_size, fan_in), (fan_in, fan_out), (job.batch_size, fan_out))
+        )
+        layers.append((x, w, dz, torch.empty_like(dz), torch.empty_like(w), torch.empty_like(x)))
+    with torch.inference_mode():
+        for _ in range(job.epochs * job.iterations):
+            for x, w, _, z, _, _ in layers:
+                torch.mm(x, w, out=z)
+            for x, w, dz, _, dw, dx in reversed(layers):
+                torch.mm(x.T, dz, out=dw)
+                if x is not layers[0][0]:
+                    torch.mm(dz, w.T, out=dx)
 
 
 def train_vmap(jobs: Sequence[Job]) -> None:
@@ -155,6 +180,7 @@ def race(seeds: int, epochs: int, few: int, rounds: int) -> str:
         f"{US} one after another": exprun_command(seeds, epochs),
         "PyTorch loop": peer("torch"),
         "PyTorch loop, two workers": peer("torch", 2),
+        "matrix products alone, two workers": peer(PRODUCTS, 2),
         "scikit-learn": peer("sklearn"),
         "scikit-learn, two workers": peer("sklearn", 2),
         "JAX scan": missing(["jax", "optax"]) or peer("jax"),
@@ -169,6 +195,7 @@ def race(seeds: int, epochs: int, few: int, rounds: int) -> str:
         f"{US} one after another": "the same files, Hydra's basic launcher",
         "PyTorch loop": "batches gathered from tensors, no DataLoader; no files",
         "PyTorch loop, two workers": "no files; forked when torch was imported",
+        "matrix products alone, two workers": "torch.mm and the import of torch: a lower bound",
         "scikit-learn": "no files",
         "scikit-learn, two workers": "no files",
         "JAX scan": "one after another, compiled once; no validation, no logging",
@@ -212,7 +239,7 @@ def main() -> None:
     parser.add_argument("--epochs", type=int, default=20)
     parser.add_argument("--seeds", type=int, default=8, help="jobs for each of 8 learning rates")
     parser.add_argument("--quick", action="store_true", help="one round, one seed, two epochs")
-    parser.add_argument("--train", choices=[*PEERS, "vmap"], help=argparse.SUPPRESS)
+    parser.add_argument("--train", choices=[*PEERS, PRODUCTS, "vmap"], help=argparse.SUPPRESS)
     parser.add_argument("--workers", type=int, default=1, help=argparse.SUPPRESS)
     options = parser.parse_args()
     if options.quick:

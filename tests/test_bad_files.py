@@ -321,6 +321,13 @@ def test_a_folder_and_a_file_that_is_not_there_are_no_files(tmp_path, call):
     assert said(call, tmp_path / "no", "y") == "FILE: no such file"
 
 
+def test_arrays_are_no_csv_file(tmp_path):
+    path = tmp_path / "d.csv"
+    with path.open("wb") as file:
+        np.savez(file, x=np.zeros(3), y=np.zeros(3))
+    assert said(tabular.csv, path, "y") == "FILE: is an .npz file; expected data=npz"
+
+
 def test_a_gzip_file_that_is_cut_off_or_none(tmp_path):
     path = tmp_path / "d.csv.gz"
     path.write_bytes(gzip.compress(b"a,y\n" + rows("{0},{1}", 1000))[:200])

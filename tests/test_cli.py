@@ -17,6 +17,7 @@ import pytest
 import torch
 from safetensors import safe_open
 
+from exprun.cli import SPINS, main
 from exprun.config.paths import conf_dir
 from exprun.record import checkpoint
 
@@ -331,6 +332,42 @@ def test_broken_options_of_ones_own_get_one_line(
     assert "mine" in done.stderr or "optimizer" in done.stderr
     assert not (tmp_path / "outputs").exists()
     assert exprun("--help", "--config-dir", "own").returncode == 0
+
+
+@pytest.mark.parametrize("sweep", [[], ["-m", "seed=0,1", "hydra/launcher=stacked"]])
+def test_pictures_leave_nothing_outside_of_the_output_folder(
+    exprun: Run, tmp_path: Path, sweep: list[str]
+) -> None:
+    elsewhere = {"HOME": tmp_path / "home", "TMPDIR": tmp_path / "tmp"}
+    for folder in elsewhere.values():
+        folder.mkdir()
+    (tmp_path / "home" / ".cache").mkdir()
+    environment = {name: str(folder) for name, folder in elsewhere.items()}
+    words = [*sweep, "problem=quadratic", "problem.iterations=5", "optimizer=sgd"]
+    done = exprun(*words, XDG_CACHE_HOME="", XDG_CONFIG_HOME="", **environment)
+    assert done.returncode in (0, 1), done.stderr
+    assert list(tmp_path.rglob("*.png"))
+    assert [p.name for folder in elsewhere.values() for p in folder.rglob("*")] == [".cache"]
+
+
+@pytest.mark.parametrize(
+    ("given", "expected"),
+    [
+        ({}, SPINS),
+        ({"GOMP_SPINCOUNT": "7"}, "7"),
+        ({"OMP_WAIT_POLICY": "active"}, None),
+    ],
+)
+def test_waiting_threads_sleep_unless_the_user_has_said_something(
+    given: dict[str, str], expected: str | None, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for name in ("GOMP_SPINCOUNT", "OMP_WAIT_POLICY"):
+        monkeypatch.setenv(name, "")  # so that it is put back afterwards
+        monkeypatch.delenv(name)
+    for name, value in given.items():
+        monkeypatch.setenv(name, value)
+    assert main(["--version"]) == 0
+    assert os.environ.get("GOMP_SPINCOUNT") == expected
 
 
 def test_globs_sweep_over_options(exprun: Run, tmp_path: Path) -> None:

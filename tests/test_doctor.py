@@ -237,7 +237,7 @@ def test_a_damaged_file_is_named(
         (["nowhere"], "nowhere: there is no such folder"),
         (["."], "is no folder of a run or a sweep"),
         (["nowhere", "--seeds", "1"], "1: expected a whole number of at least 2"),
-        (["nowhere", "--try", "0"], "0: expected the number of a suggestion"),
+        (["nowhere", "--try", "0"], "0: expected a whole number of at least 1"),
         (["nowhere", "--tri"], "did you mean --try?"),
     ],
 )

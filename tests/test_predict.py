@@ -158,6 +158,7 @@ def test_unseen_words_are_counted_in_one_line(capsysbinary) -> None:
     [
         (["shop", "missing.csv"], "missing.csv: no such file"),
         (["shop", "renamed.csv"], "renamed.csv: column 'age' is missing; did you mean Age?"),
+        (["shop", "semi.csv"], "column 'age' is missing, and 2 more; the columns seem to be sep"),
         (["shop", "text.csv"], "text.csv: row 3, column 'age': 'old' is not a number"),
         (["shop.csv", "shop"], "shop is a folder; expected exprun predict shop shop.csv"),
         (["model.onnx", "shop.csv"], "model.onnx: is for other programs; expected the folder of"),
@@ -175,6 +176,7 @@ def test_mistakes_get_one_line(words: list[str], message: str, capsysbinary) -> 
     Path("text.csv").write_text("age,town,income\n30,Bonn,1\nold,Bonn,1\n")
     Path("folder.csv").mkdir(exist_ok=True)
     Path("model.onnx").touch()
+    Path("semi.csv").write_text("age;town;income\n30;Bonn;1\n")
     before = sorted(Path().iterdir())
     code, out, err = said(capsysbinary, "predict", *words)
     assert (code, out) == (2, "")

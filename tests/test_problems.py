@@ -14,6 +14,7 @@ import numpy as np
 import pytest
 import torch
 from hydra import compose, initialize_config_dir
+from matplotlib.figure import Figure
 from omegaconf import DictConfig, OmegaConf
 from PIL import Image
 
@@ -22,10 +23,11 @@ from exprun.config.paths import conf_dir
 from exprun.config.schema import PARTS, check, without_hydra
 from exprun.optimizers import Momentum
 from exprun.problems import functions
-from exprun.problems.averages import moving_average
+from exprun.problems.averages import moving_average, read_series
 from exprun.problems.build import descent
 from exprun.problems.curvature import Linear, curvatures, hessian
 from exprun.problems.descent import Descent
+from exprun.problems.panels import Path2D, show_settled
 from exprun.problems.verdict import DIVERGING, OSCILLATING, STABLE, by_path
 from exprun.record.files import folder_name
 from exprun.record.tensorboard import read
@@ -333,6 +335,22 @@ def test_the_same_run_makes_the_same_files(exprun: Command) -> None:
         assert (first / name).read_bytes() == (second / name).read_bytes()
 
 
+@pytest.mark.parametrize("scale", ["log", "linear"])
+def test_what_diverges_leaves_the_picture(scale: str) -> None:
+    axes = Figure().subplots()
+    axes.plot([0, 1], [1.0, 1e-3])
+    axes.plot([0, 1], [1.0, 1e160])
+    axes.set_yscale(scale)
+    settled, diverging = (Path2D(0, (), [], word) for word in (STABLE, DIVERGING))
+    before = axes.get_ylim()
+    show_settled(axes, [settled, settled])
+    assert axes.get_ylim() == before
+    show_settled(axes, [settled, diverging])
+    low, high = axes.get_ylim()
+    assert 1 < high < 4
+    assert -1 < low < 1e-3
+
+
 @pytest.mark.parametrize("launcher", [[], ["hydra/launcher=stacked"]])
 def test_a_sweep_is_ranked_and_drawn(
     exprun: Command, launcher: list[str], capfd: pytest.CaptureFixture[str]
@@ -484,6 +502,11 @@ def test_the_made_up_series_is_the_seeds(exprun: Command) -> None:
               for seed in (0, 0, 1)]  # fmt: skip
     assert tables[0] == tables[1] != tables[2]
     assert len(tables[0].splitlines()) == 366
+
+
+def test_the_only_column_of_numbers_need_not_be_named(tmp_path: Path) -> None:
+    (tmp_path / "s.csv").write_text("day,Temp\nMo,2.5\nTu,4\n")
+    assert read_series(str(tmp_path / "s.csv"), None).tolist() == [2.5, 4.0]
 
 
 @pytest.mark.parametrize(

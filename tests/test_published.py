@@ -21,8 +21,9 @@ from exprun.config.paths import conf_dir
 from exprun.config.schema import check_values
 from exprun.data import bundled
 from exprun.data.prepare import prepare
+from exprun.display.comparison import mean_and_std, verdict
 from exprun.errors import UsageError
-from exprun.published import check_published, compare, judge
+from exprun.published import Comparison, Figure, check_published, compare, judge, stored
 from exprun.sweep import expand_variants
 
 PRESETS = sorted(
@@ -143,6 +144,47 @@ def test_the_comparison_is_written_down_with_what_was_changed(jobs, tmp_path: Pa
     assert comparison["figure"]["within"] == [0.25, 0.75]
     assert comparison["mean"] == pytest.approx(0.6)
     assert comparison["outside"] == 0
+
+
+def test_what_was_written_down_is_read_again(jobs, tmp_path: Path) -> None:
+    figures = [
+        {"metric": "test_accuracy", "variant": "fast", "value": 0.5, "within": [0.4, 0.9]},
+        {"metric": "test_accuracy", "value": 0.5, "spread": 0.1, "label": "theirs"},
+        {"metric": "bananas", "value": 1},
+    ]
+    judged = judge(tmp_path, {"source": "a book", "figures": figures}, jobs, ["optimizer.lr=1"])
+    assert stored(tmp_path) == judged
+
+
+@pytest.mark.parametrize(
+    ("value", "mean", "std", "shown"),
+    [
+        (0.95, 0.94567, 0.0012345, "0.9457 ± 0.0012"),
+        (101.6063237, 101.6063241, None, "101.6063241"),
+        (1.0, 0.99996, 0.0, "1.000 ± 0"),
+        (2.037e-10, 2.03704e-10, None, "2.037e-10"),
+        (0.0, 0.0, None, "0.000"),
+        (1.0, None, None, "-"),
+    ],
+)
+def test_ones_own_figure_has_as_many_digits_as_the_published_one(
+    value: float, mean: float | None, std: float | None, shown: str
+) -> None:
+    assert mean_and_std(Comparison(Figure("f", value), 2, 2, mean, std)) == shown
+
+
+@pytest.mark.parametrize(
+    ("within", "outside", "said"),
+    [
+        (0.02, 0.0, "agrees, ± 0.02"),
+        ([0.45, 0.6], 0.0, "agrees, 0.45 to 0.6"),
+        (0.02, 0.03, "0.03 above 0.52"),
+        (0.02, -0.01, "0.01 below 0.48"),
+        (None, None, "+0.01 (not judged)"),
+    ],
+)
+def test_verdicts(within: Any, outside: float | None, said: str) -> None:
+    assert verdict(Comparison(Figure("f", 0.5, within=within), 2, 2, 0.51, None, outside)) == said
 
 
 FIGURE = "{metric: test_accuracy, value: 1}"

@@ -19,7 +19,7 @@ from exprun.fit import fit
 from exprun.optimizers import Momentum
 from exprun.regularizers import L1, L2
 from exprun.schedules import FactorScheduler
-from exprun.stack import Member, alone, fit_stack, shape
+from exprun.stack import Member, alone, fit_stack, room, shape
 from exprun.training import Observer, Outcome, Training
 from exprun.vocabulary import ACTIVATIONS, COMPLETED, DIVERGED, EARLY_STOPPED, INTERRUPTED
 from test_replay import OPTIMIZERS, REGULARIZERS, OwnOptimizer, targets
@@ -329,6 +329,19 @@ def test_members_that_come_and_go(size: int) -> None:
     ends = assert_as_alone([partial(patient, number) for number in range(8)], size)
     assert {end.outcome.status for end in ends if end.outcome} == {EARLY_STOPPED, COMPLETED}
     assert len({end.state["epoch"] for end in ends}) > 3
+
+
+@pytest.mark.parametrize(
+    ("hidden", "size", "expected"),
+    [
+        ("[100,100]", 32, 8),  # 17,610 weights, gradients and two moments: 14 fit into 4 MiB
+        ("[100,100]", 3, 3),
+        ("[8]", 32, 32),
+        ("[600,600]", 32, 1),  # not even one fits
+    ],
+)
+def test_a_stack_is_as_large_as_the_cache(hidden: str, size: int, expected: int) -> None:
+    assert room(built("data=digits", f"model.hidden={hidden}"), size) == expected
 
 
 def test_arrivals_are_asked_for_when_there_is_room() -> None:

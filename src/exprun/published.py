@@ -19,25 +19,20 @@ from omegaconf import DictConfig, OmegaConf
 
 from exprun.errors import UsageError, choices, nearest
 from exprun.record.files import write_json
-from exprun.vocabulary import COMPLETED, EARLY_STOPPED
+from exprun.vocabulary import COMPLETED, EARLY_STOPPED, HIGHER_IS_BETTER, LOWER_IS_BETTER
 
 COMPARISON = "published.json"
-
-ERRORS = ("rmse", "mae", "r2")
-"""Metrics of numbers; of several targets also of each, like ``rmse_height``."""
 
 OF_THE_RUN = ("best_epoch", "epochs", "parameters", "seconds")
 """What ``result.json`` says beside its metrics."""
 
-OF_MODELS = ("loss", "accuracy", "balanced_accuracy", "macro_f1", "roc_auc", "log_loss", *ERRORS)
-METRICS = (
-    *OF_THE_RUN,
-    *(f"{part}_{metric}" for part in ("train", "val", "test") for metric in OF_MODELS),
-    *(f"{part}_ema_{metric}" for part in ("train", "val") for metric in OF_MODELS),
-    *("f", "x", "y", "distance_to_minimum", "grad_norm", "curvature_min", "curvature_max"),
-    "stability_limit",
-)
-"""Names that a figure may have; somebody's own problem may have others."""
+METRICS = [
+    f"{part}_{metric}"
+    for part in ("train", "val", "test", "train_ema", "val_ema")
+    for metric in sorted(HIGHER_IS_BETTER | LOWER_IS_BETTER)
+]
+"""Figures of a network. Those of one of several targets have its name behind them, and a problem
+has others."""
 
 NO_CHANGE = ("experiment", "data.path", "data.test_path", "device", "seed", "trainer.threads")
 """Keys that may be given with a preset, and it is still the same experiment."""

@@ -23,7 +23,10 @@ ACTIVATIONS = {
 """``model.activation`` and the class in ``torch.nn`` that it names."""
 
 HIGHER_IS_BETTER = {"accuracy", "balanced_accuracy", "macro_f1", "roc_auc", "r2"}
-"""Metrics to be maximised; all others, and the loss, are to be minimised."""
+"""Metrics to be maximised."""
+
+LOWER_IS_BETTER = {"loss", "log_loss", "rmse", "mae"}
+"""Metrics to be minimised, as somebody's own are."""
 
 COMPLETED = "completed"
 EARLY_STOPPED = "early_stopped"

@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import os
 import sys
+from collections.abc import Callable
 from pathlib import Path
 
 from exprun import sweep
@@ -29,14 +30,14 @@ def main(words: list[str]) -> int:
     parser.add_argument(
         "--try",
         dest="number",
-        type=_number,
+        type=_at_least(1),
         nargs="?",
         const=0,
         metavar="N",
         help=f"train suggestion N, or the first {FIRST}, and the run as it was, with equal seeds",
     )
     parser.add_argument(
-        "--seeds", type=_seeds, default=5, metavar="N", help="pairs of a trial (default 5)"
+        "--seeds", type=_at_least(2), default=5, metavar="N", help="pairs of a trial (default 5)"
     )
     parser.add_argument(
         "--trust", action="store_true", help="let its config name code of somebody's own"
@@ -81,16 +82,15 @@ def main(words: list[str]) -> int:
     return 0
 
 
-def _number(text: str) -> int:
-    if not text.isdigit() or int(text) < 1:
-        raise argparse.ArgumentTypeError(f"{text}: expected the number of a suggestion")
-    return int(text)
+def _at_least(low: int) -> Callable[[str], int]:
+    """Takes a word for a whole number that is not smaller."""
 
+    def number(text: str) -> int:
+        if not text.isdigit() or int(text) < low:
+            raise argparse.ArgumentTypeError(f"{text}: expected a whole number of at least {low}")
+        return int(text)
 
-def _seeds(text: str) -> int:
-    if not text.isdigit() or int(text) < 2:
-        raise argparse.ArgumentTypeError(f"{text}: expected a whole number of at least 2")
-    return int(text)
+    return number
 
 
 def choose(suggestions: list[Suggestion], number: int) -> list[Suggestion]:

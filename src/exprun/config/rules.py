@@ -30,6 +30,9 @@ class Rule:
     near: Callable[[str], Iterable[str]] = lambda _: ()
     """Right answers in the neighbourhood of a wrong one, besides the ``words``."""
 
+    value: str = ""
+    """``expected`` of a key that must be given: without null."""
+
 
 def _is_number(value: Any) -> bool:
     return isinstance(value, int | float) and not isinstance(value, bool) and math.isfinite(value)
@@ -101,6 +104,7 @@ def either(first: Rule, second: Rule) -> Rule:
         f"{first.expected}, or {second.expected}",
         first.words + second.words,
         lambda v: (*first.near(v), *second.near(v)),
+        second.expected if first is null else "",
     )
 
 
@@ -264,7 +268,7 @@ RULES: dict[str, Rule] = {
     "unseen": one_of("ignore", "error"),
     "path": path,
     "test_path": either(null, path),
-    "target": either(column, either(columns, null)),
+    "target": either(null, either(column, columns)),
     "task": one_of("auto", "classification", "regression"),
     "drop": columns,
     "group": either(null, column),

@@ -178,8 +178,7 @@ def leaves(config: DictConfig, prefix: str = "") -> Iterable[tuple[str, Any]]:
             value = config[name]
         except MissingMandatoryValue:
             rule = rule_for(key)
-            needed = rule.expected.replace(", or null", "").replace("null, or ", "") if rule else ""
-            expected = f"; expected {needed}" if rule else ""
+            expected = f"; expected {rule.value or rule.expected}" if rule else ""
             raise UsageError(f"{key} is not given{expected}: add {key}=…") from None
         except InterpolationKeyError as error:
             raise UsageError(f"{key}: {str(error).splitlines()[0]}") from None

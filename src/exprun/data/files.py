@@ -75,6 +75,5 @@ def _check_there(source: Source, names: tuple[str, ...]) -> None:
     if missing:
         extra = [name for name in source.names if name not in names]
         more = f", and {len(missing) - 1} more" if len(missing) > 1 else ""
-        raise UsageError(
-            f"{source.path}: column {missing[0]!r} is missing{more}{nearest(missing[0], extra)}"
-        )
+        hint = source.missing_hint(missing[0]) or nearest(missing[0], extra)
+        raise UsageError(f"{source.path}: column {missing[0]!r} is missing{more}{hint}")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from decimal import Decimal
 
 from rich.console import Console
 from rich.table import Table
@@ -43,9 +44,7 @@ def mean_and_std(row: Comparison) -> str:
     """``0.9543 ± 0.0012``, with as many digits as were published, four at least."""
     if row.mean is None:
         return "-"
-    digits = len(
-        f"{row.figure.value:.9e}".partition("e")[0].rstrip("0").replace(".", "").lstrip("-")
-    )
+    digits = len(Decimal(str(row.figure.value)).normalize().as_tuple().digits)
     mean = f"{row.mean:#.{max(4, digits)}g}"
     return mean if row.std is None else f"{mean} ± {row.std:.2g}"
 

@@ -53,33 +53,34 @@ def _is_number(text: str | None) -> bool:
 
 
 def read_series(path: str, column: str | None) -> Series:
-    """A column of numbers of a CSV file with a header, in the order of its rows. Raises UsageError,
-    naming row and column, for what is no finite number."""
-    values = []
+    """A column of numbers of a CSV file with a header, in the order of its rows; without ``column``
+    the only one whose first cell is a number. Raises UsageError, naming row and column, for what is
+    no finite number."""
     try:
         with Path(path).expanduser().open(newline="", encoding="utf-8-sig") as file:
             reader = csv.DictReader(file)
             names = reader.fieldnames or []
-            if column not in names:
-                said = f"there is no column {column!r}" if column else "which column?"
-                first = next(reader, {})
-                numeric = [name for name in names if _is_number(first.get(name))]
-                raise UsageError(
-                    f"{path}: {said}{nearest(column or '', numeric)} "
-                    f"(expected problem.column={choices(numeric or names)})"
-                )
-            if names.count(column) > 1:
-                raise UsageError(f"{path}: the column {column!r} stands twice in the header")
-            for row in reader:
-                where = f"{path}: row {reader.line_num}, column {column!r}"
-                values.append(_number(row[column], where))
+            rows = [(reader.line_num, row) for row in reader]
     except UnicodeDecodeError:
         raise UsageError(f"{path}: is not UTF-8 text") from None
     except (OSError, csv.Error) as error:
         raise UsageError(f"{path}: cannot be read: {error}") from None
-    if not values:
+    if not rows:
         raise UsageError(f"{path}: there is a header and no rows")
-    return np.array(values)
+    numeric = [name for name in names if _is_number(rows[0][1][name])]
+    if column is None and len(numeric) == 1:
+        column = numeric[0]
+    if column not in names:
+        said = f"there is no column {column!r}" if column else "which column?"
+        raise UsageError(
+            f"{path}: {said}{nearest(column or '', numeric)} "
+            f"(expected problem.column={choices(numeric or names)})"
+        )
+    if names.count(column) > 1:
+        raise UsageError(f"{path}: the column {column!r} stands twice in the header")
+    return np.array(
+        [_number(row[column], f"{path}: row {line}, column {column!r}") for line, row in rows]
+    )
 
 
 def _number(text: str | None, where: str) -> float:

@@ -130,7 +130,7 @@ def _draw(
                 label = " ".join(filter(None, [path.optimizer, path.setting]))
                 line = colors[path.words], label, dashes[setting]
                 pictures.values(curve, path.rows, lowest, *line)
-        _show_settled(curve, paths)
+        show_settled(curve, paths)
         if len(paths) <= MOST_PANELS:
             curve.legend(
                 loc="center left", bbox_to_anchor=(1.0, 0.5), ncols=math.ceil(len(paths) / 12)
@@ -140,16 +140,17 @@ def _draw(
         return pictures.save(figure, folder, name)
 
 
-def _show_settled(axes: Axes, paths: Sequence[Path2D]) -> None:
+def show_settled(axes: Axes, paths: Sequence[Path2D]) -> None:
     """Let the lines of the paths, in their order, leave the picture where those that diverge go
     beyond the others."""
-    heights = [np.asarray(line.get_ydata(), dtype=np.float64) for line in axes.lines]
     settled = [
-        h for h, path in zip(heights, paths, strict=True) if path.verdict != verdict.DIVERGING
+        np.asarray(line.get_ydata(), dtype=np.float64)
+        for line, path in zip(axes.lines, paths, strict=True)
+        if path.verdict != verdict.DIVERGING
     ]
     if not settled or len(settled) == len(paths):
         return
-    low, high = (extreme([extreme(h[np.isfinite(h)]) for h in settled]) for extreme in (min, max))
+    low, high = np.nanmin(np.concatenate(settled)), np.nanmax(np.concatenate(settled))
     if axes.get_yscale() == "log":
         axes.set_ylim(low / 3, high * 3)
     else:
