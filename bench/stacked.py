@@ -195,7 +195,7 @@ def race(seeds: int, epochs: int, few: int, rounds: int) -> str:
         f"{US} one after another": "the same files, Hydra's basic launcher",
         "PyTorch loop": "batches gathered from tensors, no DataLoader; no files",
         "PyTorch loop, two workers": "no files; forked when torch was imported",
-        "matrix products alone, two workers": "torch.mm and the imports of torch and scikit-learn: what is left without all else",
+        "matrix products alone, two workers": "torch.mm, and the imports of torch and scikit-learn",
         "scikit-learn": "no files",
         "scikit-learn, two workers": "no files",
         "JAX scan": "one after another, compiled once; no validation, no logging",
