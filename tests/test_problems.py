@@ -506,7 +506,8 @@ def test_the_made_up_series_is_the_seeds(exprun: Command) -> None:
 
 def test_the_only_column_of_numbers_need_not_be_named(tmp_path: Path) -> None:
     (tmp_path / "s.csv").write_text("day,Temp\nMo,2.5\nTu,4\n")
-    assert read_series(str(tmp_path / "s.csv"), None).tolist() == [2.5, 4.0]
+    name, values = read_series(str(tmp_path / "s.csv"), None)
+    assert (name, values.tolist()) == ("Temp", [2.5, 4.0])
 
 
 @pytest.mark.parametrize(

@@ -52,9 +52,9 @@ def _is_number(text: str | None) -> bool:
         return False
 
 
-def read_series(path: str, column: str | None) -> Series:
-    """A column of numbers of a CSV file with a header, in the order of its rows; without ``column``
-    the only one whose first cell is a number. Raises UsageError, naming row and column, for what is
+def read_series(path: str, column: str | None) -> tuple[str, Series]:
+    """A column of numbers of a CSV file with a header, its name and (rows,); without ``column`` the
+    only one whose first cell is a number. Raises UsageError, naming row and column, for what is
     no finite number."""
     try:
         with Path(path).expanduser().open(newline="", encoding="utf-8-sig") as file:
@@ -78,9 +78,8 @@ def read_series(path: str, column: str | None) -> Series:
         )
     if names.count(column) > 1:
         raise UsageError(f"{path}: the column {column!r} stands twice in the header")
-    return np.array(
-        [_number(row[column], f"{path}: row {line}, column {column!r}") for line, row in rows]
-    )
+    values = [_number(row[column], f"{path}: row {line}, column {column!r}") for line, row in rows]
+    return column, np.array(values)
 
 
 def _number(text: str | None, where: str) -> float:

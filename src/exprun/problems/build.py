@@ -64,8 +64,8 @@ def moving_averages(config: DictConfig) -> MovingAverages:
             raise UsageError(f"problem.column={problem['column']}: of no file; add problem.path=…")
         values = seasonal(problem["days"], problem["noise"], stream(plain["seed"], "series"))
         return MovingAverages("a made-up temperature", values, problem["betas"])
-    values = read_series(problem["path"], problem["column"])
-    name = f"{problem['column']} in {Path(problem['path']).name}"
+    column, values = read_series(problem["path"], problem["column"])
+    name = f"{column} in {Path(problem['path']).name}"
     return MovingAverages(name, values, problem["betas"])
 
 
