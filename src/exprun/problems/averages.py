@@ -70,7 +70,7 @@ def read_series(path: str, column: str | None) -> tuple[str, Series]:
     numeric = [name for name in names if _is_number(rows[0][1][name])]
     if column is None and len(numeric) == 1:
         column = numeric[0]
-    if column not in names:
+    if column is None or column not in names:
         said = f"there is no column {column!r}" if column else "which column?"
         raise UsageError(
             f"{path}: {said}{nearest(column or '', numeric)} "
@@ -79,7 +79,7 @@ def read_series(path: str, column: str | None) -> tuple[str, Series]:
     if names.count(column) > 1:
         raise UsageError(f"{path}: the column {column!r} stands twice in the header")
     values = [_number(row[column], f"{path}: row {line}, column {column!r}") for line, row in rows]
-    return column, np.array(values)
+    return column, np.array(values, dtype=np.float64)
 
 
 def _number(text: str | None, where: str) -> float:
