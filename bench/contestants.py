@@ -125,7 +125,7 @@ def exprun(job: Job, stamp: Stamp) -> None:
     from exprun.config.paths import conf_dir
     from exprun.config.schema import without_hydra
     from exprun.fit import fit
-    from exprun.training import Observer
+    from exprun.observer import Observer
 
     class Stamps(Observer):
         def on_epoch(self, training: Any, row: dict[str, float]) -> None:

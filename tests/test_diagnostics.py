@@ -27,9 +27,9 @@ from exprun.diagnostics.measure import (
 from exprun.diagnostics.settings import Diagnostics
 from exprun.fit import fit
 from exprun.networks import MLP
+from exprun.observer import Observer, Outcome
 from exprun.record.diagnostics import DiagnosticsRecorder, buckets
 from exprun.record.tensorboard import EventFile
-from exprun.training import Observer, Outcome
 from exprun.vocabulary import ACTIVATIONS, DIVERGED
 from test_resume import exprun
 

@@ -21,14 +21,18 @@ from exprun.data.prepare import Data, Part
 from exprun.data.preprocess import Preprocessing
 from exprun.data.scaling import Scaling
 from exprun.data.task import Task
-from exprun.display import LivePanel, PlainLines, job_line, summary, sweep_summary, watch
+from exprun.display.lines import PlainLines
+from exprun.display.live import LivePanel
 from exprun.display.panel import INTERVAL
+from exprun.display.summary import job_line, summary, sweep_summary
+from exprun.display.watch import watch
 from exprun.fit import fit
 from exprun.losses import auto
+from exprun.observer import Observer
 from exprun.schedules import FactorScheduler
 from exprun.stopping import Stopping
 from exprun.streams import Streams
-from exprun.training import Observer, Training
+from exprun.training import Training
 
 TITLE = "model.hidden=[256,128] [bold]x[/bold]"
 
@@ -242,9 +246,9 @@ def test_nothing_is_drawn_of_a_training_that_never_starts() -> None:
 SCRIPT = """
 import os, signal
 from test_display import make_training
-from exprun.display import watch
+from exprun.display.watch import watch
 from exprun.fit import fit
-from exprun.training import Observer
+from exprun.observer import Observer
 
 class Interrupt(Observer):
     def on_iteration(self, training, iteration):

@@ -8,8 +8,9 @@ from io import StringIO
 import pytest
 from rich.console import Console
 
-from exprun.display import job_line, watch_stack
 from exprun.display.panel import INTERVAL
+from exprun.display.stack import StackPanel
+from exprun.display.summary import job_line
 from exprun.vocabulary import COMPLETED, DIVERGED, EARLY_STOPPED, FAILED, INTERRUPTED
 from test_display import RESULT, Terminal, terminal_console
 
@@ -58,7 +59,8 @@ class Screen:
         self.console, self.file = terminal_console(width)
         self.clock = clock
         self.terminal = Terminal()
-        self.panel = watch_stack(ASKED, jobs, WORKERS, self.console)
+        self.panel = StackPanel(ASKED, jobs, self.console)
+        self.panel.workers = WORKERS
 
     def __enter__(self) -> Screen:
         self.panel.__enter__()
@@ -298,7 +300,7 @@ def test_the_table_at_sixty_columns(clock: Clock) -> None:
     "console", [Console(file=StringIO()), terminal_console(_environ={"TERM": "dumb"})[0]]
 )
 def test_silent_where_nothing_can_be_drawn(console: Console) -> None:
-    with watch_stack(ASKED, JOBS, WORKERS, console) as panel:
+    with StackPanel(ASKED, JOBS, console) as panel:
         panel.epoch(0, row(1, 1))
         panel.draw()
         panel.ended(0, COMPLETED)

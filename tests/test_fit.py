@@ -20,11 +20,12 @@ from exprun.data.preprocess import Preprocessing
 from exprun.data.scaling import Scaling
 from exprun.data.task import Task
 from exprun.fit import evaluate, fit
+from exprun.observer import Observer
 from exprun.optimizers import Momentum
 from exprun.schedules import FactorScheduler, TorchScheduler, cosine, exponential
 from exprun.stopping import Stopping
 from exprun.streams import stream
-from exprun.training import Observer, Training
+from exprun.training import Training
 from exprun.vocabulary import COMPLETED, DIVERGED, EARLY_STOPPED, INTERRUPTED
 
 STILL = partial(torch.optim.SGD, lr=0.0)

@@ -10,8 +10,9 @@ import torch
 from conftest import built, training
 from exprun.data.prepare import Part
 from exprun.diagnostics.activations import covariance
-from exprun.diagnostics.laboratory import COLUMNS, laboratory, verdict
+from exprun.diagnostics.laboratory import COLUMNS, laboratory
 from exprun.diagnostics.settings import Diagnostics
+from exprun.diagnostics.verdict import verdict
 from test_diagnostics import Own, normal, recorded
 
 ROWS = Part(normal(256, 64), torch.arange(256) % 10)

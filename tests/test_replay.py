@@ -19,12 +19,13 @@ from exprun.data.prepare import prepare
 from exprun.data.table import Table
 from exprun.data.task import Task
 from exprun.fit import fit
+from exprun.observer import Outcome
 from exprun.optimizers import Momentum
 from exprun.regularizers import Dropout, Regularizer
 from exprun.replay import Replay
 from exprun.schedules import FactorScheduler, TorchScheduler
 from exprun.tape import Unrecordable
-from exprun.training import Outcome, Training
+from exprun.training import Training
 from exprun.vocabulary import ACTIVATIONS, COMPLETED, DIVERGED, EARLY_STOPPED, INTERRUPTED
 from test_fit import Diary, constant_data
 

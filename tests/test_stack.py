@@ -16,11 +16,12 @@ from conftest import built, same_bits, training
 from exprun import losses, replay
 from exprun.config.paths import conf_dir
 from exprun.fit import fit
+from exprun.observer import Observer, Outcome
 from exprun.optimizers import Momentum
 from exprun.regularizers import L1, L2
 from exprun.schedules import FactorScheduler
 from exprun.stack import Member, alone, fit_stack, room, shape
-from exprun.training import Observer, Outcome, Training
+from exprun.training import Training
 from exprun.vocabulary import ACTIVATIONS, COMPLETED, DIVERGED, EARLY_STOPPED, INTERRUPTED
 from test_replay import OPTIMIZERS, REGULARIZERS, OwnOptimizer, targets
 

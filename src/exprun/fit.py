@@ -21,10 +21,11 @@ from torch import Tensor, nn
 from exprun import light, metrics
 from exprun.data.prepare import Part
 from exprun.divergence import Diverged, locate
+from exprun.observer import Observer, Outcome
 from exprun.prediction import ROWS
 from exprun.replay import ReplayedTraining, obstacle
 from exprun.tape import Unrecordable
-from exprun.training import Observer, Outcome, Training
+from exprun.training import Training
 from exprun.vocabulary import COMPLETED, DIVERGED, EARLY_STOPPED, INTERRUPTED
 
 ALIGNMENT = 64

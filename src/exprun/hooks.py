@@ -68,7 +68,8 @@ class Hooks(Callback):
             for made in self.made:
                 made.rmdir()
             raise result
-        from exprun.display import comparison, summary
+        from exprun.display.comparison import comparison
+        from exprun.display.summary import summary
         from exprun.doctor.remarks import remarks
 
         preset = "published" in config  # whose ills are what it shows
@@ -108,7 +109,7 @@ class Hooks(Callback):
     def on_job_end(self, config: DictConfig, job_return: JobReturn, **_: Any) -> None:
         if config.hydra.mode != RunMode.MULTIRUN:
             return
-        from exprun.display import job_line
+        from exprun.display.summary import job_line
 
         result = job_return.return_value
         folder, number = Path(config.hydra.sweep.dir), config.hydra.job.num

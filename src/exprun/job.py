@@ -14,10 +14,12 @@ from typing import Any
 from omegaconf import DictConfig
 
 from exprun.build import make_diagnostics, target_of
-from exprun.display import show_initialization, watch
+from exprun.display.diagnostics import initialization as show_initialization
+from exprun.display.watch import watch
 from exprun.errors import UsageError
 from exprun.fit import fit
 from exprun.interrupt import Interruption, interruptible
+from exprun.observer import Outcome
 from exprun.problems import Problem
 from exprun.record import checkpoint
 from exprun.record.diagnostics import DiagnosticsRecorder
@@ -26,7 +28,7 @@ from exprun.record.problem import ProblemRecorder
 from exprun.record.recorder import Recorder
 from exprun.record.result import result_of
 from exprun.record.stored import check_config, stored
-from exprun.training import Outcome, Training
+from exprun.training import Training
 from exprun.vocabulary import FAILED, INTERRUPTED
 
 

@@ -24,11 +24,12 @@ from exprun.divergence import Diverged
 from exprun.fit import ALIGNMENT, end_epoch, ended, go_on
 from exprun.losses import CrossEntropy
 from exprun.networks import MLP, Dropout, HiddenLayer, describe
+from exprun.observer import Observer, Outcome
 from exprun.regularizers import L1, L2, ElasticNet, Regularizer
 from exprun.replay import Batch, Replay, obstacle
 from exprun.stacked_networks import StackedLinear, StackedMLP
 from exprun.tape import Unrecordable
-from exprun.training import Observer, Outcome, Training
+from exprun.training import Training
 from exprun.vocabulary import DIVERGED, INTERRUPTED
 
 BLOCK_BYTES = 16 * 2**20

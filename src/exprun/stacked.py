@@ -27,14 +27,15 @@ from omegaconf import OmegaConf
 
 from exprun import sweep
 from exprun.build import cores
-from exprun.display import job_line, watch_stack
 from exprun.display.stack import StackPanel
+from exprun.display.summary import job_line
 from exprun.interrupt import Interruption, interruptible
 from exprun.job import Job
+from exprun.observer import Observer, Outcome
 from exprun.problems import Problem, remove_font_cache
 from exprun.record.recorder import Recorder
 from exprun.stack import ALONE, Member, fit_stack
-from exprun.training import Observer, Outcome, Training
+from exprun.training import Training
 from exprun.vocabulary import DIVERGED
 
 AT_ONCE = {"cpu": 32, "cuda": 256}
@@ -63,7 +64,8 @@ def run_stacked(
     if not jobs:
         return {}
     office = Office(folder, dict(jobs), size, workers)
-    with watch_stack(title, office.titles(), office.description) as panel:
+    with StackPanel(title, office.titles()) as panel:
+        panel.workers = office.description
         office.run(panel)
     return office.results
 

@@ -151,7 +151,8 @@ def conclude(folder: Path, code: int | None = None, *, trust: bool = True) -> in
 
     Unless there is ``trust``, somebody's own test function is not called to be drawn (UsageError).
     """
-    from exprun.display import comparison, sweep_summary  # imports torch
+    from exprun.display.comparison import comparison
+    from exprun.display.summary import sweep_summary
 
     rows = leaderboard(folder)
     pictures: list[str] = []

@@ -14,7 +14,7 @@ from typing import Any
 from exprun import sweep
 from exprun.commands import Parser
 from exprun.config.compose import compose_job
-from exprun.display import job_line, summary
+from exprun.display.summary import job_line, summary
 from exprun.errors import UsageError
 from exprun.interrupt import exit_code
 from exprun.job import Job, stored_job

@@ -15,7 +15,6 @@ weights drawn. Normalisation layers divide by what theory expects the standard d
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from itertools import zip_longest
 from typing import Any
@@ -26,6 +25,7 @@ from torch.nn.modules.batchnorm import _BatchNorm
 from exprun.data.prepare import Part
 from exprun.diagnostics.activations import covariance, moments
 from exprun.diagnostics.measure import Layer, measured_rows, observe
+from exprun.diagnostics.verdict import fate
 from exprun.networks import HiddenLayer
 from exprun.training import Training
 
@@ -44,9 +44,6 @@ COLUMNS = (
 )
 """Of ``initialization.csv``, whose first line is that of the inputs. ``act_…`` and ``grad_…`` are
 mean squares, of g(z) and of ∂L/∂z; ``…_ratio`` is measured over predicted."""
-
-KEPT = 0.1, 10.0
-"""What a mean square may be multiplied by through the whole network and still count as kept."""
 
 
 def laboratory(training: Training, part: Part | None = None) -> list[dict[str, Any]]:
@@ -72,26 +69,10 @@ def laboratory(training: Training, part: Part | None = None) -> list[dict[str, A
     hidden = [row for row, layer in zip(rows, layers, strict=True) if layer.activation]
     for row in hidden:
         base = hidden[0] if len(hidden) > 1 else inputs
-        forward = _fate(base["act_measured"], row["act_measured"])
-        backward = _fate(hidden[-1]["grad_measured"], row["grad_measured"])
+        forward = fate(base["act_measured"], row["act_measured"])
+        backward = fate(hidden[-1]["grad_measured"], row["grad_measured"])
         row["verdict"] = f"activations {forward}, gradients {backward}"
     return [inputs, *rows]
-
-
-def verdict(rows: Sequence[Mapping[str, Any]]) -> str:
-    """What the initial weights do to the signal, in words: to activations from the first hidden
-    layer to the last (to a single one from the inputs), to gradients back from the last to the
-    first."""
-    inputs, *hidden = [row for row in rows if row["layer"] == "inputs" or row["verdict"]]
-    if not hidden:
-        return "no hidden layers: nothing can vanish or explode"
-    base, *above = hidden if len(hidden) > 1 else (inputs, *hidden)
-    last = above[-1]
-    forward = _fate(base["act_measured"], last["act_measured"], len(above))
-    if len(hidden) == 1:
-        return f"activations {forward}"
-    backward = _fate(last["grad_measured"], base["grad_measured"], len(above))
-    return f"activations {forward}, gradients {backward}"
 
 
 def _row(step: _Step) -> dict[str, Any]:
@@ -115,17 +96,6 @@ def _row(step: _Step) -> dict[str, Any]:
 
 def _over(value: float | None, base: float | None) -> float | None:
     return value / base if value is not None and base else None
-
-
-def _fate(before: float | None, after: float | None, layers: int = 0) -> str:
-    """What has become of a mean square, and by how much in each of so many ``layers``, if any."""
-    if before is None or after is None:
-        return "are not there"
-    if not before or not after:
-        return "are 0"
-    factor, (low, high) = after / before, KEPT
-    kept = "keep their size" if low <= factor <= high else "vanish" if factor < low else "explode"
-    return f"{kept} (×{factor ** (1 / layers):.3g} a layer)" if layers else kept
 
 
 def mean_square(tensor: Tensor | None) -> float | None:

@@ -7,8 +7,10 @@ from typing import Self
 
 from rich.console import Console
 
-from exprun.display.text import about, figure, printable
-from exprun.training import Observer, Training
+from exprun.display.about import about
+from exprun.display.text import figure, printable
+from exprun.observer import Observer
+from exprun.training import Training
 
 LINES = 20
 """About so many lines a run, however many epochs it has."""

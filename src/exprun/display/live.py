@@ -11,9 +11,11 @@ from rich.console import Console
 from rich.text import Text
 
 from exprun import metrics
+from exprun.display.about import about
 from exprun.display.panel import NARROW, Canvas, flow, heading, progress
-from exprun.display.text import NONE, about, duration, figure, per_second, printable
-from exprun.training import Observer, Training
+from exprun.display.text import NONE, duration, figure, per_second, printable
+from exprun.observer import Observer
+from exprun.training import Training
 from exprun.vocabulary import HIGHER_IS_BETTER
 
 

@@ -16,7 +16,7 @@ from rich.console import Console
 from rich.text import Text
 
 from exprun.display.panel import SEPARATOR, Canvas, flow, heading, progress
-from exprun.display.text import default_console, figure, per_second, printable, shorten
+from exprun.display.text import default_console, draws, figure, per_second, printable, shorten
 from exprun.sweep import RANKED_BY
 from exprun.vocabulary import (
     COMPLETED,
@@ -38,6 +38,8 @@ SETTLED = 1.0
 
 SAMPLES = 300
 """Drawings over which the speed is a mean: those of half a minute, or more if epochs are slow."""
+
+STARTING = "starting"
 
 RUNNING = "running"
 WAITING = "waiting"
@@ -89,7 +91,8 @@ class Job:
 
 
 class StackPanel:
-    """All jobs of a stacked sweep at a glance: progress, speed, figures, a character for each job.
+    """All jobs of a stacked sweep at a glance: progress, speed, figures, a character for each job;
+    elsewhere than on a terminal it is silent. ``workers`` says who trains them, once there are any.
 
     It is drawn by whoever calls ``draw``, at most every ``INTERVAL``: there is no thread. To be
     used in a ``with`` block, of which it leaves nothing behind. What is printed meanwhile stands
@@ -103,14 +106,13 @@ class StackPanel:
         self,
         title: str,
         jobs: Mapping[int, tuple[str, int]],
-        workers: str,
         console: Console | None = None,
-        *,
-        silent: bool = False,
     ) -> None:
+        """``title`` is what the sweep was asked, ``jobs`` are its numbers with what tells each job
+        from the others and its ``max_epochs``."""
+        self.workers = STARTING
         self.console = console or default_console()
         self._title = printable(title, self.console)
-        self._workers = workers.split(SEPARATOR)
         self._jobs = {
             number: Job(printable(title, self.console), max_epochs)
             for number, (title, max_epochs) in jobs.items()
@@ -118,12 +120,11 @@ class StackPanel:
         self._canvas = Canvas(self.console, self._lines, transient=True)
         self._digits = len(str(max(jobs, default=0)))
         self._period = _period(title for title, _ in jobs.values())
-        self._silent = silent
         self._samples: deque[tuple[float, float]] = deque(maxlen=SAMPLES)  # seconds, epochs trained
 
     def __enter__(self) -> Self:
         self._began = perf_counter()
-        if not self._silent:
+        if draws(self.console):
             self._canvas.start()
         return self
 
@@ -151,7 +152,7 @@ class StackPanel:
         counts = [(f"{states[s]} {s.replace('_', ' ')}", STYLES[s]) for s in STYLES if states[s]]
         figures = self._figures()
         lines = [
-            *heading(self._title, self._workers, width),
+            *heading(self._title, self.workers.split(SEPARATOR), width),
             *self._progress(states, width),
             *flow(counts, width),
             *self._table(figures, width),

@@ -9,9 +9,6 @@ from datetime import timedelta
 
 from rich.console import Console
 
-from exprun import networks
-from exprun.training import Training
-
 NONE = "-"
 
 
@@ -27,6 +24,11 @@ def default_console() -> Console:
     """Standard output. Colours can be forced into a file, an animated display cannot."""
     interactive = None if sys.stdout.isatty() else False
     return OutputConsole(highlight=False, force_interactive=interactive)
+
+
+def draws(console: Console) -> bool:
+    """Whether something can be drawn over itself there."""
+    return console.is_interactive and not console.options.ascii_only
 
 
 def figure(value: float | None) -> str:
@@ -60,11 +62,3 @@ def shorten(text: str, width: int) -> str:
     """The text without its middle, if it is too long: jobs often differ in their last override."""
     front = width // 2
     return text if len(text) <= width else f"{text[:front]}…{text[front + 1 - width :]}"
-
-
-def about(training: Training, device: str) -> list[str]:
-    """What is trained, on what: data set, task, layers, parameters, device."""
-    data, model = training.data, training.model
-    parameters = f"{networks.count_parameters(model):,} parameters"
-    task = data.preprocessing.task.description
-    return [data.name, task, networks.describe(model), parameters, device]

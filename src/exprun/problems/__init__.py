@@ -13,7 +13,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any, ClassVar
 
-from exprun.training import Outcome
+from exprun.observer import Outcome
 
 
 def use_no_font_cache() -> bool:

@@ -14,8 +14,8 @@ import torch
 from numpy.typing import NDArray
 
 from exprun.errors import UsageError, choices, nearest
+from exprun.observer import Outcome
 from exprun.problems import Problem
-from exprun.training import Outcome
 from exprun.vocabulary import COMPLETED
 
 Series = NDArray[np.float64]

@@ -15,11 +15,11 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from exprun import light
+from exprun.observer import Outcome
 from exprun.problems import Problem
 from exprun.problems.curvature import Function, Linear, curvatures
 from exprun.problems.verdict import Verdict, by_path, by_theory
 from exprun.schedules import Scheduler
-from exprun.training import Outcome
 from exprun.vocabulary import COMPLETED, DIVERGED, INTERRUPTED
 
 

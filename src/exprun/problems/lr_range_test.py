@@ -18,8 +18,9 @@ from exprun.divergence import Diverged
 from exprun.errors import UsageError
 from exprun.fit import batches, iterate
 from exprun.networks import count_parameters
+from exprun.observer import Outcome
 from exprun.problems import Problem
-from exprun.training import Outcome, Training
+from exprun.training import Training
 from exprun.vocabulary import COMPLETED, DIVERGED, INTERRUPTED
 
 SAFETY = 10.0

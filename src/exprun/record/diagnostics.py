@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 from torch import Tensor, nn
 
-from exprun.diagnostics.laboratory import COLUMNS, laboratory, verdict
+from exprun.diagnostics.laboratory import COLUMNS, laboratory
 from exprun.diagnostics.measure import (
     ACTIVATION_GRADIENTS,
     FIGURES,
@@ -22,9 +22,11 @@ from exprun.diagnostics.measure import (
     observe,
 )
 from exprun.diagnostics.settings import Diagnostics
+from exprun.diagnostics.verdict import verdict
+from exprun.observer import Observer
 from exprun.record.files import write_atomic
 from exprun.record.tensorboard import EventFile
-from exprun.training import Observer, Training
+from exprun.training import Training
 
 TABLE, INITIALIZATION = "diagnostics.csv", "initialization.csv"
 

@@ -11,12 +11,12 @@ from typing import Any
 from omegaconf import DictConfig, OmegaConf
 
 from exprun.config.schema import parts_of
+from exprun.observer import Outcome
 from exprun.problems import Problem
 from exprun.record.files import write_atomic, write_json
 from exprun.record.recorder import hparams
 from exprun.record.result import result_of
 from exprun.record.tensorboard import EventFile
-from exprun.training import Outcome
 from exprun.vocabulary import COMPLETED, INTERRUPTED
 
 

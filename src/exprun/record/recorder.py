@@ -18,6 +18,7 @@ from exprun.config.schema import leaves
 from exprun.diagnostics.measure import FIGURES
 from exprun.diagnostics.settings import Diagnostics
 from exprun.errors import UsageError
+from exprun.observer import Observer, Outcome
 from exprun.prediction import forward
 from exprun.record import checkpoint
 from exprun.record.diagnostics import DiagnosticsRecorder
@@ -25,7 +26,7 @@ from exprun.record.files import write_atomic, write_json
 from exprun.record.model import save_model
 from exprun.record.result import result_of
 from exprun.record.tensorboard import EventFile, tags
-from exprun.training import Observer, Outcome, Training
+from exprun.training import Training
 from exprun.vocabulary import COMPLETED, DIVERGED, EARLY_STOPPED, INTERRUPTED
 
 CHECKPOINT_SECONDS = 2.0

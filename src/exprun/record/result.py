@@ -9,8 +9,9 @@ from typing import Any
 from omegaconf import DictConfig
 
 from exprun.networks import count_parameters
+from exprun.observer import Outcome
 from exprun.record.environment import git, versions
-from exprun.training import Outcome, Training
+from exprun.training import Training
 
 
 def result_of(
