@@ -17,6 +17,7 @@ from hydra import compose, initialize_config_dir
 from bench.side_by_side import figure, in_turns, machine, ratio, spread, table
 from exprun import build
 from exprun.config.paths import conf_dir
+from exprun.config.schema import plain
 from exprun.fit import fit
 from exprun.record.recorder import Recorder
 
@@ -31,7 +32,7 @@ def training(every: str | int) -> Callable[[], float]:
     def turn() -> float:
         overrides = [f"trainer.max_epochs={EPOCHS}", "stopping=none", f"checkpoint.every={every}"]
         with initialize_config_dir(str(conf_dir()), version_base="1.3", job_name="exprun"):
-            config = compose("config", overrides)
+            config = plain(compose("config", overrides))
         made = build.mlp(config)
         with tempfile.TemporaryDirectory() as folder:
             recorder = Recorder(Path(folder), config, overrides, {}, made)

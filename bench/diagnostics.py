@@ -19,6 +19,7 @@ from hydra import compose, initialize_config_dir
 from bench.side_by_side import figure, in_turns, machine, spread, table
 from exprun import build
 from exprun.config.paths import conf_dir
+from exprun.config.schema import plain
 from exprun.fit import fit
 from exprun.record.recorder import Recorder
 
@@ -31,7 +32,7 @@ def training(level: str, epochs: int) -> Callable[[], float]:
     def turn() -> float:
         overrides = [f"diagnostics={level}", f"trainer.max_epochs={epochs}", "stopping=none"]
         with initialize_config_dir(str(conf_dir()), version_base="1.3", job_name="exprun"):
-            config = compose("config", overrides)
+            config = plain(compose("config", overrides))
         made = build.mlp(config)
         with tempfile.TemporaryDirectory() as folder:
             began = time.process_time()

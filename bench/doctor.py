@@ -20,13 +20,14 @@ from pathlib import Path
 import torch
 
 from bench.side_by_side import machine, table
-from exprun.build import cores
 from exprun.config.compose import compose_job
 from exprun.doctor.diagnose import diagnose
 from exprun.doctor.examine import examine
 from exprun.doctor.findings import read
 from exprun.job import stored_job
 from exprun.record.stored import stored
+from exprun.run import run as run_job
+from exprun.threads import cores
 
 DISEASED: Mapping[str, Sequence[str]] = {
     "diverged": (
@@ -173,7 +174,7 @@ def answer(case: Case) -> Answer:
         folder = Path(place, "run")
         words = [*case.words.split(), f"seed={case.seed}", "device=cpu", "trainer.threads=1"]
         compose_job(folder, words, None)
-        stored_job(folder, trust=False, in_sweep=True).run()
+        run_job(stored_job(folder, trust=False, in_sweep=True))
         run = stored(folder)
         at_end = tuple(diagnose(read(folder, run.config, run.options)))
         findings, _ = examine(folder, run)

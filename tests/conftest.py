@@ -15,6 +15,7 @@ from omegaconf import DictConfig, OmegaConf
 from exprun import losses
 from exprun.build import mlp
 from exprun.config.paths import conf_dir
+from exprun.config.schema import plain
 from exprun.data import bundled
 from exprun.data.frame import Frame
 from exprun.data.prepare import Data, prepare
@@ -119,7 +120,7 @@ def built(*words: str) -> Training:
     config.reg = OmegaConf.merge(*(option("reg", name) for name in regularizers))
     config.batching.batch_size, config.model.hidden = 16, [8, 5]
     values = [word for word in words if word.split("=")[0] not in (*GROUPS, "reg")]
-    return mlp(OmegaConf.merge(config, OmegaConf.from_dotlist(values)))  # type: ignore[arg-type]
+    return mlp(plain(OmegaConf.merge(config, OmegaConf.from_dotlist(values))))  # type: ignore[arg-type]
 
 
 @functools.cache

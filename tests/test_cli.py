@@ -17,9 +17,10 @@ import pytest
 import torch
 from safetensors import safe_open
 
-from exprun.cli import SPINS, main
+from exprun.cli import main
 from exprun.config.paths import conf_dir
 from exprun.record import checkpoint
+from exprun.threads import SPINS
 
 EXPRUN = [sys.executable, "-m", "exprun"]
 Run = Callable[..., "subprocess.CompletedProcess[str]"]

@@ -13,7 +13,7 @@ from omegaconf import DictConfig, OmegaConf
 from exprun.build import mlp
 from exprun.config.paths import conf_dir
 from exprun.config.rules import RULES, rule_for
-from exprun.config.schema import check, leaves, without_hydra
+from exprun.config.schema import check, leaves, plain, without_hydra
 from exprun.errors import UsageError
 from exprun.fit import fit
 from exprun.record.files import folder_name
@@ -38,7 +38,7 @@ def composed(*overrides: str) -> DictConfig:
 
 
 def build(*overrides: str) -> Training:
-    return mlp(composed(*overrides))
+    return mlp(plain(composed(*overrides)))
 
 
 def needed_for(option: str) -> list[str]:
@@ -51,7 +51,7 @@ def needed_for(option: str) -> list[str]:
 def test_every_option_is_valid_and_trains(option: str) -> None:
     config = composed(option, *needed_for(option), "trainer.max_epochs=1")
     check(without_hydra(config))
-    training = mlp(config)
+    training = mlp(plain(config))
     before = {name: w.clone() for name, w in training.model.state_dict().items()}
     outcome = fit(training)
     assert outcome.status == "completed"
@@ -104,7 +104,7 @@ def test_optimizers_norms_and_regularisers_combine(optimizer: str, norm: str) ->
         "data=iris",
         "model.hidden=[8,8]",
     )
-    training = mlp(config)
+    training = mlp(plain(config))
     assert fit(training).status == "completed"
     assert training.iteration == 2 * training.iterations_per_epoch
 
@@ -123,7 +123,7 @@ def test_schedulers_and_batchings_combine(scheduler: str, batching: str) -> None
         "data.rows=60",
         "model.hidden=[4]",
     )
-    assert fit(mlp(config)).status == "completed"
+    assert fit(mlp(plain(config))).status == "completed"
 
 
 @pytest.mark.parametrize(
@@ -136,7 +136,7 @@ def test_schedulers_and_batchings_combine(scheduler: str, batching: str) -> None
     ],
 )
 def test_defaults_learn_digits(override: str) -> None:
-    training = mlp(composed(override))
+    training = mlp(plain(composed(override)))
     fit(training)
     training.model.load_state_dict(training.kept)
     training.model.eval()
@@ -146,7 +146,7 @@ def test_defaults_learn_digits(override: str) -> None:
 
 
 def test_diabetes_is_learned_better_than_by_its_mean() -> None:
-    training = mlp(composed("data=diabetes"))
+    training = mlp(plain(composed("data=diabetes")))
     fit(training)
     assert training.kept_row["val_r2"] > 0.3
 
@@ -252,5 +252,5 @@ def test_wrong_values_are_named(overrides: list[str], message: str) -> None:
 )
 def test_what_only_data_or_machine_can_tell_is_named(overrides: list[str], message: str) -> None:
     with pytest.raises(UsageError) as caught:
-        mlp(composed(*overrides))
+        mlp(plain(composed(*overrides)))
     assert message in str(caught.value)

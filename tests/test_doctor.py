@@ -19,6 +19,7 @@ from exprun.doctor.diagnose import RULES
 from exprun.doctor.pairs import HELPED, WORSE, judge, sign_flip
 from exprun.doctor.trial import changed, differences
 from exprun.job import stored_job
+from exprun.run import run as run_job
 
 INF = math.inf
 
@@ -27,7 +28,7 @@ def run(folder: Path, *words: str) -> Path:
     """The folder of a small run on iris."""
     usual = ["data=iris", "model.hidden=[8,8]", "trainer.max_epochs=8", "device=cpu"]
     compose_job(folder, changed(usual, words), None)
-    stored_job(folder, trust=False, in_sweep=True).run()
+    run_job(stored_job(folder, trust=False, in_sweep=True))
     return folder
 
 

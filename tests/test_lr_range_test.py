@@ -18,6 +18,7 @@ from conftest import built, same_bits
 from exprun.build import mlp
 from exprun.cli import main
 from exprun.config.paths import conf_dir
+from exprun.config.schema import plain
 from exprun.data.prepare import Data
 from exprun.errors import UsageError
 from exprun.fit import fit
@@ -171,7 +172,7 @@ def test_several_parameter_groups_and_other_losses_and_data() -> None:
 
 def composed_training(*words: str) -> Training:
     with initialize_config_dir(str(conf_dir()), version_base="1.3", job_name="exprun"):
-        return mlp(compose("config", list(words)))
+        return mlp(plain(compose("config", list(words))))
 
 
 @pytest.mark.parametrize("optimizer", OPTIMIZERS)

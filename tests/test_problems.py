@@ -20,7 +20,7 @@ from PIL import Image
 
 from exprun.cli import main
 from exprun.config.paths import conf_dir
-from exprun.config.schema import PARTS, check, without_hydra
+from exprun.config.schema import PARTS, check, plain, without_hydra
 from exprun.optimizers import Momentum
 from exprun.problems import functions
 from exprun.problems.averages import moving_average, read_series
@@ -46,7 +46,7 @@ def composed(*overrides: str) -> DictConfig:
 
 
 def solved(*overrides: str) -> Descent:
-    made = descent(composed(*overrides))
+    made = descent(plain(composed(*overrides)))
     made.solve()
     return made
 
@@ -231,7 +231,7 @@ def test_every_function_is_right(name: str) -> None:
     config = composed(f"problem={name}")
     check(without_hydra(config))
     assert config.problem._target_ in PARTS
-    made = descent(config)
+    made = descent(plain(config))
     assert made.solve().status == "completed"
     for x, y in made.minima:
         point = torch.tensor([x, y], dtype=torch.float64, requires_grad=True)
@@ -269,7 +269,9 @@ def test_values_at_the_origin(name: str) -> None:
 def test_every_optimizer_takes_the_steps_of_its_class(name: str) -> None:
     """The path is that of the plain loop over the same optimizer."""
     run = solved("problem=himmelblau", f"optimizer={name}", "problem.iterations=20")
-    again = descent(composed("problem=himmelblau", f"optimizer={name}", "problem.iterations=20"))
+    again = descent(
+        plain(composed("problem=himmelblau", f"optimizer={name}", "problem.iterations=20"))
+    )
     w = again.point.xy
     for row in run.path:
         assert w.tolist() == [row["x"], row["y"]]
@@ -387,7 +389,7 @@ def test_resume_says_that_nothing_is_left_and_runs_what_was_interrupted(
 
 
 def test_an_interruption_is_said(exprun: Command) -> None:
-    made = descent(composed("problem=booth"))
+    made = descent(plain(composed("problem=booth")))
     asked = iter([False, False, True])
     outcome = made.solve(lambda: next(asked))
     assert (outcome.status, len(made.path)) == ("interrupted", 3)

@@ -1,4 +1,5 @@
-"""From the configuration to the objects of a training; nothing behind this knows the config.
+"""From the configuration, as plain data, to the objects of a training; nothing behind this knows
+the config.
 
 A dotted path, ``_target_``, is the whole registry: it names a class or function, and the other keys
 of its node are the arguments.
@@ -15,10 +16,9 @@ import sys
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any, cast
+from typing import Any
 
 import torch
-from omegaconf import DictConfig, OmegaConf
 from torch import nn
 from torch.optim.lr_scheduler import LRScheduler, ReduceLROnPlateau
 
@@ -34,6 +34,7 @@ from exprun.regularizers import Dropout, LabelSmoothing, Regularizer, WeightDeca
 from exprun.schedules import FactorScheduler, Scheduler, TorchScheduler
 from exprun.stopping import Stopping
 from exprun.streams import Streams, stream
+from exprun.threads import cores
 from exprun.training import Training
 
 Node = dict[str, Any]
@@ -43,40 +44,39 @@ SMALL_WORK = 10_000_000
 """Multiply-adds per iteration below which a second thread costs more than it brings."""
 
 
-def mlp(config: DictConfig) -> Training:
+def mlp(config: Node) -> Training:
     """A multilayer perceptron with everything it is trained with.
 
     Raises UsageError for whatever only the data or the machine can tell to be wrong.
     """
-    plain = cast(Node, OmegaConf.to_container(config, resolve=True))
-    device = choose_device(plain["device"])
-    data = load_data(plain["data"], device)
-    streams = Streams.from_seed(plain["seed"], device)
+    device = choose_device(config["device"])
+    data = load_data(config["data"], device)
+    streams = Streams.from_seed(config["seed"], device)
     regularizers: list[Regularizer] = [
-        call(f"reg.{name}", node) for name, node in plain["reg"].items()
+        call(f"reg.{name}", node) for name, node in config["reg"].items()
     ]
-    loss = make_loss(plain["loss"], data, regularizers)
-    model = make_model(plain, data, loss, regularizers, streams)
+    loss = make_loss(config["loss"], data, regularizers)
+    model = make_model(config, data, loss, regularizers, streams)
     with naming("init"):
-        initialize(model, partial("init", plain["init"]), streams.init)
+        initialize(model, partial("init", config["init"]), streams.init)
     model.to(device)
-    optimizer = make_optimizer(plain["optimizer"], model, regularizers)
-    batch_size = plain["batching"]["batch_size"]
+    optimizer = make_optimizer(config["optimizer"], model, regularizers)
+    batch_size = config["batching"]["batch_size"]
     training = Training(
         model=model,
         loss=loss,
         data=data,
         optimizer=optimizer,
-        scheduler=make_scheduler(plain["scheduler"], optimizer),
+        scheduler=make_scheduler(config["scheduler"], optimizer),
         streams=streams,
         regularizers=regularizers,
-        stopping=make_stopping(plain["stopping"], data),
-        averaging=make_averaging(plain["averaging"], model),
+        stopping=make_stopping(config["stopping"], data),
+        averaging=make_averaging(config["averaging"], model),
         batch_size=None if batch_size == "full" else batch_size,
-        max_epochs=plain["trainer"]["max_epochs"],
-        replay=plain["trainer"]["replay"],
+        max_epochs=config["trainer"]["max_epochs"],
+        replay=config["trainer"]["replay"],
     )
-    set_threads(plain["trainer"]["threads"], training)
+    set_threads(config["trainer"]["threads"], training)
     return training
 
 
@@ -234,10 +234,10 @@ def make_averaging(node: Node, model: nn.Module) -> WeightAverage | None:
     return averaging
 
 
-def make_diagnostics(config: DictConfig) -> Diagnostics | None:
+def make_diagnostics(config: Node) -> Diagnostics | None:
     """What is measured of the layers; None for ``diagnostics=off``, and for runs from before."""
     node = config.get("diagnostics")
-    return Diagnostics(**cast(Node, OmegaConf.to_container(node, resolve=True))) if node else None
+    return Diagnostics(**node) if node else None
 
 
 def set_threads(threads: int | str, training: Training) -> None:
@@ -249,14 +249,7 @@ def set_threads(threads: int | str, training: Training) -> None:
     torch.set_num_threads(int(threads))
 
 
-def cores() -> int:
-    """CPU cores that this process may use."""
-    if hasattr(os, "sched_getaffinity"):  # not on macOS
-        return len(os.sched_getaffinity(0))
-    return os.cpu_count() or 1
-
-
-def target_of(group: str, node: Mapping[str, Any] | DictConfig) -> Any:
+def target_of(group: str, node: Mapping[str, Any]) -> Any:
     """What ``_target_`` names; raises UsageError if there is no such thing.
 
     The working directory is searched last, for a user's own modules.

@@ -19,6 +19,7 @@ from typing import Any
 
 from exprun import __version__
 from exprun.errors import UsageError, choices, nearest
+from exprun.threads import let_threads_sleep
 from exprun.vocabulary import CTRL_C, EXIT_CODES, FAILED
 
 USAGE_ERROR = 2
@@ -29,7 +30,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     """Run the command line; returns the exit code. ``argv`` is ``sys.argv[1:]`` if not given."""
     words = list(sys.argv[1:] if argv is None else argv)
     _make_output_safe()
-    _let_threads_sleep()
+    let_threads_sleep()
     try:
         if words and re.fullmatch(r"\w+", words[0]):
             return _command(words[0], words[1:])
@@ -59,18 +60,6 @@ def main(argv: Sequence[str] | None = None) -> int:
     except OSError as error:  # a full disk, a folder that is not ours
         print(f"exprun: {error}", file=sys.stderr)
         return EXIT_CODES[FAILED]
-
-
-SPINS = "2000"
-"""Turns of a waiting thread before it sleeps: microseconds."""
-
-
-def _let_threads_sleep() -> None:
-    """OpenMP's threads wait for each other by spinning, for milliseconds. If another program takes
-    one of the cores, they spin away the time of the very thread that they wait for, and a training
-    with two threads takes 30 times as long. torch's OpenMP reads this when it is loaded."""
-    if "OMP_WAIT_POLICY" not in os.environ:
-        os.environ.setdefault("GOMP_SPINCOUNT", SPINS)
 
 
 class _Terminal(io.FileIO):
@@ -186,11 +175,13 @@ def _task(config: Any) -> Any:
     from hydra.core.hydra_config import HydraConfig
     from hydra.types import RunMode
 
+    from exprun.config.schema import plain
     from exprun.interrupt import importing
 
     try:
         with importing():
             from exprun.job import Job
+            from exprun.run import run
     except KeyboardInterrupt as interrupt:
         return interrupt
     hydra_config = HydraConfig.get()
@@ -198,7 +189,7 @@ def _task(config: Any) -> Any:
     try:
         in_sweep = hydra_config.mode == RunMode.MULTIRUN
         overrides, chosen = list(hydra_config.overrides.task), hydra_config.runtime.choices
-        return Job(config, folder, overrides, chosen, in_sweep).run()
+        return run(Job(plain(config), folder, overrides, chosen, in_sweep))
     except UsageError as error:
         return error
 

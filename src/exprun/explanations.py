@@ -18,8 +18,8 @@ from omegaconf import DictConfig, OmegaConf
 from exprun.config.options import first_comment, head, is_global, options
 from exprun.config.paths import conf_dir, pages_dir
 from exprun.config.rules import RULES, rule_for
-from exprun.config.schema import spelled
-from exprun.published import Figure, plain
+from exprun.config.schema import plain, spelled
+from exprun.published import Figure
 
 CONFIG, PUBLISHED = "config", "published"
 """The pages about keys that belong to no group: those of every run, and those of a preset that has

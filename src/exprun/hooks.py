@@ -19,12 +19,12 @@ from hydra.experimental.callback import Callback
 from hydra.types import RunMode
 from omegaconf import DictConfig, OmegaConf, open_dict, read_write
 
-from exprun import sweep
+from exprun import sweep, workers
 from exprun.config.compose import sweep_configs
-from exprun.config.schema import check, check_parts, check_values, spelled, without_hydra
+from exprun.config.schema import check, check_parts, check_values, plain, spelled, without_hydra
 from exprun.errors import UsageError, nearest
 from exprun.interrupt import exit_code
-from exprun.published import check_published, judge, plain
+from exprun.published import check_published, judge
 from exprun.record.files import claim_folder
 from exprun.vocabulary import CTRL_C, INTERRUPTED
 
@@ -49,12 +49,19 @@ def surfacing(hook: Callable[..., T]) -> Callable[..., T]:
 
 
 class Hooks(Callback):
-    """Hydra calls these; ``hydra.callbacks`` names this class."""
+    """Hydra calls these; ``hydra.callbacks`` names this class.
+
+    ``composed`` are the configs of a stacked sweep's jobs, if they are known beforehand, for the
+    launcher.
+    """
+
+    def __init__(self) -> None:
+        self.composed: list[DictConfig] = []
 
     @surfacing
     def on_run_start(self, config: DictConfig, **_: Any) -> None:
         _check_hydra(config)
-        check(without_hydra(config))
+        check(config)
         check_parts(config, config.hydra.overrides.task)
         _published(config, {})
         self.made = _claim(config, "run")
@@ -87,10 +94,9 @@ class Hooks(Callback):
         jobs = _jobs(config)
         published = _published(config, _variants(config))
         words = [overrides for _, overrides in jobs]
+        stacks = _stacks(config)
         configs = sweep_configs(GlobalHydra.instance().config_loader(), config, words)
         for job, overrides in zip(configs, words, strict=True):
-            OmegaConf.set_struct(job, False)
-            del job["hydra"]  # cheaper than a copy without it
             check(job)
             check_parts(job, overrides)
             if "published" in job and published is None:
@@ -98,10 +104,15 @@ class Hooks(Callback):
                     "a preset with published figures is a sweep by itself; expected "
                     "exprun experiment=… with one of them"
                 )
+            if stacks:
+                self.composed.append(job)
+                workers.prepare()  # they import torch while the other jobs are looked at
         _claim(config, "sweep")
+        for job in self.composed:
+            _move(job, config)
         sources = config.hydra.runtime.config_sources
         own = next((s.path for s in sources if s.provider == "command-line"), None)
-        launcher = sweep.STACKED if _stacks(config) else sweep.BASIC
+        launcher = sweep.STACKED if stacks else sweep.BASIC
         folder = Path(config.hydra.sweep.dir)
         sweep.begin(folder, config.hydra.overrides.task, jobs, own, launcher, published)
 
@@ -187,6 +198,13 @@ def _make(config: DictConfig, key: str, wanted: Path) -> list[Path]:
         # a sweep's jobs are composed anew from these overrides
         config.hydra.overrides.hydra.append(f"{key}='{folder}'")
     return [folder, *(parent for parent in missing if parent != wanted)]
+
+
+def _move(job: DictConfig, config: DictConfig) -> None:
+    """Tell the config of a sweep's job which folder the sweep has got."""
+    with read_write(job), open_dict(job):
+        job.hydra.sweep.dir = config.hydra.sweep.dir
+        job.hydra.overrides.hydra = config.hydra.overrides.hydra
 
 
 GRID_SWEEPERS = (

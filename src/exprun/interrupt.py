@@ -66,6 +66,26 @@ def interruptible() -> Iterator[Interruption]:
 
 
 @contextmanager
+def held_back() -> Iterator[None]:
+    """Signals wait until the end; in processes that are started meanwhile, and in those that they
+    start, until ``let_through``."""
+    if not hasattr(signal, "pthread_sigmask"):  # on Windows
+        yield
+        return
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, SIGNALS)
+    try:
+        yield
+    finally:
+        signal.pthread_sigmask(signal.SIG_SETMASK, before)
+
+
+def let_through() -> None:
+    """Take the signals that this process was started without, and those that have waited."""
+    if hasattr(signal, "pthread_sigmask"):
+        signal.pthread_sigmask(signal.SIG_UNBLOCK, SIGNALS)
+
+
+@contextmanager
 def importing() -> Iterator[None]:
     """Around imports of torch and what needs it, which take a second or two.
 

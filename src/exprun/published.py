@@ -15,7 +15,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
-from omegaconf import DictConfig, OmegaConf
+from omegaconf import DictConfig
 
 from exprun.errors import UsageError, choices, nearest
 from exprun.record.files import write_json
@@ -142,12 +142,6 @@ def _misspelt(metric: str) -> str | None:
     if metric in METRICS or any(metric.startswith(f"{name}_") for name in METRICS):
         return None
     return next(iter(difflib.get_close_matches(metric, METRICS, n=1, cutoff=0.85)), None)
-
-
-def plain(node: DictConfig) -> dict[str, Any]:
-    """The ``published`` node as plain data."""
-    data: dict[str, Any] = OmegaConf.to_container(node, resolve=True)  # type: ignore[assignment]
-    return data
 
 
 def compare(

@@ -30,7 +30,7 @@ from exprun.replay import Batch, Replay, obstacle
 from exprun.stacked_networks import StackedLinear, StackedMLP
 from exprun.tape import Unrecordable
 from exprun.training import Training
-from exprun.vocabulary import DIVERGED, INTERRUPTED
+from exprun.vocabulary import ALONE, DIVERGED, INTERRUPTED
 
 BLOCK_BYTES = 16 * 2**20
 """Inputs gathered at a time: those of some iterations, not of an epoch of all members."""
@@ -41,9 +41,6 @@ COMPACT_BELOW = 0.75
 CACHE_BYTES = 4 * 2**20
 """Weights, gradients and moments of a stack's members at most, on a CPU: what does not stay in its
 cache is slower together than one by one."""
-
-ALONE = "not stacked: "
-"""What stands before the reason in ``Outcome.engine``."""
 
 PENALTIES = (L1, L2, ElasticNet)
 """Regularizers whose penalty is computed for all members at once."""

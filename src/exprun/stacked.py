@@ -1,42 +1,32 @@
 """A sweep's jobs in stacks: who trains which of them, in which process, and how far they are.
 
-Jobs of one kind — equal data, network, batches — are trained together (``stack``), by workers that
+Jobs of one kind — equal data, network, batches — are trained together by workers (``worker``) that
 are processes of their own: several small stacks keep all cores of a CPU busy, and one large one a
 GPU. A worker asks for the next job whenever it has room. What it does to a job's folder is what the
-job would do alone.
+job would do alone. Nothing here imports torch.
 """
 
 from __future__ import annotations
 
 import json
-import multiprocessing
 import os
-import sys
 import time
 from collections import deque
-from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from multiprocessing.connection import Connection, wait
 from multiprocessing.process import BaseProcess
 from pathlib import Path
 from signal import SIGTERM, Signals
-from typing import Any, NoReturn
+from typing import Any
 
-import torch
-from omegaconf import OmegaConf
-
-from exprun import sweep
-from exprun.build import cores
+from exprun import sweep, workers
 from exprun.display.stack import StackPanel
 from exprun.display.summary import job_line
 from exprun.interrupt import Interruption, interruptible
 from exprun.job import Job
-from exprun.observer import Observer, Outcome
-from exprun.problems import Problem, remove_font_cache
-from exprun.record.recorder import Recorder
-from exprun.stack import ALONE, Member, fit_stack
-from exprun.training import Training
-from exprun.vocabulary import DIVERGED
+from exprun.threads import cores
+from exprun.vocabulary import ALONE, DIVERGED
 
 AT_ONCE = {"cpu": 32, "cuda": 256}
 """Members of a stack at most. On a CPU more bring nothing: the products are what takes the time."""
@@ -65,7 +55,6 @@ def run_stacked(
         return {}
     office = Office(folder, dict(jobs), size, workers)
     with StackPanel(title, office.titles()) as panel:
-        panel.workers = office.description
         office.run(panel)
     return office.results
 
@@ -95,13 +84,9 @@ class Office:
         self.waiting: dict[str, deque[int]] = {}
         for number, job in jobs.items():
             self.waiting.setdefault(_kind(job), deque()).append(number)
-        gpu = _wants_gpu(jobs)
-        self.method = "fork" if sys.platform == "linux" and not gpu else "spawn"
-        self.count = min(workers or (1 if gpu else cores()), len(jobs))
-        share = -(-max(map(len, self.waiting.values())) // self.count)
-        self.size = size or min(AT_ONCE["cuda" if gpu else "cpu"], share)
-        processes = f"{self.count} process" + "es" * (self.count > 1)
-        self.description = f"{processes} × up to {self.size} at once · {'gpu' if gpu else 'cpu'}"
+        self.size, self.count = size, workers
+        self.settled = False  # how many workers there are, and at how many jobs at once
+        self.workers: dict[Connection, Worker] = {}
 
     def titles(self) -> dict[int, tuple[str, int]]:
         """What tells each job from the others, and its epochs."""
@@ -109,46 +94,54 @@ class Office:
         return {
             number: (
                 " ".join(w for w in job.overrides if w not in shared) or "defaults",
-                int(job.config.trainer.max_epochs),
+                int(job.config["trainer"]["max_epochs"]),
             )
             for number, job in self.jobs.items()
         }
 
     def run(self, panel: StackPanel) -> None:
-        context: Any = multiprocessing.get_context(self.method)
-        workers: dict[Connection, Worker] = {}
         with interruptible() as interrupted:
             try:
-                for _ in range(self.count):
-                    here, there = context.Pipe()
-                    inherited = [here, *workers] if self.method == "fork" else []
-                    words = (self.jobs, self.size, there, inherited)
-                    process = context.Process(target=work, args=words)
-                    process.start()
-                    there.close()
-                    workers[here] = Worker(process, here)
-                self._listen(workers, panel, interrupted)
+                self._hire()  # one, who knows whether there is a GPU
+                self._listen(panel, interrupted)
             finally:  # whatever went wrong here: nobody waits for an answer that never comes
-                for worker in workers.values():
+                for worker in self.workers.values():
                     os.kill(worker.process.pid, SIGTERM)  # type: ignore[arg-type]
                     worker.line.close()
                     worker.process.join()
 
-    def _listen(
-        self, workers: dict[Connection, Worker], panel: StackPanel, interrupted: Interruption
-    ) -> None:
+    def _hire(self) -> None:
+        process, line = workers.start()
+        self.workers[line] = Worker(process, line)
+
+    def _settle(self, gpu: bool, panel: StackPanel) -> None:
+        """Decide how many jobs are trained at once, and by how many workers; hire the others."""
+        if self.settled:
+            return
+        self.settled = True
+        gpu = gpu and any(job.config["device"] != "cpu" for job in self.jobs.values())
+        self.count = min(self.count or (1 if gpu else cores()), len(self.jobs))
+        share = -(-max(map(len, self.waiting.values())) // self.count)
+        self.size = self.size or min(AT_ONCE["cuda" if gpu else "cpu"], share)
+        processes = f"{self.count} process" + "es" * (self.count > 1)
+        device = "gpu" if gpu else "cpu"
+        panel.workers = f"{processes} × up to {self.size} at once · {device}"
+        for _ in range(self.count - 1):
+            self._hire()
+
+    def _listen(self, panel: StackPanel, interrupted: Interruption) -> None:
         """Until all workers are done and dismissed."""
         passed_on = False
-        while workers:
-            for line in wait(list(workers), DRAWING):
+        while self.workers:
+            for line in wait(list(self.workers), DRAWING):
                 assert isinstance(line, Connection)
-                if not self._hear(workers[line], panel, interrupted):
-                    self._dismiss(workers.pop(line), panel)
+                if not self._hear(self.workers[line], panel, interrupted):
+                    self._dismiss(self.workers.pop(line), panel)
             if interrupted.signal and not passed_on:
                 passed_on = True
-                for worker in workers.values():
+                for worker in self.workers.values():
                     os.kill(worker.process.pid, interrupted.signal)  # type: ignore[arg-type]
-            if time.monotonic() - self.noted > NOTING or not workers:
+            if time.monotonic() - self.noted > NOTING or not self.workers:
                 self._note(panel)
             panel.draw()
 
@@ -163,6 +156,9 @@ class Office:
         elif word == "ended":
             worker.has.discard(number)
             self._take(number, content, panel)
+        elif word == "ready":
+            self._settle(content, panel)
+            worker.line.send(self.size)
         elif word == "kind":
             longest = max(self.waiting, key=lambda kind: len(self.waiting[kind]))
             worker.kind = longest
@@ -172,7 +168,7 @@ class Office:
             following = jobs.popleft() if jobs and not interrupted() else None
             if following is not None:
                 worker.has.add(following)
-            worker.line.send(following)
+            worker.line.send(None if following is None else (following, self.jobs[following]))
         return True
 
     def _dismiss(self, worker: Worker, panel: StackPanel) -> None:
@@ -213,101 +209,7 @@ class Office:
 
 def _kind(job: Job) -> str:
     """What jobs have in common that can be stacked, as far as the config tells."""
-    config: Any = OmegaConf.to_container(job.config, resolve=True)
-    config["data"].pop("split_seed", None)
-    together = [config[group] for group in ("problem", "data", "model", "norm", "batching", "loss")]
-    return json.dumps([together, list(config["reg"]), config["device"]], sort_keys=True)
-
-
-def _wants_gpu(jobs: Mapping[int, Job]) -> bool:
-    """Whether a job runs on a GPU. Asking for the count, unlike using one, allows a fork."""
-    devices = {str(job.config.device) for job in jobs.values()}
-    return devices != {"cpu"} and torch.cuda.device_count() > 0
-
-
-def work(
-    jobs: Mapping[int, Job], size: int, line: Connection, inherited: Sequence[Connection]
-) -> None:
-    """What a worker process does: asks for jobs and trains them, as long as there are any. It has
-    no use for the office's ends of the lines, which it ``inherited``."""
-    for other in inherited:
-        other.close()
-    with interruptible() as interrupted:
-        desk = Desk(jobs, size, line, interrupted)
-        while not interrupted() and desk.ask("kind"):
-            fit_stack(desk.arrivals(), size, interrupted)
-    remove_font_cache()
-
-
-class Desk:
-    """A worker's side of the line: ``word, number, content`` go out, answers come back."""
-
-    def __init__(
-        self, jobs: Mapping[int, Job], size: int, line: Connection, interrupted: Interruption
-    ) -> None:
-        self.jobs = jobs
-        self.size = size
-        self.line = line
-        self.interrupted = interrupted
-
-    def tell(self, word: str, number: int = -1, content: Any = None) -> None:
-        try:
-            self.line.send((word, number, content))
-        except BrokenPipeError:
-            _leave()
-
-    def ask(self, word: str) -> Any:
-        self.tell(word)
-        try:
-            return self.line.recv()
-        except (EOFError, ConnectionResetError):
-            _leave()
-
-    def arrivals(self) -> Iterator[Member]:
-        """The jobs that the office hands out, built and ready to be trained."""
-        while not self.interrupted() and (number := self.ask("job")) is not None:
-            job = self.jobs[number]
-            with job.recording():
-                work = job.begin(self.size)
-                torch.set_num_threads(1)  # the cores are the workers'
-                if not isinstance(work, Problem):
-                    yield self._member(number, job, work)
-                    continue
-                outcome = work.solve(self.interrupted)
-                reason = f"{ALONE}no network is trained"
-                job.end(replace(outcome, engine=reason), self.interrupted)
-            self.tell("ended", number, job.result)
-
-    def _member(self, number: int, job: Job, training: Training) -> Member:
-        def done(outcome: Outcome) -> None:
-            with job.recording():
-                job.end(outcome, self.interrupted)
-            self._ended(number)
-
-        def failed(error: Exception) -> None:
-            with job.recording():
-                raise error
-            self._ended(number)
-
-        assert isinstance(job.recorder, Recorder)
-        return Member(training, [job.recorder, _Reporter(self, number)], done, failed)
-
-    def _ended(self, number: int) -> None:
-        job = self.jobs[number]
-        job.recorder = None  # and with it the training's memory
-        self.tell("ended", number, job.result)
-
-
-class _Reporter(Observer):
-    """Tells the office of every epoch."""
-
-    def __init__(self, desk: Desk, number: int) -> None:
-        self.desk, self.number = desk, number
-
-    def on_epoch(self, training: Training, row: dict[str, float]) -> None:
-        self.desk.tell("epoch", self.number, row)
-
-
-def _leave() -> NoReturn:
-    """The office is gone, killed maybe: what is saved is saved, and ``exprun resume`` goes on."""
-    os._exit(1)
+    groups = ("problem", "data", "model", "norm", "batching", "loss", "device")
+    together = {group: job.config[group] for group in groups}
+    together["data"] = {k: v for k, v in together["data"].items() if k != "split_seed"}
+    return json.dumps([together, list(job.config["reg"])], sort_keys=True)

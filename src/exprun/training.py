@@ -17,6 +17,7 @@ from exprun.averaging import WeightAverage
 from exprun.data.prepare import Data, Part
 from exprun.losses import Loss
 from exprun.nested import on_tensors
+from exprun.networks import count_parameters
 from exprun.regularizers import Regularizer
 from exprun.schedules import Scheduler
 from exprun.stopping import Stopping
@@ -54,6 +55,11 @@ class Training:
     kept: dict[str, Tensor] = field(default_factory=dict)
     kept_row: dict[str, float] = field(default_factory=dict)
     history: list[dict[str, float]] = field(default_factory=list)
+
+    @property
+    def parameters(self) -> int:
+        """How many numbers are trained."""
+        return count_parameters(self.model)
 
     @property
     def device(self) -> torch.device:

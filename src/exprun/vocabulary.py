@@ -35,6 +35,10 @@ FAILED = "failed"
 INTERRUPTED = "interrupted"
 """How a run ended: ``status`` in result.json."""
 
+ALONE = "not stacked: "
+"""What stands before the reason in the ``engine`` of a stacked sweep's job that was trained by
+itself."""
+
 CTRL_C = 130
 """What the shell gets after Ctrl-C."""
 

@@ -14,7 +14,7 @@ from hydra.plugins.launcher import Launcher
 from hydra.types import HydraContext, TaskFunction
 from omegaconf import DictConfig, OmegaConf, open_dict
 
-from exprun.hooks import surfacing
+from exprun.hooks import Hooks, surfacing
 from exprun.sweep import expand_variants
 
 
@@ -59,6 +59,8 @@ class StackedLauncher(Launcher):
         """Called by Hydra before ``launch``."""
         self.loader: ConfigLoader = hydra_context.config_loader
         self.config = config
+        callbacks = hydra_context.callbacks.callbacks
+        self.hooks = next(callback for callback in callbacks if isinstance(callback, Hooks))
 
     @surfacing
     def launch(
@@ -67,15 +69,16 @@ class StackedLauncher(Launcher):
         """Run the jobs; raises SystemExit if a signal asked for the end."""
         from exprun import sweep
         from exprun.config.compose import sweep_configs, write_hydra_files
-        from exprun.interrupt import exit_code, importing
+        from exprun.config.schema import plain
+        from exprun.interrupt import exit_code
+        from exprun.job import Job
+        from exprun.stacked import run_stacked
         from exprun.vocabulary import INTERRUPTED
 
-        with importing():
-            from exprun.job import Job
-            from exprun.stacked import run_stacked
         folder = Path(self.config.hydra.sweep.dir)
         jobs = {}
-        configs = sweep_configs(self.loader, self.config, job_overrides)
+        composed = self.hooks.composed[initial_job_idx:][: len(job_overrides)]
+        configs = composed or sweep_configs(self.loader, self.config, job_overrides)
         for number, config in enumerate(configs, initial_job_idx):
             with open_dict(config):
                 config.hydra.job.id = str(number)
@@ -87,7 +90,7 @@ class StackedLauncher(Launcher):
             overrides = list(config.hydra.overrides.task)
             OmegaConf.set_struct(config, False)
             del config["hydra"]  # cheaper than a copy without it
-            jobs[number] = Job(config, job_folder, overrides, choices, in_sweep=True)
+            jobs[number] = Job(plain(config), job_folder, overrides, choices, in_sweep=True)
         title = " ".join(self.config.hydra.overrides.task)
         results = run_stacked(folder, jobs, title, size=self.size, workers=self.workers)
         interrupted = next((r for r in results.values() if r["status"] == INTERRUPTED), None)

@@ -18,6 +18,7 @@ from exprun.display.summary import job_line, summary
 from exprun.errors import UsageError
 from exprun.interrupt import exit_code
 from exprun.job import Job, stored_job
+from exprun.run import run
 from exprun.stacked import run_stacked
 from exprun.sweep import STACKED
 from exprun.vocabulary import FINISHED, INTERRUPTED
@@ -37,7 +38,7 @@ def main(words: list[str]) -> int:
     if result:
         print(f"{folder} is {result['status'].replace('_', ' ')}: nothing is left to be done")
     else:
-        result = stored_job(folder, trust=trust).run()
+        result = run(stored_job(folder, trust=trust))
     summary(result, os.path.relpath(folder))
     return exit_code(result)
 
@@ -63,8 +64,8 @@ def resume_sweep(folder: Path, *, trust: bool) -> int:
         if not (job_folder / ".hydra" / "overrides.yaml").is_file():
             compose_job(job_folder, missing[number]["overrides"], asked["config_dir"])
         jobs[number] = stored_job(job_folder, trust=trust, in_sweep=True)
-    run = run_stacked if launcher == STACKED else run_one_by_one
-    results = run(folder, jobs, " ".join(asked["overrides"]))
+    run_all = run_stacked if launcher == STACKED else run_one_by_one
+    results = run_all(folder, jobs, " ".join(asked["overrides"]))
     ended = next((r for r in results.values() if r["status"] == INTERRUPTED), None)
     return sweep.conclude(folder, exit_code(ended) if ended else None, trust=trust)
 
@@ -73,7 +74,7 @@ def run_one_by_one(folder: Path, jobs: dict[int, Job], title: str) -> dict[int, 
     """Run the jobs of a sweep in their order; returns the results by their numbers."""
     results = {}
     for number, job in jobs.items():
-        results[number] = job.run()
+        results[number] = run(job)
         progress = sweep.note(folder, number, job.folder, results[number])
         job_line(number, f"{progress.done}/{progress.total}", progress.title, results[number])
         if results[number]["status"] == INTERRUPTED:

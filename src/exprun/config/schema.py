@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import math
 import re
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from typing import Any
 
 from omegaconf import DictConfig, ListConfig, OmegaConf
@@ -20,6 +20,12 @@ from exprun.errors import UsageError, choices, nearest
 def without_hydra(config: DictConfig) -> DictConfig:
     """The job's own part of a composed config."""
     return OmegaConf.masked_copy(config, [str(key) for key in config if key != "hydra"])
+
+
+def plain(config: DictConfig) -> dict[str, Any]:
+    """The config as dicts, lists and values, interpolations resolved."""
+    content: dict[str, Any] = OmegaConf.to_container(config, resolve=True)  # type: ignore[assignment]
+    return content
 
 
 def without_index(key: str) -> str:
@@ -92,10 +98,10 @@ PARTS: dict[str, tuple[str, ...]] = {
 """Problems that train no network, and the groups that they read besides ``problem``."""
 
 
-def parts_of(config: DictConfig) -> tuple[str, ...] | None:
+def parts_of(config: Mapping[str, Any] | DictConfig) -> tuple[str, ...] | None:
     """The groups and keys that play a part in a problem that trains no network; None if one is
     trained, where all do."""
-    groups: tuple[str, ...] | None = PARTS.get(config.problem._target_)
+    groups: tuple[str, ...] | None = PARTS.get(config["problem"]["_target_"])
     return None if groups is None else ("problem", *groups, "seed", "device")
 
 
@@ -171,8 +177,10 @@ LISTS = ("published.figures",)
 
 def leaves(config: DictConfig, prefix: str = "") -> Iterable[tuple[str, Any]]:
     """Every key and its value, interpolations resolved, those of LISTS like
-    ``published.figures[0].value``; raises UsageError for a missing one."""
+    ``published.figures[0].value``, without Hydra's own; raises UsageError for a missing one."""
     for name in config:
+        if name == "hydra" and not prefix:
+            continue
         key = f"{prefix}{name!s}"
         try:
             value = config[name]

@@ -9,6 +9,6 @@ from exprun.training import Training
 def about(training: Training, device: str) -> list[str]:
     """What is trained, on what: data set, task, layers, parameters, device."""
     data, model = training.data, training.model
-    parameters = f"{networks.count_parameters(model):,} parameters"
+    parameters = f"{training.parameters:,} parameters"
     task = data.preprocessing.task.description
     return [data.name, task, networks.describe(model), parameters, device]

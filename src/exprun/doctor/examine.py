@@ -9,6 +9,7 @@ from pathlib import Path
 import torch
 
 from exprun.build import target_of
+from exprun.config.schema import plain
 from exprun.diagnostics.measure import Row, measure
 from exprun.doctor.findings import DataFacts, Findings, read
 from exprun.errors import UsageError
@@ -24,7 +25,8 @@ def examine(folder: Path, run: Stored, *, trust: bool = False) -> tuple[Findings
     findings = read(folder, run.config, run.options)
     try:
         check_config(run, folder, trust=trust)
-        training: Training = target_of("problem", run.config.problem)(run.config)
+        config = plain(run.config)
+        training: Training = target_of("problem", config["problem"])(config)
     except UsageError as error:
         return findings, str(error)
     state, _ = checkpoint.newest(folder)

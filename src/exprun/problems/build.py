@@ -3,10 +3,9 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any, cast
+from typing import Any
 
 import torch
-from omegaconf import DictConfig, OmegaConf
 
 from exprun.build import Node, make_optimizer, make_scheduler, mlp, naming, partial
 from exprun.errors import UsageError
@@ -20,24 +19,23 @@ DESCENT_KEYS = ("_target_", "function", "start", "iterations", "minima", "animat
 """The keys of ``problem`` that are not the function's own."""
 
 
-def descent(config: DictConfig) -> Descent:
+def descent(config: Node) -> Descent:
     """A test function and what minimises it. Raises UsageError for what the function or the
     optimizer does not take."""
-    plain = cast(dict[str, Any], OmegaConf.to_container(config, resolve=True))
     torch.set_num_threads(1)  # two numbers
-    problem = plain["problem"]
+    problem = config["problem"]
     function, title = test_function(problem)
     point = Point(problem["start"])
     with naming("problem"):
         function(*point.xy)
-    made = make_optimizer(plain["optimizer"], point, [])
+    made = make_optimizer(config["optimizer"], point, [])
     return Descent(
         title=title,
         function=function,
         minima=[(x, y) for x, y in problem["minima"]],
         point=point,
         optimizer=made,
-        scheduler=make_scheduler(plain["scheduler"], made),
+        scheduler=make_scheduler(config["scheduler"], made),
         iterations=problem["iterations"],
         animation=problem["animation"],
     )
@@ -55,23 +53,21 @@ def _short(value: Any) -> str:
     return f"{value:g}" if isinstance(value, int | float) else str(value)
 
 
-def moving_averages(config: DictConfig) -> MovingAverages:
+def moving_averages(config: Node) -> MovingAverages:
     """The averages of a column of a CSV file, or of a year that is made up. Raises UsageError."""
-    plain = cast(dict[str, Any], OmegaConf.to_container(config, resolve=True))
-    problem = plain["problem"]
+    problem = config["problem"]
     if problem["path"] is None:
         if problem["column"] is not None:
             raise UsageError(f"problem.column={problem['column']}: of no file; add problem.path=…")
-        values = seasonal(problem["days"], problem["noise"], stream(plain["seed"], "series"))
+        values = seasonal(problem["days"], problem["noise"], stream(config["seed"], "series"))
         return MovingAverages("a made-up temperature", values, problem["betas"])
     column, values = read_series(problem["path"], problem["column"])
     name = f"{column} in {Path(problem['path']).name}"
     return MovingAverages(name, values, problem["betas"])
 
 
-def lr_range_test(config: DictConfig) -> LRRangeTest:
+def lr_range_test(config: Node) -> LRRangeTest:
     """The range test of what ``problem=mlp`` would train. Raises UsageError, as ``build.mlp``
     does."""
-    plain = cast(dict[str, Any], OmegaConf.to_container(config.problem, resolve=True))
-    how = {key: value for key, value in plain.items() if key != "_target_"}
+    how = {key: value for key, value in config["problem"].items() if key != "_target_"}
     return LRRangeTest(mlp(config), **how)

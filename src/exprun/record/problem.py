@@ -8,8 +8,6 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from omegaconf import DictConfig, OmegaConf
-
 from exprun.config.schema import parts_of
 from exprun.observer import Outcome
 from exprun.problems import Problem
@@ -26,7 +24,7 @@ class ProblemRecorder:
     def __init__(
         self,
         folder: Path,
-        config: DictConfig,
+        config: Mapping[str, Any],
         overrides: list[str],
         choices: Mapping[str, str | None],
         problem: Problem,
@@ -36,7 +34,7 @@ class ProblemRecorder:
         self.overrides = overrides
         self.problem = problem
         self.events = EventFile(folder)
-        own = OmegaConf.masked_copy(config, list(parts_of(config) or config))
+        own = {key: config[key] for key in parts_of(config) or config if key in config}
         self.events.hparams_start(hparams(own, choices))
 
     def close(self) -> None:

@@ -5,16 +5,14 @@ from __future__ import annotations
 import csv
 import io
 import time
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
-from omegaconf import DictConfig, OmegaConf
 from torch import Tensor
 
 from exprun import metrics
 from exprun.config.compose import to_yaml
-from exprun.config.schema import leaves
 from exprun.diagnostics.measure import FIGURES
 from exprun.diagnostics.settings import Diagnostics
 from exprun.errors import UsageError
@@ -40,7 +38,7 @@ class Recorder(Observer):
     def __init__(
         self,
         folder: Path,
-        config: DictConfig,
+        config: Mapping[str, Any],
         overrides: list[str],
         choices: Mapping[str, str | None],
         training: Training,
@@ -61,7 +59,7 @@ class Recorder(Observer):
         self.overrides = overrides
         self.choices = choices
         self.training = training
-        self.every: int | str = config.checkpoint.every
+        self.every: int | str = config["checkpoint"]["every"]
         self.seconds = CHECKPOINT_SECONDS * sharing
         self.saved = time.perf_counter()
         if state is not None:
@@ -96,8 +94,7 @@ class Recorder(Observer):
             names = [*names, *(f"ema_{name}" for name in names)]
         charts = {name: [f"{name}/train", f"{name}/validation"] for name in names}
         self.events.charts(charts, FIGURES if self.diagnostics else ())
-        config = to_yaml(OmegaConf.to_container(self.config, resolve=True))
-        self.events.text("config", f"```yaml\n{config}\n```")
+        self.events.text("config", f"```yaml\n{to_yaml(dict(self.config))}\n```")
 
     def on_epoch(self, training: Training, row: dict[str, float]) -> None:
         self._write_row(row)
@@ -189,17 +186,27 @@ class Recorder(Observer):
 
 
 def hparams(
-    config: DictConfig, choices: Mapping[str, str | None]
+    config: Mapping[str, Any], choices: Mapping[str, str | None]
 ) -> dict[str, bool | int | float | str]:
     """The config as TensorBoard's table of hyperparameters takes it: flat, plain, without paths to
-    code; the chosen regularisers by name."""
+    code and published figures; the chosen regularisers by name."""
     flat: dict[str, bool | int | float | str]
-    flat = {"reg": "+".join(config.reg) or "none"} if "reg" in config else {}
+    flat = {"reg": "+".join(config["reg"]) or "none"} if "reg" in config else {}
     for group, option in choices.items():
         if "/" not in group and group in config and option is not None:
             flat[group] = str(option)
-    for key, value in leaves(config):
-        if not key.endswith("_target_"):
+    for key, value in _leaves(config):
+        if not key.endswith("_target_") and not key.startswith("published."):
             plain = isinstance(value, bool | int | float | str)
             flat[key] = value if plain else str(value)
     return flat
+
+
+def _leaves(node: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str, Any]]:
+    """Dotted keys and their values."""
+    for name, value in node.items():
+        key = f"{prefix}{name}"
+        if isinstance(value, Mapping):
+            yield from _leaves(value, f"{key}.")
+        else:
+            yield key, value

@@ -1,21 +1,20 @@
-"""``result.json``: what a run was and what came of it."""
+"""``result.json``: what a run was and what came of it. Nothing here imports torch."""
 
 from __future__ import annotations
 
 import math
 from collections.abc import Mapping
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from omegaconf import DictConfig
-
-from exprun.networks import count_parameters
 from exprun.observer import Outcome
+
+if TYPE_CHECKING:
+    from exprun.training import Training
 from exprun.record.environment import git, versions
-from exprun.training import Training
 
 
 def result_of(
-    config: DictConfig,
+    config: Mapping[str, Any],
     overrides: list[str],
     outcome: Outcome,
     seconds: float,
@@ -37,11 +36,11 @@ def result_of(
         "best_epoch": int(kept["epoch"]) if kept else None,
         "metrics": {k: v if math.isfinite(v) else None for k, v in (metrics or {}).items()},
         "averaged": bool(training and training.averaging),
-        "parameters": count_parameters(training.model) if training else None,
+        "parameters": training.parameters if training else None,
         "seconds": round(seconds, 3),
         "samples_per_second": round(outcome.samples_per_second, 1),
-        "seed": config.seed,
-        "device": str(training.device) if training else config.device,
+        "seed": config["seed"],
+        "device": str(training.device) if training else config["device"],
         "versions": versions(),
         "git": git(),
         "overrides": overrides,

@@ -1,0 +1,101 @@
+"""A process that trains a sweep's jobs in stacks, as its office (``stacked``) tells it."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator
+from dataclasses import replace
+from multiprocessing.connection import Connection
+from typing import Any, NoReturn
+
+import torch
+
+from exprun.interrupt import Interruption, interruptible, let_through
+from exprun.job import Job
+from exprun.observer import Observer, Outcome
+from exprun.problems import Problem, remove_font_cache
+from exprun.record.recorder import Recorder
+from exprun.run import begin, end
+from exprun.stack import Member, fit_stack
+from exprun.training import Training
+from exprun.vocabulary import ALONE
+
+
+def train(line: Connection) -> None:
+    """What a worker does: ask for jobs and train them, as long as there are any."""
+    with interruptible() as interrupted:
+        let_through()
+        desk = Desk(line, interrupted)
+        while not interrupted() and desk.ask("kind"):
+            fit_stack(desk.arrivals(), desk.size, interrupted)
+    remove_font_cache()
+
+
+class Desk:
+    """A worker's side of the line: ``word, number, content`` go out, answers come back."""
+
+    def __init__(self, line: Connection, interrupted: Interruption) -> None:
+        self.line = line
+        self.interrupted = interrupted
+        self.size: int = self.ask("ready", torch.cuda.device_count() > 0)
+
+    def tell(self, word: str, number: int = -1, content: Any = None) -> None:
+        try:
+            self.line.send((word, number, content))
+        except BrokenPipeError:
+            _leave()
+
+    def ask(self, word: str, content: Any = None) -> Any:
+        self.tell(word, content=content)
+        try:
+            return self.line.recv()
+        except (EOFError, ConnectionResetError):
+            _leave()
+
+    def arrivals(self) -> Iterator[Member]:
+        """The jobs that the office hands out, built and ready to be trained."""
+        while not self.interrupted() and (found := self.ask("job")) is not None:
+            number, job = found
+            with job.recording():
+                work = begin(job, self.size)
+                torch.set_num_threads(1)  # the cores are the workers'
+                if not isinstance(work, Problem):
+                    yield self._member(number, job, work)
+                    continue
+                outcome = work.solve(self.interrupted)
+                reason = f"{ALONE}no network is trained"
+                end(job, replace(outcome, engine=reason), self.interrupted)
+            self.tell("ended", number, job.result)
+
+    def _member(self, number: int, job: Job, training: Training) -> Member:
+        def done(outcome: Outcome) -> None:
+            with job.recording():
+                end(job, outcome, self.interrupted)
+            self._ended(number, job)
+
+        def failed(error: Exception) -> None:
+            with job.recording():
+                raise error
+            self._ended(number, job)
+
+        assert isinstance(job.recorder, Recorder)
+        return Member(training, [job.recorder, _Reporter(self, number)], done, failed)
+
+    def _ended(self, number: int, job: Job) -> None:
+        job.recorder = None  # and with it the training's memory
+        self.tell("ended", number, job.result)
+
+
+class _Reporter(Observer):
+    """Tells the office of every epoch."""
+
+    def __init__(self, desk: Desk, number: int) -> None:
+        self.desk, self.number = desk, number
+
+    def on_epoch(self, training: Training, row: dict[str, float]) -> None:
+        self.desk.tell("epoch", self.number, row)
+
+
+def _leave() -> NoReturn:
+    """The office is gone, killed maybe: what is saved is saved, and ``exprun resume`` goes on."""
+    os._exit(1)

@@ -1,0 +1,46 @@
+"""Processes that train a sweep's jobs.
+
+They are forked off a server that has imported torch and all that they need, once, while this
+process is still busy with other things, and needs no torch itself. On Windows, which cannot fork,
+each imports for itself.
+"""
+
+from __future__ import annotations
+
+import multiprocessing
+from multiprocessing import forkserver, resource_tracker
+from multiprocessing.connection import Connection
+from multiprocessing.process import BaseProcess
+from typing import Any
+
+from exprun.interrupt import held_back, importing
+
+FORKSERVER = "forkserver"
+CAN_FORK = FORKSERVER in multiprocessing.get_all_start_methods()
+CONTEXT: Any = multiprocessing.get_context(FORKSERVER if CAN_FORK else "spawn")
+
+
+def prepare() -> None:
+    """Start the server, unless it runs already."""
+    if CAN_FORK:
+        resource_tracker.ensure_running()  # else started with the server, and it lets signals in
+        CONTEXT.set_forkserver_preload(["exprun.preload"])
+        with held_back():
+            forkserver.ensure_running()
+
+
+def start() -> tuple[BaseProcess, Connection]:
+    """A new worker, and the line to it."""
+    prepare()
+    ours, theirs = CONTEXT.Pipe()
+    process: BaseProcess = CONTEXT.Process(target=_train, args=(theirs,))
+    with held_back():
+        process.start()
+    theirs.close()
+    return process, ours
+
+
+def _train(line: Connection) -> None:
+    with importing():
+        from exprun.worker import train
+    train(line)
