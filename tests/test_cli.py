@@ -264,7 +264,7 @@ WRONG = [
     (["~optimizer"], "optimizer has no _target_"),
     (["loss.delta=2"], "loss.delta: no such key; expected loss=huber"),
     (["OPTIMIZER=adam"], "OPTIMIZER: no such key; did you mean optimizer?"),
-    (["hydra.foo=1"], "Key 'foo' not in 'HydraConf'"),
+    (["hydra.foo=1"], "hydra.foo: no such key (it has run, sweep, launcher, "),
     (["hydra.job.chdir=true"], "hydra.job.chdir=true: paths are read from where you are"),
     (["-m", "hydra.sweep.subdir=x", "seed=1,2"], "two jobs would share a folder"),
     (["-m", "seed=range(0)"], "the sweep asks for no job"),

@@ -268,15 +268,16 @@ def running(folder: Path) -> Iterator[subprocess.Popen[str]]:
     words = [*EXPRUN, *STACKED, *OFFICE, *LONG, "hydra.sweep.dir=sweep"]
     pipe = subprocess.PIPE
     with subprocess.Popen(words, cwd=folder, stdout=pipe, stderr=pipe, text=True) as process:
-        workers: set[int] = set()
+        workers, others = set[int](), set[int]()
         try:
             wait_until(lambda: any(folder.rglob("previous.pt")) or process.poll() is not None)
-            workers = children(process.pid)
+            workers = workers_of(process.pid)
+            others = children(process.pid)
             assert process.poll() is None
             assert len(workers) == 2
             yield process
         finally:
-            for pid in [process.pid, *workers]:
+            for pid in [process.pid, *workers, *others]:
                 if alive(pid):
                     os.kill(pid, signal.SIGKILL)
 
@@ -299,6 +300,11 @@ def stat_of(pid: int) -> list[str]:
 def children(parent: int) -> set[int]:
     pids = [int(path.name) for path in Path("/proc").iterdir() if path.name.isdigit()]
     return {pid for pid in pids if stat_of(pid)[1:2] == [str(parent)] and alive(pid)}
+
+
+def workers_of(office: int) -> set[int]:
+    """The children of its server."""
+    return {pid for child in children(office) for pid in children(child)}
 
 
 def alive(pid: int) -> bool:
@@ -394,7 +400,7 @@ def test_what_the_launcher_cannot_be_told(words: list[str], message: str, tmp_pa
 @pytest.mark.parametrize("ending", [signal.SIGINT, signal.SIGTERM])
 def test_signals_save_first(ending: signal.Signals, whole: Path, tmp_path: Path) -> None:
     with running(tmp_path) as process:
-        workers = children(process.pid)
+        workers = workers_of(process.pid)
         process.send_signal(ending)
         out, err = process.communicate(timeout=60)
         assert process.returncode == 128 + ending, out + err
@@ -414,7 +420,8 @@ def test_signals_save_first(ending: signal.Signals, whole: Path, tmp_path: Path)
 def test_ctrl_c_reaches_all_processes_at_once(whole: Path, tmp_path: Path) -> None:
     """As the terminal sends it, to workers too; twice, for people are impatient."""
     with running(tmp_path) as process:
-        for pid in [*children(process.pid), process.pid, process.pid]:
+        everybody = [*workers_of(process.pid), *children(process.pid)]
+        for pid in [*everybody, process.pid, process.pid]:
             os.kill(pid, signal.SIGINT)
         out, err = process.communicate(timeout=60)
         assert process.returncode == 130, out + err
@@ -426,7 +433,7 @@ def test_ctrl_c_reaches_all_processes_at_once(whole: Path, tmp_path: Path) -> No
 @needs_proc
 def test_a_worker_that_is_killed(whole: Path, tmp_path: Path) -> None:
     with running(tmp_path) as process:
-        os.kill(min(children(process.pid)), signal.SIGKILL)
+        os.kill(min(workers_of(process.pid)), signal.SIGKILL)
         out, err = process.communicate(timeout=120)
         assert process.returncode == 1, out + err
     jobs = jobs_of(tmp_path / "sweep")
@@ -442,7 +449,7 @@ def test_a_worker_that_is_killed(whole: Path, tmp_path: Path) -> None:
 def test_all_workers_killed(whole: Path, tmp_path: Path) -> None:
     """Nobody is left for the jobs that were waiting."""
     with running(tmp_path) as process:
-        for pid in children(process.pid):
+        for pid in workers_of(process.pid):
             os.kill(pid, signal.SIGKILL)
         out, err = process.communicate(timeout=60)
         assert process.returncode == 1, out + err
@@ -454,8 +461,49 @@ def test_all_workers_killed(whole: Path, tmp_path: Path) -> None:
 @needs_proc
 def test_killed_itself_it_leaves_no_process_behind(whole: Path, tmp_path: Path) -> None:
     with running(tmp_path) as process:
-        workers = children(process.pid)
+        others = workers_of(process.pid) | children(process.pid)
         process.kill()
         process.wait()
-        wait_until(lambda: not any(alive(pid) for pid in workers), seconds=15)
+        wait_until(lambda: not any(alive(pid) for pid in others), seconds=15)
     assert_resumed(tmp_path, whole)
+
+
+@needs_proc
+def test_ctrl_c_while_the_workers_are_made(tmp_path: Path) -> None:
+    """They import torch in a process that is nobody's concern."""
+    words = [*EXPRUN, *STACKED, *OFFICE, *LONG, "hydra.sweep.dir=sweep"]
+    pipe = subprocess.PIPE
+    with subprocess.Popen(
+        words, cwd=tmp_path, stdout=pipe, stderr=pipe, text=True, start_new_session=True
+    ) as process:
+        wait_until(lambda: any(tmp_path.rglob("3_*")))  # the files of some jobs are written
+        others = children(process.pid)
+        assert others
+        os.killpg(process.pid, signal.SIGINT)
+        out, err = process.communicate(timeout=60)
+    assert process.returncode == 130, out + err
+    assert "Traceback" not in out + err
+    wait_until(lambda: not any(alive(pid) for pid in others), seconds=15)
+    assert {"pending"} == set(states_of(tmp_path / "sweep"))
+    done = exprun(tmp_path, "resume", "sweep")
+    assert done.returncode == 0, done.stderr
+    assert states_of(tmp_path / "sweep") == ["completed"] * 8
+
+
+SCRIPT = """
+import sys
+from exprun.cli import main
+code = main(sys.argv[1:])
+print(code, "torch" in sys.modules)
+"""
+
+
+def test_the_office_needs_no_torch(tmp_path: Path) -> None:
+    """So it does not wait for it either: it is composing while the workers import it."""
+    words = [*STACKED, "data=iris", "trainer.max_epochs=2", "seed=1,2", "hydra.sweep.dir=sweep"]
+    python = EXPRUN[0], "-c", SCRIPT
+    done = subprocess.run(
+        [*python, *words], cwd=tmp_path, capture_output=True, text=True, check=False
+    )
+    assert done.stdout.splitlines()[-1] == "0 False", done.stdout + done.stderr
+    assert states_of(tmp_path / "sweep") == ["completed"] * 2

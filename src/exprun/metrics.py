@@ -67,10 +67,13 @@ def full(
     there, seen = true > 0, (true + predicted) > 0
     figures["balanced_accuracy"] = (right[there] / true[there]).mean().item()
     figures["macro_f1"] = (2 * right[seen] / (true + predicted)[seen]).mean().item()
-    scored = [1] if len(task.classes) == 2 else range(len(task.classes))
-    areas = [_roc_auc(shares[:, k], y == k) for k in scored if 0 < true[k] < len(y)]
-    if areas:
-        figures["roc_auc"] = sum(areas) / len(areas)
+    scored = there & (true < len(y))
+    if len(task.classes) == 2:
+        scored[0] = False
+    if scored.any():
+        (classes,) = scored.nonzero(as_tuple=True)
+        areas = _roc_auc(shares[:, classes], y[:, None] == classes)
+        figures["roc_auc"] = areas.mean().item()
     of_true = shares.gather(1, y[:, None]).clamp(SMALLEST, 1 - SMALLEST)
     figures["log_loss"] = -of_true.log().mean().item()
     return figures
@@ -82,11 +85,15 @@ def confusion(outputs: Tensor, y: Tensor, task: Task) -> Tensor:
     return torch.bincount(y * k + class_ids(outputs), minlength=k * k).view(k, k)
 
 
-def _roc_auc(scores: Tensor, positive: Tensor) -> float:
-    """The probability that a positive row has a higher score than another one, equal scores being
-    half a win: the area under the ROC curve (Hanley & McNeil 1982)."""
-    _, place, count = scores.unique(return_inverse=True, return_counts=True)
-    ranks = (count.cumsum(0).double() - (count.double() - 1) / 2)[place]
-    positives = int(positive.sum())
-    wins: float = ranks[positive].sum().item() - positives * (positives + 1) / 2
+def _roc_auc(scores: Tensor, positive: Tensor) -> Tensor:
+    """For each column of both (n, K) the probability that a positive row has a higher score than
+    another one, equal scores being half a win: the areas under the ROC curves (K,), float64 (Hanley
+    & McNeil 1982)."""
+    columns, positive = scores.T.contiguous(), positive.T.double()
+    ordered = columns.sort().values
+    below = torch.searchsorted(ordered, columns)
+    not_above = torch.searchsorted(ordered, columns, right=True)
+    ranks = (below + not_above + 1).double() / 2
+    positives = positive.sum(1)
+    wins = (ranks * positive).sum(1) - positives * (positives + 1) / 2
     return wins / (positives * (len(scores) - positives))

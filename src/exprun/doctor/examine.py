@@ -15,6 +15,7 @@ from exprun.doctor.findings import DataFacts, Findings, read
 from exprun.errors import UsageError
 from exprun.prediction import class_ids, forward
 from exprun.record import checkpoint
+from exprun.record.model import as_file
 from exprun.record.stored import Stored, check_config
 from exprun.training import Training
 
@@ -30,7 +31,7 @@ def examine(folder: Path, run: Stored, *, trust: bool = False) -> tuple[Findings
     except UsageError as error:
         return findings, str(error)
     state, _ = checkpoint.newest(folder)
-    if state and state["preprocessing"] != training.data.preprocessing.to_json():
+    if state and state["preprocessing"] != as_file(training.data.preprocessing).sum:
         return findings, "the data are not those that it was trained on"
     return measured(findings, training, state), None
 

@@ -70,12 +70,18 @@ def newest(folder: Path) -> tuple[dict[str, Any] | None, list[str]]:
     return None, problems
 
 
+PLAIN = {str, int, float, bool, type(None)}
+"""What most of a state is."""
+
+
 def checksum(value: Any) -> str:
     """SHA-256 of nested dicts, lists, tensors and plain values: names, types, shapes and bytes."""
     digest = hashlib.sha256()
 
     def add(value: Any) -> None:
-        if isinstance(value, Tensor):
+        if type(value) in PLAIN:
+            digest.update(f"{type(value).__name__} {value!r};".encode())
+        elif isinstance(value, Tensor):
             data = value.detach().cpu().contiguous()
             digest.update(f"tensor {data.dtype} {tuple(data.shape)};".encode())
             digest.update(data.reshape(-1).view(torch.uint8).numpy().data)

@@ -33,8 +33,9 @@ def write_atomic(
         if old is not None and path.exists():
             path.replace(old)
         temporary.replace(path)
-    finally:
+    except BaseException:
         temporary.unlink(missing_ok=True)
+        raise
     if not settle:
         return
     folder = os.open(path.parent, os.O_RDONLY)
@@ -44,10 +45,15 @@ def write_atomic(
         os.close(folder)
 
 
-def write_json(path: Path, data: Any, *, settle: bool = True) -> None:
+def write_json(path: Path, data: Any) -> None:
     """Write plain data as indented JSON, atomically; numbers must be finite (ValueError)."""
+    write_atomic(path, as_json(data))
+
+
+def as_json(data: Any) -> bytes:
+    """Plain data as a file has it; raises ValueError for a number that is not finite."""
     text = json.dumps(data, indent=2, ensure_ascii=False, allow_nan=False)
-    write_atomic(path, (text + "\n").encode(), settle=settle)
+    return f"{text}\n".encode()
 
 
 def folder_name(overrides: Sequence[str]) -> str:

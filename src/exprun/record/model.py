@@ -7,9 +7,10 @@ and code is never loaded from it.
 from __future__ import annotations
 
 import csv
+import functools
 import json
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 from safetensors import SafetensorError, safe_open
 from safetensors.torch import save
@@ -20,7 +21,7 @@ from exprun.errors import UsageError
 from exprun.networks import architecture, rebuilt
 from exprun.prediction import Model
 from exprun.record.checkpoint import checksum
-from exprun.record.files import write_atomic, write_json
+from exprun.record.files import as_json, write_atomic
 from exprun.vocabulary import DIVERGED, FAILED, FINISHED
 
 WEIGHTS, PREPROCESSING = "model.safetensors", "preprocess.json"
@@ -42,27 +43,41 @@ def save_model(
     """Write the ``weights`` of a network, a ``state_dict``, and the preprocessing of its inputs.
     Both files are settled on the disk with ``result.json``, without which they count for nothing.
     """
-    described = preprocessing.to_json()
-    write_json(folder / PREPROCESSING, described, settle=False)
-    head = _head(architecture(network), output_activation, weights, described)
+    described = as_file(preprocessing)
+    write_atomic(folder / PREPROCESSING, described.content, settle=False)
+    head = _head(architecture(network), output_activation, weights, described.sum)
     write_atomic(folder / WEIGHTS, _safetensors(weights, head), settle=False)
+
+
+class PreprocessingFile(NamedTuple):
+    """What ``preprocess.json`` holds, and the checksum of the data in it."""
+
+    content: bytes
+    sum: str
+
+
+@functools.lru_cache(maxsize=2)
+def as_file(preprocessing: Preprocessing) -> PreprocessingFile:
+    """Remembered, for the jobs of a sweep share it."""
+    described = preprocessing.to_json()
+    return PreprocessingFile(as_json(described), checksum(described))
 
 
 def single_file(model: Model) -> bytes:
     """A safetensors file that has the preprocessing in its head, so that it is a model by itself;
     ``load_model`` reads it."""
-    weights, described = model.network.state_dict(), model.preprocessing.to_json()
-    head = _head(architecture(model.network), model.output_activation, weights, described)
-    return _safetensors(weights, {**head, "preprocessing": described})
+    weights, described = model.network.state_dict(), as_file(model.preprocessing)
+    head = _head(architecture(model.network), model.output_activation, weights, described.sum)
+    return _safetensors(weights, {**head, "preprocessing": json.loads(described.content)})
 
 
 def _head(
-    built: dict[str, Any], activation: str, weights: dict[str, Tensor], described: dict[str, Any]
+    built: dict[str, Any], activation: str, weights: dict[str, Tensor], preprocessing: str
 ) -> dict[str, Any]:
     """What stands in the head of the safetensors file besides the weights: how the network was
-    built, and checksums, for the format has none."""
+    built, and checksums, for the format has none; ``preprocessing`` is that of its file."""
     network = {"architecture": built, "output_activation": activation}
-    sums = {"network": _network_sum(network, weights), "preprocessing": checksum(described)}
+    sums = {"network": _network_sum(network, weights), "preprocessing": preprocessing}
     return {"format": FORMAT, **network, "sha256": sums}
 
 

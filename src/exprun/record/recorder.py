@@ -21,7 +21,7 @@ from exprun.prediction import forward
 from exprun.record import checkpoint
 from exprun.record.diagnostics import DiagnosticsRecorder
 from exprun.record.files import write_atomic, write_json
-from exprun.record.model import save_model
+from exprun.record.model import as_file, save_model
 from exprun.record.result import result_of
 from exprun.record.tensorboard import EventFile, tags
 from exprun.training import Training
@@ -63,7 +63,7 @@ class Recorder(Observer):
         self.seconds = CHECKPOINT_SECONDS * sharing
         self.saved = time.perf_counter()
         if state is not None:
-            if state["preprocessing"] != training.data.preprocessing.to_json():
+            if state["preprocessing"] != as_file(training.data.preprocessing).sum:
                 raise UsageError(f"{folder}: the data are not those that it was trained on")
             training.load_state_dict(state)
         self.events = EventFile(folder, until=training.epoch)
@@ -117,7 +117,7 @@ class Recorder(Observer):
         return epoch % int(self.every) == 0
 
     def _save(self) -> None:
-        preprocessing = self.training.data.preprocessing.to_json()
+        preprocessing = as_file(self.training.data.preprocessing).sum
         state = {**self.training.state_dict(), "preprocessing": preprocessing}
         checkpoint.save(self.folder, state)
         self.saved = time.perf_counter()
