@@ -335,15 +335,18 @@ def test_broken_options_of_ones_own_get_one_line(
     assert exprun("--help", "--config-dir", "own").returncode == 0
 
 
+@pytest.mark.parametrize("begun_by_us", [False, True])
 @pytest.mark.parametrize("sweep", [[], ["-m", "seed=0,1", "hydra/launcher=stacked"]])
 def test_pictures_leave_nothing_outside_of_the_output_folder(
-    exprun: Run, tmp_path: Path, sweep: list[str]
+    exprun: Run, tmp_path: Path, sweep: list[str], begun_by_us: bool
 ) -> None:
     elsewhere = {"HOME": tmp_path / "home", "TMPDIR": tmp_path / "tmp"}
     for folder in elsewhere.values():
         folder.mkdir()
     (tmp_path / "home" / ".cache").mkdir()
     environment = {name: str(folder) for name, folder in elsewhere.items()}
+    if begun_by_us:  # by a process that has told matplotlib already
+        environment["MPLCONFIGDIR"] = os.devnull
     words = [*sweep, "problem=quadratic", "problem.iterations=5", "optimizer=sgd"]
     done = exprun(*words, XDG_CACHE_HOME="", XDG_CONFIG_HOME="", **environment)
     assert done.returncode in (0, 1), done.stderr

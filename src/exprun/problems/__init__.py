@@ -23,7 +23,8 @@ def use_no_font_cache() -> bool:
     logging.getLogger("matplotlib").setLevel(logging.ERROR)  # it says that it looks for fonts
     cache = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "matplotlib"
     lists = (folder.glob("fontlist-*.json") for folder in (cache, Path.home() / ".matplotlib"))
-    if "MPLCONFIGDIR" in os.environ or any(map(any, lists)):
+    chosen = os.environ.get("MPLCONFIGDIR", os.devnull)  # no place: by the process that began this
+    if chosen != os.devnull or any(map(any, lists)):
         return False
     os.environ["MPLCONFIGDIR"] = os.devnull
     return True
