@@ -24,8 +24,7 @@ from exprun.config.compose import compose_job
 from exprun.doctor.diagnose import diagnose
 from exprun.doctor.examine import examine
 from exprun.doctor.findings import read
-from exprun.job import stored_job
-from exprun.record.stored import stored
+from exprun.record.stored import stored, stored_job
 from exprun.run import run as run_job
 from exprun.threads import cores
 

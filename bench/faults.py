@@ -24,7 +24,7 @@ import time
 from collections.abc import Callable
 from pathlib import Path
 
-from exprun import cli, job
+from exprun import cli, run
 from exprun.commands import resume
 from exprun.record import checkpoint, tensorboard
 from exprun.record.files import write_atomic
@@ -52,7 +52,7 @@ SWEEP = [
 ]
 """Twelve jobs, two at a time in each of two processes."""
 
-IMPORTED = (job, resume, write_atomic)
+IMPORTED = (run, resume, write_atomic)
 """Imported here so that no trial spends its time on it."""
 
 FILES = ("metrics.csv", "model.safetensors", "preprocess.json")
@@ -116,12 +116,22 @@ def sweep_killed(folder: Path, rng: random.Random, seconds: float, all_of_it: bo
     """SIGKILL of a stacked sweep, or of one of its workers, after a random part of its time."""
     process = start(folder, SWEEP, os.setsid)
     time.sleep(rng.uniform(0, seconds))
-    workers = Path(f"/proc/{process}/task/{process}/children").read_text().split()
-    if all_of_it or not workers:
-        (os.killpg if workers else os.kill)(process, signal.SIGKILL)
+    helpers = children(process)  # one of them is the workers' parent
+    workers = [worker for helper in helpers for worker in children(helper)]
+    if workers and not all_of_it:
+        os.kill(rng.choice(workers), signal.SIGKILL)
     else:
-        os.kill(int(rng.choice(workers)), signal.SIGKILL)
+        (os.killpg if helpers else os.kill)(process, signal.SIGKILL)
     ended(process)
+
+
+def children(process: int) -> list[int]:
+    """Those of a process; none if it is gone."""
+    try:
+        text = Path(f"/proc/{process}/task/{process}/children").read_text()
+    except (FileNotFoundError, ProcessLookupError):
+        return []
+    return [int(child) for child in text.split()]
 
 
 STEPS = [(os, "fsync"), (Path, "replace"), (Path, "unlink"), (os, "open")]

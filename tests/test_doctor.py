@@ -18,7 +18,7 @@ from exprun.config.compose import compose_job
 from exprun.doctor.diagnose import RULES
 from exprun.doctor.pairs import HELPED, WORSE, judge, sign_flip
 from exprun.doctor.trial import changed, differences
-from exprun.job import stored_job
+from exprun.record.stored import stored_job
 from exprun.run import run as run_job
 
 INF = math.inf

@@ -19,8 +19,9 @@ from omegaconf import DictConfig, OmegaConf
 from PIL import Image
 
 from exprun.cli import main
+from exprun.config.parts import PARTS
 from exprun.config.paths import conf_dir
-from exprun.config.schema import PARTS, check, plain, without_hydra
+from exprun.config.schema import check, plain, without_hydra
 from exprun.optimizers import Momentum
 from exprun.problems import functions
 from exprun.problems.averages import moving_average, read_series

@@ -21,7 +21,8 @@ from omegaconf import DictConfig, OmegaConf, open_dict, read_write
 
 from exprun import sweep, workers
 from exprun.config.compose import sweep_configs
-from exprun.config.schema import check, check_parts, check_values, plain, spelled, without_hydra
+from exprun.config.parts import check_parts
+from exprun.config.schema import check, check_values, plain, spelled, without_hydra
 from exprun.errors import UsageError, nearest
 from exprun.interrupt import exit_code
 from exprun.published import check_published, judge

@@ -1,6 +1,6 @@
 """One run: what is asked, where it is recorded, and what came of it; ``exprun.run`` does it.
 
-Nothing here imports torch.
+Nothing here imports torch, Hydra or OmegaConf.
 """
 
 from __future__ import annotations
@@ -13,12 +13,10 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from exprun.config.schema import plain
 from exprun.errors import UsageError
 from exprun.observer import Outcome
 from exprun.record.files import write_json
 from exprun.record.result import result_of
-from exprun.record.stored import check_config, stored
 from exprun.vocabulary import FAILED, INTERRUPTED
 
 if TYPE_CHECKING:
@@ -70,13 +68,3 @@ class Job:
         seconds = time.perf_counter() - self.started
         self.result = result_of(self.config, self.overrides, outcome, seconds)
         write_json(self.folder / "result.json", self.result)
-
-
-def stored_job(folder: Path, *, trust: bool, in_sweep: bool = False) -> Job:
-    """The run in ``folder``, to go on from its newest checkpoint, or to begin if it has none.
-
-    Raises UsageError if the folder's config is not what it was, or names somebody's own code.
-    """
-    run = stored(folder)
-    check_config(run, folder, trust=trust)
-    return Job(plain(run.config), folder, run.overrides, run.options, in_sweep, resumed=True)

@@ -34,9 +34,6 @@ AT_ONCE = {"cpu": 32, "cuda": 256}
 NOTING = 0.3
 """Seconds between two writes of the sweep's books; a job's own folder has its result at once."""
 
-DRAWING = 0.1
-"""Seconds after which the panel is looked at if no worker has said anything."""
-
 
 def run_stacked(
     folder: Path,
@@ -133,7 +130,7 @@ class Office:
         """Until all workers are done and dismissed."""
         passed_on = False
         while self.workers:
-            for line in wait(list(self.workers), DRAWING):
+            for line in wait(list(self.workers), workers.DRAWING):
                 assert isinstance(line, Connection)
                 if not self._hear(self.workers[line], panel, interrupted):
                     self._dismiss(self.workers.pop(line), panel)
@@ -151,8 +148,9 @@ class Office:
             word, number, content = worker.line.recv()
         except (EOFError, ConnectionResetError):
             return False
-        if word == "epoch":
-            panel.epoch(number, content)
+        if word == "epochs":
+            for job_number, row in content.items():
+                panel.epoch(job_number, row)
         elif word == "ended":
             worker.has.discard(number)
             self._take(number, content, panel)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import time
 from collections.abc import Iterator
 from dataclasses import replace
 from multiprocessing.connection import Connection
@@ -19,6 +20,7 @@ from exprun.run import begin, end
 from exprun.stack import Member, fit_stack
 from exprun.training import Training
 from exprun.vocabulary import ALONE
+from exprun.workers import DRAWING
 
 
 def train(line: Connection) -> None:
@@ -37,6 +39,8 @@ class Desk:
     def __init__(self, line: Connection, interrupted: Interruption) -> None:
         self.line = line
         self.interrupted = interrupted
+        self.rows: dict[int, dict[str, float]] = {}  # the newest, of which the office has not heard
+        self.reported = 0.0  # when it last heard of any
         self.size: int = self.ask("ready", torch.cuda.device_count() > 0)
 
     def tell(self, word: str, number: int = -1, content: Any = None) -> None:
@@ -44,6 +48,16 @@ class Desk:
             self.line.send((word, number, content))
         except BrokenPipeError:
             _leave()
+
+    def report(self, number: int, row: dict[str, float]) -> None:
+        """Of an epoch of a job. The office hears of them now and then: whenever it may draw."""
+        self.rows[number] = row
+        if time.monotonic() - self.reported >= DRAWING or row["epoch"] == 1:
+            self._hand_in()
+
+    def _hand_in(self) -> None:
+        self.tell("epochs", content=self.rows)
+        self.rows, self.reported = {}, time.monotonic()
 
     def ask(self, word: str, content: Any = None) -> Any:
         self.tell(word, content=content)
@@ -83,6 +97,8 @@ class Desk:
 
     def _ended(self, number: int, job: Job) -> None:
         job.recorder = None  # and with it the training's memory
+        if number in self.rows:
+            self._hand_in()
         self.tell("ended", number, job.result)
 
 
@@ -93,7 +109,7 @@ class _Reporter(Observer):
         self.desk, self.number = desk, number
 
     def on_epoch(self, training: Training, row: dict[str, float]) -> None:
-        self.desk.tell("epoch", self.number, row)
+        self.desk.report(self.number, row)
 
 
 def _leave() -> NoReturn:

@@ -15,6 +15,10 @@ from typing import Any
 
 from exprun.interrupt import held_back, importing
 
+DRAWING = 0.1
+"""Seconds after which the panel is looked at if no worker has said anything, and between two
+reports of a worker."""
+
 FORKSERVER = "forkserver"
 CAN_FORK = FORKSERVER in multiprocessing.get_all_start_methods()
 CONTEXT: Any = multiprocessing.get_context(FORKSERVER if CAN_FORK else "spawn")
@@ -30,12 +34,15 @@ def prepare() -> None:
 
 
 def start() -> tuple[BaseProcess, Connection]:
-    """A new worker, and the line to it."""
+    """A new worker, and the line to it. Raises OSError if it cannot be had."""
     prepare()
     ours, theirs = CONTEXT.Pipe()
     process: BaseProcess = CONTEXT.Process(target=_train, args=(theirs,))
     with held_back():
-        process.start()
+        try:
+            process.start()
+        except EOFError:
+            raise OSError("the process that workers are forked off was killed") from None
     theirs.close()
     return process, ours
 

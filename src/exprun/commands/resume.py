@@ -17,7 +17,8 @@ from exprun.config.compose import compose_job
 from exprun.display.summary import job_line, summary
 from exprun.errors import UsageError
 from exprun.interrupt import exit_code
-from exprun.job import Job, stored_job
+from exprun.job import Job
+from exprun.record.stored import stored_job
 from exprun.run import run
 from exprun.stacked import run_stacked
 from exprun.sweep import STACKED

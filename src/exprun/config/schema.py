@@ -7,14 +7,15 @@ from __future__ import annotations
 
 import math
 import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable
 from typing import Any
 
 from omegaconf import DictConfig, ListConfig, OmegaConf
 from omegaconf.errors import InterpolationKeyError, MissingMandatoryValue
 
+from exprun.config.parts import parts_of
 from exprun.config.rules import RULES, rule_for
-from exprun.errors import UsageError, choices, nearest
+from exprun.errors import UsageError, nearest
 
 
 def without_hydra(config: DictConfig) -> DictConfig:
@@ -89,32 +90,6 @@ def check_values(config: DictConfig) -> None:
         elsewhere = elsewhere or error  # the key that it was taken from may say it better
     if elsewhere:
         raise elsewhere
-
-
-PARTS: dict[str, tuple[str, ...]] = {
-    "exprun.problems.build.descent": ("optimizer", "scheduler"),
-    "exprun.problems.build.moving_averages": (),
-}
-"""Problems that train no network, and the groups that they read besides ``problem``."""
-
-
-def parts_of(config: Mapping[str, Any] | DictConfig) -> tuple[str, ...] | None:
-    """The groups and keys that play a part in a problem that trains no network; None if one is
-    trained, where all do."""
-    groups: tuple[str, ...] | None = PARTS.get(config["problem"]["_target_"])
-    return None if groups is None else ("problem", *groups, "seed", "device")
-
-
-def check_parts(config: DictConfig, overrides: Iterable[str]) -> None:
-    """Raise UsageError for an override of what plays no part in the problem."""
-    parts = parts_of(config)
-    if parts is None:
-        return
-    for override in overrides:
-        key = override.split("=")[0].lstrip("+~").split("@")[0]
-        if key.split(".")[0].split("/")[0] not in (*parts, "experiment", "hydra"):
-            instead = "problem.iterations" if key == "trainer.max_epochs" else choices(parts)
-            raise UsageError(f"{override}: plays no part in this problem; expected {instead}")
 
 
 TARGETED = (

@@ -19,9 +19,8 @@ from exprun.config.schema import leaves
 from exprun.doctor.findings import Suggestion
 from exprun.doctor.pairs import Verdict, judge
 from exprun.errors import UsageError
-from exprun.job import stored_job
 from exprun.record.files import claim_folder
-from exprun.record.stored import Stored, check_config, stored
+from exprun.record.stored import Stored, check_config, stored, stored_job
 from exprun.stacked import run_stacked
 from exprun.vocabulary import COMPLETED, EARLY_STOPPED, HIGHER_IS_BETTER, INTERRUPTED
 

@@ -8,7 +8,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from exprun.config.schema import parts_of
+from exprun.config.parts import parts_of
 from exprun.observer import Outcome
 from exprun.problems import Problem
 from exprun.record.files import write_atomic, write_json

@@ -9,10 +9,10 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
+import yaml
 from torch import Tensor
 
 from exprun import metrics
-from exprun.config.compose import to_yaml
 from exprun.diagnostics.measure import FIGURES
 from exprun.diagnostics.settings import Diagnostics
 from exprun.errors import UsageError
@@ -26,6 +26,9 @@ from exprun.record.result import result_of
 from exprun.record.tensorboard import EventFile, tags
 from exprun.training import Training
 from exprun.vocabulary import COMPLETED, DIVERGED, EARLY_STOPPED, INTERRUPTED
+
+DUMPER: Any = getattr(yaml, "CSafeDumper", yaml.SafeDumper)
+"""In C where PyYAML has that."""
 
 CHECKPOINT_SECONDS = 2.0
 """``checkpoint.every=auto``: at least this long between two writes."""
@@ -94,7 +97,8 @@ class Recorder(Observer):
             names = [*names, *(f"ema_{name}" for name in names)]
         charts = {name: [f"{name}/train", f"{name}/validation"] for name in names}
         self.events.charts(charts, FIGURES if self.diagnostics else ())
-        self.events.text("config", f"```yaml\n{to_yaml(dict(self.config))}\n```")
+        config = yaml.dump(dict(self.config), Dumper=DUMPER, allow_unicode=True, sort_keys=False)
+        self.events.text("config", f"```yaml\n{config}\n```")
 
     def on_epoch(self, training: Training, row: dict[str, float]) -> None:
         self._write_row(row)

@@ -9,8 +9,9 @@ from omegaconf import DictConfig, ListConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 from yaml import YAMLError
 
-from exprun.config.schema import check
+from exprun.config.schema import check, plain
 from exprun.errors import UsageError
+from exprun.job import Job
 from exprun.trust import check_targets
 
 
@@ -46,6 +47,16 @@ def check_config(run: Stored, folder: Path, *, trust: bool) -> None:
     check(run.config)
     if not trust:
         check_targets(run.config, str(folder))
+
+
+def stored_job(folder: Path, *, trust: bool, in_sweep: bool = False) -> Job:
+    """The run in ``folder``, to go on from its newest checkpoint, or to begin if it has none.
+
+    Raises UsageError if the folder's config is not what it was, or names somebody's own code.
+    """
+    run = stored(folder)
+    check_config(run, folder, trust=trust)
+    return Job(plain(run.config), folder, run.overrides, run.options, in_sweep, resumed=True)
 
 
 def load_yaml(path: Path) -> DictConfig | ListConfig:
