@@ -12,7 +12,7 @@ import json
 import os
 import time
 from collections import deque
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from multiprocessing.connection import Connection, wait
 from multiprocessing.process import BaseProcess
@@ -39,18 +39,20 @@ def run_stacked(
     folder: Path,
     jobs: Mapping[int, Job],
     title: str,
+    before: Callable[[int], None] = lambda number: None,
     *,
     size: int | None = None,
     workers: int | None = None,
 ) -> dict[int, dict[str, Any]]:
     """Run the ``jobs`` of the sweep in ``folder``, by their numbers; returns their results.
 
-    At most ``size`` at once in each of ``workers`` processes; both are chosen if not given. After a
-    signal the jobs that were running are interrupted and those that were not are left out.
+    ``before`` is called with the number of each job that is to begin. At most ``size`` are trained
+    at once in each of ``workers`` processes; both are chosen if not given. After a signal the jobs
+    that were running are interrupted and those that were not are left out.
     """
     if not jobs:
         return {}
-    office = Office(folder, dict(jobs), size, workers)
+    office = Office(folder, dict(jobs), before, size, workers)
     with StackPanel(title, office.titles()) as panel:
         office.run(panel)
     return office.results
@@ -70,10 +72,16 @@ class Office:
     """Hands out jobs to the workers and takes down what they say."""
 
     def __init__(
-        self, folder: Path, jobs: dict[int, Job], size: int | None, workers: int | None
+        self,
+        folder: Path,
+        jobs: dict[int, Job],
+        before: Callable[[int], None],
+        size: int | None,
+        workers: int | None,
     ) -> None:
         self.folder = folder
         self.jobs = jobs
+        self.before = before
         self.results: dict[int, dict[str, Any]] = {}
         self.unnoted: dict[int, dict[str, Any]] = {}  # results that are not in the books yet
         self.noted = time.monotonic()  # when the books were written last
@@ -165,6 +173,7 @@ class Office:
             jobs = self.waiting[worker.kind]
             following = jobs.popleft() if jobs and not interrupted() else None
             if following is not None:
+                self.before(following)
                 worker.has.add(following)
             worker.line.send(None if following is None else (following, self.jobs[following]))
         return True

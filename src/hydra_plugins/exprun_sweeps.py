@@ -12,7 +12,7 @@ from hydra.core.override_parser.types import Override
 from hydra.core.utils import JobReturn, JobStatus
 from hydra.plugins.launcher import Launcher
 from hydra.types import HydraContext, TaskFunction
-from omegaconf import DictConfig, OmegaConf, open_dict
+from omegaconf import DictConfig, open_dict
 
 from exprun.hooks import Hooks, surfacing
 from exprun.sweep import expand_variants
@@ -76,23 +76,24 @@ class StackedLauncher(Launcher):
         from exprun.vocabulary import INTERRUPTED
 
         folder = Path(self.config.hydra.sweep.dir)
-        jobs = {}
+        jobs: dict[int, Job] = {}
         composed = self.hooks.composed[initial_job_idx:][: len(job_overrides)]
-        configs = composed or sweep_configs(self.loader, self.config, job_overrides)
+        configs = composed or list(sweep_configs(self.loader, self.config, job_overrides))
         for number, config in enumerate(configs, initial_job_idx):
             with open_dict(config):
                 config.hydra.job.id = str(number)
                 config.hydra.job.num = number
                 job_folder = folder / config.hydra.sweep.subdir
                 config.hydra.runtime.output_dir = str(job_folder.absolute())
-            write_hydra_files(job_folder, config)
             choices = dict(config.hydra.runtime.choices)
             overrides = list(config.hydra.overrides.task)
-            OmegaConf.set_struct(config, False)
-            del config["hydra"]  # cheaper than a copy without it
             jobs[number] = Job(plain(config), job_folder, overrides, choices, in_sweep=True)
+
+        def write(number: int) -> None:
+            write_hydra_files(jobs[number].folder, configs[number - initial_job_idx])
+
         title = " ".join(self.config.hydra.overrides.task)
-        results = run_stacked(folder, jobs, title, size=self.size, workers=self.workers)
+        results = run_stacked(folder, jobs, title, write, size=self.size, workers=self.workers)
         interrupted = next((r for r in results.values() if r["status"] == INTERRUPTED), None)
         if interrupted:
             raise SystemExit(sweep.conclude(folder, exit_code(interrupted)))

@@ -8,7 +8,7 @@ import sys
 from collections.abc import Callable
 from pathlib import Path
 
-from exprun import sweep
+from exprun import sweep, workers
 from exprun.commands import Parser
 from exprun.display import doctor as display
 from exprun.doctor.diagnose import diagnose
@@ -70,6 +70,7 @@ def main(words: list[str]) -> int:
         return 0
     if obstacle:
         raise UsageError(f"{folder}: the run cannot be trained again: {obstacle}")
+    workers.prepare()  # they import torch while the jobs are composed
     place = start(run, chosen, arguments.seeds, trust=arguments.trust)
     for change in drift(run, place):
         print(f"exprun: since this run {change}; the trial is of today's", file=sys.stderr)

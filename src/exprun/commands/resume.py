@@ -11,7 +11,7 @@ import os
 from pathlib import Path
 from typing import Any
 
-from exprun import sweep
+from exprun import sweep, workers
 from exprun.commands import Parser
 from exprun.config.compose import compose_job
 from exprun.display.summary import job_line, summary
@@ -54,6 +54,8 @@ def resume_sweep(folder: Path, *, trust: bool) -> int:
         launcher = asked["launcher"]
     except (ValueError, KeyError, TypeError) as error:
         raise UsageError(f"{folder / 'sweep.json'}: is damaged: {error!r}") from None
+    if missing and launcher == STACKED:
+        workers.prepare()  # they import torch while the jobs are looked at
     jobs = {}
     for number, job_folder in folders.items():
         if not job_folder.resolve().is_relative_to(folder.resolve()):

@@ -24,9 +24,14 @@ def without_hydra(config: DictConfig) -> DictConfig:
 
 
 def plain(config: DictConfig) -> dict[str, Any]:
-    """The config as dicts, lists and values, interpolations resolved."""
-    content: dict[str, Any] = OmegaConf.to_container(config, resolve=True)  # type: ignore[assignment]
-    return content
+    """The config as dicts, lists and values, interpolations resolved, without Hydra's own."""
+    return {
+        str(key): OmegaConf.to_container(value, resolve=True)
+        if isinstance(value, DictConfig | ListConfig)
+        else value
+        for key, value in config.items()
+        if key != "hydra"
+    }
 
 
 def without_index(key: str) -> str:
