@@ -9,7 +9,8 @@ from __future__ import annotations
 
 import functools
 import tempfile
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
+from contextlib import ExitStack
 from dataclasses import dataclass
 from itertools import pairwise
 from pathlib import Path
@@ -117,15 +118,18 @@ def arrays(case: str) -> Arrays:
     return x, y.astype(np.int64), x_val, y_val.astype(np.int64)
 
 
-def exprun(job: Job, stamp: Stamp) -> None:
-    """A run into a temporary folder, as the command line makes it."""
+def exprun(job: Job, stamp: Stamp, *, more: Sequence[str] = (), scripted: bool = True) -> None:
+    """A run into a temporary folder, as the command line makes it with ``more`` words; if not
+    ``scripted``, as where there is no TorchScript."""
     from hydra import compose, initialize_config_dir
 
-    from exprun import job as runner
+    from exprun import run as runner
     from exprun.config.paths import conf_dir
-    from exprun.config.schema import without_hydra
+    from exprun.config.schema import plain
     from exprun.fit import fit
+    from exprun.job import Job as OurJob
     from exprun.observer import Observer
+    from exprun.program import Program
 
     class Stamps(Observer):
         def on_epoch(self, training: Any, row: dict[str, float]) -> None:
@@ -146,12 +150,17 @@ def exprun(job: Job, stamp: Stamp) -> None:
         "trainer.threads=1",
         "stopping=none",
         "device=cpu",
+        *more,
     ]
     with initialize_config_dir(str(conf_dir()), version_base="1.3", job_name="exprun"):
         config = compose("config", words, return_hydra_config=True)
     choices = config.hydra.runtime.choices
-    with tempfile.TemporaryDirectory() as folder, patch.object(runner, "fit", stamped):
-        result = runner.Job(without_hydra(config), Path(folder), words, choices).run()
+    with ExitStack() as stack:
+        folder = Path(stack.enter_context(tempfile.TemporaryDirectory()))
+        stack.enter_context(patch.object(runner, "fit", stamped))
+        if not scripted:
+            stack.enter_context(patch.object(Program, "compiled", None))
+        result = runner.run(OurJob(plain(config), folder, words, choices))
     assert result["status"] == "completed", result["reason"]
 
 
@@ -421,6 +430,12 @@ US = "exprun"
 JAX = "JAX scan (no validation, no logging)"
 CONTESTANTS = {
     US: Contestant(exprun, ("exprun",)),
+    f"{US}, replay without TorchScript": Contestant(
+        functools.partial(exprun, scripted=False), ("exprun",)
+    ),
+    f"{US}, plain loop": Contestant(
+        functools.partial(exprun, more=["trainer.replay=false"]), ("exprun",)
+    ),
     "PyTorch loop, DataLoader": Contestant(functools.partial(torch_loop, loader=True), ("torch",)),
     "PyTorch loop, tensors": Contestant(functools.partial(torch_loop, loader=False), ("torch",)),
     "Lightning": Contestant(lightning, ("lightning",)),
