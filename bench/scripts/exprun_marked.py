@@ -39,11 +39,11 @@ def task(config: Any) -> Any:
     import torch  # noqa: F401
 
     mark("import of torch")
-    from exprun import build, job
+    from exprun import build, run
 
     mark("import of exprun's parts and what else they need")
     build.load_data = marking(build.load_data, after="data")
-    job.fit = marking(job.fit, before="model, optimizer, files", after="training")
+    run.fit = marking(run.fit, before="model, optimizer, files", after="training")
     result = original(config)
     mark("test part, checkpoint, model, result")
     return result
