@@ -8,7 +8,7 @@ there, or does not take a text, the same text runs as Python, with the same bits
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from functools import cache, cached_property, lru_cache
+from functools import cache, cached_property
 from types import BuiltinFunctionType, MethodDescriptorType, SimpleNamespace
 from typing import Any
 
@@ -17,6 +17,10 @@ from torch import Tensor
 from torch._ops import OpOverload
 
 Iterations = Callable[..., None]
+
+PAYS = 50
+"""Runs of a single iteration, like that on the left-over batch of an epoch, after which it pays to
+compile them too."""
 
 TYPES = {
     torch.dtype: "int",
@@ -45,6 +49,7 @@ class Program:
         others: Mapping[str, Any],
     ) -> None:
         self.operations = operations
+        self.runs = 0
         self.arguments = (tensors, lists, *others.values())
         typed = [f"{name}: {TYPES.get(type(value), 'Any')}" for name, value in others.items()]
         constants = [
@@ -63,8 +68,10 @@ class Program:
 
     def run(self, xs: list[Tensor], ys: list[Tensor], rates: list[list[float]]) -> None:
         """Train on the batches, one after the other."""
+        self.runs += 1
+        rare = len(xs) == 1 and self.runs <= PAYS and self.source not in SCRIPTS
         with torch.inference_mode():
-            if len(xs) == 1 or self.compiled is None:
+            if rare or self.compiled is None:
                 self.plain(xs, ys, rates, *self.arguments)
             else:
                 # what is written, in its order
@@ -83,18 +90,28 @@ class Program:
 
     @cached_property
     def compiled(self) -> Iterations | None:
-        """The text as TorchScript; None if that cannot be had."""
-        return _compiled(self.source, tuple(op.overloadpacket.__name__ for op in self.operations))
+        """The text as TorchScript; None if that cannot be had. Trainings of the same operations
+        share it: their tensors are its arguments."""
+        if self.source not in SCRIPTS:
+            if len(SCRIPTS) >= MOST_SCRIPTS:
+                del SCRIPTS[next(iter(SCRIPTS))]
+            SCRIPTS[self.source] = _compiled(self.source, self.operations)
+        return SCRIPTS[self.source]
 
 
-@lru_cache(maxsize=64)
-def _compiled(source: str, operations: Sequence[str]) -> Iterations | None:
-    """Trainings of the same operations share a function: their tensors are its arguments."""
+SCRIPTS: dict[str, Iterations | None] = {}
+"""What texts were compiled to, the oldest first."""
+
+MOST_SCRIPTS = 64
+
+
+def _compiled(source: str, operations: Sequence[OpOverload]) -> Iterations | None:
     try:
         script: Any = torch.jit.CompilationUnit(f"{source}\n").iterations
     except (AttributeError, RuntimeError):  # no TorchScript, or not in its language
         return None
-    return script if _does_all(script.graph, operations) else None
+    names = [op.overloadpacket.__name__ for op in operations]
+    return script if _does_all(script.graph, names) else None
 
 
 def _does_all(graph: Any, operations: Sequence[str]) -> bool:
