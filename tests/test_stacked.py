@@ -213,6 +213,19 @@ def test_a_single_job_is_a_sweep_too(tmp_path: Path) -> None:
     assert states_of(tmp_path / "sweep") == ["completed"]
 
 
+def test_a_sweep_in_several_batches(tmp_path: Path) -> None:
+    """The sweeper launches a few jobs at a time; their configs are composed once for all."""
+    words = ["data=iris", "trainer.max_epochs=2", "optimizer.lr=0.01,0.02,0.03,0.04,0.05"]
+    usual = exprun(tmp_path, "-m", *words, "hydra.sweep.dir=usual")
+    few = "hydra.sweeper.max_batch_size=2", "hydra.sweep.dir=sweep"
+    done = exprun(tmp_path, *STACKED, *words, *few)
+    assert usual.returncode == done.returncode == 0, done.stderr
+    assert [job["overrides"][-1] for job in jobs_of(tmp_path / "sweep")] == [
+        f"optimizer.lr=0.0{i}" for i in range(1, 6)
+    ]
+    assert_same_jobs(tmp_path / "sweep", tmp_path / "usual")
+
+
 def test_options_of_ones_own(tmp_path: Path) -> None:
     own = tmp_path / "my conf" / "optimizer" / "mine.yaml"
     own.parent.mkdir(parents=True)

@@ -11,7 +11,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from exprun.optimizers import Adamax, Momentum, NAdam, RAdam
-from exprun.program import Program
+from exprun.program import MOST_SCRIPTS, PAYS, SCRIPTS, Program
 from exprun.tape import Rate, Unrecordable, record
 
 
@@ -318,6 +318,43 @@ def test_nothing_is_compiled_that_loses_operations() -> None:
     careless = Program(lines, operations, [w.total], [], {})
     assert program.compiled is not None
     assert careless.compiled is None
+
+
+def counting(by: int) -> tuple[Program, Tensor]:
+    """A program that adds to a counter, and the counter."""
+    counter = torch.zeros(())
+    operations = [torch.ops.aten.add_.Scalar]
+    return Program([f"aten.add_(c_0, {by})"], operations, [counter], [], {}), counter
+
+
+def test_a_single_iteration_is_compiled_when_it_pays() -> None:
+    program, counter = counting(17)
+    x, y = batch(0)
+    for _ in range(PAYS):
+        program.run([x], [y], [[]])
+    assert program.source not in SCRIPTS
+    program.run([x], [y], [[]])
+    assert program.source in SCRIPTS
+    assert counter.item() == 17 * (PAYS + 1)
+
+
+def test_a_text_that_is_compiled_already_is_taken_at_once() -> None:
+    """Like that of an epoch's left-over batch, which is often the same."""
+    x, y = batch(0)
+    first, _ = counting(19)
+    first.run([x, x], [y, y], [[], []])
+    second, counter = counting(19)
+    second.run([x], [y], [[]])
+    assert second.compiled is first.compiled is not None
+    assert "plain" not in vars(second)
+    assert counter.item() == 19
+
+
+def test_few_compiled_texts_are_kept() -> None:
+    for by in range(200, 201 + MOST_SCRIPTS):
+        assert counting(by)[0].compiled is not None
+    assert len(SCRIPTS) == MOST_SCRIPTS
+    assert counting(200)[0].source not in SCRIPTS
 
 
 @pytest.mark.parametrize("work", WORK, ids=lambda work: work.__name__)
