@@ -18,7 +18,6 @@ from omegaconf import Container, DictConfig, Node, OmegaConf
 
 from exprun.config.compose import sweep_configs, write_hydra_files
 from exprun.config.paths import conf_dir
-from exprun.config.schema import without_hydra
 from exprun.record.files import folder_name
 
 EXPRUN = [sys.executable, "-m", "exprun"]
@@ -243,7 +242,7 @@ def test_hydra_files_hold_the_config(job: list[str], hydra: Hydra, tmp_path: Pat
     (config,) = sweep_configs(hydra.config_loader, master_config(hydra), [job])
     write_hydra_files(tmp_path, config)
     for name, content in {
-        "config": without_hydra(config),
+        "config": OmegaConf.masked_copy(config, [key for key in config if key != "hydra"]),
         "hydra": OmegaConf.masked_copy(config, "hydra"),
         "overrides": config.hydra.overrides.task,
     }.items():

@@ -13,7 +13,7 @@ from omegaconf import DictConfig, OmegaConf
 from exprun.build import mlp
 from exprun.config.paths import conf_dir
 from exprun.config.rules import RULES, rule_for
-from exprun.config.schema import check, leaves, plain, without_hydra
+from exprun.config.schema import check, leaves, plain
 from exprun.errors import UsageError
 from exprun.fit import fit
 from exprun.record.files import folder_name
@@ -50,7 +50,7 @@ def needed_for(option: str) -> list[str]:
 @pytest.mark.parametrize("option", OPTIONS)
 def test_every_option_is_valid_and_trains(option: str) -> None:
     config = composed(option, *needed_for(option), "trainer.max_epochs=1")
-    check(without_hydra(config))
+    check(config)
     training = mlp(plain(config))
     before = {name: w.clone() for name, w in training.model.state_dict().items()}
     outcome = fit(training)
@@ -78,7 +78,7 @@ def test_every_shipped_key_has_a_rule_and_every_rule_a_key() -> None:
         "problem=ema",
         "problem=lr_range_test",
     ]:
-        for key, _ in leaves(without_hydra(composed(option))):
+        for key, _ in leaves(composed(option)):
             if not key.endswith("_target_"):
                 assert rule_for(key) is not None, key
                 used |= {key, key.rpartition(".")[2]}
@@ -220,7 +220,7 @@ def test_diabetes_is_learned_better_than_by_its_mean() -> None:
 )
 def test_wrong_values_are_named(overrides: list[str], message: str) -> None:
     with pytest.raises(UsageError) as caught:
-        check(without_hydra(composed(*overrides)))
+        check(composed(*overrides))
     assert message in str(caught.value)
     assert "\n" not in str(caught.value)
 

@@ -16,7 +16,7 @@ from exprun import explanations
 from exprun.cli import main
 from exprun.config.options import groups, options
 from exprun.config.paths import conf_dir, pages_dir
-from exprun.config.schema import check, spelled, without_hydra
+from exprun.config.schema import check, spelled
 from exprun.explanations import CONFIG, HYDRA, PUBLISHED, SHARED
 from exprun.sweep import expand
 
@@ -142,7 +142,7 @@ def test_every_command_is_valid(tmp_path: Path, monkeypatch: pytest.MonkeyPatch)
                 jobs = expand(overrides)
                 assert (len(jobs) > 1) == ("-m" in words), words
                 shown = [word for word in jobs[-1] if not word.startswith("hydra/launcher=")]
-                check(without_hydra(compose("config", shown)))
+                check(compose("config", shown))
 
 
 def test_an_option_in_the_terminal_has_its_defaults_from_the_yaml(

@@ -21,7 +21,7 @@ from PIL import Image
 from exprun.cli import main
 from exprun.config.parts import PARTS
 from exprun.config.paths import conf_dir
-from exprun.config.schema import check, plain, without_hydra
+from exprun.config.schema import check, plain
 from exprun.optimizers import Momentum
 from exprun.problems import functions
 from exprun.problems.averages import moving_average, read_series
@@ -230,7 +230,7 @@ def test_verdicts_of_descents(words: list[str], verdict: str) -> None:
 def test_every_function_is_right(name: str) -> None:
     """Valid, minimal where it says so, and gone down with the defaults to a point at rest."""
     config = composed(f"problem={name}")
-    check(without_hydra(config))
+    check(config)
     assert config.problem._target_ in PARTS
     made = descent(plain(config))
     assert made.solve().status == "completed"

@@ -22,7 +22,7 @@ from omegaconf import DictConfig, OmegaConf, open_dict, read_write
 from exprun import sweep, workers
 from exprun.config.compose import sweep_configs
 from exprun.config.parts import check_parts
-from exprun.config.schema import check, check_values, plain, spelled, without_hydra
+from exprun.config.schema import check, check_values, plain, spelled
 from exprun.errors import UsageError, nearest
 from exprun.interrupt import exit_code
 from exprun.published import check_published, judge
@@ -82,7 +82,7 @@ class Hooks(Callback):
 
         preset = "published" in config  # whose ills are what it shows
         options = config.hydra.runtime.choices
-        said = [] if preset else remarks(folder, without_hydra(config), options)
+        said = [] if preset else remarks(folder, config, options)
         summary(result, os.path.relpath(folder), remarks=said)
         if preset and result["status"] != INTERRUPTED:
             asked = config.hydra.overrides.task

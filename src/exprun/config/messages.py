@@ -19,7 +19,7 @@ from omegaconf.errors import OmegaConfBaseException
 from yaml import YAMLError
 
 from exprun.config.paths import conf_dir
-from exprun.config.schema import leaves, without_hydra
+from exprun.config.schema import leaves
 from exprun.errors import choices, nearest
 from exprun.sweep import expand
 
@@ -61,10 +61,8 @@ def _reason(hydra: Hydra, overrides: list[str], sweep: bool) -> str | None:
         config = hydra.compose_config(
             "config", chosen, run_mode=RunMode.RUN, from_shell=False, with_log_configuration=False
         )
-        own = without_hydra(config)
         for override in (o for o in parsed if not _is_group(o.key_or_group)):
-            is_hydras = override.key_or_group.startswith("hydra.")
-            reason = _wrong_key(override, config if is_hydras else own)
+            reason = _wrong_key(override, config)
             if reason:
                 return reason
     return None

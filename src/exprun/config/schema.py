@@ -18,11 +18,6 @@ from exprun.config.rules import RULES, rule_for
 from exprun.errors import UsageError, nearest
 
 
-def without_hydra(config: DictConfig) -> DictConfig:
-    """The job's own part of a composed config."""
-    return OmegaConf.masked_copy(config, [str(key) for key in config if key != "hydra"])
-
-
 def plain(config: DictConfig) -> dict[str, Any]:
     """The config as dicts, lists and values, interpolations resolved, without Hydra's own."""
     return {
