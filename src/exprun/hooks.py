@@ -19,7 +19,7 @@ from hydra.experimental.callback import Callback
 from hydra.types import RunMode
 from omegaconf import DictConfig, OmegaConf, open_dict, read_write
 
-from exprun import sweep, workers
+from exprun import sweep
 from exprun.config.compose import sweep_configs
 from exprun.config.parts import check_parts
 from exprun.config.schema import check, check_values, plain, spelled
@@ -91,6 +91,8 @@ class Hooks(Callback):
 
     @surfacing
     def on_multirun_start(self, config: DictConfig, **_: Any) -> None:
+        from exprun import workers
+
         _check_hydra(config)
         jobs = _jobs(config)
         published = _published(config, _variants(config))
