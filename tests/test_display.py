@@ -465,7 +465,8 @@ def test_sweep_summary(width: int) -> None:
     rows += [DIVERGED | {"number": 12, "overrides": "optimizer.lr=1e9"}]
     rows += [failed | {"number": 13 + i, "overrides": "data=csv"} for i in range(11)]
     text = printed(sweep_summary, rows, "outputs/sweeps/today", width=width)
-    assert all(len(line) <= width for line in text.splitlines())
+    to_be_copied = "exprun resume outputs/sweeps/today"
+    assert all(len(li) <= width for li in text.splitlines() if not li.endswith(to_be_copied))
     assert "reg=[l2,dropout] seed=9 " in text
     assert "seed=10" not in text
     assert text.count("0.1043") == 10
@@ -476,7 +477,7 @@ def test_sweep_summary(width: int) -> None:
     assert "[13] data=csv failed: no such file" in words
     assert words.endswith(
         "and 2 more, see leaderboard.csv sweep outputs/sweeps/today "
-        "curves tensorboard --logdir outputs"
+        "curves tensorboard --logdir outputs go on exprun resume outputs/sweeps/today"
     )
 
 

@@ -216,9 +216,9 @@ def test_a_single_job_is_a_sweep_too(tmp_path: Path) -> None:
 def test_a_sweep_in_several_batches(tmp_path: Path) -> None:
     """The sweeper launches a few jobs at a time; their configs are composed once for all."""
     words = ["data=iris", "trainer.max_epochs=2", "optimizer.lr=0.01,0.02,0.03,0.04,0.05"]
+    words = [*words, "hydra.sweeper.max_batch_size=2"]
     usual = exprun(tmp_path, "-m", *words, "hydra.sweep.dir=usual")
-    few = "hydra.sweeper.max_batch_size=2", "hydra.sweep.dir=sweep"
-    done = exprun(tmp_path, *STACKED, *words, *few)
+    done = exprun(tmp_path, *STACKED, *words, "hydra.sweep.dir=sweep")
     assert usual.returncode == done.returncode == 0, done.stderr
     assert [job["overrides"][-1] for job in jobs_of(tmp_path / "sweep")] == [
         f"optimizer.lr=0.0{i}" for i in range(1, 6)
@@ -500,6 +500,38 @@ def test_ctrl_c_while_the_workers_are_made(tmp_path: Path) -> None:
     done = exprun(tmp_path, "resume", "sweep")
     assert done.returncode == 0, done.stderr
     assert states_of(tmp_path / "sweep") == ["completed"] * 8
+
+
+@needs_proc
+def test_ctrl_c_while_the_panel_waits_for_the_workers(tmp_path: Path) -> None:
+    """The sweep has begun, so it is concluded as one that is interrupted later."""
+    ours, theirs = os.openpty()
+    os.set_blocking(ours, False)
+    shown = b""
+
+    def read() -> bytes:
+        nonlocal shown
+        with suppress(BlockingIOError, OSError):
+            shown += os.read(ours, 65536)
+        return shown
+
+    with subprocess.Popen(
+        [*EXPRUN, *STACKED, *OFFICE, *LONG, "hydra.sweep.dir=sweep"],
+        cwd=tmp_path,
+        env={**os.environ, "TERM": "xterm", "COLUMNS": "100", "LINES": "30"},
+        stdin=theirs,
+        stdout=theirs,
+        stderr=theirs,
+        start_new_session=True,
+    ) as process:
+        os.close(theirs)
+        wait_until(lambda: b"starting" in read())
+        os.killpg(process.pid, signal.SIGINT)
+        wait_until(lambda: bool(read()) and process.poll() is not None)
+    assert process.returncode == 130, shown
+    assert b"exprun resume sweep" in read()
+    os.close(ours)
+    assert {"pending"} == set(states_of(tmp_path / "sweep"))
 
 
 SCRIPT = """

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import json
 import os
+import sys
 import time
 from collections import deque
 from collections.abc import Callable, Mapping
@@ -23,10 +24,10 @@ from typing import Any
 from exprun import sweep, workers
 from exprun.display.stack import StackPanel
 from exprun.display.summary import job_line
-from exprun.interrupt import Interruption, interruptible
+from exprun.interrupt import Interruption, exit_code, interruptible
 from exprun.job import Job
 from exprun.threads import cores
-from exprun.vocabulary import ALONE, DIVERGED
+from exprun.vocabulary import ALONE, DIVERGED, INTERRUPTED
 
 AT_ONCE = {"cpu": 32, "cuda": 256}
 """Members of a stack at most. On a CPU more bring nothing: the products are what takes the time."""
@@ -43,19 +44,26 @@ def run_stacked(
     *,
     size: int | None = None,
     workers: int | None = None,
-) -> dict[int, dict[str, Any]]:
-    """Run the ``jobs`` of the sweep in ``folder``, by their numbers; returns their results.
+) -> tuple[dict[int, dict[str, Any]], int | None]:
+    """Run the ``jobs`` of the sweep in ``folder``, by their numbers; returns their results, and the
+    exit code if a signal has ended it.
 
     ``before`` is called with the number of each job that is to begin. At most ``size`` are trained
     at once in each of ``workers`` processes; both are chosen if not given. After a signal the jobs
     that were running are interrupted and those that were not are left out.
     """
     if not jobs:
-        return {}
+        return {}, None
     office = Office(folder, dict(jobs), before, size, workers)
-    with StackPanel(title, office.titles()) as panel:
-        office.run(panel)
-    return office.results
+    try:
+        with StackPanel(title, office.titles()) as panel:
+            office.run(panel)
+    except OSError as error:  # no process to be had, no room on the disk
+        print(f"exprun: {error}", file=sys.stderr)
+    ended = next((r for r in office.results.values() if r["status"] == INTERRUPTED), None)
+    if ended:
+        return office.results, exit_code(ended)
+    return office.results, 128 + office.signal if office.signal else None
 
 
 @dataclass
@@ -92,6 +100,7 @@ class Office:
         self.size, self.count = size, workers
         self.settled = False  # how many workers there are, and at how many jobs at once
         self.workers: dict[Connection, Worker] = {}
+        self.signal: Signals | None = None  # that has ended it
 
     def titles(self) -> dict[int, tuple[str, int]]:
         """What tells each job from the others, and its epochs."""
@@ -109,6 +118,7 @@ class Office:
             try:
                 self._hire()  # one, who knows whether there is a GPU
                 self._listen(panel, interrupted)
+                self.signal = interrupted.signal
             finally:  # whatever went wrong here: nobody waits for an answer that never comes
                 for worker in self.workers.values():
                     os.kill(worker.process.pid, SIGTERM)  # type: ignore[arg-type]
@@ -209,9 +219,8 @@ class Office:
             reason = str(result["engine"]).partition(ALONE)[2]
             if reason and reason not in self.told and result["status"] != DIVERGED:
                 self.told.add(reason)
-                panel.console.print(
-                    f"     [{number}] ran by itself: {reason}", style="dim", markup=False
-                )
+                line = f"     [{number}] ran by itself: {reason}"
+                panel.console.print(line, style="dim", markup=False, soft_wrap=True)
 
 
 def _kind(job: Job) -> str:

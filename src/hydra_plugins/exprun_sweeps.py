@@ -70,10 +70,8 @@ class StackedLauncher(Launcher):
         from exprun import sweep
         from exprun.config.compose import sweep_configs, write_hydra_files
         from exprun.config.schema import plain
-        from exprun.interrupt import exit_code
         from exprun.job import Job
         from exprun.stacked import run_stacked
-        from exprun.vocabulary import INTERRUPTED
 
         folder = Path(self.config.hydra.sweep.dir)
         jobs: dict[int, Job] = {}
@@ -93,10 +91,10 @@ class StackedLauncher(Launcher):
             write_hydra_files(jobs[number].folder, configs[number - initial_job_idx])
 
         title = " ".join(self.config.hydra.overrides.task)
-        results = run_stacked(folder, jobs, title, write, size=self.size, workers=self.workers)
-        interrupted = next((r for r in results.values() if r["status"] == INTERRUPTED), None)
-        if interrupted:
-            raise SystemExit(sweep.conclude(folder, exit_code(interrupted)))
+        sizes = {"size": self.size, "workers": self.workers}
+        results, code = run_stacked(folder, jobs, title, write, **sizes)
+        if code is not None:
+            raise SystemExit(sweep.conclude(folder, code))
         return [
             JobReturn(jobs[number].overrides, status=JobStatus.COMPLETED, _return_value=result)
             for number, result in results.items()  # not of jobs that nobody was left for

@@ -16,9 +16,8 @@ from exprun.doctor.examine import examine
 from exprun.doctor.findings import Suggestion
 from exprun.doctor.trial import drift, start, train, verdicts
 from exprun.errors import UsageError
-from exprun.interrupt import exit_code
 from exprun.record.stored import stored
-from exprun.vocabulary import COMPLETED, CTRL_C, EARLY_STOPPED, INTERRUPTED
+from exprun.vocabulary import COMPLETED, EARLY_STOPPED
 
 FIRST = 3
 """Suggestions that ``--try`` tests if it is not told which."""
@@ -74,11 +73,10 @@ def main(words: list[str]) -> int:
     place = start(run, chosen, arguments.seeds, trust=arguments.trust)
     for change in drift(run, place):
         print(f"exprun: since this run {change}; the trial is of today's", file=sys.stderr)
-    results = train(place, trust=arguments.trust)
+    results, code = train(place, trust=arguments.trust)
     made = verdicts(run, chosen, arguments.seeds, results)
     if made is None:
-        ended = next((r for r in results if r["status"] == INTERRUPTED), None)
-        return sweep.conclude(place, exit_code(ended) if ended else CTRL_C)
+        return sweep.conclude(place, code)
     display.trials(made, os.path.relpath(place))
     return 0
 

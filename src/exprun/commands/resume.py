@@ -15,10 +15,11 @@ from exprun import sweep, workers
 from exprun.commands import Parser
 from exprun.config.compose import compose_job
 from exprun.display.summary import job_line, summary
+from exprun.doctor.remarks import remarks
 from exprun.errors import UsageError
 from exprun.interrupt import exit_code
 from exprun.job import Job
-from exprun.record.stored import stored_job
+from exprun.record.stored import stored, stored_job
 from exprun.run import run
 from exprun.stacked import run_stacked
 from exprun.sweep import STACKED
@@ -40,7 +41,9 @@ def main(words: list[str]) -> int:
         print(f"{folder} is {result['status'].replace('_', ' ')}: nothing is left to be done")
     else:
         result = run(stored_job(folder, trust=trust))
-    summary(result, os.path.relpath(folder))
+    found = stored(folder)
+    said = [] if "published" in found.config else remarks(folder, found.config, found.options)
+    summary(result, os.path.relpath(folder), remarks=said)
     return exit_code(result)
 
 
@@ -68,21 +71,26 @@ def resume_sweep(folder: Path, *, trust: bool) -> int:
             compose_job(job_folder, missing[number]["overrides"], asked["config_dir"])
         jobs[number] = stored_job(job_folder, trust=trust, in_sweep=True)
     run_all = run_stacked if launcher == STACKED else run_one_by_one
-    results = run_all(folder, jobs, " ".join(asked["overrides"]))
-    ended = next((r for r in results.values() if r["status"] == INTERRUPTED), None)
-    return sweep.conclude(folder, exit_code(ended) if ended else None, trust=trust)
+    _, code = run_all(folder, jobs, " ".join(asked["overrides"]))
+    code = sweep.conclude(folder, code, trust=trust)
+    if not missing:
+        print("nothing was left to be done")
+    return code
 
 
-def run_one_by_one(folder: Path, jobs: dict[int, Job], title: str) -> dict[int, dict[str, Any]]:
-    """Run the jobs of a sweep in their order; returns the results by their numbers."""
+def run_one_by_one(
+    folder: Path, jobs: dict[int, Job], title: str
+) -> tuple[dict[int, dict[str, Any]], int | None]:
+    """Run the jobs of a sweep in their order; returns the results by their numbers, and the exit
+    code if a signal has ended it."""
     results = {}
     for number, job in jobs.items():
         results[number] = run(job)
         progress = sweep.note(folder, number, job.folder, results[number])
         job_line(number, f"{progress.done}/{progress.total}", progress.title, results[number])
         if results[number]["status"] == INTERRUPTED:
-            break
-    return results
+            return results, exit_code(results[number])
+    return results, None
 
 
 def finished_result(folder: Path) -> dict[str, Any] | None:

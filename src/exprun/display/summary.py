@@ -186,7 +186,7 @@ def sweep_summary(
     for picture in pictures:
         if picture.endswith(".png"):
             say(console, "picture", str(Path(folder) / picture), to_copy=True)
-    unfinished = any(row["status"] not in (*FINISHED, FAILED) for row in rows)
+    unfinished = any(row["status"] not in FINISHED for row in rows)
     _say_where(console, "sweep", folder, unfinished=unfinished)
 
 

@@ -89,17 +89,17 @@ def drift(run: Stored, folder: Path) -> list[str]:
     ]
 
 
-def train(folder: Path, *, trust: bool) -> list[dict[str, Any]]:
+def train(folder: Path, *, trust: bool) -> tuple[list[dict[str, Any]], int | None]:
     """Train the jobs of the sweep, stacked where they can be; returns their results in order,
-    fewer if a signal ended it."""
+    fewer if a signal ended it, and the exit code in that case."""
     content = sweep.read(folder)
     jobs = {
         job["number"]: stored_job(folder / job["folder"], trust=trust, in_sweep=True)
         for job in content["jobs"]
     }
-    results = run_stacked(folder, jobs, " ".join(content["overrides"]))
+    results, code = run_stacked(folder, jobs, " ".join(content["overrides"]))
     sweep.leaderboard(folder)
-    return [results[number] for number in sorted(results)]
+    return [results[number] for number in sorted(results)], code
 
 
 def verdicts(
