@@ -94,6 +94,20 @@ def points(folder: Path) -> dict[str, list[tuple[int, float]]]:
     return {tag: [(event.step, event.value) for event in events.Scalars(tag)] for tag in tags}
 
 
+def test_nobody_goes_on_with_a_run_that_is_running(whole: Path, tmp_path: Path) -> None:
+    with subprocess.Popen(
+        [*EXPRUN, *RUN], cwd=tmp_path, stdout=subprocess.PIPE, stderr=subprocess.PIPE
+    ) as process:
+        wait_until(lambda: any(tmp_path.rglob("last.pt")), process)
+        process.send_signal(signal.SIGSTOP)  # it takes its time
+        refused = exprun(tmp_path, "resume", "run")
+        process.kill()
+    assert refused.returncode == 2
+    assert refused.stderr == "exprun: run: another process is at work there\n"
+    assert exprun(tmp_path, "resume", "run").returncode == 0
+    assert_same(tmp_path / "run", whole)
+
+
 def test_a_killed_run_ends_as_if_nothing_had_happened(
     whole: Path, killed: Path, tmp_path: Path
 ) -> None:

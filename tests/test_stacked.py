@@ -444,6 +444,19 @@ def test_ctrl_c_reaches_all_processes_at_once(whole: Path, tmp_path: Path) -> No
 
 
 @needs_proc
+def test_nobody_goes_on_with_a_sweep_that_is_running(whole: Path, tmp_path: Path) -> None:
+    with running(tmp_path) as process:
+        process.send_signal(signal.SIGSTOP)  # it takes its time
+        for folder in ("sweep", f"sweep/{jobs_of(tmp_path / 'sweep')[0]['folder']}"):
+            refused = exprun(tmp_path, "resume", folder)
+            assert refused.returncode == 2
+            assert refused.stderr == "exprun: sweep: another process is at work there\n"
+        process.kill()
+        process.wait()
+    assert_resumed(tmp_path, whole)
+
+
+@needs_proc
 def test_a_worker_that_is_killed(whole: Path, tmp_path: Path) -> None:
     with running(tmp_path) as process:
         os.kill(min(workers_of(process.pid)), signal.SIGKILL)

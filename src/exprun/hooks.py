@@ -10,6 +10,7 @@ import functools
 import os
 import shutil
 from collections.abc import Callable, Mapping
+from contextlib import ExitStack
 from pathlib import Path
 from typing import Any, Literal, TypeVar
 
@@ -26,7 +27,7 @@ from exprun.config.schema import check, check_values, plain, spelled
 from exprun.errors import UsageError, nearest
 from exprun.interrupt import exit_code
 from exprun.published import check_published, judge
-from exprun.record.files import claim_folder
+from exprun.record.files import claim_folder, held
 from exprun.vocabulary import CTRL_C, INTERRUPTED
 
 T = TypeVar("T")
@@ -58,6 +59,7 @@ class Hooks(Callback):
 
     def __init__(self) -> None:
         self.composed: list[DictConfig] = []
+        self.holding = ExitStack()  # the folder of the run or the sweep
 
     @surfacing
     def on_run_start(self, config: DictConfig, **_: Any) -> None:
@@ -66,9 +68,11 @@ class Hooks(Callback):
         check_parts(config, config.hydra.overrides.task)
         _published(config, {})
         self.made = _claim(config, "run")
+        self.holding.enter_context(held(Path(config.hydra.run.dir)))
 
     @surfacing
     def on_run_end(self, config: DictConfig, job_return: JobReturn, **_: Any) -> None:
+        self.holding.close()
         result = job_return.return_value
         folder = Path(config.hydra.runtime.output_dir)
         if isinstance(result, BaseException):
@@ -111,6 +115,7 @@ class Hooks(Callback):
                 self.composed.append(job)
                 workers.prepare()  # they import torch while the other jobs are looked at
         _claim(config, "sweep")
+        self.holding.enter_context(held(Path(config.hydra.sweep.dir)))
         for job in self.composed:
             _move(job, config)
         sources = config.hydra.runtime.config_sources
@@ -136,6 +141,7 @@ class Hooks(Callback):
 
     @surfacing
     def on_multirun_end(self, config: DictConfig, **_: Any) -> None:
+        self.holding.close()
         raise SystemExit(sweep.conclude(Path(config.hydra.sweep.dir)))
 
 

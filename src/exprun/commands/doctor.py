@@ -16,6 +16,7 @@ from exprun.doctor.examine import examine
 from exprun.doctor.findings import Suggestion
 from exprun.doctor.trial import drift, start, train, verdicts
 from exprun.errors import UsageError
+from exprun.record.files import held
 from exprun.record.stored import stored
 from exprun.vocabulary import COMPLETED, EARLY_STOPPED
 
@@ -73,7 +74,8 @@ def main(words: list[str]) -> int:
     place = start(run, chosen, arguments.seeds, trust=arguments.trust)
     for change in drift(run, place):
         print(f"exprun: since this run {change}; the trial is of today's", file=sys.stderr)
-    results, code = train(place, trust=arguments.trust)
+    with held(place):
+        results, code = train(place, trust=arguments.trust)
     made = verdicts(run, chosen, arguments.seeds, results)
     if made is None:
         return sweep.conclude(place, code)

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import json
 import os
+from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
 
@@ -19,6 +20,7 @@ from exprun.doctor.remarks import remarks
 from exprun.errors import UsageError
 from exprun.interrupt import exit_code
 from exprun.job import Job
+from exprun.record.files import held
 from exprun.record.stored import stored, stored_job
 from exprun.run import run
 from exprun.stacked import run_stacked
@@ -34,8 +36,17 @@ def main(words: list[str]) -> int:
     )
     arguments = parser.parse_args(words)
     folder, trust = arguments.folder, arguments.trust
-    if (folder / "sweep.json").is_file():
-        return resume_sweep(folder, trust=trust)
+    with ExitStack() as holding:
+        for place in (folder, folder.parent):
+            if place == folder or (place / "sweep.json").is_file():
+                holding.enter_context(held(place))
+        if (folder / "sweep.json").is_file():
+            return resume_sweep(folder, trust=trust)
+        return resume_run(folder, trust=trust)
+
+
+def resume_run(folder: Path, *, trust: bool) -> int:
+    """Go on with a run, unless it has come to its end. Returns the exit code."""
     result = finished_result(folder)
     if result:
         print(f"{folder} is {result['status'].replace('_', ' ')}: nothing is left to be done")
