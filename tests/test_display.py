@@ -464,6 +464,7 @@ def test_sweep_summary(width: int) -> None:
     failed = {"status": "failed", "reason": "no such\n  file"}
     rows += [DIVERGED | {"number": 12, "overrides": "optimizer.lr=1e9"}]
     rows += [failed | {"number": 13 + i, "overrides": "data=csv"} for i in range(11)]
+    rows[-11:] = rows[:-12:-1]  # a leaderboard has them in the order of their figures
     text = printed(sweep_summary, rows, "outputs/sweeps/today", width=width)
     to_be_copied = "exprun resume outputs/sweeps/today"
     assert all(len(li) <= width for li in text.splitlines() if not li.endswith(to_be_copied))

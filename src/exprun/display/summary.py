@@ -166,6 +166,7 @@ def sweep_summary(
     rows, shared = _without_shared(rows)
     best = [row for row in rows if row["status"] in SUCCESSFUL][:TOP]
     others = [row for row in rows if row["status"] not in SUCCESSFUL and row["reason"]]
+    others.sort(key=lambda row: row["number"])
     console.print()
     if best:
         width = min(console.width, MAX_WIDTH)
