@@ -104,7 +104,8 @@ def test_nobody_goes_on_with_a_run_that_is_running(whole: Path, tmp_path: Path) 
         process.kill()
     assert refused.returncode == 2
     assert refused.stderr == "exprun: run: another process is at work there\n"
-    assert exprun(tmp_path, "resume", "run").returncode == 0
+    done = exprun(tmp_path / "run", "resume", ".")
+    assert done.returncode == 0, done.stderr
     assert_same(tmp_path / "run", whole)
 
 

@@ -37,9 +37,10 @@ def main(words: list[str]) -> int:
     arguments = parser.parse_args(words)
     folder, trust = arguments.folder, arguments.trust
     with ExitStack() as holding:
-        for place in (folder, folder.parent):
-            if place == folder or (place / "sweep.json").is_file():
-                holding.enter_context(held(place))
+        holding.enter_context(held(folder))
+        sweep_folder = Path(os.path.relpath(folder.resolve().parent))
+        if (sweep_folder / "sweep.json").is_file():
+            holding.enter_context(held(sweep_folder))
         if (folder / "sweep.json").is_file():
             return resume_sweep(folder, trust=trust)
         return resume_run(folder, trust=trust)
