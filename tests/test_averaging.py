@@ -15,7 +15,8 @@ from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
 from conftest import built, same_bits
 from exprun.averaging import WeightAverage
 from exprun.cli import main
-from exprun.fit import evaluate, fit
+from exprun.curve import evaluate
+from exprun.fit import fit
 from exprun.stack import Member, fit_stack
 from exprun.training import Training
 
@@ -124,7 +125,8 @@ def test_the_model_is_the_average_of_the_best_epoch() -> None:
     assert training.kept_row["val_loss"] == best["val_ema_loss"]
     assert training.kept_row["train_loss"] == best["train_ema_loss"]
     training.model.load_state_dict(training.kept)
-    assert evaluate(training, training.data.val)["loss"] == best["val_ema_loss"]
+    training.set_mode(False)
+    assert evaluate(training, training.data.val)["loss"].item() == best["val_ema_loss"]
 
 
 def test_without_memory_the_average_is_the_last_iterations_weights() -> None:

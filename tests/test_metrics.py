@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 import pytest
 import torch
@@ -28,20 +30,24 @@ def preprocessing(task: Task, target: Scaling) -> Preprocessing:
     return Preprocessing.identity(("a",), task, target)
 
 
+def evaluated(*arguments: Any) -> dict[str, float]:
+    return {name: value.item() for name, value in metrics.evaluate(*arguments).items()}
+
+
 @pytest.mark.parametrize("classes", [2, 3, 10])
 def test_accuracy_is_sklearns(classes):
     random = torch.Generator().manual_seed(classes)
     outputs = torch.randn(97, classes, generator=random)
     y = torch.randint(classes, (97,), generator=random)
     task = Task(("class",), tuple(map(str, range(classes))))
-    measured = metrics.evaluate(outputs, y, preprocessing(task, Scaling.identity(0)))
+    measured = evaluated(outputs, y, preprocessing(task, Scaling.identity(0)))
     assert measured == {"accuracy": pytest.approx(accuracy_score(y, outputs.argmax(1)))}
 
 
 def test_accuracy_of_one_output_for_two_classes():
     outputs, y = torch.tensor([[0.1], [-3.0], [2.0], [-0.1]]), torch.tensor([1, 0, 0, 1])
     two = preprocessing(Task(("class",), ("no", "yes")), Scaling.identity(0))
-    assert metrics.evaluate(outputs, y, two) == {
+    assert evaluated(outputs, y, two) == {
         "accuracy": accuracy_score(y, outputs[:, 0].sigmoid() > 0.5)
     }
 
@@ -54,7 +60,7 @@ def test_regression_is_sklearns_in_the_targets_own_unit(targets, standardized):
     predicted = y + rng.normal(size=y.shape) * y.std(0) * 0.4
     scaling = Scaling.standardize(y[:40]) if standardized else Scaling.identity(targets)
     task = Task(tuple("abc"[:targets]))
-    measured = metrics.evaluate(
+    measured = evaluated(
         torch.from_numpy(scaling.apply(predicted)),
         torch.from_numpy(scaling.apply(y)),
         preprocessing(task, scaling),
@@ -71,7 +77,7 @@ def test_regression_is_sklearns_in_the_targets_own_unit(targets, standardized):
 def test_r2_of_a_constant_target_is_sklearns(constant, error):
     y = np.full((9, 1), constant, dtype=np.float32)
     predicted = y + np.float32(error) * np.linspace(-1, 1, 9, dtype=np.float32)[:, None]
-    measured = metrics.evaluate(
+    measured = evaluated(
         torch.from_numpy(predicted),
         torch.from_numpy(y),
         preprocessing(Task(("a",)), Scaling.identity(1)),
@@ -85,7 +91,7 @@ def test_r2_averages_over_constant_and_other_targets_as_sklearn_does():
     y = np.column_stack([np.full(30, 2.0), rng.normal(size=30)])
     predicted = y + 0.1 * rng.normal(size=y.shape)
     task = preprocessing(Task(("a", "b")), Scaling.identity(2))
-    measured = metrics.evaluate(torch.from_numpy(predicted), torch.from_numpy(y), task)
+    measured = evaluated(torch.from_numpy(predicted), torch.from_numpy(y), task)
     assert measured["r2"] == pytest.approx(r2_score(y, predicted))
 
 
@@ -100,7 +106,7 @@ def test_names_are_what_is_measured(task, names):
     assert metrics.names(task) == names
     scaling = Scaling.identity(0 if task.classes else 1)
     y = torch.tensor([0, 1]) if task.classes else torch.tensor([[0.0], [1.0]])
-    measured = metrics.evaluate(torch.rand(2, task.width), y, preprocessing(task, scaling))
+    measured = evaluated(torch.rand(2, task.width), y, preprocessing(task, scaling))
     assert ["loss", *measured] == names
 
 

@@ -12,7 +12,7 @@ import torch
 from torch import Tensor, nn
 
 from conftest import built, option, same_bits, training
-from exprun import losses, replay
+from exprun import curve, losses, replay
 from exprun.config.paths import conf_dir
 from exprun.data.frame import Frame
 from exprun.data.prepare import prepare
@@ -58,6 +58,12 @@ SCHEDULERS = [
     ["scheduler=one_cycle", "scheduler.epochs=3"],
 ]
 BIT_BY_BIT = {"optimizers": OPTIMIZERS, "regularizers": REGULARIZERS}
+
+
+@pytest.fixture(autouse=True)
+def measured_by_replay(monkeypatch):
+    """Short as these trainings are, what is measured after their epochs is replayed, too."""
+    monkeypatch.setattr(curve, "PAYS", 2)
 
 
 def both(make: Callable[[bool], Training], engine: str | None = "replayed") -> list[Outcome]:

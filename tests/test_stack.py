@@ -13,7 +13,7 @@ import torch
 from torch import nn
 
 from conftest import built, same_bits, training
-from exprun import losses, replay
+from exprun import curve, losses, replay
 from exprun.config.paths import conf_dir
 from exprun.fit import fit
 from exprun.observer import Observer, Outcome
@@ -26,6 +26,12 @@ from exprun.vocabulary import ACTIVATIONS, COMPLETED, DIVERGED, EARLY_STOPPED, I
 from test_replay import OPTIMIZERS, REGULARIZERS, OwnOptimizer, targets
 
 Make = Callable[[], Training]
+
+
+@pytest.fixture(autouse=True)
+def measured_by_replay(monkeypatch):
+    """Short as these trainings are, what is measured after their epochs is replayed, too."""
+    monkeypatch.setattr(curve, "PAYS", 2)
 
 
 class End:

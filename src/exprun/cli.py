@@ -35,6 +35,10 @@ def main(argv: Sequence[str] | None = None) -> int:
     try:
         if words and re.fullmatch(r"\w+", words[0]):
             return _command(words[0], words[1:])
+        if _is_stacked(words):
+            from exprun import workers
+
+            workers.prepare()  # they import torch while Hydra is imported and composes
         words = _checked(words)
         config_dir = _option(words, "--config-dir", "-cd")
         if config_dir and not Path(config_dir).is_dir():
@@ -110,6 +114,17 @@ def _command(name: str, words: list[str]) -> int:
     return code
 
 
+PRINTING = {"--help", "-h", "--version", "--cfg", "-c", "--info", "-i", "--hydra-help"}
+"""Flags with which something is printed, and nothing is run."""
+
+
+def _is_stacked(words: Sequence[str]) -> bool:
+    """Whether this is a sweep that says here that it is stacked, and not in a file."""
+    flags = {word.split("=")[0] for word in words}
+    sweep = bool({"-m", "--multirun"} & flags) and not PRINTING & flags
+    return sweep and "hydra/launcher=stacked" in words
+
+
 def _hydra(words: list[str]) -> int:
     """Hand everything to Hydra, and turn its errors into UsageErrors."""
     import hydra
@@ -125,7 +140,7 @@ def _hydra(words: list[str]) -> int:
     wants_traceback = os.environ.get("HYDRA_FULL_ERROR") == "1"
     sys.argv = ["exprun", *words]
     try:
-        if {"--cfg", "-c", "--info", "-i", "--hydra-help"} & {word.split("=")[0] for word in words}:
+        if PRINTING & {word.split("=")[0] for word in words}:
             signal.signal(signal.SIGPIPE, signal.SIG_DFL)  # printing only: end with the reader
         with _hydra_raises():
             hydra.main(version_base="1.3", config_path=str(conf_dir()), config_name="config")(

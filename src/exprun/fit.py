@@ -16,13 +16,12 @@ from collections.abc import Callable, Sequence
 from contextlib import nullcontext
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
-from exprun import light, metrics
-from exprun.data.prepare import Part
+from exprun import light
+from exprun.curve import Curve, as_averages
 from exprun.divergence import Diverged, locate
 from exprun.observer import Observer, Outcome
-from exprun.prediction import ROWS
 from exprun.replay import ReplayedTraining, obstacle
 from exprun.tape import Unrecordable
 from exprun.training import Training
@@ -62,6 +61,7 @@ def go_on(
         return Outcome(status, reason, rows / seconds if seconds else 0.0, engine)
 
     ordinary = obstacle(t)
+    curve = Curve(t, replayed=ordinary is None)
     replay = None if ordinary else ReplayedTraining(t, with_penalties)
     try:
         while not (ending := ended(t)):
@@ -81,7 +81,7 @@ def go_on(
                 return outcome(INTERRUPTED, f"interrupted in epoch {t.epoch + 1}")
             seconds += time.perf_counter() - began
             rows += t.rows_per_epoch
-            end_epoch(t, iterations, observers)
+            end_epoch(t, curve, iterations, observers)
     except Diverged as divergence:
         return outcome(DIVERGED, str(divergence))
     return outcome(*ending)
@@ -137,19 +137,21 @@ def batches(x: Tensor, y: Tensor, order: Tensor, size: int) -> list[tuple[Tensor
     return list(zip(xs.split(size), ys.split(size), strict=True))
 
 
-def end_epoch(training: Training, iterations: int, observers: Sequence[Observer]) -> None:
+def end_epoch(
+    training: Training, curve: Curve, iterations: int, observers: Sequence[Observer]
+) -> None:
     """Measure what the epoch has brought, keep its weights if they are the best, and tell the
     scheduler and the observers. Raises Diverged."""
     t = training
     t.epoch, t.iteration = t.epoch + 1, iterations
-    row = models_row = curve_row(t)
+    row = models_row = curve.row()
     with t.averaging.applied(t.iteration) if t.averaging else nullcontext():
         if t.averaging:
-            models_row = curve_row(t)
+            models_row = curve.row()
             row = row | as_averages(models_row)
         t.history.append(row)
         if t.stopping.update(t.epoch, models_row):
-            t.kept = {name: w.clone() for name, w in t.model.state_dict().items()}
+            t.kept = t.copied_tensors()
             t.kept_row = models_row
     t.scheduler.after_epoch(row.get("val_loss", row["train_loss"]))
     for observer in observers:
@@ -193,50 +195,3 @@ def iterate(training: Training, xb: Tensor, yb: Tensor, iteration: int) -> float
     if t.averaging:
         t.averaging.update()
     return values[0]
-
-
-def evaluate(training: Training, part: Part) -> dict[str, float]:
-    """Mean loss and metrics of one part of the data, with the model as it is, in eval mode."""
-    t = training
-    t.set_mode(False)
-    with torch.inference_mode():
-        chunks = [t.model(x) for x in part.x.split(ROWS)]
-        outputs = chunks[0] if len(chunks) == 1 else torch.cat(chunks)
-        loss = {"loss": t.loss.reported(outputs, part.y)}
-        return loss | metrics.evaluate(outputs, part.y, t.data.preprocessing)
-
-
-@torch.inference_mode()
-def all_finite(model: nn.Module) -> bool:
-    """Whether all parameters are finite numbers."""
-    parameters = list(model.parameters())
-    if math.isfinite(torch.stack([w.sum() for w in parameters]).sum().item()):  # the quick look
-        return True
-    return all(bool(w.isfinite().all()) for w in parameters)
-
-
-def curve_row(training: Training) -> dict[str, float]:
-    """The learning curve's row of the epoch just done: train and validation figures, both measured
-    with the weights as they are now, the first on ``Training.measured``. Raises Diverged if a
-    weight or a loss is not finite."""
-    t = training
-    parts = {"train": t.measured, "val": t.data.val}
-    figures = {name: evaluate(t, part) for name, part in parts.items() if len(part)}
-    broken = not all_finite(t.model)
-    for name, values in figures.items():
-        if broken or not math.isfinite(values["loss"]):
-            x = parts[name].x[:ROWS]
-            raise locate(t.model, x, t.epoch, t.iteration, updates=t.iteration)
-    return {
-        "epoch": t.epoch,
-        "iteration": t.iteration,
-        "lr": t.optimizer.param_groups[0]["lr"],
-        **{f"{part}_{k}": figures[part][k] for k in figures["train"] for part in figures},
-    }
-
-
-def as_averages(row: dict[str, float]) -> dict[str, float]:
-    """The figures of a row under the names that they have beside those of the weights themselves:
-    ``val_ema_loss`` for ``val_loss``."""
-    words = {name: name.partition("_") for name in row}
-    return {f"{part}_ema_{what}": row[name] for name, (part, _, what) in words.items() if what}

@@ -85,9 +85,10 @@ class Loss(ABC):
         """What the losses of a batch's rows, (n,) or (k, n), make together."""
         return rows.mean(-1) if self.reduction == "mean" else rows.sum(-1)
 
-    def reported(self, outputs: Tensor, y: Tensor) -> float:
-        """The loss of curves and results for outputs (n, K) and targets that are not encoded."""
-        return self.rows(outputs, self.encode(y)).mean(dtype=torch.float64).item()
+    def reported(self, outputs: Tensor, y: Tensor) -> Tensor:
+        """The loss of curves and results for outputs (n, K) and targets that are not encoded, a
+        float64 scalar."""
+        return self.rows(outputs, self.encode(y)).mean(dtype=torch.float64)
 
 
 class LossOfClasses(Loss):

@@ -21,16 +21,17 @@ def names(task: Task) -> list[str]:
     return ["loss", "accuracy"] if task.classes else ["loss", "rmse", "mae", "r2"]
 
 
-def evaluate(outputs: Tensor, y: Tensor, preprocessing: Preprocessing) -> dict[str, float]:
-    """Metrics of outputs (n, K) for targets ``y``, (n,) class ids or (n, targets) standardised.
+def evaluate(outputs: Tensor, y: Tensor, preprocessing: Preprocessing) -> dict[str, Tensor]:
+    """Metrics of outputs (n, K) for targets ``y``, (n,) class ids or (n, targets) standardised, as
+    float64 scalars.
 
     Classes: ``accuracy``. Numbers: ``rmse`` and ``mae`` in the target's own unit and ``r2``, each
     averaged over the targets; r2 of a constant target is 0, or 1 if predicted exactly.
     """
     if preprocessing.task.classes:
-        return {"accuracy": (class_ids(outputs) == y).sum().item() / len(y)}
+        return {"accuracy": (class_ids(outputs) == y).mean(dtype=torch.float64)}
     errors = _errors(outputs, y, preprocessing)
-    return {name: values.mean().item() for name, values in errors.items()}
+    return {name: values.mean() for name, values in errors.items()}
 
 
 def _errors(outputs: Tensor, y: Tensor, preprocessing: Preprocessing) -> dict[str, Tensor]:
@@ -53,7 +54,8 @@ def full(
     A class that no row has counts in none of them, nor in ``macro_f1`` unless it was predicted;
     ``roc_auc``, one class against the rest and averaged, is missing if all rows have one class.
     """
-    figures = evaluate(outputs, y, preprocessing)
+    measured = evaluate(outputs, y, preprocessing)
+    figures = {name: value.item() for name, value in measured.items()}
     task = preprocessing.task
     if not task.classes:
         if len(task.targets) > 1:

@@ -20,6 +20,7 @@ import torch
 from torch import Tensor, nn
 
 from exprun import light
+from exprun.curve import Curve
 from exprun.divergence import Diverged
 from exprun.fit import ALIGNMENT, end_epoch, ended, go_on
 from exprun.losses import CrossEntropy
@@ -255,6 +256,7 @@ class Member:
     observers: Sequence[Observer]
     done: Callable[[Outcome], None]
     failed: Callable[[Exception], None]
+    curve: Curve = field(init=False)
     running: bool = True
     seconds: float = 0.0
     rows: int = 0
@@ -283,6 +285,8 @@ def fit_stack(
         if not members:
             return
         stack = Stack([member.training for member in members])
+        for member in members:  # their weights lie elsewhere now
+            member.curve = Curve(member.training, replayed=True)
         running = len(members)
         while running and running >= COMPACT_BELOW * len(members):
             _epoch(stack, members, size, interrupted)
@@ -343,7 +347,8 @@ def _epoch(
                 if whole:
                     member.seconds += seconds
                     member.rows += t.rows_per_epoch
-                    end_epoch(t, t.iteration + t.iterations_per_epoch, member.observers)
+                    iteration = t.iteration + t.iterations_per_epoch
+                    end_epoch(t, member.curve, iteration, member.observers)
                     ending = ended(t)
                 else:
                     ending = INTERRUPTED, f"interrupted in epoch {t.epoch + 1}"

@@ -55,14 +55,21 @@ class Rate:
     parameters: Sequence[Tensor]
 
 
-def record(iteration: Callable[[], None], x: Tensor, y: Tensor, rates: Sequence[Rate]) -> Program:
-    """Run ``iteration``, which reads the batch ``x``, ``y``, and make a program of it.
+def record(
+    iteration: Callable[[], None],
+    x: Tensor,
+    y: Tensor,
+    rates: Sequence[Rate] = (),
+    changing: Sequence[Tensor] = (),
+) -> Program:
+    """Run ``iteration``, which reads the batch ``x``, ``y``, and make a program of it. What it does
+    not write itself stays as it is, but for the tensors that are ``changing``.
 
     Raises Unrecordable if it cannot be replayed; it may then have been run in part.
     """
     with Tape() as tape:
         iteration()
-    return _Writer(tape.instructions, x, y, rates).program()
+    return _Writer(tape.instructions, x, y, rates, changing).program()
 
 
 @dataclass
@@ -121,7 +128,12 @@ class _Writer:
     """
 
     def __init__(
-        self, tape: Sequence[Instruction], x: Tensor, y: Tensor, rates: Sequence[Rate]
+        self,
+        tape: Sequence[Instruction],
+        x: Tensor,
+        y: Tensor,
+        rates: Sequence[Rate],
+        changing: Sequence[Tensor],
     ) -> None:
         tape = _counting_once(tape)
         self.names = {_place(x): "x", _place(y): "y"}
@@ -134,7 +146,7 @@ class _Writer:
         self.unmoved = set(self.rates)  # parameters whose learning rate was not found yet
         self.written = {
             _memory(w) for i in tape if i.operation._schema.is_mutable for w in i.operands
-        }
+        } | {_memory(w) for w in changing}
         # A tensor made of numbers is a constant. Said in the text, so that other numbers in the
         # next iteration make another text.
         lifted = [i.out for i in tape if i.operation is aten.lift_fresh.default]

@@ -56,6 +56,17 @@ class Training:
     kept_row: dict[str, float] = field(default_factory=dict)
     history: list[dict[str, float]] = field(default_factory=list)
 
+    @cached_property
+    def tensors(self) -> dict[str, Tensor]:
+        """The network's parameters and buffers by name, where they lie: looked for once, which
+        ``model.state_dict()`` would do in every epoch."""
+        found: dict[str, Tensor] = self.model.state_dict(keep_vars=True)
+        return found
+
+    def copied_tensors(self) -> dict[str, Tensor]:
+        """``tensors`` as they are now, for good."""
+        return {name: w.detach().clone() for name, w in self.tensors.items()}
+
     @property
     def parameters(self) -> int:
         """How many numbers are trained."""
@@ -120,7 +131,7 @@ class Training:
         return {
             "epoch": self.epoch,
             "iteration": self.iteration,
-            "model": self.model.state_dict(),
+            "model": {name: w.detach() for name, w in self.tensors.items()},
             "optimizer": self.optimizer.state_dict(),
             "scheduler": self.scheduler.state_dict(),
             "streams": self.streams.state_dict(),

@@ -7,7 +7,10 @@ each imports for itself.
 
 from __future__ import annotations
 
+import atexit
 import multiprocessing
+import os
+import signal
 from multiprocessing import forkserver, resource_tracker
 from multiprocessing.connection import Connection
 from multiprocessing.process import BaseProcess
@@ -31,6 +34,14 @@ def prepare() -> None:
         CONTEXT.set_forkserver_preload(["exprun.preload"])
         with held_back():
             forkserver.ensure_running()
+
+
+@atexit.register
+def _end_server() -> None:
+    """Nobody needs it any more, and whoever reads our output waits until it is gone, too."""
+    server = getattr(forkserver, "_forkserver", None)
+    if pid := getattr(server, "_forkserver_pid", None):
+        os.kill(pid, signal.SIGKILL)
 
 
 def start() -> tuple[BaseProcess, Connection]:

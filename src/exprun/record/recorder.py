@@ -165,7 +165,7 @@ class Recorder(Observer):
             outputs = forward(t.model, part.x)
             measured = metrics.full(outputs, part.y, data.preprocessing, activation)
             if name == "test":
-                measured = {"loss": t.loss.reported(outputs, part.y)} | measured
+                measured = {"loss": t.loss.reported(outputs, part.y).item()} | measured
                 if data.preprocessing.task.classes:
                     self._write_confusion(
                         metrics.confusion(outputs, part.y, data.preprocessing.task)
