@@ -417,6 +417,38 @@ def jax_scan(job: Job, stamp: Stamp) -> None:
         stamp()
 
 
+def products(job: Job, stamp: Stamp) -> None:
+    """The matrix products of training and validation by ``torch.mm`` and nothing else, into memory
+    that is there already: less cannot be done."""
+    import torch
+
+    def layers(rows: int) -> list[list[Any]]:
+        """x, W and dz of every layer, and where z, dW and dx go."""
+        made = []
+        for fan_in, fan_out in pairwise(job.sizes):
+            shapes = (rows, fan_in), (fan_in, fan_out), (rows, fan_out)
+            x, w, dz = (torch.randn(shape) for shape in shapes)
+            made.append([x, w, dz, *map(torch.empty_like, (dz, w, x))])
+        return made
+
+    rows, rows_val = (len(part) for part in arrays(job.case)[::2])
+    full, left_over = divmod(rows, job.batch_size)
+    trained = [layers(job.batch_size)] * full + [layers(left_over)] * (left_over > 0)
+    validated = layers(rows_val)
+    with torch.inference_mode():
+        for _ in range(job.epochs):
+            for batch in trained:
+                for x, w, _, z, _, _ in batch:
+                    torch.mm(x, w, out=z)
+                for number, (x, w, dz, _, dw, dx) in reversed([*enumerate(batch)]):
+                    torch.mm(x.T, dz, out=dw)
+                    if number:
+                        torch.mm(dz, w.T, out=dx)
+            for x, w, _, z, _, _ in validated:
+                torch.mm(x, w, out=z)
+            stamp()
+
+
 @dataclass(frozen=True)
 class Contestant:
     """How to train, the packages that it takes, and environment variables to set before them."""
@@ -428,6 +460,7 @@ class Contestant:
 
 US = "exprun"
 JAX = "JAX scan (no validation, no logging)"
+PRODUCTS = "matrix products alone"
 CONTESTANTS = {
     US: Contestant(exprun, ("exprun",)),
     f"{US}, replay without TorchScript": Contestant(
@@ -444,4 +477,5 @@ CONTESTANTS = {
     "Keras on JAX": Contestant(keras, ("keras", "jax"), (("KERAS_BACKEND", "jax"),)),
     "Keras on torch": Contestant(keras, ("keras", "torch"), (("KERAS_BACKEND", "torch"),)),
     JAX: Contestant(jax_scan, ("jax", "optax")),
+    PRODUCTS: Contestant(products, ("torch",)),
 }

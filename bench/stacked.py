@@ -24,6 +24,7 @@ from bench.contestants import (
     CASES,
     CONTESTANTS,
     JAX,
+    PRODUCTS,
     US,
     Job,
     arrays,
@@ -46,8 +47,12 @@ from bench.side_by_side import (
 
 CASE = "digits-32"
 LEARNING_RATES = (0.0003, 0.0005, 0.001, 0.002, 0.003, 0.005, 0.01, 0.02)
-PEERS = {"torch": "PyTorch loop, tensors", "sklearn": "scikit-learn", "jax": JAX}
-PRODUCTS = "products"
+PEERS = {
+    "torch": "PyTorch loop, tensors",
+    "products": PRODUCTS,
+    "sklearn": "scikit-learn",
+    "jax": JAX,
+}
 THREADS: dict[str, str] = {}
 """An environment in which everybody takes as many threads as they like."""
 
@@ -60,16 +65,13 @@ def grid(seeds: int, epochs: int) -> list[Job]:
 
 
 def train_one(name: str, job: Job) -> None:
-    if name == PRODUCTS:
-        train_products(job)
-        return
     CONTESTANTS[PEERS[name]].train(job, lambda: None)
 
 
 def train_each(name: str, jobs: Sequence[Job], workers: int) -> None:
     """One after another, in this process or in so many forked from it when it has everything."""
     arrays(CASE)
-    if name in ("torch", PRODUCTS):
+    if name in ("torch", "products"):
         import torch
 
         torch.set_num_threads(1)
@@ -79,27 +81,6 @@ def train_each(name: str, jobs: Sequence[Job], workers: int) -> None:
     else:
         with ProcessPoolExecutor(workers, get_context("fork")) as pool:
             list(pool.map(partial(train_one, name), jobs))
-
-
-def train_products(job: Job) -> None:
-    """The matrix products of a training and nothing else, into memory that is there already."""
-    import torch
-
-    layers = []
-    for fan_in, fan_out in itertools.pairwise(job.sizes):
-        x, w, dz = (
-            torch.randn(shape)
-            for shape in ((job.batch_size, fan_in), (fan_in, fan_out), (job.batch_size, fan_out))
-        )
-        layers.append((x, w, dz, torch.empty_like(dz), torch.empty_like(w), torch.empty_like(x)))
-    with torch.inference_mode():
-        for _ in range(job.epochs * job.iterations):
-            for x, w, _, z, _, _ in layers:
-                torch.mm(x, w, out=z)
-            for x, w, dz, _, dw, dx in reversed(layers):
-                torch.mm(x.T, dz, out=dw)
-                if x is not layers[0][0]:
-                    torch.mm(dz, w.T, out=dx)
 
 
 def train_vmap(jobs: Sequence[Job]) -> None:
@@ -180,7 +161,7 @@ def race(seeds: int, epochs: int, few: int, rounds: int) -> str:
         f"{US} one after another": exprun_command(seeds, epochs),
         "PyTorch loop": peer("torch"),
         "PyTorch loop, two workers": peer("torch", 2),
-        "matrix products alone, two workers": peer(PRODUCTS, 2),
+        "matrix products alone, two workers": peer("products", 2),
         "scikit-learn": peer("sklearn"),
         "scikit-learn, two workers": peer("sklearn", 2),
         "JAX scan": missing(["jax", "optax"]) or peer("jax"),
@@ -239,7 +220,7 @@ def main() -> None:
     parser.add_argument("--epochs", type=int, default=20)
     parser.add_argument("--seeds", type=int, default=8, help="jobs for each of 8 learning rates")
     parser.add_argument("--quick", action="store_true", help="one round, one seed, two epochs")
-    parser.add_argument("--train", choices=[*PEERS, PRODUCTS, "vmap"], help=argparse.SUPPRESS)
+    parser.add_argument("--train", choices=[*PEERS, "vmap"], help=argparse.SUPPRESS)
     parser.add_argument("--workers", type=int, default=1, help=argparse.SUPPRESS)
     options = parser.parse_args()
     if options.quick:

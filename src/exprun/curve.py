@@ -16,7 +16,6 @@ from exprun.program import Program
 from exprun.tape import Unrecordable, record
 from exprun.training import Training
 
-
 PAYS = 20
 """Epochs after which it pays to record what is measured: that costs as much as it saves in them."""
 
