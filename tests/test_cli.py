@@ -206,6 +206,20 @@ def test_a_sweep_goes_on_past_jobs_that_diverge_or_fail(exprun: Run, tmp_path: P
     assert "torch.optim.LBFGS has no weight_decay" in done.stdout
 
 
+def test_a_sweep_without_other_rows_is_ranked_by_its_training_figures(
+    exprun: Run, tmp_path: Path
+) -> None:
+    words = "data.val_fraction=0", "data.test_fraction=0", "trainer.max_epochs=3"
+    done = exprun("-m", "optimizer.lr=1e-9,0.1", *words, "data=iris", "optimizer=sgd")
+    assert done.returncode == 0, done.stderr
+    (folder,) = (tmp_path / "outputs" / "sweeps").iterdir()
+    board = rows_of(folder / "leaderboard.csv")
+    assert [row["number"] for row in board] == ["1", "0"]
+    assert float(board[0]["train_loss"]) < float(board[1]["train_loss"])
+    shown = done.stdout.split("overrides")[0]
+    assert shown.split()[-2:] == ["train", "train"]
+
+
 def test_a_sweep_of_divergences_is_no_failure(exprun: Run) -> None:
     done = exprun("optimizer=sgd", "-m", "optimizer.lr=1e30,1e31", "data=iris")
     assert done.returncode == 0, done.stderr

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -68,9 +67,9 @@ class Curve:
         if self.program:
             self.program.run([self.values], [self.values], [[]])
         elif self.replayed and self.rows >= PAYS:
-            weights = [*self.training.model.parameters(), *self.training.model.buffers()]
+            changing = list(self.training.tensors.values())
             try:
-                self.program = record(self._evaluate, self.values, self.values, changing=weights)
+                self.program = record(self._evaluate, self.values, self.values, changing=changing)
             except Unrecordable:
                 self.replayed = False
                 self._evaluate()
@@ -103,5 +102,5 @@ def all_finite(model: nn.Module) -> bool:
 def as_averages(row: dict[str, float]) -> dict[str, float]:
     """The figures of a row under the names that they have beside those of the weights themselves:
     ``val_ema_loss`` for ``val_loss``."""
-    words: dict[str, Any] = {name: name.partition("_") for name in row}
+    words = {name: name.partition("_") for name in row}
     return {f"{part}_ema_{what}": row[name] for name, (part, _, what) in words.items() if what}

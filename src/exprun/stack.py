@@ -357,7 +357,7 @@ def _epoch(
             if ending:
                 member.running = False
                 speed = member.rows / member.seconds if member.seconds else 0.0
-                member.done(Outcome(*ending, speed, f"stacked: up to {size} at once"))
+                member.done(Outcome(*ending, speed, f"stacked: up to {room(t, size)} at once"))
 
 
 @contextmanager

@@ -99,6 +99,7 @@ class Office:
             self.waiting.setdefault(_kind(job), deque()).append(number)
         self.size, self.count = size, workers
         self.settled = False  # how many workers there are, and at how many jobs at once
+        self.staff = "", ""  # how many workers, and on what
         self.workers: dict[Connection, Worker] = {}
         self.signal: Signals | None = None  # that has ended it
 
@@ -138,9 +139,8 @@ class Office:
         self.count = min(self.count or (1 if gpu else cores()), len(self.jobs))
         share = -(-max(map(len, self.waiting.values())) // self.count)
         self.size = self.size or min(AT_ONCE["cuda" if gpu else "cpu"], share)
-        processes = f"{self.count} process" + "es" * (self.count > 1)
-        device = "gpu" if gpu else "cpu"
-        panel.workers = f"{processes} × up to {self.size} at once · {device}"
+        self.staff = f"{self.count} process" + "es" * (self.count > 1), "gpu" if gpu else "cpu"
+        panel.workers = " · ".join(self.staff)
         for _ in range(self.count - 1):
             self._hire()
 
@@ -172,6 +172,8 @@ class Office:
         elif word == "ended":
             worker.has.discard(number)
             self._take(number, content, panel)
+        elif word == "room":
+            panel.workers = f"{self.staff[0]} × up to {content} at once · {self.staff[1]}"
         elif word == "ready":
             self._settle(content, panel)
             worker.line.send(self.size)

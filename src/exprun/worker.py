@@ -17,7 +17,7 @@ from exprun.observer import Observer, Outcome
 from exprun.problems import Problem, remove_font_cache
 from exprun.record.recorder import Recorder
 from exprun.run import begin, end
-from exprun.stack import Member, fit_stack
+from exprun.stack import Member, fit_stack, room
 from exprun.training import Training
 from exprun.vocabulary import ALONE
 from exprun.workers import DRAWING
@@ -29,6 +29,7 @@ def train(line: Connection) -> None:
         let_through()
         desk = Desk(line, interrupted)
         while not interrupted() and desk.ask("kind"):
+            desk.room = 0
             fit_stack(desk.arrivals(), desk.size, interrupted)
     remove_font_cache()
 
@@ -42,6 +43,7 @@ class Desk:
         self.rows: dict[int, dict[str, float]] = {}  # the newest, of which the office has not heard
         self.reported = 0.0  # when it last heard of any
         self.size: int = self.ask("ready", torch.cuda.device_count() > 0)
+        self.room = 0  # how many of the jobs at hand are trained at once
 
     def tell(self, word: str, number: int = -1, content: Any = None) -> None:
         try:
@@ -93,6 +95,9 @@ class Desk:
             self._ended(number, job)
 
         assert isinstance(job.recorder, Recorder)
+        if not self.room:
+            self.room = room(training, self.size)
+            self.tell("room", content=self.room)
         return Member(training, [job.recorder, _Reporter(self, number)], done, failed)
 
     def _ended(self, number: int, job: Job) -> None:
