@@ -209,7 +209,7 @@ def test_a_sweep_goes_on_past_jobs_that_diverge_or_fail(exprun: Run, tmp_path: P
 def test_a_sweep_without_other_rows_is_ranked_by_its_training_figures(
     exprun: Run, tmp_path: Path
 ) -> None:
-    words = "data.val_fraction=0", "data.test_fraction=0", "trainer.max_epochs=3"
+    words = "data.val_fraction=0", "data.test_fraction=0", "stopping=none", "trainer.max_epochs=3"
     done = exprun("-m", "optimizer.lr=1e-9,0.1", *words, "data=iris", "optimizer=sgd")
     assert done.returncode == 0, done.stderr
     (folder,) = (tmp_path / "outputs" / "sweeps").iterdir()
