@@ -220,6 +220,38 @@ def test_a_sweep_without_other_rows_is_ranked_by_its_training_figures(
     assert shown.split()[-2:] == ["train", "train"]
 
 
+STRIKE = """
+import os, signal, sys
+from omegaconf import OmegaConf
+from exprun.cli import main
+def strike():
+    os.kill(os.getpid(), signal.SIGINT)
+    print("going on")
+    return 1
+OmegaConf.register_new_resolver("strike", strike)
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))
+"""
+
+
+@pytest.mark.parametrize(
+    "words", [[], ["-m"], ["-m", "hydra/launcher=stacked"]], ids=["run", "sweep", "stacked"]
+)
+def test_ctrl_c_while_hydra_composes(tmp_path: Path, words: list[str]) -> None:
+    """OmegaConf would take it for an error in the config, or for none."""
+    (tmp_path / "strike.py").write_text(STRIKE)
+    done = subprocess.run(
+        [sys.executable, "strike.py", *words, "seed=${strike:}", "data=iris"],
+        cwd=tmp_path,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert (done.returncode, done.stderr) == (130, "exprun: interrupted\n")
+    assert "going on" in done.stdout
+    assert not (tmp_path / "outputs").exists()
+
+
 def test_a_sweep_of_divergences_is_no_failure(exprun: Run) -> None:
     done = exprun("optimizer=sgd", "-m", "optimizer.lr=1e30,1e31", "data=iris")
     assert done.returncode == 0, done.stderr

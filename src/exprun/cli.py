@@ -20,6 +20,7 @@ from typing import Any
 
 from exprun import __version__
 from exprun.errors import UsageError, choices, nearest
+from exprun.interrupt import importing, interruptible
 from exprun.threads import let_threads_sleep
 from exprun.vocabulary import CTRL_C, EXIT_CODES, FAILED
 
@@ -35,24 +36,9 @@ def main(argv: Sequence[str] | None = None) -> int:
     try:
         if words and re.fullmatch(r"\w+", words[0]):
             return _command(words[0], words[1:])
-        if _is_stacked(words):
-            from exprun import workers
-
-            workers.prepare()  # they import torch while Hydra is imported and composes
-        words = _checked(words)
-        config_dir = _option(words, "--config-dir", "-cd")
-        if config_dir and not Path(config_dir).is_dir():
-            raise UsageError(f"--config-dir: there is no folder {config_dir}")
-        if {"--help", "-h"} & set(words):
-            from exprun.help import show_help
-
-            show_help(config_dir)
-            sys.stdout.flush()
-            return 0
-        if "--version" in words:
-            print(f"exprun {__version__}")
-            return 0
-        return _hydra(words)
+        # Hydra and OmegaConf take what is raised in their middle for a mistake, or for nothing
+        with interruptible([signal.SIGINT]):
+            return _run_or_print(words)
     except UsageError as error:
         print(f"exprun: {error}", file=sys.stderr)
         return USAGE_ERROR
@@ -67,6 +53,28 @@ def main(argv: Sequence[str] | None = None) -> int:
         return EXIT_CODES[FAILED]
     finally:
         gc.freeze()  # all that is left ends with the process: to look through it takes 0.1 s
+
+
+def _run_or_print(words: list[str]) -> int:
+    """What is no command: overrides and flags."""
+    if _is_stacked(words):
+        from exprun import workers
+
+        workers.prepare()  # they import torch while Hydra is imported and composes
+    words = _checked(words)
+    config_dir = _option(words, "--config-dir", "-cd")
+    if config_dir and not Path(config_dir).is_dir():
+        raise UsageError(f"--config-dir: there is no folder {config_dir}")
+    if {"--help", "-h"} & set(words):
+        from exprun.help import show_help
+
+        show_help(config_dir)
+        sys.stdout.flush()
+        return 0
+    if "--version" in words:
+        print(f"exprun {__version__}")
+        return 0
+    return _hydra(words)
 
 
 class _Terminal(io.FileIO):
@@ -106,8 +114,6 @@ def _command(name: str, words: list[str]) -> int:
             f"{name!r} is no command and not of the form key=value{nearest(name, COMMANDS)} "
             f"(commands: {', '.join(COMMANDS)}; see exprun --help)"
         )
-    from exprun.interrupt import importing
-
     with importing():
         command = importlib.import_module(f"exprun.commands.{name}")
     code: int = command.main(words)
@@ -194,7 +200,6 @@ def _task(config: Any) -> Any:
     from hydra.types import RunMode
 
     from exprun.config.schema import plain
-    from exprun.interrupt import importing
 
     try:
         with importing():

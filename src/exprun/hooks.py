@@ -25,7 +25,7 @@ from exprun.config.compose import sweep_configs
 from exprun.config.parts import check_parts
 from exprun.config.schema import check, check_values, plain, spelled
 from exprun.errors import UsageError, nearest
-from exprun.interrupt import exit_code
+from exprun.interrupt import exit_code, heed
 from exprun.published import check_published, judge
 from exprun.record.files import claim_folder, held
 from exprun.vocabulary import CTRL_C, INTERRUPTED
@@ -67,6 +67,7 @@ class Hooks(Callback):
         check(config)
         check_parts(config, config.hydra.overrides.task)
         _published(config, {})
+        heed()
         self.made = _claim(config, "run")
         self.holding.enter_context(held(Path(config.hydra.run.dir)))
 
@@ -114,6 +115,7 @@ class Hooks(Callback):
             if stacks:
                 self.composed.append(job)
                 workers.prepare()  # they import torch while the other jobs are looked at
+        heed()
         _claim(config, "sweep")
         self.holding.enter_context(held(Path(config.hydra.sweep.dir)))
         for job in self.composed:

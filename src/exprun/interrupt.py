@@ -6,7 +6,7 @@ import gc
 import signal
 import threading
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from types import FrameType
 from typing import Any
@@ -36,16 +36,24 @@ class Interruption:
         return self.signal is not None
 
 
+_asking: list[Interruption] = []
+"""Who takes signals, the innermost last."""
+
+
 @contextmanager
-def interruptible() -> Iterator[Interruption]:
+def interruptible(signals: Sequence[int] = SIGNALS) -> Iterator[Interruption]:
     """Turn a signal into an answer to "interrupted?", so that nothing is half done; another one
     after IMPATIENCE seconds interrupts at once. Only the main thread can do so; others are never
-    asked."""
+    asked. Within another one it begins with the signal that has come there, if any has."""
     interruption = Interruption()
     if threading.current_thread() is not threading.main_thread():
         yield interruption
         return
-    before = {number: signal.getsignal(number) for number in SIGNALS}
+    if _asking:
+        outer = _asking[-1]
+        interruption.signal, interruption.time = outer.signal, outer.time
+        outer.signal = None
+    before = {number: signal.getsignal(number) for number in signals}
 
     def restore() -> None:
         for number, handler in before.items():
@@ -57,12 +65,20 @@ def interruptible() -> Iterator[Interruption]:
         elif time.monotonic() - interruption.time > IMPATIENCE:
             raise KeyboardInterrupt
 
-    for number in SIGNALS:
+    for number in signals:
         signal.signal(number, ask)
+    _asking.append(interruption)
     try:
         yield interruption
     finally:
+        _asking.pop()
         restore()
+
+
+def heed() -> None:
+    """Raise KeyboardInterrupt if a signal has come: here nothing is half done."""
+    if _asking and _asking[-1]():
+        raise KeyboardInterrupt
 
 
 @contextmanager
@@ -93,13 +109,13 @@ def importing() -> Iterator[None]:
     half cannot be imported again. And no time is lost with looking for garbage among objects that
     all stay until the end, neither now nor when the process ends (0.5 s).
     """
-    gc.disable()
-    with interruptible() as interrupted:
+    with interruptible():
+        heed()
+        gc.disable()
         yield
-    gc.freeze()
-    gc.enable()
-    if interrupted():
-        raise KeyboardInterrupt
+        gc.freeze()
+        gc.enable()
+        heed()
 
 
 def exit_code(result: Mapping[str, Any]) -> int:

@@ -124,7 +124,8 @@ def job_line(
     if result["status"] in SUCCESSFUL:
         metrics = result["metrics"]
         tests = [name for name in metrics if name.startswith("test_") and name != "test_loss"]
-        figures = [name for name in [*tests[:1], "val_loss", "f"] if name in metrics]
+        loss = "val_loss" if "val_loss" in metrics else "train_loss"
+        figures = [name for name in [*tests[:1], loss, "f"] if name in metrics]
         words = [f"{name} {figure(metrics[name])}" for name in figures]
         words += [f"epoch {result['best_epoch']}"] if result["best_epoch"] else []
         words += [result["verdict"]] if "verdict" in result else []
@@ -201,16 +202,16 @@ def _without_shared(rows: Sequence[Mapping[str, Any]]) -> tuple[list[dict[str, A
 
 
 def _leaderboard(rows: Sequence[Mapping[str, Any]], width: int, console: Console) -> Table:
-    """Number, overrides, and as many of the test and validation figures, or else of the
-    training figures, as there is room for."""
+    """Number, overrides, and as many of the test and validation figures as there is room
+    for; without validation those of the training part."""
     numbers = [str(row["number"]) for row in rows]
     titles = [printable(row["overrides"], console) for row in rows]
     columns: list[tuple[str, list[str]]] = []
     room = width - max(map(len, numbers)) - 2 - min(TITLE_WIDTH, max(map(cell_len, titles)))
-    held_out = [f"{part}_{name}" for part in ("test", "val") for name in CURVE]
-    trained = [f"train_{name}" for name in CURVE]
-    shown = [key for key in rows[0] if key in (*held_out, *OF_FUNCTIONS)]
-    for key in shown or [key for key in rows[0] if key in trained]:
+    validated = any(key.startswith("val_") for row in rows for key in row)
+    parts = ("test", "val") if validated else ("test", "train")
+    shown = [*(f"{part}_{name}" for part in parts for name in CURVE), *OF_FUNCTIONS]
+    for key in (key for key in rows[0] if key in shown):
         heading, cells = key.replace("_", "\n", 1), [figure(row.get(key)) for row in rows]
         room -= 2 + max(map(len, [*heading.split("\n"), *cells]))
         if room >= 0 or not columns:
