@@ -315,6 +315,24 @@ def children(parent: int) -> set[int]:
     return {pid for pid in pids if stat_of(pid)[1:2] == [str(parent)] and alive(pid)}
 
 
+@contextmanager
+def on_terminal(
+    terminal: int, folder: Path, *words: str, **environment: str
+) -> Iterator[subprocess.Popen[bytes]]:
+    """The command with that terminal, which is its own from now on."""
+    with subprocess.Popen(
+        [*EXPRUN, *words],
+        cwd=folder,
+        env={**os.environ, "TERM": "xterm", **environment},
+        stdin=terminal,
+        stdout=terminal,
+        stderr=terminal,
+        start_new_session=True,
+    ) as process:
+        os.close(terminal)
+        yield process
+
+
 def workers_of(office: int) -> set[int]:
     """The children of its server."""
     return {pid for child in children(office) for pid in children(child)}
@@ -365,17 +383,7 @@ def test_a_terminal_that_is_closed_interrupts(words: list[str], tmp_path: Path) 
     single = ["hydra.run.dir=run", "seed=1", "optimizer.lr=0.01"] if not words else []
     long = [word for word in LONG if not (single and word.startswith(("seed", "optimizer")))]
     endless = [*(w for w in long if "max_epochs" not in w), "trainer.max_epochs=100000"]
-    environment = {**os.environ, "TERM": "xterm"}
-    with subprocess.Popen(
-        [*EXPRUN, *words, *endless, *single],
-        cwd=tmp_path,
-        env=environment,
-        stdin=theirs,
-        stdout=theirs,
-        stderr=theirs,
-        start_new_session=True,
-    ) as process:
-        os.close(theirs)
+    with on_terminal(theirs, tmp_path, *words, *endless, *single) as process:
 
         def saved() -> bool:
             with suppress(BlockingIOError):
@@ -528,16 +536,8 @@ def test_ctrl_c_while_the_panel_waits_for_the_workers(tmp_path: Path) -> None:
             shown += os.read(ours, 65536)
         return shown
 
-    with subprocess.Popen(
-        [*EXPRUN, *STACKED, *OFFICE, *LONG, "hydra.sweep.dir=sweep"],
-        cwd=tmp_path,
-        env={**os.environ, "TERM": "xterm", "COLUMNS": "100", "LINES": "30"},
-        stdin=theirs,
-        stdout=theirs,
-        stderr=theirs,
-        start_new_session=True,
-    ) as process:
-        os.close(theirs)
+    words = [*STACKED, *OFFICE, *LONG, "hydra.sweep.dir=sweep"]
+    with on_terminal(theirs, tmp_path, *words, COLUMNS="100", LINES="30") as process:
         wait_until(lambda: b"starting" in read())
         os.killpg(process.pid, signal.SIGINT)
         wait_until(lambda: bool(read()) and process.poll() is not None)

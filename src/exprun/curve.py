@@ -35,9 +35,8 @@ class Curve:
         self.parts = {name: part for name, part in parts.items() if len(part)}
         self.replayed = replayed and all(len(part) <= ROWS for part in self.parts.values())
         self.names = metrics.names(t.data.preprocessing.task)
-        self.values = torch.zeros(
-            len(self.names) * len(self.parts) + 1, dtype=torch.float64, device=t.device
-        )
+        self.columns = [f"{part}_{name}" for name in self.names for part in self.parts]
+        self.values = torch.zeros(len(self.columns) + 1, dtype=torch.float64, device=t.device)
         self.rows = 0
         self.program: Program | None = None
 
@@ -48,8 +47,7 @@ class Curve:
         t.set_mode(False)
         self._measure()
         *values, total = self.values.tolist()
-        names = [f"{part}_{name}" for name in self.names for part in self.parts]
-        figures = dict(zip(names, values, strict=True))
+        figures = dict(zip(self.columns, values, strict=True))
         broken = not math.isfinite(total) and not all_finite(t.model)
         for name, part in self.parts.items():
             if broken or not math.isfinite(figures[f"{name}_loss"]):

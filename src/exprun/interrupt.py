@@ -105,7 +105,8 @@ def let_through() -> None:
 def importing() -> Iterator[None]:
     """Around imports of torch and what needs it, which take a second or two.
 
-    A signal waits until they are done, and then raises KeyboardInterrupt: a package imported by
+    A signal waits until they are done, and then raises KeyboardInterrupt, as one that has come
+    before does at once: a package imported by
     half cannot be imported again. And no time is lost with looking for garbage among objects that
     all stay until the end, neither now nor when the process ends (0.5 s).
     """

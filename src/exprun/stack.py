@@ -284,12 +284,13 @@ def fit_stack(
             _join(members, member, interrupted)
         if not members:
             return
+        capacity = room(members[0].training, size)
         stack = Stack([member.training for member in members])
         for member in members:  # their weights lie elsewhere now
             member.curve = Curve(member.training, replayed=True)
         running = len(members)
         while running and running >= COMPACT_BELOW * len(members):
-            _epoch(stack, members, size, interrupted)
+            _epoch(stack, members, capacity, interrupted)
             running = sum(member.running for member in members)
 
 
@@ -318,7 +319,7 @@ def _go_on_alone(member: Member, interrupted: Callable[[], bool], reason: str) -
 
 
 def _epoch(
-    stack: Stack, members: Sequence[Member], size: int, interrupted: Callable[[], bool]
+    stack: Stack, members: Sequence[Member], capacity: int, interrupted: Callable[[], bool]
 ) -> None:
     """An epoch of all members that are running, and what ``fit`` does after it."""
     running = [member for member in members if member.running]
@@ -357,7 +358,7 @@ def _epoch(
             if ending:
                 member.running = False
                 speed = member.rows / member.seconds if member.seconds else 0.0
-                member.done(Outcome(*ending, speed, f"stacked: up to {room(t, size)} at once"))
+                member.done(Outcome(*ending, speed, f"stacked: up to {capacity} at once"))
 
 
 @contextmanager

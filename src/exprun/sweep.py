@@ -29,8 +29,11 @@ PENDING = "pending"
 BASIC, STACKED = "basic", "stacked"
 """How a sweep's jobs are run: one after the other, or many at once."""
 
-TRAIN = ("train_accuracy", "train_r2", "train_loss")
-RANKED_BY = ("val_accuracy", "val_r2", "val_loss", "f", *TRAIN)
+RANKED_BY = (
+    *("val_accuracy", "val_r2", "val_loss"),
+    "f",
+    *("train_accuracy", "train_r2", "train_loss"),
+)
 """What orders a leaderboard: the first of these that a job has, ties by the following. A loss alone
 would not do, for jobs may differ in it. ``f`` is a test function's value; training figures count
 where there are no others."""

@@ -29,7 +29,6 @@ def train(line: Connection) -> None:
         let_through()
         desk = Desk(line, interrupted)
         while not interrupted() and desk.ask("kind"):
-            desk.room = 0
             fit_stack(desk.arrivals(), desk.size, interrupted)
     remove_font_cache()
 
@@ -70,6 +69,7 @@ class Desk:
 
     def arrivals(self) -> Iterator[Member]:
         """The jobs that the office hands out, built and ready to be trained."""
+        self.room = 0
         while not self.interrupted() and (found := self.ask("job")) is not None:
             number, job = found
             with job.recording():

@@ -91,8 +91,9 @@ class StackedLauncher(Launcher):
             write_hydra_files(jobs[number].folder, configs[number - initial_job_idx])
 
         title = " ".join(self.config.hydra.overrides.task)
-        sizes = {"size": self.size, "workers": self.workers}
-        results, code = run_stacked(folder, jobs, title, write, **sizes)
+        results, code = run_stacked(
+            folder, jobs, title, write, size=self.size, workers=self.workers
+        )
         if code is not None:
             raise SystemExit(sweep.conclude(folder, code))
         return [
