@@ -412,12 +412,12 @@ def test_the_source_is_a_readable_function() -> None:
         "def iterations(xs: List[Tensor], ys: List[Tensor], rates: List[List[float]], "
         "tensors: List[Tensor], lists: List[List[Tensor]]) -> None:",
         "    aten = torch.ops.aten",
-        "    c_0, c_1, = tensors",
+        "    c_0, c_1, c_2, c_3, = tensors",
         "    for x, y, lr in zip(xs, ys, rates):",
-        "        t1 = aten.mm(x, c_0)",
-        "        t2 = aten.relu(t1)",
-        "        t3 = aten.sum(t2, [0])",
-        "        aten.add_(c_1, t3, alpha=2)",
+        "        aten.mm(x, c_0, out=c_1)",
+        "        aten.relu_(c_1)",
+        "        aten.sum(c_1, [0], out=c_2)",
+        "        aten.add_(c_3, c_2, alpha=2)",
     ]
 
 

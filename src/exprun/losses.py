@@ -136,13 +136,12 @@ class CrossEntropy(LossOfClasses):
         return targets
 
     def rows(self, outputs: Tensor, targets: Tensor, label_smoothing: float = 0.0) -> Tensor:
-        flat = F.cross_entropy(
-            outputs.flatten(0, -2),
-            targets.flatten(),
-            reduction="none",
-            label_smoothing=label_smoothing,
+        *_, n, classes = outputs.shape
+        by_class = outputs.view(-1, n, classes).transpose(1, 2)  # as ``networks.Output`` has them
+        rows = F.cross_entropy(
+            by_class, targets.view(-1, n), reduction="none", label_smoothing=label_smoothing
         )
-        return flat.view(targets.shape)
+        return rows.view(targets.shape)
 
 
 class BinaryCrossEntropy(LossOfClasses):

@@ -71,6 +71,21 @@ class HiddenLayer(nn.Module):
         return dropped
 
 
+class Output(nn.Linear):
+    """A linear layer without activation, (n, inputs) → (n, outputs), computed as (W xᵀ + b)ᵀ.
+
+    The outputs and their gradients lie in memory unit by unit, where ``nn.Linear`` puts them row by
+    row. For the few units of an output layer torch's product is twice as fast on a CPU, and its
+    softmax, which computes side by side what is not of one row, up to ten times.
+    """
+
+    def forward(self, x: Tensor) -> Tensor:
+        z = torch.addmm(self.bias.unsqueeze(1), self.weight, x.t())
+        if z.requires_grad:
+            z.register_hook(Tensor.contiguous)
+        return z.t()
+
+
 class MLP(nn.Module):
     """A multilayer perceptron: one hidden layer per number in ``hidden``, then a linear output.
 
@@ -113,7 +128,7 @@ class MLP(nn.Module):
             )
             self.hidden.append(layer)
             inputs = units
-        self.output = nn.Linear(inputs, outputs)
+        self.output = Output(inputs, outputs)
 
     def forward(self, x: Tensor) -> Tensor:
         for layer in self.hidden:

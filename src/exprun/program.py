@@ -148,9 +148,11 @@ HELPERS = (
 
 @cache
 def _binding(operation: OpOverload) -> Callable[..., Any]:
-    """What to call: torch's own binding of the operation, which is quicker, or the operation."""
+    """What to call: torch's own binding of the operation, which is quicker, or the operation.
+    Bindings call the tensor ``out`` that a result is written into, whatever the operation does."""
     packet = operation.overloadpacket
-    for home in (torch, Tensor):
+    renamed = any(a.is_out and a.name != "out" for a in operation._schema.arguments)
+    for home in () if renamed else (torch, Tensor):
         found = getattr(home, packet.__name__, None)
         if isinstance(found, BuiltinFunctionType | MethodDescriptorType):
             return found

@@ -16,7 +16,7 @@ import torch
 from torch import Tensor, nn
 from torch.autograd.function import once_differentiable
 
-from exprun.networks import MLP, Dropout, HiddenLayer
+from exprun.networks import MLP, Dropout, HiddenLayer, Output
 
 LANES = 64
 """Kernels treat so many numbers alike; what is left over they may round otherwise."""
@@ -29,23 +29,46 @@ TRIED_NUMBERS = 20_000
 
 
 class _Linear(torch.autograd.Function):
-    """z = x Wᵀ + b for k members, from (k, n, inputs), (k, units, inputs) and (k, units)."""
+    """z = x Wᵀ + b for k members, from (k, n, inputs), (k, units, inputs) and (k, units);
+    ``by_unit`` computes and keeps it as ``networks.Output`` does."""
 
     @staticmethod
-    def forward(ctx: Any, x: Tensor, weight: Tensor, bias: Tensor) -> Tensor:
+    def forward(ctx: Any, x: Tensor, weight: Tensor, bias: Tensor, by_unit: bool) -> Tensor:
         ctx.save_for_backward(x, weight)
-        if _same_bits(x, weight).forward:
-            return torch.baddbmm(bias.unsqueeze(1), x, weight.transpose(1, 2))
+        ctx.by_unit = by_unit
+        if _same_bits(x, weight, by_unit).forward:
+            return _batched(x, weight, bias, by_unit)
         each = zip(x, weight, bias, strict=True)
-        return torch.stack([torch.addmm(bi, xi.clone(), wi.t()) for xi, wi, bi in each])
+        return _stacked([_single(xi.clone(), wi, bi, by_unit) for xi, wi, bi in each], by_unit)
 
     @staticmethod
     @once_differentiable
-    def backward(ctx: Any, dz: Tensor) -> tuple[Tensor | None, Tensor, Tensor]:
+    def backward(ctx: Any, dz: Tensor) -> tuple[Tensor | None, Tensor, Tensor, None]:
         x, weight = ctx.saved_tensors
-        same = _same_bits(x, weight)
+        if ctx.by_unit:
+            dz = dz.mT.contiguous().mT
+        same = _same_bits(x, weight, ctx.by_unit)
         dx = _product(dz, weight, same.inputs) if ctx.needs_input_grad[0] else None
-        return dx, _product(dz.transpose(1, 2), x, same.weights), dz.sum(1)
+        return dx, _product(dz.mT, x, same.weights), dz.sum(1), None
+
+
+def _batched(x: Tensor, weight: Tensor, bias: Tensor, by_unit: bool) -> Tensor:
+    """(k, n, units), with a batched product."""
+    if by_unit:
+        return torch.baddbmm(bias.unsqueeze(2), weight, x.mT).mT
+    return torch.baddbmm(bias.unsqueeze(1), x, weight.mT)
+
+
+def _single(x: Tensor, weight: Tensor, bias: Tensor, by_unit: bool) -> Tensor:
+    """What one member's layer makes of (n, inputs): (n, units)."""
+    if by_unit:
+        return torch.addmm(bias.unsqueeze(1), weight, x.t()).t()
+    return torch.addmm(bias, x, weight.t())
+
+
+def _stacked(each: Sequence[Tensor], by_unit: bool) -> Tensor:
+    """k results of ``_single`` as one, laid out as ``_batched`` does."""
+    return torch.stack([z.t() for z in each]).mT if by_unit else torch.stack(list(each))
 
 
 def _product(a: Tensor, b: Tensor, batched: bool) -> Tensor:
@@ -65,16 +88,16 @@ class _SameBits:
     weights: bool
 
 
-def _same_bits(x: Tensor, weight: Tensor) -> _SameBits:
+def _same_bits(x: Tensor, weight: Tensor, by_unit: bool) -> _SameBits:
     """For x (k, n, inputs) and W (k, units, inputs). On a GPU, where single products are what makes
     a stack slow, batched ones are taken whatever their last bits are."""
     if x.is_cuda:
         return _SameBits(True, True, True)
-    return _tried(*x.shape, weight.shape[1], torch.get_num_threads())
+    return _tried(*x.shape, weight.shape[1], by_unit, torch.get_num_threads())
 
 
 @functools.cache
-def _tried(k: int, n: int, inputs: int, units: int, threads: int) -> _SameBits:
+def _tried(k: int, n: int, inputs: int, units: int, by_unit: bool, threads: int) -> _SameBits:
     """Whether it is so depends on the sizes, the library of matrix products and where in memory the
     numbers lie: small products have kernels of their own. So each size is tried, on random numbers.
     """
@@ -85,14 +108,12 @@ def _tried(k: int, n: int, inputs: int, units: int, threads: int) -> _SameBits:
         w = _aligned([torch.randn(units, inputs, generator=random) for _ in range(k)])
         b = torch.randn(k, units, generator=random)
         dz = torch.randn(k, n, units, generator=random)
+        dz = _stacked(dz.unbind(), by_unit)
         single = [(x[i].clone(), w[i], b[i], dz[i].clone()) for i in range(k)]
         products = (
-            (
-                torch.baddbmm(b.unsqueeze(1), x, w.transpose(1, 2)),
-                [torch.addmm(b, x, w.t()) for x, w, b, _ in single],
-            ),
+            (_batched(x, w, b, by_unit), [_single(x, w, b, by_unit) for x, w, b, _ in single]),
             (torch.bmm(dz, w), [dz.mm(w) for _, w, _, dz in single]),
-            (torch.bmm(dz.transpose(1, 2), x), [dz.t().mm(x) for x, _, _, dz in single]),
+            (torch.bmm(dz.mT, x), [dz.t().mm(x) for x, _, _, dz in single]),
         )
         for i, (batched, each) in enumerate(products):
             same[i] &= torch.equal(batched, torch.stack(each))
@@ -119,6 +140,7 @@ class StackedLinear(nn.Linear):
     def __init__(self, layers: Sequence[nn.Linear]) -> None:
         nn.Module.__init__(self)
         self.in_features, self.out_features = layers[0].in_features, layers[0].out_features
+        self.by_unit = isinstance(layers[0], Output)
         self.weight = nn.Parameter(_aligned([layer.weight.detach() for layer in layers]))
         self.bias = nn.Parameter(_aligned([layer.bias.detach() for layer in layers]))
         for layer, weight, bias in zip(layers, self.weight.data, self.bias.data, strict=True):
@@ -126,11 +148,14 @@ class StackedLinear(nn.Linear):
 
     def try_products(self, rows: int) -> None:
         """Find out which products of batches with so many rows may be batched."""
-        _same_bits(self.weight.new_empty((len(self.weight), rows, self.in_features)), self.weight)
+        x = self.weight.new_empty((len(self.weight), rows, self.in_features))
+        _same_bits(x, self.weight, self.by_unit)
 
     def forward(self, x: Tensor) -> Tensor:
         """(k, n, inputs) → (k, n, units)."""
-        z: Tensor = _Linear.apply(x, self.weight, self.bias)  # type: ignore[no-untyped-call]
+        z: Tensor = _Linear.apply(  # type: ignore[no-untyped-call]
+            x, self.weight, self.bias, self.by_unit
+        )
         return z
 
 

@@ -13,6 +13,7 @@ import functools
 import math
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
+from itertools import count
 from typing import Any
 
 import torch
@@ -122,9 +123,9 @@ class _Writer:
     """Writes a program.
 
     What stays in its place from one iteration to the next — weights, optimizer state, buffers — is
-    a constant of the program, and so are views of it, like a transposed weight. The result of an
-    operation is a local variable, unless views of it are taken: then it is written into the
-    recorded tensor again and again, and the views are constants too.
+    a constant of the program, and so are views of it, like a transposed weight. So are the results
+    of an operation that can write them into the recorded tensors, again and again; those of others
+    are local variables. What only one operation reads, that one changes in place if it can.
     """
 
     def __init__(
@@ -152,13 +153,15 @@ class _Writer:
         lifted = [i.out for i in tape if i.operation is aten.lift_fresh.default]
         self.made = [f"# uses {tensor.tolist()}" for tensor in lifted]
         self.tape = self._needed(tape)
-        self.viewed = {_memory(v) for i in self.tape if i.operation.is_view for v in i.results}
+        self.hosts = _hosts(self.tape)
+        self.changeable: set[Any] = set()  # places of results that lie in their hosts
         self.lines: list[str] = []
         self.operations: list[OpOverload] = []  # one for each line that calls one
         self.tensors: list[Tensor] = []
         self.lists: list[list[Tensor]] = []
         self.others: dict[str, Any] = {}
         self.known: dict[Any, str] = {}  # names of constants
+        self.numbers = count(1)  # of local variables
 
     def program(self) -> Program:
         for instruction in self.tape:
@@ -195,20 +198,34 @@ class _Writer:
         arguments = [self._text(value) for value in instruction.arguments]
         keywords = {name: self._text(value) for name, value in instruction.keywords.items()}
         self._insert_rate(instruction, arguments, keywords)
-        into = _writing_variant(operation) if len(results) == 1 else None
-        if into and _memory(results[0]) in self.viewed and not operation.is_view:
-            operation, out = into
-            keywords[out] = self._text(results[0])
-            self.written.add(_memory(results[0]))
+        into, in_place = _writing_variant(operation), _changing_variant(operation)
+        if in_place and next(map(_place, instruction.operands), None) in self.changeable:
+            operation = in_place
+            self._lies(results[0], arguments[0])
+            results = []
+        elif into and len(into[1]) == len(results):
+            operation = into[0]
+            for name, result in zip(into[1], results, strict=True):
+                keywords[name] = self._tensor(self.hosts.get(_place(result), result))
+                self._lies(result, keywords[name])
             results = []
         for result in results:
             self.moving.add(_memory(result))
-            self.names.setdefault(_place(result), f"t{len(self.names) - 1}")
+            if _place(result) not in self.names:
+                self.names[_place(result)] = f"t{next(self.numbers)}"
         self._hold(instruction, arguments)
         called = ", ".join([*arguments, *(f"{name}={text}" for name, text in keywords.items())])
         assigned = f"{self._assigned(instruction)} = " if results else ""
         self.lines.append(f"{assigned}aten.{operation.overloadpacket.__name__}({called})")
         self.operations.append(operation)
+
+    def _lies(self, result: Tensor, name: str) -> None:
+        """A result is written into the constant of that name."""
+        place = _place(result)
+        self.names[place] = name
+        self.written.add(_memory(result))
+        if place in self.hosts:
+            self.changeable.add(place)
 
     def _hold(self, instruction: Instruction, arguments: list[str]) -> None:
         """A list of this iteration's tensors that an operation writes into gets a name: that of a
@@ -374,18 +391,59 @@ def _place(tensor: Tensor) -> tuple[Any, ...]:
     return (tensor.data_ptr(), tuple(tensor.shape), tensor.stride(), tensor.dtype)
 
 
+def _hosts(tape: Sequence[Instruction]) -> dict[tuple[Any, ...], Tensor]:
+    """The places of results that a single operation reads, which could change them in place; and
+    the result of that one, where both may lie."""
+    readers: dict[int, list[Instruction]] = {}
+    for instruction in tape:
+        for memory in {_memory(operand) for operand in instruction.operands}:
+            readers.setdefault(memory, []).append(instruction)
+    hosts: dict[tuple[Any, ...], Tensor] = {}
+    for instruction in reversed(tape):
+        if len(instruction.results) != 1 or instruction.operation.is_view:
+            continue
+        (result,) = instruction.results
+        reading = readers.get(_memory(result), [])
+        if len(reading) == 1 and _may_change(reading[0], result):
+            (host,) = reading[0].results
+            hosts[_place(result)] = hosts.get(_place(host), host)
+    return hosts
+
+
+def _may_change(instruction: Instruction, operand: Tensor) -> bool:
+    """Whether the operation may put its result in the place of its first operand, this one."""
+    if _changing_variant(instruction.operation) is None or len(instruction.results) != 1:
+        return False
+    place, *others = [_place(other) for other in instruction.operands]
+    alike = _place(instruction.results[0])[1:] == place[1:]
+    return alike and place == _place(operand) and place not in others
+
+
 @functools.cache
-def _writing_variant(operation: OpOverload) -> tuple[OpOverload, str] | None:
-    """The variant of an operation that writes its result into a given tensor, and the name of that
-    argument; None if there is none."""
-    packet = operation.overloadpacket
-    wanted = [(a.name, str(a.type)) for a in operation._schema.arguments]
+def _changing_variant(operation: OpOverload) -> OpOverload | None:
+    """The variant of an operation that changes its first operand into the result: ``relu_``."""
+    packet = getattr(aten, f"{operation.overloadpacket.__name__}_", None)
+    variant: OpOverload | None = getattr(packet, operation._overloadname, None)
+    if operation.is_view or variant is None:
+        return None
+    names = [[(a.name, str(a.type)) for a in op._schema.arguments] for op in (operation, variant)]
+    return variant if names[0] == names[1] else None
+
+
+@functools.cache
+def _writing_variant(operation: OpOverload) -> tuple[OpOverload, list[str]] | None:
+    """The variant of an operation that writes its results into given tensors, and the names of
+    those arguments; None if there is none, or none that TorchScript can call."""
+    packet, schema = operation.overloadpacket, operation._schema
+    wanted = [(a.name, str(a.type)) for a in schema.arguments]
+    if operation.is_view or "List[Optional[Tensor]]" in [kind for _, kind in wanted]:
+        return None
     for name in packet.overloads():
         variant = getattr(packet, name)
         arguments = variant._schema.arguments
         given = [(a.name, str(a.type)) for a in arguments if not a.is_out]
         out = [a.name for a in arguments if a.is_out]
         generated = torch.Tag.generated in variant.tags  # computes a new tensor and copies it
-        if len(out) == 1 and given == wanted and not generated:
-            return variant, out[0]
+        if out and given == wanted and not generated and name != "unary_out":
+            return variant, out
     return None
