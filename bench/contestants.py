@@ -418,17 +418,23 @@ def jax_scan(job: Job, stamp: Stamp) -> None:
 
 
 def products(job: Job, stamp: Stamp) -> None:
-    """The matrix products of training and validation by ``torch.mm`` and nothing else, into memory
-    that is there already: less cannot be done."""
+    """The matrix products of training and validation by ``torch.mm`` and nothing else, laid out as
+    exprun's, into memory that is there already: less cannot be done."""
     import torch
 
     def layers(rows: int) -> list[list[Any]]:
-        """x, W and dz of every layer, and where z, dW and dx go."""
+        """Of every layer the factors and the place of W xᵀ, and those of dz x and of dzᵀ W; the
+        hidden layers have zᵀ = x Wᵀ instead."""
         made = []
-        for fan_in, fan_out in pairwise(job.sizes):
-            shapes = (rows, fan_in), (fan_in, fan_out), (rows, fan_out)
-            x, w, dz = (torch.randn(shape) for shape in shapes)
-            made.append([x, w, dz, *map(torch.empty_like, (dz, w, x))])
+        for number, (fan_in, fan_out) in enumerate(pairwise(job.sizes), 1):
+            x, w = torch.randn(rows, fan_in), torch.randn(fan_out, fan_in)
+            dx, dw = map(torch.empty_like, (x, w))
+            if number == len(job.sizes) - 1:
+                z, dz = torch.randn(2, fan_out, rows)
+                made.append([(w, x.T, z), (dz, x, dw), (dz.T, w, dx)])
+            else:
+                z, dz = torch.randn(2, rows, fan_out)
+                made.append([(x, w.T, z), (dz.T, x, dw), (dz, w, dx)])
         return made
 
     rows, rows_val = (len(part) for part in arrays(job.case)[::2])
@@ -438,14 +444,14 @@ def products(job: Job, stamp: Stamp) -> None:
     with torch.inference_mode():
         for _ in range(job.epochs):
             for batch in trained:
-                for x, w, _, z, _, _ in batch:
-                    torch.mm(x, w, out=z)
-                for number, (x, w, dz, _, dw, dx) in reversed([*enumerate(batch)]):
-                    torch.mm(x.T, dz, out=dw)
+                for forward, _, _ in batch:
+                    torch.mm(*forward[:2], out=forward[2])
+                for number, (_, of_weights, of_inputs) in reversed([*enumerate(batch)]):
+                    torch.mm(*of_weights[:2], out=of_weights[2])
                     if number:
-                        torch.mm(dz, w.T, out=dx)
-            for x, w, _, z, _, _ in validated:
-                torch.mm(x, w, out=z)
+                        torch.mm(*of_inputs[:2], out=of_inputs[2])
+            for forward, _, _ in validated:
+                torch.mm(*forward[:2], out=forward[2])
             stamp()
 
 

@@ -369,11 +369,15 @@ def test_frozen_weights_stay(iris) -> None:
 def test_operations_that_change_are_noticed() -> None:
     w, numbers = torch.zeros(2), iter(range(1, 10))
     replay = Replay(
-        lambda x, y: w.add_(x, alpha=next(numbers)), lambda n: None, lambda: [], begun=True
+        lambda x, y: w.add_(x, alpha=next(numbers)),
+        lambda n: None,
+        lambda: [],
+        steady=True,
+        begun=True,
     )
-    replay([(torch.ones(2), torch.ones(2))], 0)
+    replay(torch.ones(1, 2), torch.ones(1, 2), 0)
     with pytest.raises(Unrecordable, match="its operations change from iteration to iteration"):
-        replay([(torch.ones(2), torch.ones(2))], 1)
+        replay(torch.ones(1, 2), torch.ones(1, 2), 1)
 
 
 def test_numbers_that_python_computes_are_noticed() -> None:
@@ -384,12 +388,13 @@ def test_numbers_that_python_computes_are_noticed() -> None:
         lambda x, y: w.add_(x * torch.tensor(float(next(numbers)))),
         lambda n: None,
         lambda: [],
+        steady=True,
         begun=True,
     )
 
     def run() -> None:
         for number in range(4):
-            replay([(torch.ones(2), torch.ones(2))], number)
+            replay(torch.ones(1, 2), torch.ones(1, 2), number)
 
     try:
         run()

@@ -271,7 +271,7 @@ def replayed(work: Work, rounds: int, together: int, recorded: int = 0) -> tuple
     program = record(lambda: work(w, x, y), x, y, [])
     for first in range(recorded + 1, rounds, together):
         xs, ys = zip(*map(batch, range(first, min(first + together, rounds))), strict=True)
-        program.run(list(xs), list(ys), [[]] * len(xs))
+        program.run(torch.stack(xs), torch.stack(ys), [[]] * len(xs))
     return w, program
 
 
@@ -331,9 +331,9 @@ def test_a_single_iteration_is_compiled_when_it_pays() -> None:
     program, counter = counting(17)
     x, y = batch(0)
     for _ in range(PAYS):
-        program.run([x], [y], [[]])
+        program.run(x[None], y[None], [[]])
     assert program.source not in SCRIPTS
-    program.run([x], [y], [[]])
+    program.run(x[None], y[None], [[]])
     assert program.source in SCRIPTS
     assert counter.item() == 17 * (PAYS + 1)
 
@@ -342,9 +342,9 @@ def test_a_text_that_is_compiled_already_is_taken_at_once() -> None:
     """Like that of an epoch's left-over batch, which is often the same."""
     x, y = batch(0)
     first, _ = counting(19)
-    first.run([x, x], [y, y], [[], []])
+    first.run(torch.stack([x, x]), torch.stack([y, y]), [[], []])
     second, counter = counting(19)
-    second.run([x], [y], [[]])
+    second.run(x[None], y[None], [[]])
     assert second.compiled is first.compiled is not None
     assert "plain" not in vars(second)
     assert counter.item() == 19
@@ -385,7 +385,7 @@ def test_a_program_reads_no_batch_but_its_own() -> None:
     x.fill_(float("nan"))
     y.fill_(9)
     other, classes = batch(1)
-    program.run([other], [classes], [[]])
+    program.run(other[None], classes[None], [[]])
     assert torch.equal(w.total, (other @ w.a)[0] * classes.sum())
 
 
@@ -395,7 +395,7 @@ def test_views_of_a_batch_are_those_of_the_next_batch() -> None:
     program = record(lambda: w.total.copy_(x.t()[:, 0] + x[2]), x, y, [])
     whole = torch.arange(60.0).view(15, 4)
     for part in whole.split(3):  # batches that begin anywhere in memory
-        program.run([part], [y], [[]])
+        program.run(part[None], y[None], [[]])
         assert torch.equal(w.total, part[0] + part[2])
 
 
@@ -409,11 +409,11 @@ def test_the_source_is_a_readable_function() -> None:
 
     source = record(work, x, y, []).source
     assert source.splitlines() == [
-        "def iterations(xs: List[Tensor], ys: List[Tensor], rates: List[List[float]], "
+        "def iterations(xs: Tensor, ys: Tensor, rates: List[List[float]], "
         "tensors: List[Tensor], lists: List[List[Tensor]]) -> None:",
         "    aten = torch.ops.aten",
         "    c_0, c_1, c_2, c_3, = tensors",
-        "    for x, y, lr in zip(xs, ys, rates):",
+        "    for x, y, lr in zip(xs.unbind(), ys.unbind(), rates):",
         "        aten.mm(x, c_0, out=c_1)",
         "        aten.relu_(c_1)",
         "        aten.sum(c_1, [0], out=c_2)",
@@ -499,7 +499,7 @@ def moved_by_a_program(
         if program is None:
             program = record(lambda x=x, lr=lr: step(w, x, lr), x, y, [Rate(lr, [w])])
         else:
-            program.run([x], [y], [[lr]])
+            program.run(x[None], y[None], [[lr]])
         history.append(w.clone())
     return history
 
@@ -578,7 +578,7 @@ def test_a_learning_rate_that_is_in_other_numbers_too_is_noticed() -> None:
 
 def test_an_iteration_that_does_nothing() -> None:
     x, y = batch(0)
-    record(lambda: None, x, y, []).run([x], [y], [[]])
+    record(lambda: None, x, y, []).run(x[None], y[None], [[]])
 
 
 def test_constants_indexed_by_constants() -> None:
@@ -592,7 +592,7 @@ def test_constants_indexed_by_constants() -> None:
 
     program = record(work, x, y, [])
     before = w.a.clone()
-    program.run([x], [y], [[]])
+    program.run(x[None], y[None], [[]])
     assert torch.equal(w.total, before[:, places].sum(1))
 
 
@@ -614,7 +614,7 @@ def test_each_group_has_its_own_learning_rate() -> None:
         step(expected, batch(number)[0], *lrs)
         if number:
             xb, yb = batch(number)
-            program.run([xb], [yb], [list(lrs)])
+            program.run(xb[None], yb[None], [list(lrs)])
     assert same(w, expected)
 
 
@@ -691,7 +691,9 @@ def programs_steps(make: Callable[[Any], torch.optim.Optimizer], together: int) 
     for first in range(2, 12, together):
         numbers = range(first, first + together)
         xs, ys = zip(*map(batch, numbers), strict=True)
-        program.run(list(xs), list(ys), [[group["lr"] / number] for number in numbers])
+        program.run(
+            torch.stack(xs), torch.stack(ys), [[group["lr"] / number] for number in numbers]
+        )
     return everything(model, optimizer)
 
 

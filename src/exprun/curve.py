@@ -63,7 +63,7 @@ class Curve:
         """Put the figures into ``values``, and behind them the sum of all weights."""
         self.rows += 1
         if self.program:
-            self.program.run([self.values], [self.values], [[]])
+            self.program.run(self.values[None], self.values[None], [[]])
         elif self.replayed and self.rows >= PAYS:
             changing = list(self.training.tensors.values())
             try:

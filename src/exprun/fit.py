@@ -12,13 +12,14 @@ from __future__ import annotations
 
 import math
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import nullcontext
 
 import torch
 from torch import Tensor
 
 from exprun import light
+from exprun.batches import blocks
 from exprun.curve import Curve, as_averages
 from exprun.divergence import Diverged, locate
 from exprun.observer import Observer, Outcome
@@ -26,9 +27,6 @@ from exprun.replay import ReplayedTraining, obstacle
 from exprun.tape import Unrecordable
 from exprun.training import Training
 from exprun.vocabulary import COMPLETED, DIVERGED, EARLY_STOPPED, INTERRUPTED
-
-ALIGNMENT = 64
-"""Bytes: where torch puts a new tensor on a CPU."""
 
 TOO_LARGE = "a loss was not finite, or too large to be added up"
 """Why a replay was given up."""
@@ -107,34 +105,29 @@ def train_epoch(
     """Train on all training rows in a new order; returns the iterations done since the start of the
     training, or None if it was interrupted."""
     t = training
-    order = torch.randperm(len(t.data.train), generator=t.streams.order).to(t.device)
-    todo = batches(t.data.train.x, t.targets, order, t.batch_size or len(order))
     done = 0
     t.set_mode(True)
-    while done < t.iterations_per_epoch:
-        if replay:
-            done += replay(todo[done : t.iterations_per_epoch], done)
-        else:
-            iterate(t, *todo[done], t.iteration + done)
-            done += 1
-        for observer in observers:
-            observer.on_iteration(t, t.iteration + done)
-        if interrupted():
-            return None
+    for xs, ys in epoch(t):
+        end = done + len(xs)
+        while done < end:
+            if replay:
+                done += replay(xs[done - end :], ys[done - end :], done)
+            else:
+                iterate(t, xs[done - end], ys[done - end], t.iteration + done)
+                done += 1
+            for observer in observers:
+                observer.on_iteration(t, t.iteration + done)
+            if interrupted():
+                return None
     return t.iteration + done
 
 
-def batches(x: Tensor, y: Tensor, order: Tensor, size: int) -> list[tuple[Tensor, Tensor]]:
-    """The rows of ``x`` and ``y`` in that order, ``size`` at a time.
-
-    Each batch begins at an address that suits the kernels, for some round differently elsewhere:
-    all are gathered at once if they fit one behind the other, else one by one.
-    """
-    if size * x[:1].nbytes % ALIGNMENT:
-        each = order.split(size)
-        return [(x.index_select(0, rows), y.index_select(0, rows)) for rows in each]
-    xs, ys = x.index_select(0, order), y.index_select(0, order)  # six times as fast as x[order]
-    return list(zip(xs.split(size), ys.split(size), strict=True))
+def epoch(training: Training) -> Iterator[tuple[Tensor, Tensor]]:
+    """The batches (m, n, inputs) of all training rows in a new order, and their targets."""
+    t = training
+    rows = len(t.data.train)
+    order = torch.randperm(rows, generator=t.streams.order).to(t.device)
+    return blocks(t.data.train.x, t.targets, order, t.batch_size or rows, t.smallest_batch)
 
 
 def end_epoch(

@@ -33,8 +33,8 @@ TYPES = {
 
 
 class Program:
-    """``run(xs, ys, rates)`` trains on batches of the recorded shape, each with one learning rate
-    per parameter group; ``source`` is its text.
+    """``run(xs, ys, rates)`` trains on m batches of the recorded shape, (m, …) each, with one
+    learning rate per batch and parameter group; ``source`` is its text.
 
     ``lines`` are those of one iteration and ``operations`` what they call, in their order. They
     name the ``tensors`` c_0, c_1, …, the lists of tensors l_0, l_1, … and ``others``.
@@ -61,12 +61,12 @@ class Program:
                 f"def iterations({', '.join([*PARAMETERS, *typed])}) -> None:",
                 "    aten = torch.ops.aten",
                 *(f"    {line}" for line in constants if line),
-                "    for x, y, lr in zip(xs, ys, rates):",
+                "    for x, y, lr in zip(xs.unbind(), ys.unbind(), rates):",
                 *(f"        {line}" for line in lines or ["pass"]),
             ]
         )
 
-    def run(self, xs: list[Tensor], ys: list[Tensor], rates: list[list[float]]) -> None:
+    def run(self, xs: Tensor, ys: Tensor, rates: list[list[float]]) -> None:
         """Train on the batches, one after the other."""
         self.runs += 1
         rare = len(xs) == 1 and self.runs <= PAYS and self.source not in SCRIPTS
@@ -126,8 +126,8 @@ def _does_all(graph: Any, operations: Sequence[str]) -> bool:
 
 
 PARAMETERS = (
-    "xs: List[Tensor]",
-    "ys: List[Tensor]",
+    "xs: Tensor",
+    "ys: Tensor",
     "rates: List[List[float]]",
     "tensors: List[Tensor]",
     "lists: List[List[Tensor]]",

@@ -9,8 +9,7 @@ from __future__ import annotations
 
 import math
 import time
-from collections.abc import Callable, Iterable, Sequence
-from itertools import takewhile
+from collections.abc import Callable, Iterable
 from typing import TYPE_CHECKING, Any
 
 import torch
@@ -64,8 +63,6 @@ UNFUSED = ("SGD", "RMSprop", "Adadelta")
 AT_ONCE_SECONDS = 0.05
 """About so long are iterations replayed before anybody is asked or told again."""
 
-Batch = tuple[Tensor, Tensor]
-
 
 class Replay:
     """``iteration(x, y)`` from recordings, one for every shape of batch."""
@@ -76,43 +73,45 @@ class Replay:
         schedule: Callable[[int], None],
         groups: Callable[[], Iterable[dict[str, Any]]],
         *,
+        steady: bool,
         begun: bool,
     ) -> None:
         """``schedule(number)`` sets the learning rates for an iteration of the epoch, 0 the first;
-        ``groups`` gives the optimizers' parameter groups as they are then. ``begun`` says that the
-        optimizers have their state already."""
+        if they are ``steady``, for all of the epoch. ``groups`` gives the optimizers' parameter
+        groups as they are then. ``begun`` says that the optimizers have their state already."""
         self.iteration = iteration
         self.schedule = schedule
         self.groups = groups
+        self.steady = steady
         self.begun = begun
         self.at_once = 1
         self.candidates: dict[torch.Size, Program] = {}
         self.programs: dict[torch.Size, Program] = {}
 
-    def __call__(self, batches: Sequence[Batch], number: int) -> int:
+    def __call__(self, xs: Tensor, ys: Tensor, number: int) -> int:
         """Iteration ``number`` of the epoch and as many after it as can be done in one go; returns
-        how many. ``batches`` are those that are left. Raises Unrecordable, maybe in the middle."""
+        how many. ``xs`` (m, …) and ``ys`` (m, …) are m batches of which it is the first. Raises
+        Unrecordable, maybe in the middle."""
         began = time.perf_counter()
-        shape = batches[0][0].shape
-        program = self.programs.get(shape)
+        program = self.programs.get(xs.shape[1:])
         if program is None:
             done = 1
             self.schedule(number)
-            self._iterate(*batches[0])
+            self._iterate(xs[0], ys[0])
         else:
-            xs, ys = [], []
-            for x, y in takewhile(lambda batch: batch[0].shape == shape, batches[: self.at_once]):
-                xs.append(x)
-                ys.append(y)
-            done = len(xs)
-            program.run(xs, ys, [self._rates(number + i) for i in range(done)])
+            done = min(self.at_once, len(xs))
+            program.run(xs[:done], ys[:done], self._rates(number, done))
         speed = done / (time.perf_counter() - began)
         self.at_once = max(1, int(speed * AT_ONCE_SECONDS))
         return done
 
-    def _rates(self, number: int) -> list[float]:
-        self.schedule(number)
-        return [group["lr"] for group in self.groups()]
+    def _rates(self, number: int, iterations: int) -> list[list[float]]:
+        """The learning rate of each parameter group in so many iterations."""
+        rates = []
+        for i in range(1 if self.steady else iterations):
+            self.schedule(number + i)
+            rates.append([group["lr"] for group in self.groups()])
+        return rates * iterations if self.steady else rates
 
     def _iterate(self, x: Tensor, y: Tensor) -> None:
         """One iteration as it is written, recorded if the optimizers have their state."""
@@ -148,13 +147,14 @@ class ReplayedTraining:
             self._iterate,
             self._schedule,
             lambda: training.optimizer.param_groups,
+            steady=training.scheduler.steady,
             begun=bool(training.optimizer.state),
         )
 
-    def __call__(self, batches: Sequence[Batch], number: int) -> int:
-        """Iterations like ``fit.iterate`` from ``number`` of the epoch on, but for the look at the
-        loss: see ``all_finite``. Returns how many."""
-        return self.replay(batches, number)
+    def __call__(self, xs: Tensor, ys: Tensor, number: int) -> int:
+        """Iterations like ``fit.iterate`` on m batches ``xs`` (m, …) and ``ys`` from ``number`` of
+        the epoch on, but for the look at the loss: see ``all_finite``. Returns how many."""
+        return self.replay(xs, ys, number)
 
     def _schedule(self, number: int) -> None:
         t = self.training

@@ -64,6 +64,9 @@ def one_cycle(
 class Scheduler(Protocol):
     """Sets the learning rates of an optimizer as a training goes on."""
 
+    steady: bool
+    """Whether they stay as they are within an epoch."""
+
     def before_iteration(self, iteration: int, iterations_per_epoch: int) -> None:
         """Set the learning rate for this iteration (0 is the first)."""
 
@@ -96,11 +99,12 @@ class FactorScheduler:
         self.factor = factor
         self.interval = interval
         self.warmup_epochs = warmup_epochs
+        self.steady = interval == "epoch" and not warmup_epochs
         self.initial = [group["lr"] for group in optimizer.param_groups]
 
     def before_iteration(self, iteration: int, iterations_per_epoch: int) -> None:
         epoch, within = divmod(iteration, iterations_per_epoch)
-        if within and self.interval == "epoch" and not self.warmup_epochs:
+        if within and self.steady:
             return
         t = epoch if self.interval == "epoch" else iteration / iterations_per_epoch
         factor = self.factor(t) * warmup(iteration, iterations_per_epoch, self.warmup_epochs)
@@ -135,6 +139,7 @@ class TorchScheduler:
         self.scheduler = scheduler
         self.interval = interval
         self.warmup_epochs = warmup_epochs
+        self.steady = interval == "epoch" and not warmup_epochs
         self.scheduled = self._read()
 
     def before_iteration(self, iteration: int, iterations_per_epoch: int) -> None:

@@ -20,21 +20,19 @@ import torch
 from torch import Tensor, nn
 
 from exprun import light
+from exprun.batches import blocks
 from exprun.curve import Curve
 from exprun.divergence import Diverged
-from exprun.fit import ALIGNMENT, end_epoch, ended, go_on
+from exprun.fit import end_epoch, ended, go_on
 from exprun.losses import CrossEntropy
 from exprun.networks import MLP, Dropout, HiddenLayer, describe
 from exprun.observer import Observer, Outcome
 from exprun.regularizers import L1, L2, ElasticNet, Regularizer
-from exprun.replay import Batch, Replay, obstacle
+from exprun.replay import Replay, obstacle
 from exprun.stacked_networks import StackedLinear, StackedMLP
 from exprun.tape import Unrecordable
 from exprun.training import Training
 from exprun.vocabulary import ALONE, DIVERGED, INTERRUPTED
-
-BLOCK_BYTES = 16 * 2**20
-"""Inputs gathered at a time: those of some iterations, not of an epoch of all members."""
 
 COMPACT_BELOW = 0.75
 """A stack with a smaller share of running members makes room for new ones."""
@@ -71,6 +69,7 @@ class Stack:
             self._iterate,
             self._schedule,
             lambda: chain.from_iterable(m.optimizer.param_groups for m in members),
+            steady=all(member.scheduler.steady for member in members),
             begun=all(member.optimizer.state for member in members),
         )
         self.x, self.y, self.offsets = _pooled(members)
@@ -79,19 +78,20 @@ class Stack:
         """An epoch of the ``running`` members, the others' weights being nobody's any more; False
         if it was interrupted. Raises Unrecordable."""
         first = self.members[0]
-        rows, size = len(first.data.train), first.batch_size or len(first.data.train)
+        count, size = len(first.data.train), first.batch_size or len(first.data.train)
         for member in running:
             member.set_mode(True)
-        orders = torch.zeros((len(self.members), rows), dtype=torch.long)
+        orders = torch.zeros((len(self.members), count), dtype=torch.long)
         for order, member in zip(orders, self.members, strict=True):
             if any(member is other for other in running):
-                torch.randperm(rows, generator=member.streams.order, out=order)
+                torch.randperm(count, generator=member.streams.order, out=order)
         self.running = running
         number = 0
-        for todo in self._blocks(orders.to(self.x.device) + self.offsets, size):
-            end = number + len(todo)
+        rows = orders.to(self.x.device) + self.offsets
+        for xs, ys in blocks(self.x, self.y, rows, size, first.smallest_batch):
+            end = number + len(xs)
             while number < end:
-                number += self.replay(todo[number - end :], number)
+                number += self.replay(xs[number - end :], ys[number - end :], number)
                 if interrupted():
                     return False
         return True
@@ -107,30 +107,6 @@ class Stack:
         finite: list[bool] = self.losses.isfinite().tolist()
         self.losses.zero_()
         return finite
-
-    def _blocks(self, rows: Tensor, size: int) -> Iterator[list[Batch]]:
-        """Batches (k, n, inputs) and (k, n, …) from the pool's ``rows`` (k, all) in their order:
-        lists of as many as are gathered at once."""
-        k, count = rows.shape
-        full = count // size
-        row_bytes = self.x[0].numel() * self.x.element_size()
-        batch_bytes = k * size * row_bytes
-        batches = rows[:, : full * size].view(k, full, size).transpose(0, 1)
-        for block in batches.split(max(1, BLOCK_BYTES // batch_bytes)):
-            if batch_bytes % ALIGNMENT:
-                yield [self._gathered(batch) for batch in block]
-            else:
-                xs, ys = self._gathered(block)
-                yield list(zip(xs.unbind(), ys.unbind(), strict=True))
-        left_over = rows[:, full * size :]
-        if left_over.shape[1] >= self.members[0].smallest_batch:
-            yield [self._gathered(left_over)]
-
-    def _gathered(self, rows: Tensor) -> Batch:
-        """The pool's ``rows`` (…), inputs (…, inputs) and targets (…, …)."""
-        flat = rows.flatten()  # whole rows are copied six times as fast as by x[rows]
-        x, y = self.x.index_select(0, flat), self.y.index_select(0, flat)
-        return x.unflatten(0, rows.shape), y.unflatten(0, rows.shape)
 
     def _iterate(self, x: Tensor, y: Tensor) -> None:
         losses = self._objective(x, y)

@@ -147,7 +147,8 @@ class Training:
         written into, is not copied: the history grows with every epoch."""
         state = self.state_dict()
         settled = {name: state.pop(name) for name in ("kept", "kept_row", "history")}
-        copied: dict[str, Any] = on_tensors(state, lambda w: w.detach().clone())
+        with torch.no_grad():
+            copied: dict[str, Any] = on_tensors(state, Tensor.clone)
         return copied | settled
 
     def load_state_dict(self, state: dict[str, Any]) -> None:

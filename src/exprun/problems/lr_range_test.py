@@ -16,7 +16,7 @@ from torch import Tensor
 
 from exprun.divergence import Diverged
 from exprun.errors import UsageError
-from exprun.fit import batches, iterate
+from exprun.fit import epoch, iterate
 from exprun.networks import count_parameters
 from exprun.observer import Outcome
 from exprun.problems import Problem
@@ -86,6 +86,8 @@ class Curve:
 class GrowingLR:
     """A scheduler: the learning rates of all parameter groups grow together, exponentially; the
     first group's from ``start`` to ``end`` in ``iterations``."""
+
+    steady = False
 
     def __init__(
         self, optimizer: torch.optim.Optimizer, start: float, end: float, iterations: int
@@ -238,10 +240,6 @@ class LRRangeTest(Problem):
 
 def _endless_batches(training: Training) -> Iterator[tuple[Tensor, Tensor]]:
     """The batches of one epoch after the other, each in a new order."""
-    t = training
-    rows = len(t.data.train)
     while True:
-        order = torch.randperm(rows, generator=t.streams.order).to(t.device)
-        for xb, yb in batches(t.data.train.x, t.targets, order, t.batch_size or rows):
-            if len(xb) >= t.smallest_batch:
-                yield xb, yb
+        for xs, ys in epoch(training):
+            yield from zip(xs, ys, strict=True)

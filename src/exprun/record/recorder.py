@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import csv
 import io
+import math
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -33,10 +34,13 @@ DUMPER: Any = getattr(yaml, "CSafeDumper", yaml.SafeDumper)
 CHECKPOINT_SECONDS = 2.0
 """``checkpoint.every=auto``: at least this long between two writes."""
 
+CURVE_SECONDS = 0.25
+"""Rows of the curve are written so often at most, or the files would cost short epochs a tenth."""
+
 
 class Recorder(Observer):
-    """``metrics.csv``, TensorBoard events and checkpoints, a row or a write an epoch; then the
-    model, the preprocessing and, last, ``result.json``."""
+    """``metrics.csv`` and TensorBoard events, a row an epoch, and checkpoints; then the model, the
+    preprocessing and, last, ``result.json``."""
 
     def __init__(
         self,
@@ -65,20 +69,22 @@ class Recorder(Observer):
         self.every: int | str = config["checkpoint"]["every"]
         self.seconds = CHECKPOINT_SECONDS * sharing
         self.saved = time.perf_counter()
+        self.unwritten: list[dict[str, float]] = []
+        self.written = -math.inf
         if state is not None:
             if state["preprocessing"] != as_file(training.data.preprocessing).sum:
                 raise UsageError(f"{folder}: the data are not those that it was trained on")
             training.load_state_dict(state)
         self.events = EventFile(folder, until=training.epoch)
         self.curves = (folder / "metrics.csv").open("w", newline="")
-        for row in training.history:
-            self._write_row(row)
+        self._write_rows(training.history)
         self.diagnostics = (
             DiagnosticsRecorder(folder, diagnostics, training, self.events) if diagnostics else None
         )
 
     def close(self) -> None:
         """Close the files that were open while it trained."""
+        self._write_curve()
         self.curves.close()
         if self.diagnostics:
             self.diagnostics.close()
@@ -101,18 +107,30 @@ class Recorder(Observer):
         self.events.text("config", f"```yaml\n{config}\n```")
 
     def on_epoch(self, training: Training, row: dict[str, float]) -> None:
-        self._write_row(row)
-        self.events.scalars(tags(row), training.epoch)
+        self.unwritten.append(row)
         if self.diagnostics:
             self.diagnostics.on_epoch(training, row)
-        if self._due(training.epoch):
+        due = self._due(training.epoch)
+        if due or time.perf_counter() - self.written >= CURVE_SECONDS:
+            self._write_curve()
+        if due:
             self._save()
 
-    def _write_row(self, row: dict[str, float]) -> None:
-        writer = csv.DictWriter(self.curves, list(row))
-        if row["epoch"] == 1:
-            writer.writeheader()
-        writer.writerow(row)
+    def _write_curve(self) -> None:
+        """Write the rows that are not in the files yet."""
+        rows, self.unwritten = self.unwritten, []
+        self._write_rows(rows)
+        for row in rows:
+            self.events.scalars(tags(row), int(row["epoch"]))
+        self.written = time.perf_counter()
+
+    def _write_rows(self, rows: Sequence[dict[str, float]]) -> None:
+        """Write rows into ``metrics.csv``."""
+        for row in rows:
+            writer = csv.DictWriter(self.curves, list(row))
+            if row["epoch"] == 1:
+                writer.writeheader()
+            writer.writerow(row)
         self.curves.flush()
 
     def _due(self, epoch: int) -> bool:
@@ -133,6 +151,7 @@ class Recorder(Observer):
         An interrupted run may be continued, so its test part stays unseen.
         """
         training = self.training
+        self._write_curve()
         if outcome.status != DIVERGED:
             self._save()
         figures = {
