@@ -8,7 +8,7 @@ import pytest
 import torch
 from torch import nn
 
-from exprun.networks import MLP, Dropout, count_parameters, describe
+from exprun.networks import MLP, Dropout, Output, count_parameters, describe
 from exprun.vocabulary import ACTIVATIONS
 
 X = torch.randn(20, 6, generator=torch.Generator().manual_seed(0))
@@ -34,6 +34,7 @@ def by_hand(activation: str, norm, position: str) -> nn.Sequential:
 @pytest.mark.parametrize("norm", NORMS.values(), ids=NORMS.keys())
 @pytest.mark.parametrize("activation", sorted(ACTIVATIONS))
 def test_forward_is_a_sequential_with_the_same_weights(activation, norm, position):
+    """The output layer, which is computed the other way round, but for the last bits."""
     model = MLP(6, 3, hidden=[8, 5], activation=activation, norm=norm, norm_position=position)
     twin = by_hand(activation, norm, position)
     random = generator(1)
@@ -43,7 +44,23 @@ def test_forward_is_a_sequential_with_the_same_weights(activation, norm, positio
     for training in (True, False):
         model.train(training)
         twin.train(training)
-        assert torch.equal(model(X), twin(X))
+        torch.testing.assert_close(model(X), twin(X), rtol=1e-5, atol=1e-6)
+
+
+@pytest.mark.parametrize(("n", "outputs"), [(1, 1), (5, 1), (1, 3), (7, 10), (300, 2)])
+def test_outputs_are_those_of_linear_and_lie_unit_by_unit(n, outputs):
+    layer = Output(6, outputs)
+    x = torch.randn(n, 6, generator=generator(0), requires_grad=True)
+    up = torch.randn(n, outputs, generator=generator(1))
+    z, expected = layer(x), nn.functional.linear(x, layer.weight, layer.bias)
+    torch.testing.assert_close(z, expected)
+    assert z.T.is_contiguous()
+    wanted = (x, layer.weight, layer.bias)
+    gradients = torch.autograd.grad(z, wanted, up)
+    torch.testing.assert_close(gradients, torch.autograd.grad(expected, wanted, up))
+    # however the gradient lies that comes in, the same bits go on
+    again = torch.autograd.grad(layer(x), wanted, up.T.contiguous().T)
+    assert all(map(torch.equal, gradients, again))
 
 
 @pytest.mark.parametrize("activation", sorted(ACTIVATIONS))

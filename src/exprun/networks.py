@@ -194,7 +194,9 @@ def rebuilt(data: dict[str, Any], weights: dict[str, Tensor]) -> MLP:
                 norm=partial(getattr(nn, data["norm"]["kind"]), **norm) if norm else None,
                 norm_position=data["norm_position"],
             )
-        model.load_state_dict(weights, assign=True)
+        # copies begin where torch puts new tensors: elsewhere some kernels round differently
+        copies = {name: w.clone() for name, w in weights.items()}
+        model.load_state_dict(copies, assign=True)
     except (KeyError, TypeError, AttributeError, RuntimeError) as error:
         raise ValueError(" ".join(str(error).split())) from error
     return model.eval()
