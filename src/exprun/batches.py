@@ -8,7 +8,7 @@ from collections.abc import Iterator
 from torch import Tensor
 from torch.nn.functional import pad
 
-BLOCK_BYTES = 2**20
+BLOCK_BYTES = 4 * 2**20
 """Inputs that are gathered at a time, about."""
 
 ALIGNMENT = 64
@@ -23,26 +23,32 @@ def blocks(
 
     What is left over is a batch of its own, the last one, if it is ``smallest`` rows at least.
     """
-    full = rows.shape[-1] // size
-    batches = rows[..., : full * size].unflatten(-1, (full, size)).movedim(-2, 0)
-    left_over = rows[..., full * size :]
+    *members, n = rows.shape
+    full, left_over = divmod(n, size)
     if full:
-        batch_bytes = batches[0].numel() * x[:1].nbytes
-        for block in batches.split(max(1, BLOCK_BYTES // batch_bytes)):
-            yield _gathered(x, block), _gathered(y, block)
-    if left_over.shape[-1] >= smallest:
-        yield _gathered(x, left_over.unsqueeze(0)), _gathered(y, left_over.unsqueeze(0))
+        batches = rows.narrow(-1, 0, full * size).view(*members, full, size).movedim(-2, 0)
+        at_once = max(1, BLOCK_BYTES // (batches[0].numel() * x[:1].nbytes))
+        for block in batches.split(at_once):
+            yield _gathered(x, y, block)
+    if left_over >= smallest:
+        yield _gathered(x, y, rows.narrow(-1, full * size, left_over).unsqueeze(0))
 
 
-def _gathered(values: Tensor, rows: Tensor) -> Tensor:
-    """The ``rows`` (m, …) of values (all, …).
+def _gathered(x: Tensor, y: Tensor, rows: Tensor) -> tuple[Tensor, Tensor]:
+    """The ``rows`` (m, …) of x (all, inputs) and y (all, …).
 
-    Each of the m begins at an address that suits the kernels, for some round differently elsewhere:
-    there are rows of no use between them if they do not fit one behind the other.
+    Each of the m batches begins at an address that suits the kernels, for some round differently
+    elsewhere: there are rows of no use between them if they do not fit one behind the other.
     """
-    each = rows.flatten(1)
-    aligned = ALIGNMENT // math.gcd(ALIGNMENT, values[:1].nbytes)
-    padded = pad(each, (0, -each.shape[1] % aligned)) if len(rows) > 1 else each
-    found = values.index_select(0, padded.flatten())  # six times as fast as values[padded]
-    batches = found.view(*padded.shape, *values.shape[1:])[:, : each.shape[1]]
-    return batches.view(*rows.shape, *values.shape[1:])
+    fitting = ALIGNMENT // math.gcd(ALIGNMENT, x[:1].nbytes)
+    length = rows[0].numel()
+    beyond = -length % fitting if len(rows) > 1 else 0
+    taken = pad(rows.flatten(1), (0, beyond)) if beyond else rows
+    flat = taken.flatten()
+    found = []
+    for values in (x, y):
+        each = values.index_select(0, flat)  # six times as fast as values[flat]
+        if beyond:
+            each = each.view(*taken.shape, *values.shape[1:]).narrow(1, 0, length)
+        found.append(each.view(*rows.shape, *values.shape[1:]))
+    return found[0], found[1]
