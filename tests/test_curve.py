@@ -33,6 +33,7 @@ def moved(training: Training, random: torch.Generator) -> None:
 @pytest.mark.parametrize("words", WORDS, ids=" ".join)
 def test_a_replay_measures_the_weights_as_they_are(words: list[str]) -> None:
     made, random = built(*words), torch.Generator().manual_seed(0)
+    made.max_epochs = 3 * curve.PAYS
     replayed, written = Curve(made, replayed=True), Curve(made, replayed=False)
     rows = []
     for _ in range(3 * curve.PAYS):
@@ -48,6 +49,7 @@ def test_a_replay_measures_the_weights_as_they_are(words: list[str]) -> None:
 @pytest.mark.parametrize("replays", [True, False])
 def test_a_weight_that_is_not_finite_is_divergence(value: float, replays: bool) -> None:
     made = built("data=iris")
+    made.max_epochs = 2 * curve.PAYS
     looked_at = Curve(made, replayed=replays)
     for _ in range(curve.PAYS + 1):
         looked_at.row()
@@ -71,7 +73,18 @@ def test_finite_weights_may_add_up_to_what_is_not() -> None:
 
 def test_parts_too_large_to_be_looked_at_together_are_not_recorded() -> None:
     made = built("data=moons", f"data.rows={2 * ROWS}", "data.val_fraction=0")
+    made.max_epochs = 2 * curve.PAYS
     large = Curve(made, replayed=True)
     for _ in range(curve.PAYS + 1):
         large.row()
     assert large.program is None
+
+
+@pytest.mark.parametrize("left", [curve.PAYS - 1, curve.PAYS])
+def test_recorded_only_if_as_many_epochs_may_follow(left: int) -> None:
+    made = built("data=iris")
+    made.max_epochs = curve.PAYS + left
+    looked_at = Curve(made, replayed=True)
+    for made.epoch in range(1, curve.PAYS + 1):
+        looked_at.row()
+    assert (looked_at.program is not None) == (left >= curve.PAYS)

@@ -16,7 +16,8 @@ from exprun.tape import Unrecordable, record
 from exprun.training import Training
 
 PAYS = 20
-"""Epochs after which it pays to record what is measured: that costs as much as it saves in them."""
+"""Epochs in which recording what is measured saves as much as it costs: it is done after so many,
+if as many may follow."""
 
 
 class Curve:
@@ -61,11 +62,12 @@ class Curve:
 
     def _measure(self) -> None:
         """Put the figures into ``values``, and behind them the sum of all weights."""
+        t = self.training
         self.rows += 1
         if self.program:
             self.program.run(self.values[None], self.values[None], [[]])
-        elif self.replayed and self.rows >= PAYS:
-            changing = list(self.training.tensors.values())
+        elif self.replayed and self.rows >= PAYS <= t.max_epochs - t.epoch:
+            changing = list(t.tensors.values())
             try:
                 self.program = record(self._evaluate, self.values, self.values, changing=changing)
             except Unrecordable:

@@ -143,10 +143,13 @@ class Training:
         }
 
     def snapshot(self) -> dict[str, Any]:
-        """``state_dict`` as it is now, for good. What changes between epochs only, and is never
-        written into, is not copied: the history grows with every epoch."""
+        """``state_dict`` as it is now, for good. What is never written into is not copied: the
+        history grows with every epoch, and weights that were kept just now are a copy already."""
         state = self.state_dict()
-        settled = {name: state.pop(name) for name in ("kept", "kept_row", "history")}
+        settled = {name: state.pop(name) for name in ("streams", "kept", "kept_row", "history")}
+        if self.kept_row.get("epoch") == self.epoch and not self.averaging:
+            settled["model"] = self.kept
+            del state["model"]
         with torch.no_grad():
             copied: dict[str, Any] = on_tensors(state, Tensor.clone)
         return copied | settled
