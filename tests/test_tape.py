@@ -101,6 +101,22 @@ def lists(w: Workshop, x: Tensor, y: Tensor) -> None:
     w.out.add_(torch.stack([*torch._foreach_abs([w.total, x[0]]), x[1], x[2]]))
 
 
+def lists_of_one(w: Workshop, x: Tensor, y: Tensor) -> None:
+    (h,) = torch._foreach_mul([x @ w.a], 2.0)
+    w.total.add_(h.sum(0))
+
+
+def results_changed_one_after_the_other(w: Workshop, x: Tensor, y: Tensor) -> None:
+    h = torch.tanh((x @ w.a).mul(2.0).sub(w.total))
+    w.out.add_(h.t() @ h)
+    twice = x @ w.b
+    w.total.add_(torch.relu(twice).sum(0)).add_(twice.sum(0))
+
+
+def a_constant_times_a_result(w: Workshop, x: Tensor, y: Tensor) -> None:
+    w.total.add_(torch.arange(4.0).div(3.0) * x.sum(0))
+
+
 def nothing_but_constants_in_a_list(w: Workshop, x: Tensor, y: Tensor) -> None:
     w.out.copy_(torch.cat([torch.ones(2, 4), torch.full((2, 4), 3.0)]))
     w.out[:3].add_(x)
@@ -234,6 +250,9 @@ WORK: list[Work] = [
     several_results,
     views_of_several_results,
     lists,
+    lists_of_one,
+    results_changed_one_after_the_other,
+    a_constant_times_a_result,
     nothing_but_constants_in_a_list,
     random_from_a_generator,
     random_from_torchs_own,

@@ -411,12 +411,14 @@ def _hosts(tape: Sequence[Instruction]) -> dict[tuple[Any, ...], Tensor]:
 
 
 def _may_change(instruction: Instruction, operand: Tensor) -> bool:
-    """Whether the operation may put its result in the place of its first operand, this one."""
-    if _changing_variant(instruction.operation) is None or len(instruction.results) != 1:
+    """Whether the operation may put its result in the place of its first argument, this one."""
+    first, out = next(iter(instruction.arguments), None), instruction.out
+    if not (isinstance(first, Tensor) and isinstance(out, Tensor)):
         return False
-    place, *others = [_place(other) for other in instruction.operands]
-    alike = _place(instruction.results[0])[1:] == place[1:]
-    return alike and place == _place(operand) and place not in others
+    if _changing_variant(instruction.operation) is None or _place(first) != _place(operand):
+        return False
+    reads = [_place(other) for other in instruction.operands]
+    return reads.count(_place(first)) == 1 and _place(out)[1:] == _place(first)[1:]
 
 
 @functools.cache
