@@ -241,7 +241,8 @@ def test_other_data_are_refused(tmp_path: Path) -> None:
     [
         ([], "resume: the following arguments are required: RUN_OR_SWEEP; expected exprun resume"),
         (["nowhere"], "nowhere: there is no such folder"),
-        (["."], "is no folder of a run or a sweep"),
+        (["."], ".: is empty: its run was stopped before it began"),
+        ([".."], "..: is no folder of a run or a sweep"),
         (["a", "b"], "resume: unrecognized arguments: b; expected exprun resume"),
         (["--turst", "a"], "unrecognized arguments: --turst; did you mean --trust?"),
     ],

@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import json
 import os
+import shutil
 import signal
 import subprocess
 import time
@@ -180,6 +181,28 @@ def test_a_checkpoint_holds_one_member(tmp_path: Path) -> None:
     usual = (tmp_path / "run" / "checkpoints" / "last.pt").stat().st_size
     for path in (tmp_path / "sweep").rglob("last.pt"):
         assert path.stat().st_size < 1.1 * usual
+
+
+@pytest.mark.parametrize("checkpoints", [True, False])
+def test_a_job_resumed_by_itself_has_the_threads_of_its_sweep(
+    checkpoints: bool, tmp_path: Path
+) -> None:
+    """Alone it would take all cores, and round otherwise."""
+    words = "batching=full", "norm=layer", "trainer.max_epochs=4", "checkpoint.every=1", "seed=0,1"
+    assert exprun(tmp_path, *STACKED, *words, "hydra.sweep.dir=sweep").returncode == 0
+    sweep, expected = tmp_path / "sweep", tmp_path / "expected"
+    shutil.copytree(sweep, expected)
+    job = sweep / jobs_of(sweep)[0]["folder"]
+    (job / "result.json").unlink()
+    if checkpoints:  # as if it had been killed while it saved the last
+        (job / "checkpoints" / "last.pt").unlink()
+    else:
+        shutil.rmtree(job / "checkpoints")
+    assert exprun(tmp_path, "resume", str(job)).returncode == 0
+    whole = expected / job.name
+    assert json.loads((job / "result.json").read_text())["threads"] == 1
+    for name in ("metrics.csv", "model.safetensors"):
+        assert (job / name).read_bytes() == (whole / name).read_bytes()
 
 
 def test_a_job_that_cannot_read_its_data_stops_no_other(tmp_path: Path) -> None:

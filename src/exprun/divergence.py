@@ -37,7 +37,7 @@ def locate(model: nn.Module, x: Tensor, epoch: int, iteration: int, *, updates: 
             return Diverged(f"diverged in epoch {epoch}, iteration {iteration}: {where}")
     return Diverged(
         f"diverged in epoch {epoch}, iteration {iteration}: the loss is not finite, "
-        f"though the outputs of {_readable(list(layers)[-1])} are"
+        f"though the outputs of {_readable(list(layers)[-1])} are finite"
     )
 
 

@@ -33,7 +33,8 @@ class Job:
     goes on from its newest checkpoint that is whole. What goes wrong becomes a result of status
     ``failed``, with the traceback in ``traceback.txt``. A mistake of the user's that only the data
     or the machine could tell raises UsageError, with nothing but ``.hydra/`` in the folder;
-    ``in_sweep``, for a sweep goes on, it becomes a failed result too.
+    ``in_sweep``, for a sweep goes on, it becomes a failed result too. ``threads`` are the CPU
+    threads to compute with, whatever the config says.
     """
 
     config: dict[str, Any]
@@ -42,6 +43,7 @@ class Job:
     choices: Mapping[str, str | None]
     in_sweep: bool = False
     resumed: bool = False
+    threads: int | None = None
     result: dict[str, Any] | None = None
     recorder: Recorder | ProblemRecorder | None = field(default=None, repr=False)
     started: float = 0.0

@@ -7,6 +7,8 @@ import time
 from dataclasses import replace
 from typing import Any
 
+import torch
+
 from exprun.build import make_diagnostics, target_of
 from exprun.display.diagnostics import initialization as show_initialization
 from exprun.display.watch import watch
@@ -41,6 +43,8 @@ def begin(job: Job, sharing: int = 1) -> Training | Problem:
     """Build what is to be done and open its files; ``sharing`` jobs are trained at once."""
     job.started = time.perf_counter()
     work: Training | Problem = target_of("problem", job.config["problem"])(job.config)
+    if job.threads:
+        torch.set_num_threads(job.threads)
     state = _checkpoint(job) if job.resumed else None
     about = job.folder, job.config, job.overrides, job.choices
     if isinstance(work, Problem):  # done in a moment, so it has no checkpoints

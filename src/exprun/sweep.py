@@ -20,8 +20,10 @@ from hydra.core.global_hydra import GlobalHydra
 from hydra.core.override_parser.overrides_parser import OverridesParser
 
 from exprun.config.schema import spelled
+from exprun.errors import UsageError
 from exprun.published import judge
 from exprun.record.files import folder_name, write_atomic, write_json
+from exprun.threads import OF_A_WORKER
 from exprun.vocabulary import COMPLETED, EARLY_STOPPED, FINISHED, HIGHER_IS_BETTER
 
 PENDING = "pending"
@@ -100,6 +102,15 @@ def read(folder: Path) -> dict[str, Any]:
     """The content of ``sweep.json``."""
     data: dict[str, Any] = json.loads((folder / "sweep.json").read_text())
     return data
+
+
+def threads(folder: Path) -> int | None:
+    """How many CPU threads each job of the sweep computes with; None if that is the job's choice.
+    Raises UsageError if ``sweep.json`` is damaged."""
+    try:
+        return OF_A_WORKER if read(folder)["launcher"] == STACKED else None
+    except (ValueError, KeyError, TypeError) as error:
+        raise UsageError(f"{folder / 'sweep.json'}: is damaged: {error!r}") from None
 
 
 def note(folder: Path, number: int, job_folder: Path, result: dict[str, Any]) -> Progress:

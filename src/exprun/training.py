@@ -76,6 +76,11 @@ class Training:
     def device(self) -> torch.device:
         return self.data.train.x.device
 
+    @property
+    def threads(self) -> int:
+        """CPU threads that it computes with."""
+        return torch.get_num_threads()
+
     @cached_property
     def targets(self) -> Tensor:
         """The encoded targets of the training rows."""

@@ -18,6 +18,7 @@ from exprun.problems import Problem, remove_font_cache
 from exprun.record.recorder import Recorder
 from exprun.run import begin, end
 from exprun.stack import Member, fit_stack, room
+from exprun.threads import OF_A_WORKER
 from exprun.training import Training
 from exprun.vocabulary import ALONE
 from exprun.workers import DRAWING
@@ -72,9 +73,9 @@ class Desk:
         self.room = 0
         while not self.interrupted() and (found := self.ask("job")) is not None:
             number, job = found
+            job.threads = OF_A_WORKER
             with job.recording():
                 work = begin(job, self.size)
-                torch.set_num_threads(1)  # the cores are the workers'
                 if not isinstance(work, Problem):
                     yield self._member(number, job, work)
                     continue

@@ -39,20 +39,25 @@ def main(words: list[str]) -> int:
     with ExitStack() as holding:
         holding.enter_context(held(folder))
         sweep_folder = Path(os.path.relpath(folder.resolve().parent))
+        threads = None
         if (sweep_folder / "sweep.json").is_file():
             holding.enter_context(held(sweep_folder))
+            threads = sweep.threads(sweep_folder)
         if (folder / "sweep.json").is_file():
             return resume_sweep(folder, trust=trust)
-        return resume_run(folder, trust=trust)
+        return resume_run(folder, trust=trust, threads=threads)
 
 
-def resume_run(folder: Path, *, trust: bool) -> int:
-    """Go on with a run, unless it has come to its end. Returns the exit code."""
+def resume_run(folder: Path, *, trust: bool, threads: int | None = None) -> int:
+    """Go on with a run, unless it has come to its end, with as many CPU ``threads`` as its sweep
+    has given it. Returns the exit code."""
     result = finished_result(folder)
     if result:
         print(f"{folder} is {result['status'].replace('_', ' ')}: nothing is left to be done")
     else:
-        result = run(stored_job(folder, trust=trust))
+        job = stored_job(folder, trust=trust)
+        job.threads = threads
+        result = run(job)
     found = stored(folder)
     said = [] if "published" in found.config else remarks(folder, found.config, found.options)
     summary(result, os.path.relpath(folder), remarks=said)

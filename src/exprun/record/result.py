@@ -41,6 +41,7 @@ def result_of(
         "samples_per_second": round(outcome.samples_per_second, 1),
         "seed": config["seed"],
         "device": str(training.device) if training else config["device"],
+        "threads": training.threads if training else None,
         "versions": versions(),
         "git": git(),
         "overrides": overrides,

@@ -29,8 +29,12 @@ class Stored:
 def stored(folder: Path) -> Stored:
     """Raises UsageError if ``folder`` is no run's, or a file of its ``.hydra/`` cannot be read."""
     if not (folder / ".hydra" / "config.yaml").is_file():
-        what = "is no folder of a run or a sweep" if folder.is_dir() else "there is no such folder"
-        raise UsageError(f"{folder}: {what}; expected one like outputs/runs/…")
+        what = "there is no such folder; expected one like outputs/runs/…"
+        if folder.is_dir():
+            what = "is no folder of a run or a sweep; expected one like outputs/runs/…"
+            if not any(folder.iterdir()):
+                what = "is empty: its run was stopped before it began; start that again"
+        raise UsageError(f"{folder}: {what}")
     config, overrides, hydra = (
         load_yaml(folder / ".hydra" / f"{name}.yaml") for name in ("config", "overrides", "hydra")
     )
