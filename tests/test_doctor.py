@@ -236,7 +236,7 @@ def test_a_damaged_file_is_named(
     [
         ([], "the following arguments are required: RUN_OR_SWEEP"),
         (["nowhere"], "nowhere: there is no such folder"),
-        (["."], "is no folder of a run or a sweep"),
+        ([".."], "is no folder of a run or a sweep"),
         (["nowhere", "--seeds", "1"], "1: expected a whole number of at least 2"),
         (["nowhere", "--try", "0"], "0: expected a whole number of at least 1"),
         (["nowhere", "--tri"], "did you mean --try?"),
