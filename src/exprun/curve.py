@@ -66,7 +66,7 @@ class Curve:
         self.rows += 1
         if self.program:
             self.program.run(self.values[None], self.values[None], [[]])
-        elif self.replayed and self.rows >= PAYS <= t.max_epochs - t.epoch:
+        elif self.replayed and min(self.rows, t.max_epochs - t.epoch) >= PAYS:
             changing = list(t.tensors.values())
             try:
                 self.program = record(self._evaluate, self.values, self.values, changing=changing)
