@@ -9,7 +9,6 @@ comes out is a ``Program``: the operations as a Python function (``Program.sourc
 
 from __future__ import annotations
 
-import functools
 import math
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
@@ -21,6 +20,14 @@ from torch import Tensor
 from torch._ops import OpOverload
 from torch.utils._python_dispatch import TorchDispatchMode
 
+from exprun.places import (
+    changing_variant,
+    hosts_of,
+    memory_of,
+    place_of,
+    tensors_in,
+    writing_variant,
+)
 from exprun.program import Program
 
 aten = torch.ops.aten
@@ -85,13 +92,13 @@ class Instruction:
     """The tensors that it made; none if it wrote into its arguments."""
 
     def __post_init__(self) -> None:
-        made = [] if self.operation._schema.is_mutable else _tensors([self.out])
+        made = [] if self.operation._schema.is_mutable else tensors_in([self.out])
         self.results = list(made)
 
     @property
     def operands(self) -> Iterator[Tensor]:
         """The tensors among its arguments."""
-        return _tensors([*self.arguments, *self.keywords.values()])
+        return tensors_in([*self.arguments, *self.keywords.values()])
 
 
 class Tape(TorchDispatchMode):
@@ -137,23 +144,23 @@ class _Writer:
         changing: Sequence[Tensor],
     ) -> None:
         tape = _counting_once(tape)
-        self.names = {_place(x): "x", _place(y): "y"}
-        self.moving = {_memory(x), _memory(y)}  # memory that the next iteration has elsewhere
+        self.names = {place_of(x): "x", place_of(y): "y"}
+        self.moving = {memory_of(x), memory_of(y)}  # memory that the next iteration has elsewhere
         self.rates = {
-            _place(w): (number, rate.value)
+            place_of(w): (number, rate.value)
             for number, rate in enumerate(rates)
             for w in rate.parameters
         }
         self.unmoved = set(self.rates)  # parameters whose learning rate was not found yet
         self.written = {
-            _memory(w) for i in tape if i.operation._schema.is_mutable for w in i.operands
-        } | {_memory(w) for w in changing}
+            memory_of(w) for i in tape if i.operation._schema.is_mutable for w in i.operands
+        } | {memory_of(w) for w in changing}
         # A tensor made of numbers is a constant. Said in the text, so that other numbers in the
         # next iteration make another text.
         lifted = [i.out for i in tape if i.operation is aten.lift_fresh.default]
         self.made = [f"# uses {tensor.tolist()}" for tensor in lifted]
         self.tape = self._needed(tape)
-        self.hosts = _hosts(self.tape)
+        self.hosts = hosts_of(self.tape)
         self.changeable: set[Any] = set()  # places of results that lie in their hosts
         self.lines: list[str] = []
         self.operations: list[OpOverload] = []  # one for each line that calls one
@@ -176,19 +183,19 @@ class _Writer:
         known: set[Any] = set()
         new = []
         for instruction in tape:
-            known.update(_place(operand) for operand in instruction.operands)
-            places = {_place(result) for result in instruction.results}
+            known.update(place_of(operand) for operand in instruction.operands)
+            places = {place_of(result) for result in instruction.results}
             if not (instruction.operation.is_view and places <= known):
                 new.append(instruction)
             known |= places
         read: set[Any] = set()
         needed = []
         for instruction in reversed(new):
-            places = {_place(result) for result in instruction.results}
+            places = {place_of(result) for result in instruction.results}
             if instruction.operation._schema.is_mutable or places & read:
                 needed.append(instruction)
                 if instruction.operation not in OF_SHAPE_ALONE:
-                    read.update(_place(operand) for operand in instruction.operands)
+                    read.update(place_of(operand) for operand in instruction.operands)
         return needed[::-1]
 
     def _write(self, instruction: Instruction) -> None:
@@ -198,21 +205,21 @@ class _Writer:
         arguments = [self._text(value) for value in instruction.arguments]
         keywords = {name: self._text(value) for name, value in instruction.keywords.items()}
         self._insert_rate(instruction, arguments, keywords)
-        into, in_place = _writing_variant(operation), _changing_variant(operation)
-        if in_place and next(map(_place, instruction.operands), None) in self.changeable:
+        into, in_place = writing_variant(operation), changing_variant(operation)
+        if in_place and next(map(place_of, instruction.operands), None) in self.changeable:
             operation = in_place
             self._lies(results[0], arguments[0])
             results = []
         elif into and len(into[1]) == len(results):
             operation = into[0]
             for name, result in zip(into[1], results, strict=True):
-                keywords[name] = self._tensor(self.hosts.get(_place(result), result))
+                keywords[name] = self._tensor(self.hosts.get(place_of(result), result))
                 self._lies(result, keywords[name])
             results = []
         for result in results:
-            self.moving.add(_memory(result))
-            if _place(result) not in self.names:
-                self.names[_place(result)] = f"t{next(self.numbers)}"
+            self.moving.add(memory_of(result))
+            if place_of(result) not in self.names:
+                self.names[place_of(result)] = f"t{next(self.numbers)}"
         self._hold(instruction, arguments)
         called = ", ".join([*arguments, *(f"{name}={text}" for name, text in keywords.items())])
         assigned = f"{self._assigned(instruction)} = " if results else ""
@@ -221,9 +228,9 @@ class _Writer:
 
     def _lies(self, result: Tensor, name: str) -> None:
         """A result is written into the constant of that name."""
-        place = _place(result)
+        place = place_of(result)
         self.names[place] = name
-        self.written.add(_memory(result))
+        self.written.add(memory_of(result))
         if place in self.hosts:
             self.changeable.add(place)
 
@@ -243,8 +250,8 @@ class _Writer:
         """The names of all that an operation returns."""
         out = instruction.out
         if isinstance(out, Tensor):
-            return self.names[_place(out)]
-        names = [self.names[_place(x)] if isinstance(x, Tensor) else "_" for x in out]
+            return self.names[place_of(out)]
+        names = [self.names[place_of(x)] if isinstance(x, Tensor) else "_" for x in out]
         return ", ".join(names) + "," * (len(names) == 1)
 
     def _is_constant(self, instruction: Instruction) -> bool:
@@ -254,11 +261,11 @@ class _Writer:
         if operation._schema.is_mutable:
             return False
         if operation.is_view:
-            return not any(_memory(result) in self.moving for result in results)
+            return not any(memory_of(result) in self.moving for result in results)
         random = torch.Tag.nondeterministic_seeded in operation.tags
         changing = self.moving | self.written
         read = [] if operation in OF_SHAPE_ALONE else instruction.operands
-        return not random and not any(_memory(tensor) in changing for tensor in [*read, *results])
+        return not random and not any(memory_of(tensor) in changing for tensor in [*read, *results])
 
     def _insert_rate(
         self, instruction: Instruction, arguments: list[str], keywords: dict[str, str]
@@ -271,7 +278,9 @@ class _Writer:
         names = [argument.name for argument in schema.arguments]
         given = [*zip(names, instruction.arguments, strict=False), *instruction.keywords.items()]
         fused = schema.name.startswith("aten::_fused_")  # tells its other numbers by name
-        for parameter in {_place(w) for w in _tensors(instruction.arguments[:1])} & set(self.rates):
+        for parameter in {place_of(w) for w in tensors_in(instruction.arguments[:1])} & set(
+            self.rates
+        ):
             number, rate = self.rates[parameter]
             if rate == 1 and {*names} & {*RATE_NAMES} - {name for name, _ in given}:
                 raise Unrecordable("a learning rate of 1 is left out where it is the default")
@@ -293,13 +302,13 @@ class _Writer:
     def _text(self, value: Any) -> str:
         """A value as it stands in the program."""
         if isinstance(value, Tensor):
-            if _place(value) in self.names:
-                return self.names[_place(value)]
-            if _memory(value) in self.moving:
+            if place_of(value) in self.names:
+                return self.names[place_of(value)]
+            if memory_of(value) in self.moving:
                 raise Unrecordable("it reads a tensor through a view that was not recorded")
             return self._tensor(value)
         if isinstance(value, list | tuple):
-            if any(True for _ in _tensors(value)):
+            if any(True for _ in tensors_in(value)):
                 return self._list(value)
             return f"[{', '.join(self._text(item) for item in value)}]"
         if value is None or isinstance(value, bool | int | str):
@@ -314,7 +323,7 @@ class _Writer:
 
     def _tensor(self, tensor: Tensor) -> str:
         """The name of one that stays in its place."""
-        place = _place(tensor)
+        place = place_of(tensor)
         if place not in self.known:
             self.known[place] = f"c_{len(self.tensors)}"
             self.tensors.append(tensor.detach())
@@ -322,10 +331,10 @@ class _Writer:
 
     def _list(self, values: Sequence[Any]) -> str:
         """A list with tensors in it; it has a name if all of them stay in their places."""
-        moving = any(_memory(item) in self.moving for item in _tensors(values))
+        moving = any(memory_of(item) in self.moving for item in tensors_in(values))
         if moving or not all(isinstance(item, Tensor) for item in values):
             return f"[{', '.join(self._text(item) for item in values)}]"
-        places = tuple(_place(item) for item in values)
+        places = tuple(place_of(item) for item in values)
         if places not in self.known:
             self.known[places] = f"l_{len(self.lists)}"
             self.lists.append([item.detach() for item in values])
@@ -351,14 +360,14 @@ def _counting_once(tape: Sequence[Instruction]) -> list[Instruction]:
             and isinstance(instruction.arguments[1], int | float)
             and instruction.arguments[1] == 1
             and all(w.dim() == 0 and w.is_floating_point() for w in touched)
-            and not any(w.data_ptr() in single or _memory(w) in memories for w in touched)
+            and not any(w.data_ptr() in single or memory_of(w) in memories for w in touched)
         )
         if counting:
             counted.update({id(w): w for w in instruction.operands})
         else:
             rest.append(instruction)
         single.update(w.data_ptr() for w in touched if w.dim() == 0)
-        memories.update(_memory(w) for w in touched if w.dim())
+        memories.update(memory_of(w) for w in touched if w.dim())
     counters = list(counted.values())
     if len({(w.dtype, w.device) for w in counters}) != 1:
         return list(tape)
@@ -370,82 +379,3 @@ def _counting_once(tape: Sequence[Instruction]) -> list[Instruction]:
             counter.set_(place)  # type: ignore[call-overload]  # its stub forgets tensors
     together = first.detach().as_strided((len(counters),), (1,))
     return [Instruction(aten.add_.Tensor, (together, 1), {}, together), *rest]
-
-
-def _tensors(values: Any) -> Iterator[Tensor]:
-    """The tensors in nested lists and tuples."""
-    for value in values:
-        if isinstance(value, Tensor):
-            yield value
-        elif isinstance(value, list | tuple):
-            yield from _tensors(value)
-
-
-def _memory(tensor: Tensor) -> int:
-    """The address of the memory that a tensor and its views share."""
-    return tensor.untyped_storage().data_ptr()
-
-
-def _place(tensor: Tensor) -> tuple[Any, ...]:
-    """Address, shape and strides: equal for tensors that are the same to every operation."""
-    return (tensor.data_ptr(), tuple(tensor.shape), tensor.stride(), tensor.dtype)
-
-
-def _hosts(tape: Sequence[Instruction]) -> dict[tuple[Any, ...], Tensor]:
-    """The places of results that a single operation reads, which could change them in place; and
-    the result of that one, where both may lie."""
-    readers: dict[int, list[Instruction]] = {}
-    for instruction in tape:
-        for memory in {_memory(operand) for operand in instruction.operands}:
-            readers.setdefault(memory, []).append(instruction)
-    hosts: dict[tuple[Any, ...], Tensor] = {}
-    for instruction in reversed(tape):
-        if len(instruction.results) != 1 or instruction.operation.is_view:
-            continue
-        (result,) = instruction.results
-        reading = readers.get(_memory(result), [])
-        if len(reading) == 1 and _may_change(reading[0], result):
-            (host,) = reading[0].results
-            hosts[_place(result)] = hosts.get(_place(host), host)
-    return hosts
-
-
-def _may_change(instruction: Instruction, operand: Tensor) -> bool:
-    """Whether the operation may put its result in the place of its first argument, this one."""
-    first, out = next(iter(instruction.arguments), None), instruction.out
-    if not (isinstance(first, Tensor) and isinstance(out, Tensor)):
-        return False
-    if _changing_variant(instruction.operation) is None or _place(first) != _place(operand):
-        return False
-    reads = [_place(other) for other in instruction.operands]
-    return reads.count(_place(first)) == 1 and _place(out)[1:] == _place(first)[1:]
-
-
-@functools.cache
-def _changing_variant(operation: OpOverload) -> OpOverload | None:
-    """The variant of an operation that changes its first operand into the result: ``relu_``."""
-    packet = getattr(aten, f"{operation.overloadpacket.__name__}_", None)
-    variant: OpOverload | None = getattr(packet, operation._overloadname, None)
-    if operation.is_view or variant is None:
-        return None
-    names = [[(a.name, str(a.type)) for a in op._schema.arguments] for op in (operation, variant)]
-    return variant if names[0] == names[1] else None
-
-
-@functools.cache
-def _writing_variant(operation: OpOverload) -> tuple[OpOverload, list[str]] | None:
-    """The variant of an operation that writes its results into given tensors, and the names of
-    those arguments; None if there is none, or none that TorchScript can call."""
-    packet, schema = operation.overloadpacket, operation._schema
-    wanted = [(a.name, str(a.type)) for a in schema.arguments]
-    if operation.is_view or "List[Optional[Tensor]]" in [kind for _, kind in wanted]:
-        return None
-    for name in packet.overloads():
-        variant = getattr(packet, name)
-        arguments = variant._schema.arguments
-        given = [(a.name, str(a.type)) for a in arguments if not a.is_out]
-        out = [a.name for a in arguments if a.is_out]
-        generated = torch.Tag.generated in variant.tags  # computes a new tensor and copies it
-        if out and given == wanted and not generated and name != "unary_out":
-            return variant, out
-    return None
