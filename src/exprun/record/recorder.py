@@ -35,7 +35,7 @@ CHECKPOINT_SECONDS = 2.0
 """``checkpoint.every=auto``: at least this long between two writes."""
 
 CURVE_SECONDS = 0.25
-"""Rows of the curve are written so often at most, or the files would cost short epochs a tenth."""
+"""Rows of the curve are written so often at most: for a short epoch the files are a burden."""
 
 
 class Recorder(Observer):
