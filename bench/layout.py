@@ -11,7 +11,7 @@ from timeit import timeit
 
 import torch
 
-from bench.side_by_side import Results, figure, in_turns, machine, ratio, table, versions
+from bench.side_by_side import figure, in_turns, machine, ratio, table, versions
 from exprun.networks import Output
 
 ROUNDS = 7
@@ -25,34 +25,20 @@ def timed(work: Callable[[], object], times: int = 2000) -> Callable[[], float]:
     return lambda: 1e6 * timeit(work, number=times) / times
 
 
-def output_layer(classes: int) -> Results:
-    """z = x Wᵀ + b."""
-    x = torch.randn(ROWS, HIDDEN)
-    layers = {BY_ROW: torch.nn.Linear(HIDDEN, classes), BY_UNIT: Output(HIDDEN, classes)}
-    return in_turns({name: timed(lambda f=f: f(x)) for name, f in layers.items()}, ROUNDS)
-
-
-def softmax(classes: int) -> Results:
-    """Its logarithm, for the loss."""
-    z = torch.randn(ROWS, classes)
-    laid = {BY_ROW: (z, 1), BY_UNIT: (z.t().contiguous(), 0)}
-    return in_turns(
-        {name: timed(lambda z=z, d=d: z.log_softmax(d)) for name, (z, d) in laid.items()}, ROUNDS
-    )
-
-
-def softmax_backward(classes: int) -> Results:
-    """The gradient of that."""
-    z = torch.randn(ROWS, classes)
-    laid = {BY_ROW: (z, 1), BY_UNIT: (z.t().contiguous(), 0)}
+def contestants(classes: int) -> dict[str, tuple[Callable[[], object], Callable[[], object]]]:
+    """By row and by unit: z = x Wᵀ + b, the logarithm of its softmax, and the gradient of that."""
+    x, z = torch.randn(ROWS, HIDDEN), torch.randn(ROWS, classes)
+    linear, output = torch.nn.Linear(HIDDEN, classes), Output(HIDDEN, classes)
+    zt = z.t().contiguous()
     backward = torch.ops.aten._log_softmax_backward_data.default
-    return in_turns(
-        {
-            name: timed(lambda z=z, d=d: backward(z, z, d, torch.float32))
-            for name, (z, d) in laid.items()
-        },
-        ROUNDS,
-    )
+    return {
+        "output layer": (lambda: linear(x), lambda: output(x)),
+        "softmax": (lambda: z.log_softmax(1), lambda: zt.log_softmax(0)),
+        "softmax backward": (
+            lambda: backward(z, z, 1, torch.float32),
+            lambda: backward(zt, zt, 0, torch.float32),
+        ),
+    }
 
 
 def main() -> None:
@@ -60,17 +46,11 @@ def main() -> None:
     print(f"{machine()}, {versions('torch')}; one thread.\n")
     rows = []
     with torch.inference_mode():
-        for work in (output_layer, softmax, softmax_backward):
-            for classes in CLASSES:
-                results = work(classes)
-                rows.append(
-                    [
-                        f"{work.__name__.replace('_', ' ')}, {classes} classes",
-                        figure(results[BY_ROW], ".1f"),
-                        figure(results[BY_UNIT], ".1f"),
-                        ratio(results, BY_ROW, BY_UNIT),
-                    ]
-                )
+        for classes in CLASSES:
+            for name, (by_row, by_unit) in contestants(classes).items():
+                results = in_turns({BY_ROW: timed(by_row), BY_UNIT: timed(by_unit)}, ROUNDS)
+                times = [figure(results[layout], ".1f") for layout in (BY_ROW, BY_UNIT)]
+                rows.append([f"{name}, {classes} classes", *times, ratio(results, BY_ROW, BY_UNIT)])
     print(table(["µs", BY_ROW, BY_UNIT, "÷"], rows))
 
 

@@ -18,10 +18,10 @@ ALIGNMENT = 64
 def blocks(
     x: Tensor, y: Tensor, rows: Tensor, size: int, smallest: int
 ) -> Iterator[tuple[Tensor, Tensor]]:
-    """Batches of ``size`` of the ``rows`` (…, n) in their order, m batches at a time: from inputs
-    (all, inputs) and targets (all, …) m times (…, size, inputs) and m times (…, size, …).
+    """The ``rows`` (…, n) of ``x`` (all, inputs) and ``y`` (all, …) in batches of ``size``, in
+    their order, m of them at a time: (m, …, size, inputs) and (m, …, size, …).
 
-    What is left over is a batch of its own, the last one, if it is ``smallest`` rows at least.
+    What is left over is a batch of its own, the last one, if it has ``smallest`` rows at least.
     """
     *members, n = rows.shape
     full, left_over = divmod(n, size)

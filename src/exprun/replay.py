@@ -106,12 +106,14 @@ class Replay:
         return done
 
     def _rates(self, number: int, iterations: int) -> list[list[float]]:
-        """The learning rate of each parameter group in so many iterations."""
-        rates = []
-        for i in range(1 if self.steady else iterations):
-            self.schedule(number + i)
-            rates.append([group["lr"] for group in self.groups()])
-        return rates * iterations if self.steady else rates
+        """The learning rates of the parameter groups in so many iterations."""
+        if self.steady:
+            return [self._rates_in(number)] * iterations
+        return [self._rates_in(number + i) for i in range(iterations)]
+
+    def _rates_in(self, number: int) -> list[float]:
+        self.schedule(number)
+        return [group["lr"] for group in self.groups()]
 
     def _iterate(self, x: Tensor, y: Tensor) -> None:
         """One iteration as it is written, recorded if the optimizers have their state."""

@@ -16,7 +16,7 @@ import torch
 from torch import Tensor, nn
 from torch.autograd.function import once_differentiable
 
-from exprun.networks import MLP, Dropout, HiddenLayer, Output
+from exprun.networks import MLP, Dropout, HiddenLayer, Output, z_by_unit
 
 LANES = 64
 """Kernels treat so many numbers alike; what is left over they may round otherwise."""
@@ -62,7 +62,7 @@ def _batched(x: Tensor, weight: Tensor, bias: Tensor, by_unit: bool) -> Tensor:
 def _single(x: Tensor, weight: Tensor, bias: Tensor, by_unit: bool) -> Tensor:
     """What one member's layer makes of (n, inputs): (n, units)."""
     if by_unit:
-        return torch.addmm(bias.unsqueeze(1), weight, x.t()).t()
+        return z_by_unit(x, weight, bias).t()
     return torch.addmm(bias, x, weight.t())
 
 
@@ -111,7 +111,10 @@ def _tried(k: int, n: int, inputs: int, units: int, by_unit: bool, threads: int)
         dz = _stacked(dz.unbind(), by_unit)
         single = [(x[i].clone(), w[i], b[i], dz[i].clone()) for i in range(k)]
         products = (
-            (_batched(x, w, b, by_unit), [_single(x, w, b, by_unit) for x, w, b, _ in single]),
+            (
+                _batched(x, w, b, by_unit),
+                [_single(x, w, b, by_unit) for x, w, b, _ in single],
+            ),
             (torch.bmm(dz, w), [dz.mm(w) for _, w, _, dz in single]),
             (torch.bmm(dz.mT, x), [dz.t().mm(x) for x, _, _, dz in single]),
         )

@@ -10,7 +10,8 @@ import csv
 import io
 import json
 import os
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -104,13 +105,20 @@ def read(folder: Path) -> dict[str, Any]:
     return data
 
 
+@contextmanager
+def read_from(folder: Path) -> Iterator[None]:
+    """What does not fit inside is the fault of ``sweep.json``: UsageError."""
+    try:
+        yield
+    except (ValueError, KeyError, TypeError) as error:
+        raise UsageError(f"{folder / 'sweep.json'}: is damaged: {error!r}") from None
+
+
 def threads(folder: Path) -> int | None:
     """How many CPU threads each job of the sweep computes with; None if that is the job's choice.
     Raises UsageError if ``sweep.json`` is damaged."""
-    try:
+    with read_from(folder):
         return OF_A_WORKER if read(folder)["launcher"] == STACKED else None
-    except (ValueError, KeyError, TypeError) as error:
-        raise UsageError(f"{folder / 'sweep.json'}: is damaged: {error!r}") from None
 
 
 def note(folder: Path, number: int, job_folder: Path, result: dict[str, Any]) -> Progress:

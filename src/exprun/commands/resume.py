@@ -67,13 +67,11 @@ def resume_run(folder: Path, *, trust: bool, threads: int | None = None) -> int:
 def resume_sweep(folder: Path, *, trust: bool) -> int:
     """Run what is missing of a sweep: jobs that are pending, were interrupted, or failed. Returns
     the exit code."""
-    try:
+    with sweep.read_from(folder):
         asked = sweep.read(folder)
         missing = {job["number"]: job for job in asked["jobs"] if job["status"] not in FINISHED}
         folders = {number: folder / job["folder"] for number, job in missing.items()}
         launcher = asked["launcher"]
-    except (ValueError, KeyError, TypeError) as error:
-        raise UsageError(f"{folder / 'sweep.json'}: is damaged: {error!r}") from None
     if missing and launcher == STACKED:
         workers.prepare()  # they import torch while the jobs are looked at
     jobs = {}

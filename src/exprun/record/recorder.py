@@ -69,7 +69,6 @@ class Recorder(Observer):
         self.every: int | str = config["checkpoint"]["every"]
         self.seconds = CHECKPOINT_SECONDS * sharing
         self.saved = time.perf_counter()
-        self.unwritten: list[dict[str, float]] = []
         self.written = -math.inf
         if state is not None:
             if state["preprocessing"] != as_file(training.data.preprocessing).sum:
@@ -78,6 +77,7 @@ class Recorder(Observer):
         self.events = EventFile(folder, until=training.epoch)
         self.curves = (folder / "metrics.csv").open("w", newline="")
         self._write_rows(training.history)
+        self.rows = len(training.history)
         self.diagnostics = (
             DiagnosticsRecorder(folder, diagnostics, training, self.events) if diagnostics else None
         )
@@ -107,7 +107,6 @@ class Recorder(Observer):
         self.events.text("config", f"```yaml\n{config}\n```")
 
     def on_epoch(self, training: Training, row: dict[str, float]) -> None:
-        self.unwritten.append(row)
         if self.diagnostics:
             self.diagnostics.on_epoch(training, row)
         due = self._due(training.epoch)
@@ -118,10 +117,11 @@ class Recorder(Observer):
 
     def _write_curve(self) -> None:
         """Write the rows that are not in the files yet."""
-        rows, self.unwritten = self.unwritten, []
+        rows = self.training.history[self.rows :]
         self._write_rows(rows)
         for row in rows:
             self.events.scalars(tags(row), int(row["epoch"]))
+        self.rows += len(rows)
         self.written = time.perf_counter()
 
     def _write_rows(self, rows: Sequence[dict[str, float]]) -> None:
