@@ -18,7 +18,7 @@ from bench.side_by_side import figure, in_turns, machine, ratio, spread, table
 from exprun import build
 from exprun.config.paths import conf_dir
 from exprun.config.schema import plain
-from exprun.fit import fit
+from exprun.fit.loop import fit
 from exprun.record.recorder import Recorder
 
 EPOCHS = 200

@@ -126,10 +126,10 @@ def exprun(job: Job, stamp: Stamp, *, more: Sequence[str] = (), scripted: bool =
     from exprun import run as runner
     from exprun.config.paths import conf_dir
     from exprun.config.schema import plain
-    from exprun.fit import fit
+    from exprun.engine.program import Program
+    from exprun.fit.loop import fit
     from exprun.job import Job as OurJob
-    from exprun.observer import Observer
-    from exprun.program import Program
+    from exprun.training.callbacks import Observer
 
     class Stamps(Observer):
         def on_epoch(self, training: Any, row: dict[str, float]) -> None:

@@ -20,13 +20,13 @@ from pathlib import Path
 import torch
 
 from bench.side_by_side import machine, table
+from exprun.common.threads import cores
 from exprun.config.compose import compose_job
 from exprun.doctor.diagnose import diagnose
-from exprun.doctor.examine import examine
 from exprun.doctor.findings import read
-from exprun.record.stored import stored, stored_job
+from exprun.doctor.rebuild import examine
+from exprun.record.run_folder import stored, stored_job
 from exprun.run import run as run_job
-from exprun.threads import cores
 
 DISEASED: Mapping[str, Sequence[str]] = {
     "diverged": (

@@ -1,7 +1,7 @@
 """Why the outputs lie unit by unit: ``python -m bench.layout``.
 
 The output layer and the softmax of 128 rows with so many classes, row by row as ``nn.Linear`` lays
-them out and unit by unit as ``exprun.networks.Output`` does, taking turns; one thread.
+them out and unit by unit as ``exprun.techniques.networks.Output`` does, taking turns; one thread.
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ from timeit import timeit
 import torch
 
 from bench.side_by_side import figure, in_turns, machine, ratio, table, versions
-from exprun.networks import Output
+from exprun.techniques.networks import Output
 
 ROUNDS = 7
 ROWS, HIDDEN = 128, 100

@@ -19,7 +19,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 from bench.side_by_side import figure, in_turns, machine, ratio, spread, table, versions
-from exprun.threads import SPINS
+from exprun.common.threads import SPINS
 
 ROUNDS = 3
 BATCH = 512

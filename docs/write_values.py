@@ -1,7 +1,7 @@
 """Write today's defaults into the pages about the options: ``python docs/write_values.py``."""
 
+from exprun.commands.option_pages import current
 from exprun.config.paths import pages_dir
-from exprun.explanations import current
 
 for path in pages_dir().rglob("*.md"):
     group = path.relative_to(pages_dir()).with_suffix("").as_posix()

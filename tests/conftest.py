@@ -12,7 +12,6 @@ import pytest
 import torch
 from omegaconf import DictConfig, OmegaConf
 
-from exprun import losses
 from exprun.build import mlp
 from exprun.config.paths import conf_dir
 from exprun.config.schema import plain
@@ -21,11 +20,12 @@ from exprun.data.frame import Frame
 from exprun.data.prepare import Data, prepare
 from exprun.data.table import Table
 from exprun.data.task import Task
-from exprun.initializers import initialize, variance_scaling
-from exprun.networks import MLP
-from exprun.schedules import FactorScheduler
-from exprun.streams import Streams
-from exprun.training import Training
+from exprun.techniques import losses
+from exprun.techniques.initializers import initialize, variance_scaling
+from exprun.techniques.networks import MLP
+from exprun.techniques.schedules import FactorScheduler
+from exprun.training.streams import Streams
+from exprun.training.training import Training
 
 torch.set_num_threads(1)
 

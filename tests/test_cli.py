@@ -18,9 +18,9 @@ import torch
 from safetensors import safe_open
 
 from exprun.cli import main
+from exprun.common.threads import SPINS
 from exprun.config.paths import conf_dir
 from exprun.record import checkpoint
-from exprun.threads import SPINS
 
 EXPRUN = [sys.executable, "-m", "exprun"]
 Run = Callable[..., "subprocess.CompletedProcess[str]"]
@@ -268,7 +268,7 @@ def test_own_options_need_no_fork(exprun: Run, tmp_path: Path) -> None:
         path.parent.mkdir(parents=True)
         path.write_text(f"# my own\n{text}\n")
     (tmp_path / "own_module.py").write_text(
-        "from exprun.regularizers import Regularizer, weights_of\n"
+        "from exprun.techniques.regularizers import Regularizer, weights_of\n"
         "class Pull(Regularizer):\n"
         "    def __init__(self, centre): self.centre = centre\n"
         "    def penalty(self, model, rows):\n"
@@ -457,7 +457,7 @@ def test_help_config_and_completion_work_without_torch(exprun: Run, without_torc
     config = exprun("--cfg", "job", "optimizer=sgd", "reg=[l1,l2]", PYTHONPATH=without_torch)
     assert config.returncode == 0
     assert "torch.optim.SGD" in config.stdout
-    assert "exprun.regularizers.L1" in config.stdout
+    assert "exprun.techniques.regularizers.L1" in config.stdout
 
     line = "exprun optimizer=ada"
     completed = exprun(

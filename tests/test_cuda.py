@@ -5,8 +5,8 @@ from __future__ import annotations
 import pytest
 import torch
 
-from exprun.fit import fit
-from test_config import build
+from exprun.fit.loop import fit
+from tests.config.test_config import build
 
 pytestmark = pytest.mark.skipif(not torch.cuda.is_available(), reason="no CUDA device here")
 

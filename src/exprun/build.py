@@ -22,20 +22,27 @@ import torch
 from torch import nn
 from torch.optim.lr_scheduler import LRScheduler, ReduceLROnPlateau
 
-from exprun import light, metrics
-from exprun.averaging import WeightAverage
+from exprun.common.errors import UsageError, choices
+from exprun.common.threads import cores
 from exprun.data.prepare import Data, prepare
 from exprun.data.table import Table
 from exprun.diagnostics.settings import Diagnostics
-from exprun.errors import UsageError, choices
-from exprun.initializers import initialize
-from exprun.losses import BinaryCrossEntropy, CrossEntropy, Loss, balanced
-from exprun.regularizers import Dropout, LabelSmoothing, Regularizer, WeightDecay, weights_of
-from exprun.schedules import FactorScheduler, Scheduler, TorchScheduler
-from exprun.stopping import Stopping
-from exprun.streams import Streams, stream
-from exprun.threads import cores
-from exprun.training import Training
+from exprun.techniques import torch_optim
+from exprun.techniques.averaging import WeightAverage
+from exprun.techniques.initializers import initialize
+from exprun.techniques.losses import BinaryCrossEntropy, CrossEntropy, Loss, balanced
+from exprun.techniques.regularizers import (
+    Dropout,
+    LabelSmoothing,
+    Regularizer,
+    WeightDecay,
+    weights_of,
+)
+from exprun.techniques.schedules import FactorScheduler, Scheduler, TorchScheduler
+from exprun.techniques.stopping import Stopping
+from exprun.training import metrics
+from exprun.training.streams import Streams, stream
+from exprun.training.training import Training
 
 Node = dict[str, Any]
 """One group of the config as plain data."""
@@ -177,7 +184,7 @@ def make_optimizer(
 ) -> torch.optim.Optimizer:
     """The optimizer over all parameters; ``reg=weight_decay`` acts through it, on weights only or
     on all."""
-    light.spare_compiler()
+    torch_optim.spare_compiler()
     target = target_of("optimizer", node)
     if not (isinstance(target, type) and issubclass(target, torch.optim.Optimizer)):
         raise UsageError(f"optimizer._target_={node['_target_']}: is no torch.optim.Optimizer")

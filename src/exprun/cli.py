@@ -19,10 +19,10 @@ from pathlib import Path
 from typing import Any
 
 from exprun import __version__
-from exprun.errors import UsageError, choices, nearest
-from exprun.interrupt import importing, interruptible
-from exprun.threads import let_threads_sleep
-from exprun.vocabulary import CTRL_C, EXIT_CODES, FAILED
+from exprun.common.constants import CTRL_C, EXIT_CODES, FAILED
+from exprun.common.errors import UsageError, choices, nearest
+from exprun.common.signals import importing, interruptible
+from exprun.common.threads import let_threads_sleep
 
 USAGE_ERROR = 2
 """Exit code for a mistake in what was asked."""
@@ -58,15 +58,15 @@ def main(argv: Sequence[str] | None = None) -> int:
 def _run_or_print(words: list[str]) -> int:
     """What is no command: overrides and flags."""
     if _is_stacked(words):
-        from exprun import workers
+        from exprun.sweeps import worker_pool
 
-        workers.prepare()  # they import torch while Hydra is imported and composes
+        worker_pool.prepare()  # they import torch while Hydra is imported and composes
     words = _checked(words)
     config_dir = _option(words, "--config-dir", "-cd")
     if config_dir and not Path(config_dir).is_dir():
         raise UsageError(f"--config-dir: there is no folder {config_dir}")
     if {"--help", "-h"} & set(words):
-        from exprun.help import show_help
+        from exprun.commands.help import show_help
 
         show_help(config_dir)
         sys.stdout.flush()
@@ -139,7 +139,7 @@ def _hydra(words: list[str]) -> int:
     from omegaconf.errors import OmegaConfBaseException
 
     from exprun.config.paths import conf_dir
-    from exprun.hooks import Escape
+    from exprun.hydra_callbacks import Escape
     from exprun.record.files import folder_name
 
     OmegaConf.register_new_resolver("exprun.folder_name", folder_name, replace=True)

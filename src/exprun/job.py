@@ -13,14 +13,14 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from exprun.errors import UsageError
-from exprun.observer import Outcome
+from exprun.common.constants import FAILED, INTERRUPTED
+from exprun.common.errors import UsageError
 from exprun.record.files import write_json
 from exprun.record.result import result_of
-from exprun.vocabulary import FAILED, INTERRUPTED
+from exprun.training.callbacks import Outcome
 
 if TYPE_CHECKING:
-    from exprun.record.problem import ProblemRecorder
+    from exprun.record.problem_recorder import ProblemRecorder
     from exprun.record.recorder import Recorder
 
 

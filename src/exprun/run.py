@@ -10,19 +10,19 @@ from typing import Any
 import torch
 
 from exprun.build import make_diagnostics, target_of
+from exprun.common.constants import INTERRUPTED
+from exprun.common.signals import Interruption, interruptible
+from exprun.display.choose import watch
 from exprun.display.diagnostics import initialization as show_initialization
-from exprun.display.watch import watch
-from exprun.fit import fit
-from exprun.interrupt import Interruption, interruptible
+from exprun.fit.loop import fit
 from exprun.job import Job
-from exprun.observer import Outcome
 from exprun.problems import Problem
 from exprun.record import checkpoint
 from exprun.record.diagnostics import DiagnosticsRecorder
-from exprun.record.problem import ProblemRecorder
+from exprun.record.problem_recorder import ProblemRecorder
 from exprun.record.recorder import Recorder
-from exprun.training import Training
-from exprun.vocabulary import INTERRUPTED
+from exprun.training.callbacks import Outcome
+from exprun.training.training import Training
 
 
 def run(job: Job) -> dict[str, Any]:

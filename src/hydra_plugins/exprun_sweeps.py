@@ -14,8 +14,8 @@ from hydra.plugins.launcher import Launcher
 from hydra.types import HydraContext, TaskFunction
 from omegaconf import DictConfig, open_dict
 
-from exprun.hooks import Hooks, surfacing
-from exprun.sweep import expand_variants
+from exprun.hydra_callbacks import Hooks, surfacing
+from exprun.sweeps.ledger import expand_variants
 
 
 class Sweeper(BasicSweeper):
@@ -39,11 +39,11 @@ class Sweeper(BasicSweeper):
         return list(self.split_overrides_to_chunks(jobs, max_batch_size))
 
     def validate_batch_is_legal(self, batch: Sequence[Sequence[str]]) -> None:
-        """Nothing is left to be done: ``exprun.hooks`` has composed and checked every job."""
+        """Every job has been composed and checked already by ``exprun.hydra_callbacks``."""
 
 
 class StackedLauncher(Launcher):
-    """Trains a sweep's jobs in stacks, many at once (see ``exprun.stacked``).
+    """Trains a sweep's jobs in stacks, many at once (see ``exprun.sweeps.dispatcher``).
 
     It keeps exprun's own books; ``hydra.callbacks`` of somebody's own hear of the sweep, and of no
     single job.
@@ -67,11 +67,11 @@ class StackedLauncher(Launcher):
         self, job_overrides: Sequence[Sequence[str]], initial_job_idx: int
     ) -> Sequence[JobReturn]:
         """Run the jobs; raises SystemExit if a signal asked for the end."""
-        from exprun import sweep
         from exprun.config.compose import sweep_configs, write_hydra_files
         from exprun.config.schema import plain
         from exprun.job import Job
-        from exprun.stacked import run_stacked
+        from exprun.sweeps import ledger
+        from exprun.sweeps.dispatcher import run_stacked
 
         folder = Path(self.config.hydra.sweep.dir)
         jobs: dict[int, Job] = {}
@@ -95,7 +95,7 @@ class StackedLauncher(Launcher):
             folder, jobs, title, write, size=self.size, workers=self.workers
         )
         if code is not None:
-            raise SystemExit(sweep.conclude(folder, code))
+            raise SystemExit(ledger.conclude(folder, code))
         return [
             JobReturn(jobs[number].overrides, status=JobStatus.COMPLETED, _return_value=result)
             for number, result in results.items()  # not of jobs that nobody was left for

@@ -10,7 +10,7 @@ from __future__ import annotations
 import argparse
 from typing import NoReturn
 
-from exprun.errors import UsageError, nearest
+from exprun.common.errors import UsageError, nearest
 
 COMMANDS = ("doctor", "evaluate", "explain", "export", "predict", "resume")
 """Their names, which are those of the modules."""

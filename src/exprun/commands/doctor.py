@@ -8,17 +8,17 @@ import sys
 from collections.abc import Callable
 from pathlib import Path
 
-from exprun import sweep, workers
 from exprun.commands import Parser
+from exprun.common.constants import COMPLETED, EARLY_STOPPED
+from exprun.common.errors import UsageError
 from exprun.display import doctor as display
 from exprun.doctor.diagnose import diagnose
-from exprun.doctor.examine import examine
 from exprun.doctor.findings import Suggestion
+from exprun.doctor.rebuild import examine
 from exprun.doctor.trial import drift, start, train, verdicts
-from exprun.errors import UsageError
 from exprun.record.files import held
-from exprun.record.stored import stored
-from exprun.vocabulary import COMPLETED, EARLY_STOPPED
+from exprun.record.run_folder import stored
+from exprun.sweeps import ledger, worker_pool
 
 FIRST = 3
 """Suggestions that ``--try`` tests if it is not told which."""
@@ -70,7 +70,7 @@ def main(words: list[str]) -> int:
         return 0
     if obstacle:
         raise UsageError(f"{folder}: the run cannot be trained again: {obstacle}")
-    workers.prepare()  # they import torch while the jobs are composed
+    worker_pool.prepare()  # they import torch while the jobs are composed
     place = start(run, chosen, arguments.seeds, trust=arguments.trust)
     for change in drift(run, place):
         print(f"exprun: since this run {change}; the trial is of today's", file=sys.stderr)
@@ -78,7 +78,7 @@ def main(words: list[str]) -> int:
         results, code = train(place, trust=arguments.trust)
     made = verdicts(run, chosen, arguments.seeds, results)
     if made is None:
-        return sweep.conclude(place, code)
+        return ledger.conclude(place, code)
     display.trials(made, os.path.relpath(place))
     return 0
 
@@ -107,7 +107,7 @@ def choose(suggestions: list[Suggestion], number: int) -> list[Suggestion]:
 
 def best_job(folder: Path) -> Path:
     """The folder of a sweep's best job. Raises UsageError if none ended well."""
-    rows = sweep.ranked(folder)
+    rows = ledger.ranked(folder)
     if not rows or rows[0]["status"] not in (COMPLETED, EARLY_STOPPED):
         raise UsageError(f"{folder}: no job of the sweep ended well; expected the folder of one")
     job = folder / str(rows[0]["folder"])

@@ -8,12 +8,12 @@ from pathlib import Path
 import numpy as np
 import torch
 
-from exprun import metrics
 from exprun.commands import Parser
 from exprun.commands.predict import check_order, naming, tell_unseen
 from exprun.data.files import read_labelled
 from exprun.display.evaluation import show_evaluation
 from exprun.record.model import load_model
+from exprun.training import metrics
 
 
 def main(words: list[str]) -> int:

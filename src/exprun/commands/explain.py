@@ -6,12 +6,11 @@ import sys
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
-from exprun import explanations
-from exprun.commands import Parser
+from exprun.commands import Parser, option_pages
+from exprun.commands.option_pages import CONFIG, HYDRA, PUBLISHED
+from exprun.common.errors import UsageError, choices, nearest
 from exprun.config.options import groups, options
 from exprun.config.paths import conf_dir
-from exprun.errors import UsageError, choices, nearest
-from exprun.explanations import CONFIG, HYDRA, PUBLISHED
 
 WIDEST = 88
 """Columns; longer lines are hard to read."""
@@ -47,20 +46,20 @@ def explain(topic: str, folders: Sequence[Path]) -> Iterator[str]:
             if name not in files:
                 hint = nearest(name, files)
                 raise UsageError(f"explain {topic}: no such option{hint} ({choices(files)})")
-            yield explanations.of_option(group, name, files[name])
+            yield option_pages.of_option(group, name, files[name])
         return
     if topic in known:
-        yield explanations.of_group(topic, folders)
+        yield option_pages.of_group(topic, folders)
         return
     having = {g: found for g in known if (found := options(g, folders)).keys() & {topic}}
     if having and not equals:
         for group, files in having.items():
-            yield explanations.of_option(group, topic, files[topic])
+            yield option_pages.of_option(group, topic, files[topic])
         return
-    text = explanations.of_key(group, folders, known)
+    text = option_pages.of_key(group, folders, known)
     if text is None:
         names = [*known, *(name for g in known for name in options(g, folders))]
-        hint = nearest(group, [*names, *explanations.all_keys(folders, known)])
+        hint = nearest(group, [*names, *option_pages.all_keys(folders, known)])
         raise UsageError(
             f"explain {topic}: no such group, option or key{hint} "
             f"(groups: {', '.join(known)}; keys: exprun --cfg job)"

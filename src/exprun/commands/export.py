@@ -8,12 +8,12 @@ from pathlib import Path
 
 from exprun.commands import Parser
 from exprun.commands.predict import check_output
+from exprun.common.constants import EXIT_CODES, FAILED
 from exprun.export.inputs import Columns, Disagreement
-from exprun.export.tried import FORMATS, SUFFIXES
-from exprun.prediction import Model
+from exprun.export.verified import FORMATS, SUFFIXES
 from exprun.record.files import write_atomic
 from exprun.record.model import load_model
-from exprun.vocabulary import EXIT_CODES, FAILED
+from exprun.training.prediction import Model
 
 SHOWN = 6
 """Names that are listed before the list is cut short."""

@@ -17,10 +17,10 @@ from pyarrow import csv as pa_csv
 from pyarrow import parquet
 
 from exprun.commands import Parser
+from exprun.common.errors import UsageError, nearest
 from exprun.data.files import read_columns
 from exprun.data.frame import Frame
 from exprun.data.preprocess import Preprocessing
-from exprun.errors import UsageError, nearest
 from exprun.record.files import write_atomic
 from exprun.record.model import load_model
 

@@ -12,20 +12,20 @@ from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
 
-from exprun import sweep, workers
 from exprun.commands import Parser
+from exprun.common.constants import FINISHED, INTERRUPTED
+from exprun.common.errors import UsageError
+from exprun.common.signals import exit_code
 from exprun.config.compose import compose_job
 from exprun.display.summary import job_line, summary
 from exprun.doctor.remarks import remarks
-from exprun.errors import UsageError
-from exprun.interrupt import exit_code
 from exprun.job import Job
 from exprun.record.files import held
-from exprun.record.stored import stored, stored_job
+from exprun.record.run_folder import stored, stored_job
 from exprun.run import run
-from exprun.stacked import run_stacked
-from exprun.sweep import STACKED
-from exprun.vocabulary import FINISHED, INTERRUPTED
+from exprun.sweeps import ledger, worker_pool
+from exprun.sweeps.dispatcher import run_stacked
+from exprun.sweeps.ledger import STACKED
 
 
 def main(words: list[str]) -> int:
@@ -42,7 +42,7 @@ def main(words: list[str]) -> int:
         threads = None
         if (sweep_folder / "sweep.json").is_file():
             holding.enter_context(held(sweep_folder))
-            threads = sweep.threads(sweep_folder)
+            threads = ledger.threads(sweep_folder)
         if (folder / "sweep.json").is_file():
             return resume_sweep(folder, trust=trust)
         return resume_run(folder, trust=trust, threads=threads)
@@ -67,27 +67,27 @@ def resume_run(folder: Path, *, trust: bool, threads: int | None = None) -> int:
 def resume_sweep(folder: Path, *, trust: bool) -> int:
     """Run what is missing of a sweep: jobs that are pending, were interrupted, or failed. Returns
     the exit code."""
-    with sweep.read_from(folder):
-        asked = sweep.read(folder)
+    with ledger.read_from(folder):
+        asked = ledger.read(folder)
         missing = {job["number"]: job for job in asked["jobs"] if job["status"] not in FINISHED}
         folders = {number: folder / job["folder"] for number, job in missing.items()}
         launcher = asked["launcher"]
     if missing and launcher == STACKED:
-        workers.prepare()  # they import torch while the jobs are looked at
+        worker_pool.prepare()  # they import torch while the jobs are looked at
     jobs = {}
     for number, job_folder in folders.items():
         if not job_folder.resolve().is_relative_to(folder.resolve()):
             raise UsageError(f"{folder / 'sweep.json'}: {job_folder} lies outside of the sweep")
         result = finished_result(job_folder)
         if result:  # it ended, and the sweep's books did not hear of it
-            sweep.note(folder, number, job_folder, result)
+            ledger.note(folder, number, job_folder, result)
             continue
         if not (job_folder / ".hydra" / "overrides.yaml").is_file():
             compose_job(job_folder, missing[number]["overrides"], asked["config_dir"])
         jobs[number] = stored_job(job_folder, trust=trust, in_sweep=True)
     run_all = run_stacked if launcher == STACKED else run_one_by_one
     _, code = run_all(folder, jobs, " ".join(asked["overrides"]))
-    code = sweep.conclude(folder, code, trust=trust)
+    code = ledger.conclude(folder, code, trust=trust)
     if not missing:
         print("nothing was left to be done")
     return code
@@ -101,7 +101,7 @@ def run_one_by_one(
     results = {}
     for number, job in jobs.items():
         results[number] = run(job)
-        progress = sweep.note(folder, number, job.folder, results[number])
+        progress = ledger.note(folder, number, job.folder, results[number])
         job_line(number, f"{progress.done}/{progress.total}", progress.title, results[number])
         if results[number]["status"] == INTERRUPTED:
             return results, exit_code(results[number])

@@ -18,10 +18,10 @@ from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 from yaml import YAMLError
 
+from exprun.common.errors import choices, nearest
 from exprun.config.paths import conf_dir
 from exprun.config.schema import leaves
-from exprun.errors import choices, nearest
-from exprun.sweep import expand
+from exprun.sweeps.ledger import expand
 
 
 def explain(error: Exception, overrides: list[str], config_dir: str | None, sweep: bool) -> str:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from typing import Any
 
-from exprun.errors import UsageError, choices
+from exprun.common.errors import UsageError, choices
 
 PARTS: dict[str, tuple[str, ...]] = {
     "exprun.problems.build.descent": ("optimizer", "scheduler"),

@@ -13,8 +13,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from exprun.errors import choices
-from exprun.vocabulary import ACTIVATIONS
+from exprun.common.constants import ACTIVATIONS
+from exprun.common.errors import choices
 
 Test = Callable[[Any], bool]
 """Whether a value will do."""
@@ -235,7 +235,7 @@ RULES: dict[str, Rule] = {
     "end_lr": positive,
     "beta": share_below_one,
     "explosion": number(1, open_low=True),
-    # published figures of a preset: exprun.published
+    # published figures of a preset: exprun.sweeps.published
     "published.source": text,
     "published.needs": list_of(text, "a list of keys, like [data.test_path]"),
     "published.figures": Rule(lambda _: False, "a list of figures, each with metric and value"),

@@ -13,9 +13,9 @@ from typing import Any
 from omegaconf import DictConfig, ListConfig, OmegaConf
 from omegaconf.errors import InterpolationKeyError, MissingMandatoryValue
 
+from exprun.common.errors import UsageError, nearest
 from exprun.config.parts import parts_of
 from exprun.config.rules import RULES, rule_for
-from exprun.errors import UsageError, nearest
 
 
 def plain(config: DictConfig) -> dict[str, Any]:

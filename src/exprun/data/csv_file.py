@@ -11,12 +11,12 @@ import numpy as np
 import pyarrow as pa
 from pyarrow import csv as pa_csv
 
+from exprun.common.errors import UsageError
 from exprun.data import progress
 from exprun.data.builder import MOST_WORDS, NUMBER, BadCell, FrameBuilder, TooManyWords
 from exprun.data.frame import CATEGORICAL, NUMERIC, Frame, Words
-from exprun.data.reading import AUTO, LABEL, Reading
+from exprun.data.read_options import AUTO, LABEL, Reading
 from exprun.data.text_file import TextFile
-from exprun.errors import UsageError
 
 BLOCK = 2**20
 """Bytes that are converted at once, or LINES times the length of the first row."""

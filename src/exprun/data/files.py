@@ -7,15 +7,15 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
+from exprun.common.errors import UsageError, nearest
 from exprun.data.csv_file import CsvFile
 from exprun.data.frame import CATEGORICAL, NUMERIC, Frame
 from exprun.data.idx import images
 from exprun.data.npz_file import NpzFile
 from exprun.data.parquet_file import ParquetFile
 from exprun.data.preprocess import Preprocessing
-from exprun.data.reading import Reading
+from exprun.data.read_options import Reading
 from exprun.data.tabular import Source, check_no_gap, class_ids
-from exprun.errors import UsageError, nearest
 
 
 def open_source(path: str | Path, reading: Reading) -> Source:

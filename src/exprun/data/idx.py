@@ -11,11 +11,11 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
+from exprun.common.errors import UsageError, choices
 from exprun.data import progress
 from exprun.data.frame import Frame
 from exprun.data.table import Table
 from exprun.data.task import Task
-from exprun.errors import UsageError, choices
 
 BYTES = 0x08
 """The type code of unsigned bytes, which is what MNIST and its kin have."""

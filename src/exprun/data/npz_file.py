@@ -10,9 +10,9 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from exprun.common.errors import UsageError
 from exprun.data.frame import CATEGORICAL, Frame, Words
-from exprun.data.reading import AUTO, LABEL, Reading
-from exprun.errors import UsageError
+from exprun.data.read_options import AUTO, LABEL, Reading
 
 
 class NpzFile:

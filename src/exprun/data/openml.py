@@ -8,11 +8,11 @@ from typing import Any
 
 import numpy as np
 
+from exprun.common.errors import UsageError
 from exprun.data.frame import CATEGORICAL, NUMERIC, Frame, Words
-from exprun.data.reading import AUTO, LABEL, Reading
+from exprun.data.read_options import AUTO, LABEL, Reading
 from exprun.data.table import Table
 from exprun.data.tabular import Choice, Column, TaskName, table
-from exprun.errors import UsageError
 
 
 def openml(

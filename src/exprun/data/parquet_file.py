@@ -8,12 +8,12 @@ from pathlib import Path
 import pyarrow as pa
 import pyarrow.parquet as pq
 
+from exprun.common.errors import UsageError
 from exprun.data import progress
 from exprun.data.builder import BadCell, FrameBuilder, TooManyWords
 from exprun.data.csv_file import too_many
 from exprun.data.frame import CATEGORICAL, NUMERIC, Frame
-from exprun.data.reading import AUTO, LABEL, Reading
-from exprun.errors import UsageError
+from exprun.data.read_options import AUTO, LABEL, Reading
 
 AT_ONCE = 2**14
 """Rows that are converted at once."""

@@ -9,13 +9,13 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from exprun.common.errors import UsageError
 from exprun.data.frame import Rows
 from exprun.data.preprocess import Preprocessing, single
 from exprun.data.scaling import NONE, STANDARDIZE, Scaling
 from exprun.data.split import RANDOM, split_rows
 from exprun.data.table import Table
-from exprun.errors import UsageError
-from exprun.streams import stream
+from exprun.training.streams import stream
 
 
 @dataclass(frozen=True)

@@ -14,11 +14,11 @@ from typing import Any, Literal
 import numpy as np
 from numpy.typing import NDArray
 
+from exprun.common.errors import UsageError
 from exprun.data.frame import CATEGORICAL, NUMERIC, Frame, Rows
-from exprun.data.reading import Reading
+from exprun.data.read_options import Reading
 from exprun.data.scaling import Linear, Numbers, Quantiles, Scaling, fit_scaling
 from exprun.data.task import Task
-from exprun.errors import UsageError
 
 AT_ONCE = 2**21
 """Numbers that are copied at once, 16 MiB: bounds the memory beside what is kept."""

@@ -8,7 +8,7 @@ from typing import Any
 
 from exprun.data.frame import CATEGORICAL, NUMERIC
 from exprun.data.preprocess import Categorical, Numeric, Preprocessing
-from exprun.data.reading import Reading
+from exprun.data.read_options import Reading
 from exprun.data.scaling import Linear, Quantiles, Scaling
 from exprun.data.task import Task
 

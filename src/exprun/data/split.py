@@ -7,9 +7,9 @@ from dataclasses import dataclass
 import numpy as np
 import torch
 
+from exprun.common.errors import UsageError
 from exprun.data.frame import Rows
 from exprun.data.table import Table
-from exprun.errors import UsageError
 
 RANDOM, LAST = "random", "last"
 """How rows are split."""

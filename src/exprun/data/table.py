@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from exprun.data.frame import Frame
-from exprun.data.reading import Reading
+from exprun.data.read_options import Reading
 from exprun.data.task import Task
 
 

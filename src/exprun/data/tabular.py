@@ -12,16 +12,16 @@ from typing import Literal, Protocol
 import numpy as np
 from numpy.typing import NDArray
 
+from exprun.common.errors import UsageError, choices, nearest
 from exprun.data.builder import NUMBER
 from exprun.data.csv_file import CsvFile
 from exprun.data.frame import CATEGORICAL, NUMERIC, Frame, Words
 from exprun.data.npz_file import NpzFile
 from exprun.data.parquet_file import ParquetFile
-from exprun.data.reading import AUTO, LABEL, MISSING, Reading
+from exprun.data.read_options import AUTO, LABEL, MISSING, Reading
 from exprun.data.table import Table
 from exprun.data.task import Task
 from exprun.data.text_file import DELIMITERS
-from exprun.errors import UsageError, choices, nearest
 
 TaskName = Literal["auto", "classification", "regression"]
 Column = str | int

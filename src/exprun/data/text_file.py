@@ -12,8 +12,8 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import IO, Any
 
-from exprun.data.reading import Reading
-from exprun.errors import UsageError
+from exprun.common.errors import UsageError
+from exprun.data.read_options import Reading
 
 HEAD = 2**20
 """Bytes that are looked at before a file is read."""

@@ -10,8 +10,8 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor, nn
 
-from exprun.networks import HiddenLayer
-from exprun.vocabulary import ACTIVATIONS
+from exprun.common.constants import ACTIVATIONS
+from exprun.techniques.networks import HiddenLayer
 
 TWO_SIDED = (nn.Sigmoid, nn.Tanh, nn.Softsign, nn.Hardsigmoid, nn.Hardtanh)
 """Flat at both ends and steepest at 0: these saturate. (ReLU6, which torch derives from Hardtanh,

@@ -20,9 +20,9 @@ from torch.nn.modules.batchnorm import _BatchNorm
 
 from exprun.data.prepare import Part
 from exprun.diagnostics.activations import activations_of, dead, saturated
-from exprun.losses import Loss
-from exprun.streams import stream
-from exprun.training import Training
+from exprun.techniques.losses import Loss
+from exprun.training.streams import stream
+from exprun.training.training import Training
 
 ROWS = 256
 """Training rows that are measured, if not said otherwise."""

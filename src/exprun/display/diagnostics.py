@@ -11,7 +11,7 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
-from exprun.diagnostics.verdict import verdict
+from exprun.diagnostics.signal_propagation import verdict
 from exprun.display.text import NONE, default_console, printable
 
 LAYERS = {

@@ -7,10 +7,10 @@ from typing import Self
 
 from rich.console import Console
 
-from exprun.display.about import about
+from exprun.display.describe import about
 from exprun.display.text import figure, printable
-from exprun.observer import Observer
-from exprun.training import Training
+from exprun.training.callbacks import Observer
+from exprun.training.training import Training
 
 LINES = 20
 """About so many lines a run, however many epochs it has."""

@@ -10,13 +10,13 @@ from typing import Self
 from rich.console import Console
 from rich.text import Text
 
-from exprun import metrics
-from exprun.display.about import about
+from exprun.common.constants import HIGHER_IS_BETTER
+from exprun.display.describe import about
 from exprun.display.panel import NARROW, Canvas, flow, heading, progress
 from exprun.display.text import NONE, duration, figure, per_second, printable
-from exprun.observer import Observer
-from exprun.training import Training
-from exprun.vocabulary import HIGHER_IS_BETTER
+from exprun.training import metrics
+from exprun.training.callbacks import Observer
+from exprun.training.training import Training
 
 
 class LivePanel(Observer):

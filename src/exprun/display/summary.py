@@ -13,9 +13,16 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
+from exprun.common.constants import (
+    COMPLETED,
+    DIVERGED,
+    EARLY_STOPPED,
+    FAILED,
+    FINISHED,
+    INTERRUPTED,
+)
 from exprun.display import diagnostics
 from exprun.display.text import default_console, duration, figure, printable, shorten
-from exprun.vocabulary import COMPLETED, DIVERGED, EARLY_STOPPED, FAILED, FINISHED, INTERRUPTED
 
 TOP = 10
 """Rows of the leaderboard, and jobs without a result, that are shown."""

@@ -7,10 +7,10 @@ from __future__ import annotations
 
 from statistics import median
 
+from exprun.common.constants import COMPLETED, EARLY_STOPPED
 from exprun.doctor.curves import falls, halves, noise
 from exprun.doctor.findings import Diagnosis, Findings, Suggestion, suggest
 from exprun.doctor.learning import AT_REST, JITTER, REGULARIZATION, hidden, scaled, unsteady
-from exprun.vocabulary import COMPLETED, EARLY_STOPPED
 
 UNDER_FITTED = 0.3
 """Multiple of the chance loss above which a training that has come to rest has learned too little.

@@ -14,9 +14,9 @@ from typing import Any
 
 from omegaconf import DictConfig
 
+from exprun.common.constants import COMPLETED
+from exprun.common.errors import UsageError
 from exprun.config.schema import leaves
-from exprun.errors import UsageError
-from exprun.vocabulary import COMPLETED
 
 Row = Mapping[str, Any]
 
@@ -61,11 +61,14 @@ class Findings:
         entropy = -sum(p * math.log(p) for p in shares if p)
         per_output = -sum(q * math.log(q) for p in shares for q in (p, 1 - p) if q)
         losses = {
-            "exprun.losses.auto": entropy,
-            "exprun.losses.CrossEntropy": entropy,
-            "exprun.losses.BinaryCrossEntropy": entropy if self.classes == 2 else per_output,
-            "exprun.losses.SquaredError": sum(p * (1 - p) for p in shares) / len(shares),
-            "exprun.losses.AbsoluteError": sum(min(p, 1 - p) for p in shares) / len(shares),
+            "exprun.techniques.losses.auto": entropy,
+            "exprun.techniques.losses.CrossEntropy": entropy,
+            "exprun.techniques.losses.BinaryCrossEntropy": entropy
+            if self.classes == 2
+            else per_output,
+            "exprun.techniques.losses.SquaredError": sum(p * (1 - p) for p in shares) / len(shares),
+            "exprun.techniques.losses.AbsoluteError": sum(min(p, 1 - p) for p in shares)
+            / len(shares),
         }
         return losses.get(self.config.get("loss._target_", ""))
 

@@ -9,9 +9,9 @@ from __future__ import annotations
 
 from statistics import median
 
+from exprun.common.constants import COMPLETED, DIVERGED, EARLY_STOPPED, FAILED
 from exprun.doctor.curves import falls, halves, noise
 from exprun.doctor.findings import Diagnosis, Findings, Suggestion, suggest
-from exprun.vocabulary import COMPLETED, DIVERGED, EARLY_STOPPED, FAILED
 
 GRADIENT_DESCENT = "slides 'Gradient descent'; Goodfellow et al. 2016, ch. 8 and 11.4"
 REGULARIZATION = "slides 'Regularization': what to do if the network is not learning, or overfits"

@@ -13,16 +13,16 @@ from typing import Any
 from hydra.errors import HydraException
 from omegaconf.errors import OmegaConfBaseException
 
-from exprun import sweep
+from exprun.common.constants import COMPLETED, EARLY_STOPPED, HIGHER_IS_BETTER, INTERRUPTED
+from exprun.common.errors import UsageError
 from exprun.config.compose import compose_job
 from exprun.config.schema import leaves
 from exprun.doctor.findings import Suggestion
 from exprun.doctor.pairs import Verdict, judge
-from exprun.errors import UsageError
 from exprun.record.files import claim_folder
-from exprun.record.stored import Stored, check_config, stored, stored_job
-from exprun.stacked import run_stacked
-from exprun.vocabulary import COMPLETED, EARLY_STOPPED, HIGHER_IS_BETTER, INTERRUPTED
+from exprun.record.run_folder import Stored, check_config, stored, stored_job
+from exprun.sweeps import ledger
+from exprun.sweeps.dispatcher import run_stacked
 
 
 @dataclass(frozen=True)
@@ -65,9 +65,9 @@ def start(run: Stored, suggestions: Sequence[Suggestion], seeds: int, *, trust: 
     jobs = [(None, changed(plan, [f"seed={seed}"])) for plan in plans for seed in range(seeds)]
     folder = claim_folder(Path("outputs/sweeps", f"{datetime.now():%Y-%m-%d_%H-%M-%S}"))
     asked = [*(str(s) for s in suggestions), f"seed=range({seeds})"]
-    sweep.begin(folder, asked, jobs, run.config_dir, sweep.STACKED)
+    ledger.begin(folder, asked, jobs, run.config_dir, ledger.STACKED)
     try:
-        for job in sweep.read(folder)["jobs"]:
+        for job in ledger.read(folder)["jobs"]:
             job_folder = folder / job["folder"]
             compose_job(job_folder, job["overrides"], run.config_dir)
             check_config(stored(job_folder), job_folder, trust=trust)
@@ -80,7 +80,7 @@ def start(run: Stored, suggestions: Sequence[Suggestion], seeds: int, *, trust: 
 
 def drift(run: Stored, folder: Path) -> list[str]:
     """What the run's overrides mean today and did not when it ran, in words."""
-    job = sweep.read(folder)["jobs"][0]
+    job = ledger.read(folder)["jobs"][0]
     then, now = (dict(leaves(c)) for c in (run.config, stored(folder / job["folder"]).config))
     return [
         f"{key} has changed from {then.get(key, 'nothing')} to {now.get(key, 'nothing')}"
@@ -92,13 +92,13 @@ def drift(run: Stored, folder: Path) -> list[str]:
 def train(folder: Path, *, trust: bool) -> tuple[list[dict[str, Any]], int | None]:
     """Train the jobs of the sweep, stacked where they can be; returns their results in order,
     fewer if a signal ended it, and the exit code in that case."""
-    content = sweep.read(folder)
+    content = ledger.read(folder)
     jobs = {
         job["number"]: stored_job(folder / job["folder"], trust=trust, in_sweep=True)
         for job in content["jobs"]
     }
     results, code = run_stacked(folder, jobs, " ".join(content["overrides"]))
-    sweep.leaderboard(folder)
+    ledger.leaderboard(folder)
     return [results[number] for number in sorted(results)], code
 
 

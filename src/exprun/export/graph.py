@@ -21,8 +21,8 @@ from exprun import __version__
 from exprun.data.preprocess import Categorical, Numeric
 from exprun.data.scaling import BOUND, Linear, Quantiles
 from exprun.export.inputs import Columns, description, input_order
-from exprun.networks import MLP, HiddenLayer
-from exprun.prediction import Model
+from exprun.techniques.networks import MLP, HiddenLayer
+from exprun.training.prediction import Model
 
 OPSET, ML_OPSET, IR = 17, 3, 8
 """Of 2022 (ONNX 1.12), so that older runtimes do too."""

@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 from exprun.data.frame import Frame, Words
 from exprun.data.preprocess import Categorical, Numeric, Preprocessing
 from exprun.data.scaling import Quantiles
-from exprun.prediction import Model, Prediction
+from exprun.training.prediction import Model, Prediction
 
 TRIED_ROWS = 512
 """Rows that an export is tried with, at least."""

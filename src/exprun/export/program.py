@@ -15,7 +15,7 @@ from torch import Tensor, nn
 
 from exprun.data.scaling import BOUND, Linear, Quantiles
 from exprun.export.inputs import Columns, description, input_order
-from exprun.prediction import Model, class_ids, probabilities
+from exprun.training.prediction import Model, class_ids, probabilities
 
 
 class Pipeline(nn.Module):

@@ -13,7 +13,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any, ClassVar
 
-from exprun.observer import Outcome
+from exprun.training.callbacks import Outcome
 
 
 def use_no_font_cache() -> bool:

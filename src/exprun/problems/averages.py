@@ -13,10 +13,10 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from exprun.errors import UsageError, choices, nearest
-from exprun.observer import Outcome
+from exprun.common.constants import COMPLETED
+from exprun.common.errors import UsageError, choices, nearest
 from exprun.problems import Problem
-from exprun.vocabulary import COMPLETED
+from exprun.training.callbacks import Outcome
 
 Series = NDArray[np.float64]
 

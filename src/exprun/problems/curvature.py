@@ -30,7 +30,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from exprun.optimizers import Momentum
+from exprun.techniques.optimizers import Momentum
 
 Function = Callable[[Tensor, Tensor], Tensor]
 """f(x, y) of tensors of one shape."""

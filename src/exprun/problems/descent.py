@@ -14,13 +14,13 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
-from exprun import light
-from exprun.observer import Outcome
+from exprun.common.constants import COMPLETED, DIVERGED, INTERRUPTED
 from exprun.problems import Problem
 from exprun.problems.curvature import Function, Linear, curvatures
-from exprun.problems.verdict import Verdict, by_path, by_theory
-from exprun.schedules import Scheduler
-from exprun.vocabulary import COMPLETED, DIVERGED, INTERRUPTED
+from exprun.problems.stability import Verdict, by_path, by_theory
+from exprun.techniques import torch_optim
+from exprun.techniques.schedules import Scheduler
+from exprun.training.callbacks import Outcome
 
 
 class Point(nn.Module):
@@ -71,7 +71,7 @@ class Descent(Problem):
             if interrupted():
                 return Outcome(INTERRUPTED, f"interrupted in iteration {iteration + 1}")
             if iteration < self.iterations:
-                light.step(self.optimizer, self.evaluate)
+                torch_optim.step(self.optimizer, self.evaluate)
         return Outcome(COMPLETED, f"all {self.iterations} iterations done; {self.verdict}")
 
     def evaluate(self) -> Tensor:

@@ -14,14 +14,14 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from exprun.divergence import Diverged
-from exprun.errors import UsageError
-from exprun.fit import epoch, iterate
-from exprun.networks import count_parameters
-from exprun.observer import Outcome
+from exprun.common.constants import COMPLETED, DIVERGED, INTERRUPTED
+from exprun.common.errors import UsageError
+from exprun.fit.loop import epoch, iterate
 from exprun.problems import Problem
-from exprun.training import Training
-from exprun.vocabulary import COMPLETED, DIVERGED, INTERRUPTED
+from exprun.techniques.networks import count_parameters
+from exprun.training.callbacks import Outcome
+from exprun.training.divergence import Diverged
+from exprun.training.training import Training
 
 SAFETY = 10.0
 """The suggestion is the largest stable learning rate divided by this."""

@@ -19,9 +19,9 @@ from matplotlib.figure import Figure
 from numpy.typing import NDArray
 from omegaconf import DictConfig, OmegaConf
 
-from exprun.problems import pictures, verdict
+from exprun.config.allowed_targets import check_targets
+from exprun.problems import pictures, stability
 from exprun.problems.build import test_function
-from exprun.trust import check_targets
 
 MOST_PANELS = 24
 """More than these cannot be read; the best are drawn."""
@@ -146,7 +146,7 @@ def show_settled(axes: Axes, paths: Sequence[Path2D]) -> None:
     settled = [
         np.asarray(line.get_ydata(), dtype=np.float64)
         for line, path in zip(axes.lines, paths, strict=True)
-        if path.verdict != verdict.DIVERGING
+        if path.verdict != stability.DIVERGING
     ]
     if not settled or len(settled) == len(paths):
         return

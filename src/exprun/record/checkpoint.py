@@ -14,8 +14,8 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from exprun.nested import on_tensors
 from exprun.record.files import write_atomic
+from exprun.training.state_dicts import on_tensors
 
 LAST, PREVIOUS = "last.pt", "previous.pt"
 """The newest checkpoint and the one before it."""

@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 from torch import Tensor, nn
 
-from exprun.diagnostics.laboratory import COLUMNS, laboratory
+from exprun.diagnostics.initialization import COLUMNS, laboratory
 from exprun.diagnostics.measure import (
     ACTIVATION_GRADIENTS,
     FIGURES,
@@ -22,11 +22,11 @@ from exprun.diagnostics.measure import (
     observe,
 )
 from exprun.diagnostics.settings import Diagnostics
-from exprun.diagnostics.verdict import verdict
-from exprun.observer import Observer
+from exprun.diagnostics.signal_propagation import verdict
 from exprun.record.files import write_atomic
 from exprun.record.tensorboard import EventFile
-from exprun.training import Training
+from exprun.training.callbacks import Observer
+from exprun.training.training import Training
 
 TABLE, INITIALIZATION = "diagnostics.csv", "initialization.csv"
 

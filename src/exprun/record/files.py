@@ -11,7 +11,7 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
-from exprun.errors import UsageError
+from exprun.common.errors import UsageError
 
 with suppress(ImportError):  # on Windows
     import fcntl

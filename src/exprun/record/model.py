@@ -16,13 +16,13 @@ from safetensors import SafetensorError, safe_open
 from safetensors.torch import save
 from torch import Tensor, nn
 
+from exprun.common.constants import DIVERGED, FAILED, FINISHED
+from exprun.common.errors import UsageError
 from exprun.data.preprocess import Preprocessing
-from exprun.errors import UsageError
-from exprun.networks import architecture, rebuilt
-from exprun.prediction import Model
 from exprun.record.checkpoint import checksum
 from exprun.record.files import as_json, write_atomic
-from exprun.vocabulary import DIVERGED, FAILED, FINISHED
+from exprun.techniques.networks import architecture, rebuilt
+from exprun.training.prediction import Model
 
 WEIGHTS, PREPROCESSING = "model.safetensors", "preprocess.json"
 

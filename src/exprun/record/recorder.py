@@ -13,20 +13,20 @@ from typing import Any
 import yaml
 from torch import Tensor
 
-from exprun import metrics
+from exprun.common.constants import COMPLETED, DIVERGED, EARLY_STOPPED, INTERRUPTED
+from exprun.common.errors import UsageError
 from exprun.diagnostics.measure import FIGURES
 from exprun.diagnostics.settings import Diagnostics
-from exprun.errors import UsageError
-from exprun.observer import Observer, Outcome
-from exprun.prediction import forward
 from exprun.record import checkpoint
 from exprun.record.diagnostics import DiagnosticsRecorder
 from exprun.record.files import write_atomic, write_json
 from exprun.record.model import as_file, save_model
 from exprun.record.result import result_of
 from exprun.record.tensorboard import EventFile, tags
-from exprun.training import Training
-from exprun.vocabulary import COMPLETED, DIVERGED, EARLY_STOPPED, INTERRUPTED
+from exprun.training import metrics
+from exprun.training.callbacks import Observer, Outcome
+from exprun.training.prediction import forward
+from exprun.training.training import Training
 
 DUMPER: Any = getattr(yaml, "CSafeDumper", yaml.SafeDumper)
 """In C where PyYAML has that."""

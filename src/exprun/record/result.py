@@ -6,10 +6,10 @@ import math
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
-from exprun.observer import Outcome
+from exprun.training.callbacks import Outcome
 
 if TYPE_CHECKING:
-    from exprun.training import Training
+    from exprun.training.training import Training
 from exprun.record.environment import git, versions
 
 

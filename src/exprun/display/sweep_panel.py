@@ -1,0 +1,279 @@
+"""The jobs of a stacked sweep as a small panel in the terminal, all of them at a glance."""
+
+from __future__ import annotations
+
+import math
+import statistics
+from collections import Counter, deque
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from datetime import timedelta
+from itertools import groupby, takewhile
+from time import perf_counter
+from typing import Self
+
+from rich.console import Console
+from rich.text import Text
+
+from exprun.common.constants import (
+    COMPLETED,
+    DIVERGED,
+    EARLY_STOPPED,
+    FAILED,
+    HIGHER_IS_BETTER,
+    INTERRUPTED,
+)
+from exprun.display.panel import SEPARATOR, Canvas, flow, heading, progress
+from exprun.display.text import default_console, draws, figure, per_second, printable, shorten
+from exprun.sweeps.ledger import RANKED_BY
+
+STRIP = 6
+"""Lines at most with a character for each job."""
+
+SHORTEST_TITLE = 12
+"""Columns below which the overrides of the best job are not worth beginning."""
+
+SETTLED = 1.0
+"""Seconds to measure before a speed is told."""
+
+SAMPLES = 300
+"""Drawings over which the speed is a mean: those of half a minute, or more if epochs are slow."""
+
+STARTING = "starting"
+
+RUNNING = "running"
+WAITING = "waiting"
+STYLES = {
+    RUNNING: "cyan",
+    WAITING: "dim",
+    COMPLETED: "green",
+    EARLY_STOPPED: "green",
+    DIVERGED: "red",
+    FAILED: "red",
+    INTERRUPTED: "yellow",
+}
+"""What becomes of a job, in the order in which it is told."""
+
+ABOVE = 3
+"""Rows of the terminal that are left, if possible, to what is printed above the panel."""
+
+WITHOUT_RESULT = (DIVERGED, FAILED, INTERRUPTED)
+LEVELS = "▁▂▃▄▅▆▇█"
+NOT_YET, UNSEEN, NEVER = "·", "✓", "✗"
+
+Figures = dict[str, dict[int, float]]
+"""Name, like ``val_loss``, and the jobs that have it with their newest value."""
+
+
+@dataclass(slots=True)
+class Job:
+    """What is known of a job; ``status`` is empty until it has ended."""
+
+    title: str
+    max_epochs: int
+    row: Mapping[str, float] = field(default_factory=dict)  # the newest
+    first_epoch: float = 0  # that was seen
+    status: str = ""
+
+    @property
+    def state(self) -> str:
+        return self.status or (RUNNING if self.row else WAITING)
+
+    @property
+    def done(self) -> float:
+        """In epochs; a job that has ended has done all that were left."""
+        return self.max_epochs if self.status else self.row.get("epoch", 0)
+
+    @property
+    def trained(self) -> float:
+        """The epochs that were watched: a resumed job has others."""
+        return self.row["epoch"] - self.first_epoch + 1 if self.row else 0
+
+
+class StackPanel:
+    """All jobs of a stacked sweep at a glance: progress, speed, figures, a character for each job;
+    elsewhere than on a terminal it is silent. ``workers`` says who trains them, once there are any.
+
+    It is drawn by whoever calls ``draw``, at most every ``INTERVAL``: there is no thread. To be
+    used in a ``with`` block, of which it leaves nothing behind. What is printed meanwhile stands
+    above it if it goes to ``panel.console``: ``job_line(…, console=panel.console)``.
+
+    The figures are those of each job's newest epoch, of the validation part if there is one; jobs
+    that diverged, failed or were interrupted have none.
+    """
+
+    def __init__(
+        self,
+        title: str,
+        jobs: Mapping[int, tuple[str, int]],
+        console: Console | None = None,
+    ) -> None:
+        """``title`` is what the sweep was asked, ``jobs`` are its numbers with what tells each job
+        from the others and its ``max_epochs``."""
+        self.workers = STARTING
+        self.console = console or default_console()
+        self._title = printable(title, self.console)
+        self._jobs = {
+            number: Job(printable(title, self.console), max_epochs)
+            for number, (title, max_epochs) in jobs.items()
+        }
+        self._canvas = Canvas(self.console, self._lines, transient=True)
+        self._digits = len(str(max(jobs, default=0)))
+        self._period = _period(title for title, _ in jobs.values())
+        self._samples: deque[tuple[float, float]] = deque(maxlen=SAMPLES)  # seconds, epochs trained
+
+    def __enter__(self) -> Self:
+        self._began = perf_counter()
+        if draws(self.console):
+            self._canvas.start()
+        return self
+
+    def __exit__(self, *exception: object) -> None:
+        if self._canvas.started:
+            self._canvas.stop()
+
+    def epoch(self, job: int, row: Mapping[str, float]) -> None:
+        """Take note of the newest row of a job's learning curve."""
+        known = self._jobs[job]
+        if not known.row:
+            known.first_epoch = row["epoch"]
+        known.row = row
+
+    def ended(self, job: int, status: str) -> None:
+        self._jobs[job].status = status
+
+    def draw(self) -> None:
+        """Draw if that is due; costs next to nothing if it is not."""
+        if self._canvas.started and perf_counter() >= self._canvas.due:
+            self._canvas.draw()
+
+    def _lines(self, width: int) -> Iterator[Text]:
+        states = Counter(job.state for job in self._jobs.values())
+        counts = [(f"{states[s]} {s.replace('_', ' ')}", STYLES[s]) for s in STYLES if states[s]]
+        figures = self._figures()
+        lines = [
+            *heading(self._title, self.workers.split(SEPARATOR), width),
+            *self._progress(states, width),
+            *flow(counts, width),
+            *self._table(figures, width),
+        ]
+        yield from lines
+        yield from self._strip(figures, width, self.console.height - ABOVE - len(lines) - 1)
+
+    def _figures(self) -> Figures:
+        rows = {n: job.row for n, job in self._jobs.items() if job.status not in WITHOUT_RESULT}
+        kinds = dict.fromkeys(tuple(row) for row in rows.values())  # of rows: by the task
+        names = dict.fromkeys(name for kind in kinds for name in kind)
+        part = "val_" if "val_loss" in names else "train_"
+        figures = {
+            name: {n: v for n, row in rows.items() if math.isfinite(v := row.get(name, math.nan))}
+            for name in names
+            if name.startswith(part)
+        }
+        return {name: values for name, values in figures.items() if values}
+
+    def _progress(self, states: Counter[str], width: int) -> Iterator[Text]:
+        jobs = self._jobs.values()
+        total = sum(job.max_epochs for job in jobs)
+        done = sum(job.done for job in jobs)
+        ended = len(jobs) - states[RUNNING] - states[WAITING]
+        left = f"{ended:>{len(str(len(jobs)))}}/{len(jobs)} jobs "
+        right = self._pace(total - done)
+        over = ended == len(jobs)
+        yield from progress(left, done / total if total else 1, right, width, over=over)
+
+    def _pace(self, epochs_left: float) -> str:
+        """Epochs per second, the time since the beginning, and the time left at most."""
+        now = perf_counter()
+        elapsed = f" {timedelta(seconds=int(now - self._began))}"
+        trained = sum(job.trained for job in self._jobs.values())
+        # The first epochs are not measured: before them processes were started.
+        if trained and (not self._samples or trained > self._samples[-1][1]):
+            self._samples.append((now, trained))
+        if not self._samples or self._samples[-1][0] - self._samples[0][0] < SETTLED:
+            return elapsed
+        (began, before), (last, epochs) = self._samples[0], self._samples[-1]
+        speed = (epochs - before) / (last - began)
+        left = timedelta(seconds=round(max(epochs_left / speed - (now - last), 0)))
+        return f" {per_second(speed, 'epochs')}  {elapsed}   ≤ {left} left"
+
+    def _table(self, figures: Figures, width: int) -> Iterator[Text]:
+        """How the jobs' figures are spread, the best of each, and whose that is."""
+        if not figures:
+            return
+        label, number = max(map(len, figures)), self._digits + 2
+        cell = 9 if label + 4 * 9 + 1 + number <= width else 8
+        room = width - label - 4 * cell - 1 - number - 1
+        columns = ("5 %", "median", "95 %", "best")
+        yield Text(f"{'':{label}}" + "".join(f"{column:>{cell}}" for column in columns), "dim")
+        for name, values in figures.items():
+            best = (max if _higher_is_better(name) else min)(values, key=values.__getitem__)
+            title = shorten(self._jobs[best].title, room) if room >= SHORTEST_TITLE else ""
+            shown = [*_percentiles(values.values()), values[best]]
+            yield Text.assemble(
+                (f"{name:{label}}", "dim"),
+                "".join(f"{figure(value):>{cell}}" for value in shown),
+                (f" {f'[{best}]':>{number}} {title}", "dim"),
+            )
+
+    def _strip(self, figures: Figures, width: int, height: int) -> Iterator[Text]:
+        """A character for each job, the taller the better. Jobs that differ in nothing but their
+        last override stand side by side, others under each other; where there is no room for all
+        lines, it begins with that of the first job that has not ended."""
+        ranking = [n for k in RANKED_BY for n in (k, k.replace("val", "train")) if n in figures]
+        ranks = _ranks(figures, ranking)
+        marks = []
+        for number, job in self._jobs.items():
+            if number in ranks:
+                mark = LEVELS[round((1 - ranks[number]) * (len(LEVELS) - 1))]
+            elif job.status:
+                mark = NEVER if job.status in WITHOUT_RESULT else UNSEEN
+            else:
+                mark = NOT_YET
+            marks.append((number, mark, STYLES[job.state]))
+        room = max(width - self._digits - 1, 1)
+        size = room - room % (self._period if self._period <= room else 10) or room
+        rows = [marks[start : start + size] for start in range(0, len(marks), size)]
+        at_work = next((i for i, job in enumerate(self._jobs.values()) if not job.status), 0)
+        shown = max(min(height, STRIP), 1)
+        first = max(min(at_work // size, len(rows) - shown), 0)
+        for row in rows[first : first + shown]:
+            runs = (list(run) for _, run in groupby(row, key=lambda job: job[2]))
+            yield Text.assemble(
+                (f"{row[0][0]:>{self._digits}} ", "dim"),
+                *(("".join(mark for _, mark, _ in run), run[0][2]) for run in runs),
+            )
+        if ranking:
+            legend = (f"{LEVELS} rank by {ranking[0]}", f"{NOT_YET} waiting", f"{NEVER} no result")
+            yield Text(f"{'':{self._digits}} {'  '.join(legend)}", "dim")
+
+
+def _higher_is_better(name: str) -> bool:
+    return name.partition("_")[2] in HIGHER_IS_BETTER
+
+
+def _percentiles(values: Collection[float]) -> tuple[float, float, float]:
+    """The 5th, the 50th and the 95th."""
+    at_least_two = [*values] * (2 if len(values) == 1 else 1)
+    twentieths = statistics.quantiles(at_least_two, n=20, method="inclusive")
+    return twentieths[0], twentieths[9], twentieths[18]
+
+
+def _ranks(figures: Figures, names: Sequence[str]) -> dict[int, float]:
+    """0 for the best job … 1 for the worst by the first of these figures, ties by the next."""
+    columns = [(-1 if _higher_is_better(name) else 1, figures[name]) for name in names]
+    jobs = {job for _, values in columns for job in values}
+    costs = {
+        job: tuple(sign * values.get(job, sign * math.inf) for sign, values in columns)
+        for job in jobs
+    }
+    places: dict[tuple[float, ...], int] = {}
+    for place, cost in enumerate(sorted(costs.values())):
+        places.setdefault(cost, place)
+    return {job: places[cost] / max(len(jobs) - 1, 1) for job, cost in costs.items()}
+
+
+def _period(titles: Iterable[str]) -> int:
+    """How many jobs, from the first, differ in nothing but their last override."""
+    others = [title.rpartition(" ")[0] for title in titles]
+    return sum(1 for _ in takewhile(lambda words: words == others[0], others)) or 1

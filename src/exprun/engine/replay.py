@@ -1,0 +1,185 @@
+"""Replayed iterations: the same work from a recording (``docs/engine.md``).
+
+The first iteration of a training runs as it is written. Then one is recorded, and the next once
+more; if both are the same operations with the same numbers, all others are replayed. Whatever is
+not the same every time runs as it is written throughout.
+"""
+
+from __future__ import annotations
+
+import math
+import time
+from collections.abc import Callable, Iterable
+from typing import TYPE_CHECKING, Any
+
+import torch
+from torch import Tensor
+
+from exprun.engine.program import Program
+from exprun.engine.tape import Rate, Unrecordable, record
+from exprun.techniques import torch_optim
+from exprun.techniques.regularizers import Regularizer
+
+if TYPE_CHECKING:
+    from exprun.training.training import Training
+
+OWN = ("torch.nn.", "exprun.")
+"""Modules whose code is known to do the same in every iteration."""
+
+
+def obstacle(training: Training) -> str | None:
+    """Why the iterations of this training run as they are written; None if they may be replayed."""
+    t = training
+    if not t.replay:
+        return "replay is off"
+    if isinstance(t.optimizer, torch.optim.LBFGS):
+        return "L-BFGS evaluates the loss several times in an iteration"
+    if getattr(getattr(t.scheduler, "scheduler", None), "cycle_momentum", False):
+        return "the scheduler changes the momentum too"
+    if any(m._forward_hooks or m._forward_pre_hooks for m in t.model.modules()):
+        return "somebody watches the layers"
+    parts: list[Any] = [*t.model.modules(), t.loss, *t.regularizers]
+    if t.averaging:
+        parts.append(t.averaging)
+    foreign = [part for part in parts if not f"{type(part).__module__}.".startswith(OWN)]
+    if not torch_optim.is_torchs_or_ours(t.optimizer):
+        foreign.append(t.optimizer)
+    if foreign:
+        return f"{type(foreign[0]).__name__} is code of somebody's own"
+    if type(t.optimizer).__module__.startswith("torch."):
+        name = type(t.optimizer).__name__
+        if name in FUSED and not t.optimizer.defaults["fused"]:
+            return f"torch's {name} computes numbers from the step, unless fused=true"
+        if name not in FUSED + UNFUSED:
+            return f"torch's {name} is not known to do the same in every iteration"
+    return None
+
+
+FUSED = ("Adam", "AdamW", "Adagrad")
+UNFUSED = ("SGD", "RMSprop", "Adadelta")
+"""torch's optimizers that do the same in every iteration, the former if they are fused."""
+
+
+AT_ONCE_SECONDS = 0.05
+"""About so long are iterations replayed before anybody is asked or told again."""
+
+
+class Replay:
+    """``iteration(x, y)`` from recordings, one for every shape of batch."""
+
+    def __init__(
+        self,
+        iteration: Callable[[Tensor, Tensor], None],
+        schedule: Callable[[int], None],
+        groups: Callable[[], Iterable[dict[str, Any]]],
+        *,
+        steady: bool,
+        begun: bool,
+    ) -> None:
+        """``schedule(number)`` sets the learning rates for an iteration of the epoch, 0 the first;
+        if they are ``steady``, for all of the epoch. ``groups`` gives the optimizers' parameter
+        groups as they are then. ``begun`` says that the optimizers have their state already."""
+        self.iteration = iteration
+        self.schedule = schedule
+        self.groups = groups
+        self.steady = steady
+        self.begun = begun
+        self.at_once = 1
+        self.candidates: dict[torch.Size, Program] = {}
+        self.programs: dict[torch.Size, Program] = {}
+
+    def __call__(self, xs: Tensor, ys: Tensor, number: int) -> int:
+        """Iteration ``number`` of the epoch and as many after it as can be done in one go; returns
+        how many. ``xs`` (m, …) and ``ys`` (m, …) are m batches of which it is the first. Raises
+        Unrecordable, maybe in the middle."""
+        began = time.perf_counter()
+        program = self.programs.get(xs.shape[1:])
+        if program is None:
+            done = 1
+            self.schedule(number)
+            self._iterate(xs[0], ys[0])
+        else:
+            done = min(self.at_once, len(xs))
+            program.run(xs[:done], ys[:done], self._rates(number, done))
+        speed = done / (time.perf_counter() - began)
+        self.at_once = max(1, int(speed * AT_ONCE_SECONDS))
+        return done
+
+    def _rates(self, number: int, iterations: int) -> list[list[float]]:
+        """The learning rates of the parameter groups in so many iterations."""
+        if self.steady:
+            return [self._rates_in(number)] * iterations
+        return [self._rates_in(number + i) for i in range(iterations)]
+
+    def _rates_in(self, number: int) -> list[float]:
+        self.schedule(number)
+        return [group["lr"] for group in self.groups()]
+
+    def _iterate(self, x: Tensor, y: Tensor) -> None:
+        """One iteration as it is written, recorded if the optimizers have their state."""
+        if not self.begun:
+            self.iteration(x, y)
+            self.begun = True
+            return
+        rates = [
+            Rate(group["lr"], [w for w in group["params"] if w.requires_grad])
+            for group in self.groups()
+        ]
+        program = record(lambda: self.iteration(x, y), x, y, rates)
+        candidate = self.candidates.setdefault(x.shape, program)
+        if candidate is not program:
+            if candidate.source != program.source:
+                raise Unrecordable("its operations change from iteration to iteration")
+            self.programs[x.shape] = program
+
+
+class ReplayedTraining:
+    """What ``fit.iterate`` does for a training, replayed."""
+
+    def __init__(self, training: Training, with_penalties: Callable[..., Tensor]) -> None:
+        """``with_penalties(training, loss)`` is what is to be lowered, a scalar."""
+        self.training = training
+        self.with_penalties = with_penalties
+        rows = training.batch_size or len(training.data.train)
+        self.seen = torch.zeros(rows, device=training.device)  # losses added up
+        self.penalised = any(
+            type(r).penalty is not Regularizer.penalty for r in training.regularizers
+        )
+        self.replay = Replay(
+            self._iterate,
+            self._schedule,
+            lambda: training.optimizer.param_groups,
+            steady=training.scheduler.steady,
+            begun=bool(training.optimizer.state),
+        )
+
+    def __call__(self, xs: Tensor, ys: Tensor, number: int) -> int:
+        """Iterations like ``fit.iterate`` on m batches ``xs`` (m, …) and ``ys`` from ``number`` of
+        the epoch on, but for the look at the loss: see ``all_finite``. Returns how many."""
+        return self.replay(xs, ys, number)
+
+    def _schedule(self, number: int) -> None:
+        t = self.training
+        t.scheduler.before_iteration(t.iteration + number, t.iterations_per_epoch)
+
+    def all_finite(self) -> bool:
+        """Whether all losses since the last call were finite numbers."""
+        total = self.seen.sum().item()
+        self.seen.zero_()
+        return math.isfinite(total)
+
+    def _iterate(self, xb: Tensor, yb: Tensor) -> None:
+        t = self.training
+        parameters = [w for w in t.model.parameters() if w.requires_grad]
+        losses = t.loss.training_rows(t.model(xb), yb)
+        loss = self.with_penalties(t, t.loss.reduced(losses))
+        with torch.no_grad():  # without penalties the loss itself is not needed
+            self.seen[: len(losses)].add_(loss if self.penalised else losses)
+        for w, gradient in zip(parameters, torch.autograd.grad(loss, parameters), strict=True):
+            w.grad = gradient
+        torch_optim.step(t.optimizer, lambda: loss)
+        for regularizer in t.regularizers:
+            regularizer.constrain(t.model)
+        if t.averaging:
+            t.averaging.update()
+        t.optimizer.zero_grad()

@@ -1,0 +1,106 @@
+"""The learning curve: what an epoch has brought, measured with the weights as they are after it."""
+
+from __future__ import annotations
+
+import math
+
+import torch
+from torch import Tensor, nn
+
+from exprun.data.prepare import Part
+from exprun.engine.program import Program
+from exprun.engine.tape import Unrecordable, record
+from exprun.training import metrics
+from exprun.training.divergence import locate
+from exprun.training.prediction import ROWS
+from exprun.training.training import Training
+
+PAYS = 20
+"""Epochs in which recording what is measured saves as much as it costs: it is done after so many,
+if as many may follow."""
+
+
+class Curve:
+    """Measures a training after its epochs.
+
+    The operations are the same every time, so they are recorded and replayed like those of the
+    iterations (``replay``), with the same bits, as long as the weights stay in their place.
+    """
+
+    def __init__(self, training: Training, *, replayed: bool) -> None:
+        """``replayed=False`` runs them as they are written every time, and so does a part of more
+        rows than are looked at together, where it would bring nothing."""
+        t = training
+        self.training = t
+        parts = {"train": t.measured, "val": t.data.val}
+        self.parts = {name: part for name, part in parts.items() if len(part)}
+        self.replayed = replayed and all(len(part) <= ROWS for part in self.parts.values())
+        self.names = metrics.names(t.data.preprocessing.task)
+        self.columns = [f"{part}_{name}" for name in self.names for part in self.parts]
+        self.values = torch.zeros(len(self.columns) + 1, dtype=torch.float64, device=t.device)
+        self.rows = 0
+        self.program: Program | None = None
+
+    def row(self) -> dict[str, float]:
+        """The row of the epoch just done: training and validation figures, the first on
+        ``Training.measured``. Raises Diverged if a weight or a loss is not finite."""
+        t = self.training
+        t.set_mode(False)
+        self._measure()
+        *values, total = self.values.tolist()
+        figures = dict(zip(self.columns, values, strict=True))
+        broken = not math.isfinite(total) and not all_finite(t.model)
+        for name, part in self.parts.items():
+            if broken or not math.isfinite(figures[f"{name}_loss"]):
+                raise locate(t.model, part.x[:ROWS], t.epoch, t.iteration, updates=t.iteration)
+        return {
+            "epoch": t.epoch,
+            "iteration": t.iteration,
+            "lr": t.optimizer.param_groups[0]["lr"],
+            **figures,
+        }
+
+    def _measure(self) -> None:
+        """Put the figures into ``values``, and behind them the sum of all weights."""
+        t = self.training
+        self.rows += 1
+        if self.program:
+            self.program.run(self.values[None], self.values[None], [[]])
+        elif self.replayed and min(self.rows, t.max_epochs - t.epoch) >= PAYS:
+            changing = list(t.tensors.values())
+            try:
+                self.program = record(self._evaluate, self.values, self.values, changing=changing)
+            except Unrecordable:
+                self.replayed = False
+                self._evaluate()
+        else:
+            self._evaluate()
+
+    @torch.no_grad()
+    def _evaluate(self) -> None:
+        t = self.training
+        figures = [evaluate(t, part) for part in self.parts.values()]
+        total = torch.stack([w.sum() for w in t.model.parameters()]).sum().double()
+        self.values.copy_(torch.stack([*(of[k] for k in self.names for of in figures), total]))
+
+
+@torch.no_grad()
+def evaluate(training: Training, part: Part) -> dict[str, Tensor]:
+    """Mean loss and metrics of one part of the data, float64 scalars, with the model as it is."""
+    t = training
+    chunks = [t.model(x) for x in part.x.split(ROWS)]
+    outputs = chunks[0] if len(chunks) == 1 else torch.cat(chunks)
+    loss = {"loss": t.loss.reported(outputs, part.y)}
+    return loss | metrics.evaluate(outputs, part.y, t.data.preprocessing)
+
+
+def all_finite(model: nn.Module) -> bool:
+    """Whether all parameters are finite numbers."""
+    return all(bool(w.isfinite().all()) for w in model.parameters())
+
+
+def as_averages(row: dict[str, float]) -> dict[str, float]:
+    """The figures of a row under the names that they have beside those of the weights themselves:
+    ``val_ema_loss`` for ``val_loss``."""
+    words = {name: name.partition("_") for name in row}
+    return {f"{part}_ema_{what}": row[name] for name, (part, _, what) in words.items() if what}

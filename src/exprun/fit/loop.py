@@ -1,0 +1,190 @@
+"""The training loop.
+
+``fit`` goes through the epochs, ``iterate`` is one forward and backward pass; after each epoch
+comes a validation, and whoever watches is told. Everything here takes plain objects and knows
+nothing of configs, files and screens.
+
+Iterations that are the same operations every time are recorded and replayed (``replay``), with the
+same bits; ``iterate`` is what they all do, and what runs whenever a replay will not do.
+"""
+
+from __future__ import annotations
+
+import math
+import time
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import nullcontext
+
+import torch
+from torch import Tensor
+
+from exprun.common.constants import COMPLETED, DIVERGED, EARLY_STOPPED, INTERRUPTED
+from exprun.engine.replay import ReplayedTraining, obstacle
+from exprun.engine.tape import Unrecordable
+from exprun.fit.learning_curve import Curve, as_averages
+from exprun.techniques import torch_optim
+from exprun.training.batches import blocks
+from exprun.training.callbacks import Observer, Outcome
+from exprun.training.divergence import Diverged, locate
+from exprun.training.training import Training
+
+TOO_LARGE = "a loss was not finite, or too large to be added up"
+"""Why a replay was given up."""
+
+
+def fit(
+    training: Training,
+    observers: Sequence[Observer] = (),
+    interrupted: Callable[[], bool] = lambda: False,
+) -> Outcome:
+    """Train until ``max_epochs``, early stopping, divergence, or ``interrupted()``.
+
+    Afterwards ``training.kept`` holds the weights that are the model. An interrupted epoch counts
+    as not begun.
+    """
+    for observer in observers:
+        observer.on_start(training)
+    return go_on(training, observers, interrupted)
+
+
+def go_on(
+    training: Training, observers: Sequence[Observer], interrupted: Callable[[], bool]
+) -> Outcome:
+    """``fit`` for a training that the observers know already."""
+    t = training
+    seconds, rows = 0.0, 0
+
+    def outcome(status: str, reason: str) -> Outcome:
+        engine = f"ordinary: {ordinary}" if ordinary else "replayed"
+        return Outcome(status, reason, rows / seconds if seconds else 0.0, engine)
+
+    ordinary = obstacle(t)
+    curve = Curve(t, replayed=ordinary is None)
+    replay = None if ordinary else ReplayedTraining(t, with_penalties)
+    try:
+        while not (ending := ended(t)):
+            began = time.perf_counter()
+            before = t.snapshot()
+            try:
+                iterations = train_epoch(t, replay, observers, interrupted)
+                sound = replay is None or replay.all_finite()
+            except Unrecordable as why:
+                ordinary, sound = str(why), False
+            if not sound:  # once more, and look at every loss
+                t.load_state_dict(before)
+                replay, ordinary = None, ordinary or TOO_LARGE
+                continue
+            if iterations is None:
+                t.load_state_dict(before)
+                return outcome(INTERRUPTED, f"interrupted in epoch {t.epoch + 1}")
+            seconds += time.perf_counter() - began
+            rows += t.rows_per_epoch
+            end_epoch(t, curve, iterations, observers)
+    except Diverged as divergence:
+        return outcome(DIVERGED, str(divergence))
+    return outcome(*ending)
+
+
+def ended(training: Training) -> tuple[str, str] | None:
+    """Status and reason, if the training is at its end."""
+    t = training
+    if t.stopping.exhausted:
+        waited = f"{t.stopping.monitor} has not improved for {t.stopping.patience} epochs"
+        return EARLY_STOPPED, waited
+    if t.epoch >= t.max_epochs:
+        return COMPLETED, f"all {t.max_epochs} epochs done" if t.max_epochs > 1 else "1 epoch done"
+    return None
+
+
+def train_epoch(
+    training: Training,
+    replay: ReplayedTraining | None,
+    observers: Sequence[Observer],
+    interrupted: Callable[[], bool],
+) -> int | None:
+    """Train on all training rows in a new order; returns the iterations done since the start of the
+    training, or None if it was interrupted."""
+    t = training
+    done = 0
+    t.set_mode(True)
+    for xs, ys in epoch(t):
+        end = done + len(xs)
+        while done < end:
+            if replay:
+                done += replay(xs[done - end :], ys[done - end :], done)
+            else:
+                iterate(t, xs[done - end], ys[done - end], t.iteration + done)
+                done += 1
+            for observer in observers:
+                observer.on_iteration(t, t.iteration + done)
+            if interrupted():
+                return None
+    return t.iteration + done
+
+
+def epoch(training: Training) -> Iterator[tuple[Tensor, Tensor]]:
+    """The batches (m, n, inputs) of all training rows in a new order, and their targets."""
+    t = training
+    rows = len(t.data.train)
+    order = torch.randperm(rows, generator=t.streams.order).to(t.device)
+    return blocks(t.data.train.x, t.targets, order, t.batch_size or rows, t.smallest_batch)
+
+
+def end_epoch(
+    training: Training, curve: Curve, iterations: int, observers: Sequence[Observer]
+) -> None:
+    """Measure what the epoch has brought, keep its weights if they are the best, and tell the
+    scheduler and the observers. Raises Diverged."""
+    t = training
+    t.epoch, t.iteration = t.epoch + 1, iterations
+    row = models_row = curve.row()
+    with t.averaging.applied(t.iteration) if t.averaging else nullcontext():
+        if t.averaging:
+            models_row = curve.row()
+            row = row | as_averages(models_row)
+        t.history.append(row)
+        if t.stopping.update(t.epoch, models_row):
+            t.kept = t.copied_tensors()
+            t.kept_row = models_row
+    t.scheduler.after_epoch(row.get("val_loss", row["train_loss"]))
+    for observer in observers:
+        observer.on_epoch(t, row)
+
+
+def with_penalties(training: Training, loss: Tensor) -> Tensor:
+    """What an iteration lowers: the loss of a batch and the penalties of the regularizers."""
+    for regularizer in training.regularizers:
+        penalty = regularizer.penalty(training.model, len(training.data.train))
+        if penalty is not None:
+            loss = loss + penalty
+    return loss
+
+
+def iterate(training: Training, xb: Tensor, yb: Tensor, iteration: int) -> float:
+    """One iteration: forward and backward pass on a batch (n, inputs) with its encoded targets,
+    and the update of the weights; returns the objective before that. ``iteration`` counts from 0.
+    Raises Diverged."""
+    t = training
+    t.scheduler.before_iteration(iteration, t.iterations_per_epoch)
+    reevaluates = isinstance(t.optimizer, torch.optim.LBFGS)
+    masks = t.streams.dropout.get_state() if reevaluates else None
+    values: list[float] = []
+
+    def closure() -> Tensor:
+        if masks is not None:
+            t.streams.dropout.set_state(masks)  # the same masks for all evaluations
+        t.optimizer.zero_grad()
+        loss = with_penalties(t, t.loss(t.model(xb), yb))
+        if not values:
+            values.append(loss.item())
+            if not math.isfinite(values[0]):
+                raise locate(t.model, xb, t.epoch + 1, iteration + 1, updates=iteration)
+        loss.backward()
+        return loss
+
+    torch_optim.step(t.optimizer, closure)
+    for regularizer in t.regularizers:
+        regularizer.constrain(t.model)
+    if t.averaging:
+        t.averaging.update()
+    return values[0]

@@ -1,0 +1,347 @@
+"""Many trainings of one shape as one: a single forward and backward pass for all of them.
+
+A member of a stack stays the ``Training`` that it is alone, with an optimizer, schedule, random
+streams, stopping and curve of its own. Only its weights lie in the stack's memory, and its
+iterations are done together with the others'. The matrix products of k members are one batched
+product, with the bits of k single ones; what cannot be batched with the same bits is done member by
+member. So a member ends with the bits of its solo run.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, field, fields, replace
+from itertools import chain
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from exprun.common.constants import ALONE, DIVERGED, INTERRUPTED
+from exprun.engine.replay import Replay, obstacle
+from exprun.engine.tape import Unrecordable
+from exprun.fit.learning_curve import Curve
+from exprun.fit.loop import end_epoch, ended, go_on
+from exprun.fit.stacked_networks import StackedLinear, StackedMLP
+from exprun.techniques import torch_optim
+from exprun.techniques.losses import CrossEntropy
+from exprun.techniques.networks import MLP, Dropout, HiddenLayer, describe
+from exprun.techniques.regularizers import L1, L2, ElasticNet, Regularizer
+from exprun.training.batches import blocks
+from exprun.training.callbacks import Observer, Outcome
+from exprun.training.divergence import Diverged
+from exprun.training.training import Training
+
+COMPACT_BELOW = 0.75
+"""A stack with a smaller share of running members makes room for new ones."""
+
+CACHE_BYTES = 4 * 2**20
+"""Weights, gradients and moments of a stack's members at most, on a CPU: what does not stay in its
+cache is slower together than one by one."""
+
+PENALTIES = (L1, L2, ElasticNet)
+"""Regularizers whose penalty is computed for all members at once."""
+
+
+class Stack:
+    """k trainings of one ``shape`` whose iterations are done at once, on k batches of their own."""
+
+    def __init__(self, members: Sequence[Training]) -> None:
+        self.members = members
+        self.running = members
+        models = [member.model for member in members]
+        self.model = StackedMLP([model for model in models if isinstance(model, MLP)])
+        self.linear = [m for m in self.model.modules() if isinstance(m, StackedLinear)]
+        self.layers = list(zip(*map(_linear, models), strict=True))
+        self.norms = [w for model in models for w in _norm_parameters(model)]
+        self.penalties = [
+            _merged(same)
+            for same in zip(*(m.regularizers for m in members), strict=True)
+            if isinstance(same[0], PENALTIES)
+        ]
+        self.losses = torch.zeros(len(members), device=members[0].device)
+        for size in filter(None, _batch_sizes(members[0])):  # before anything is recorded
+            for layer in self.linear:
+                layer.try_products(size)
+        self.replay = Replay(
+            self._iterate,
+            self._schedule,
+            lambda: chain.from_iterable(m.optimizer.param_groups for m in members),
+            steady=all(member.scheduler.steady for member in members),
+            begun=all(member.optimizer.state for member in members),
+        )
+        self.x, self.y, self.offsets = _pooled(members)
+
+    def train_epoch(self, running: Sequence[Training], interrupted: Callable[[], bool]) -> bool:
+        """An epoch of the ``running`` members, the others' weights being nobody's any more; False
+        if it was interrupted. Raises Unrecordable."""
+        first = self.members[0]
+        count, size = len(first.data.train), first.batch_size or len(first.data.train)
+        for member in running:
+            member.set_mode(True)
+        orders = torch.zeros((len(self.members), count), dtype=torch.long)
+        for order, member in zip(orders, self.members, strict=True):
+            if any(member is other for other in running):
+                torch.randperm(count, generator=member.streams.order, out=order)
+        self.running = running
+        number = 0
+        rows = orders.to(self.x.device) + self.offsets
+        for xs, ys in blocks(self.x, self.y, rows, size, first.smallest_batch):
+            end = number + len(xs)
+            while number < end:
+                number += self.replay(xs[number - end :], ys[number - end :], number)
+                if interrupted():
+                    return False
+        return True
+
+    def _schedule(self, number: int) -> None:
+        for member in self.running:
+            member.scheduler.before_iteration(
+                member.iteration + number, member.iterations_per_epoch
+            )
+
+    def finite(self) -> list[bool]:
+        """Whether all losses of each member since the last call were finite numbers."""
+        finite: list[bool] = self.losses.isfinite().tolist()
+        self.losses.zero_()
+        return finite
+
+    def _iterate(self, x: Tensor, y: Tensor) -> None:
+        losses = self._objective(x, y)
+        with torch.no_grad():
+            self.losses += losses
+        stacked = [w for layer in self.linear for w in (layer.weight, layer.bias)]
+        gradients = torch.autograd.grad(losses.sum(), [*stacked, *self.norms])
+        for w, gradient in zip(self.norms, gradients[len(stacked) :], strict=True):
+            w.grad = gradient
+        for i, layers in enumerate(self.layers):
+            weights, biases = gradients[2 * i].unbind(), gradients[2 * i + 1].unbind()
+            for layer, weight, bias in zip(layers, weights, biases, strict=True):
+                layer.weight.grad, layer.bias.grad = weight, bias
+        for member in self.members:
+            torch_optim.step(member.optimizer, lambda: losses)
+            for regularizer in member.regularizers:
+                regularizer.constrain(member.model)
+            if member.averaging:
+                member.averaging.update()
+            member.optimizer.zero_grad()
+
+    def _objective(self, x: Tensor, y: Tensor) -> Tensor:
+        """``fit.with_penalties`` of every member's loss, (k,)."""
+        outputs = self.model(x)
+        first = self.members[0].loss
+        smooth = any(member.loss.label_smoothing for member in self.members)
+        alike = all(member.loss.for_training == first.for_training for member in self.members)
+        if isinstance(first, CrossEntropy) and alike and not smooth:
+            losses = first(outputs, y)
+        else:
+            each = zip(self.members, outputs.unbind(), y.unbind(), strict=True)
+            losses = torch.stack([member.loss(out, targets) for member, out, targets in each])
+        for regularizer in self.penalties:
+            penalty = regularizer.penalty(self.model, len(self.members[0].data.train))
+            if penalty is not None:
+                losses = losses + penalty
+        return losses
+
+
+def _batch_sizes(training: Training) -> tuple[int, int]:
+    """The size of a batch and of what is left over."""
+    rows = len(training.data.train)
+    size = training.batch_size or rows
+    return size, rows % size
+
+
+def _linear(model: nn.Module) -> list[nn.Linear]:
+    return [layer for layer in model.modules() if isinstance(layer, nn.Linear)]
+
+
+def _norm_parameters(model: nn.Module) -> list[Tensor]:
+    """Parameters that are not those of linear layers."""
+    linear = {id(w) for layer in _linear(model) for w in layer.parameters()}
+    return [w for w in model.parameters() if id(w) not in linear]
+
+
+def _merged(regularizers: Sequence[Regularizer]) -> Regularizer:
+    """k members' regularizers as one, whose coefficients are tensors (k,)."""
+    first: Any = regularizers[0]
+    numbers = [f.name for f in fields(first) if not isinstance(getattr(first, f.name), bool)]
+    values = {
+        name: torch.tensor([getattr(r, name) for r in regularizers], dtype=torch.float64)
+        for name in numbers
+    }
+    merged: Regularizer = replace(first, **values)
+    return merged
+
+
+def _pooled(members: Sequence[Training]) -> tuple[Tensor, Tensor, Tensor]:
+    """All members' training inputs and encoded targets, one after the other, those that are shared
+    once; and where each member's begin, (k, 1)."""
+    different = list({id(m.data): m for m in members}.values())
+    x, y = [m.data.train.x for m in different], [m.targets for m in different]
+    rows = len(x[0])
+    places = {id(m.data): rows * i for i, m in enumerate(different)}
+    offsets = torch.tensor([[places[id(m.data)]] for m in members], device=x[0].device)
+    return (x[0], y[0], offsets) if len(x) == 1 else (torch.cat(x), torch.cat(y), offsets)
+
+
+def alone(training: Training) -> str | None:
+    """Why a training cannot be a member of a stack; None if it can."""
+    if type(training.model) is not MLP:
+        return f"{type(training.model).__name__} is not exprun's MLP"
+    if any(isinstance(r, L1) and r.biases for r in training.regularizers):
+        return "reg.l1.biases=true is not stacked"
+    return obstacle(training)
+
+
+def shape(training: Training) -> tuple[Any, ...]:
+    """What the members of a stack have in common."""
+    t = training
+    layers = [m for m in t.model.modules() if isinstance(m, HiddenLayer)]
+    return (
+        describe(t.model),
+        *((str(layer.activation), str(layer.norm), layer.norm_position) for layer in layers),
+        tuple(isinstance(layer.dropout, Dropout) for layer in layers),
+        (str(vars(t.loss) | {"label_smoothing": None, "class_weight": None}), type(t.loss)),
+        tuple(type(r) for r in t.regularizers),
+        (len(t.data.train), t.batch_size, t.device),
+    )
+
+
+def room(training: Training, size: int) -> int:
+    """How many such trainings a stack takes, ``size`` at most."""
+    t = training
+    weights = 4 * sum(w.numel() * w.element_size() for w in t.model.parameters())
+    if t.device.type == "cpu":
+        fit = max(1, CACHE_BYTES // weights)
+        return min(size, 1 << fit.bit_length() - 1)  # so that usual numbers of jobs come out even
+    units = sum(layer.out_features for layer in _linear(t.model))
+    activations = 8 * max(_batch_sizes(t)) * units * t.data.train.x.element_size()
+    free, _ = torch.cuda.mem_get_info(t.device)
+    return max(1, min(size, free // 2 // (weights + activations)))
+
+
+@dataclass
+class Member:
+    """A training that is to be stacked. ``done`` is told how it ended, ``failed`` what went wrong
+    with it alone; what it is then must be taken in there, for afterwards its weights are nobody's.
+    """
+
+    training: Training
+    observers: Sequence[Observer]
+    done: Callable[[Outcome], None]
+    failed: Callable[[Exception], None]
+    curve: Curve = field(init=False)
+    running: bool = True
+    seconds: float = 0.0
+    rows: int = 0
+    before: dict[str, Any] = field(default_factory=dict)
+
+
+def fit_stack(
+    arrivals: Iterator[Member],
+    size: int,
+    interrupted: Callable[[], bool] = lambda: False,
+) -> None:
+    """Train all that arrive, at most ``size`` at once, each as ``fit`` would; ``on_iteration`` of
+    the observers is not called.
+
+    Members that have ended leave when they are many enough, and others take their places. What
+    cannot be stacked, or has a loss that is not finite, goes on alone.
+    """
+    members: list[Member] = []
+    while True:
+        members = [member for member in members if member.running]
+        while not members or len(members) < room(members[0].training, size):
+            member = next(arrivals, None)
+            if member is None:
+                break
+            _join(members, member, interrupted)
+        if not members:
+            return
+        capacity = room(members[0].training, size)
+        stack = Stack([member.training for member in members])
+        for member in members:  # their weights lie elsewhere now
+            member.curve = Curve(member.training, replayed=True)
+        running = len(members)
+        while running and running >= COMPACT_BELOW * len(members):
+            _epoch(stack, members, capacity, interrupted)
+            running = sum(member.running for member in members)
+
+
+def _join(members: list[Member], member: Member, interrupted: Callable[[], bool]) -> None:
+    """Take a new member, or train it alone if it does not fit."""
+    with _failing(member):
+        for observer in member.observers:
+            observer.on_start(member.training)
+        if ended(member.training):  # resumed at its end
+            member.running = False
+            member.done(go_on(member.training, member.observers, interrupted))
+            return
+        fits = not members or shape(member.training) == shape(members[0].training)
+        reason = alone(member.training) or ("" if fits else "its shapes are its own")
+        if reason:
+            _go_on_alone(member, interrupted, reason)
+        else:
+            members.append(member)
+
+
+def _go_on_alone(member: Member, interrupted: Callable[[], bool], reason: str) -> None:
+    member.running = False
+    outcome = go_on(member.training, member.observers, interrupted)
+    engine = str(outcome.engine).partition(":")[0]
+    member.done(replace(outcome, engine=f"{engine}; {ALONE}{reason}"))
+
+
+def _epoch(
+    stack: Stack, members: Sequence[Member], capacity: int, interrupted: Callable[[], bool]
+) -> None:
+    """An epoch of all members that are running, and what ``fit`` does after it."""
+    running = [member for member in members if member.running]
+    began = time.perf_counter()
+    for member in running:
+        member.before = member.training.snapshot()
+    try:
+        whole = stack.train_epoch([member.training for member in running], interrupted)
+        finite = stack.finite()
+        reason = "a loss was not finite"
+    except Unrecordable as why:
+        whole, finite, reason = True, [False] * len(members), str(why)
+    seconds = (time.perf_counter() - began) / len(members)
+    for member, sound in zip(members, finite, strict=True):
+        if not member.running:
+            continue
+        with _failing(member):
+            t = member.training
+            if not whole or not sound:
+                t.load_state_dict(member.before)
+            if whole and not sound:
+                _go_on_alone(member, interrupted, reason)
+                continue
+            ending: tuple[str, str] | None
+            try:
+                if whole:
+                    member.seconds += seconds
+                    member.rows += t.rows_per_epoch
+                    iteration = t.iteration + t.iterations_per_epoch
+                    end_epoch(t, member.curve, iteration, member.observers)
+                    ending = ended(t)
+                else:
+                    ending = INTERRUPTED, f"interrupted in epoch {t.epoch + 1}"
+            except Diverged as divergence:
+                ending = DIVERGED, str(divergence)
+            if ending:
+                member.running = False
+                speed = member.rows / member.seconds if member.seconds else 0.0
+                member.done(Outcome(*ending, speed, f"stacked: up to {capacity} at once"))
+
+
+@contextmanager
+def _failing(member: Member) -> Iterator[None]:
+    """What goes wrong with one member's files is nobody else's concern."""
+    try:
+        yield
+    except Exception as error:
+        member.running = False
+        member.failed(error)

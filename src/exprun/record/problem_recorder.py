@@ -1,0 +1,65 @@
+"""Writes the folder of a problem: its table, its pictures, TensorBoard's events and the result."""
+
+from __future__ import annotations
+
+import csv
+import io
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from exprun.common.constants import COMPLETED, INTERRUPTED
+from exprun.config.parts import parts_of
+from exprun.problems import Problem
+from exprun.record.files import write_atomic, write_json
+from exprun.record.recorder import hparams
+from exprun.record.result import result_of
+from exprun.record.tensorboard import EventFile
+from exprun.training.callbacks import Outcome
+
+
+class ProblemRecorder:
+    """What ``Recorder`` is for a training; all is written at the end, which is soon."""
+
+    def __init__(
+        self,
+        folder: Path,
+        config: Mapping[str, Any],
+        overrides: list[str],
+        choices: Mapping[str, str | None],
+        problem: Problem,
+    ) -> None:
+        self.folder = folder
+        self.config = config
+        self.overrides = overrides
+        self.problem = problem
+        self.events = EventFile(folder)
+        own = {key: config[key] for key in parts_of(config) or config if key in config}
+        self.events.hparams_start(hparams(own, choices))
+
+    def close(self) -> None:
+        self.events.close()
+
+    def finish(self, outcome: Outcome, seconds: float) -> dict[str, Any]:
+        """Write everything, ``result.json``, whose content is returned, last of all."""
+        rows = self.problem.rows()
+        text = io.StringIO(newline="")
+        writer = csv.DictWriter(text, list(rows[0]))
+        writer.writeheader()
+        writer.writerows(rows)
+        write_atomic(self.folder / self.problem.table, text.getvalue().encode())
+        for row in rows:
+            step, *values = row.items()
+            self.events.scalars(dict(values), int(step[1]))
+        pictures = self.problem.draw(self.folder)
+        for name in pictures:
+            if name.endswith(".png"):
+                self.events.image(Path(name).stem, (self.folder / name).read_bytes(), len(rows) - 1)
+        if outcome.status != INTERRUPTED:
+            self.events.hparams_end(outcome.status == COMPLETED)
+        result = result_of(
+            self.config, self.overrides, outcome, seconds, None, self.problem.figures()
+        )
+        result |= self.problem.facts() | {"pictures": pictures}
+        write_json(self.folder / "result.json", result)
+        return result

@@ -1,0 +1,72 @@
+"""What a run's folder holds, read back: it may be damaged, or somebody else's."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+
+from omegaconf import DictConfig, ListConfig, OmegaConf
+from omegaconf.errors import OmegaConfBaseException
+from yaml import YAMLError
+
+from exprun.common.errors import UsageError
+from exprun.config.allowed_targets import check_targets
+from exprun.config.schema import check, plain
+from exprun.job import Job
+
+
+@dataclass(frozen=True)
+class Stored:
+    """What ``.hydra/`` says of a run: its config, its overrides, the chosen options of the groups,
+    and the folder of the user's own options, if there was one."""
+
+    config: DictConfig
+    overrides: list[str]
+    options: dict[str, str | None]
+    config_dir: str | None
+
+
+def stored(folder: Path) -> Stored:
+    """Raises UsageError if ``folder`` is no run's, or a file of its ``.hydra/`` cannot be read."""
+    if not (folder / ".hydra" / "config.yaml").is_file():
+        what = "there is no such folder; expected one like outputs/runs/…"
+        if folder.is_dir():
+            what = "is no folder of a run or a sweep; expected one like outputs/runs/…"
+            if not any(folder.iterdir()):
+                what = "is empty: its run was stopped before it began; start that again"
+        raise UsageError(f"{folder}: {what}")
+    config, overrides, hydra = (
+        load_yaml(folder / ".hydra" / f"{name}.yaml") for name in ("config", "overrides", "hydra")
+    )
+    assert isinstance(config, DictConfig)
+    runtime = hydra.hydra.runtime
+    sources = runtime.get("config_sources", [])
+    own = next((s.path for s in sources if s.provider == "command-line"), None)
+    return Stored(config, [str(word) for word in overrides], dict(runtime.choices), own)
+
+
+def check_config(run: Stored, folder: Path, *, trust: bool) -> None:
+    """Raise UsageError if the config is not what it was, or, without ``trust``, names somebody's
+    own code."""
+    check(run.config)
+    if not trust:
+        check_targets(run.config, str(folder))
+
+
+def stored_job(folder: Path, *, trust: bool, in_sweep: bool = False) -> Job:
+    """The run in ``folder``, to go on from its newest checkpoint, or to begin if it has none.
+
+    Raises UsageError if the folder's config is not what it was, or names somebody's own code.
+    """
+    run = stored(folder)
+    check_config(run, folder, trust=trust)
+    return Job(plain(run.config), folder, run.overrides, run.options, in_sweep, resumed=True)
+
+
+def load_yaml(path: Path) -> DictConfig | ListConfig:
+    """Raises UsageError if the file is missing or damaged."""
+    try:
+        return OmegaConf.load(path)
+    except (OSError, YAMLError, OmegaConfBaseException) as error:
+        reason = str(error).splitlines()[0]
+        raise UsageError(f"{path}: cannot be read: {reason}") from None

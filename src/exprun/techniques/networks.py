@@ -1,0 +1,219 @@
+"""The multilayer perceptron (slide "Parameter initialisations": z = w x + b, x = g(z))."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from functools import partial
+from typing import Any, Literal
+
+import torch
+from torch import Tensor, nn
+
+from exprun.common.constants import ACTIVATIONS
+
+
+class Dropout(nn.Module):
+    """Inverted dropout with masks from a stream of its own (slide "Dropout").
+
+    While training, each unit is kept with probability 1 - p and then divided by 1 - p. The slide
+    draws the mask with ``randn``; it must be uniform numbers, as in ``nn.Dropout``.
+    """
+
+    def __init__(self, p: float, generator: torch.Generator) -> None:
+        super().__init__()
+        self.p = p
+        self.generator = generator
+
+    def forward(self, x: Tensor) -> Tensor:
+        if not self.training or not self.p:
+            return x
+        return x * self.draw(torch.empty_like(x))
+
+    def draw(self, mask: Tensor) -> Tensor:
+        """Fill ``mask`` with what the units are to be multiplied by: 1 / (1 - p), or 0."""
+        if not self.p:
+            return mask.fill_(1.0)
+        return mask.bernoulli_(1 - self.p, generator=self.generator).div_(1 - self.p)
+
+    def extra_repr(self) -> str:
+        return f"p={self.p}"
+
+
+class HiddenLayer(nn.Module):
+    """Linear, normalisation before or after the activation, dropout: (n, inputs) → (n, units)."""
+
+    def __init__(
+        self,
+        inputs: int,
+        units: int,
+        activation: nn.Module,
+        norm: nn.Module | None,
+        norm_position: Literal["pre", "post"],
+        dropout: nn.Module | None,
+    ) -> None:
+        super().__init__()
+        self.linear = nn.Linear(inputs, units)
+        self.norm = norm or nn.Identity()
+        self.activation = activation
+        self.norm_position = norm_position
+        self.dropout = dropout or nn.Identity()
+
+    def forward(self, x: Tensor) -> Tensor:
+        return self.after_linear(self.linear(x))
+
+    def after_linear(self, z: Tensor) -> Tensor:
+        """What the layer makes of its pre-activations (n, units)."""
+        if self.norm_position == "pre":
+            x = self.activation(self.norm(z))
+        else:
+            x = self.norm(self.activation(z))
+        dropped: Tensor = self.dropout(x)
+        return dropped
+
+
+def z_by_unit(x: Tensor, weight: Tensor, bias: Tensor) -> Tensor:
+    """z of a linear layer unit by unit, W xᵀ + b: (n, inputs), (units, inputs) and (units,) →
+    (units, n)."""
+    return torch.addmm(bias.unsqueeze(1), weight, x.t())
+
+
+class Output(nn.Linear):
+    """A linear layer without activation, (n, inputs) → (n, outputs), computed as (W xᵀ + b)ᵀ.
+
+    The outputs and their gradients lie in memory unit by unit, where ``nn.Linear`` puts them row by
+    row. For the few units of an output layer torch's product is faster like that on a CPU, and so
+    is its softmax, which computes side by side what is not of one row (``python -m bench.layout``).
+    """
+
+    def forward(self, x: Tensor) -> Tensor:
+        z = z_by_unit(x, self.weight, self.bias)
+        if z.requires_grad:
+            z.register_hook(Tensor.contiguous)
+        return z.t()
+
+
+class MLP(nn.Module):
+    """A multilayer perceptron: one hidden layer per number in ``hidden``, then a linear output.
+
+    Maps (n, inputs) to (n, outputs). Without hidden layers it is linear or logistic regression.
+    """
+
+    def __init__(
+        self,
+        inputs: int,
+        outputs: int,
+        *,
+        hidden: Sequence[int] = (100, 100),
+        activation: str = "relu",
+        norm: Callable[[int], nn.Module] | None = None,
+        norm_position: Literal["pre", "post"] = "pre",
+        dropout: Sequence[float] = (),
+        dropout_stream: torch.Generator | None = None,
+    ) -> None:
+        """``norm`` makes a normalisation layer for a number of units; ``dropout`` holds one p per
+        hidden layer and then needs a ``dropout_stream``. Raises ValueError if their numbers differ.
+        """
+        super().__init__()
+        if dropout and len(dropout) != len(hidden):
+            raise ValueError(f"{len(dropout)} dropout p for {len(hidden)} hidden layers")
+        make_activation = getattr(nn, ACTIVATIONS[activation])
+        self.hidden = nn.ModuleList()
+        for i, units in enumerate(hidden):
+            drop = None
+            if dropout:
+                if dropout_stream is None:
+                    raise ValueError("dropout needs a dropout_stream")
+                drop = Dropout(dropout[i], dropout_stream)
+            layer = HiddenLayer(
+                inputs,
+                units,
+                make_activation(),
+                norm(units) if norm else None,
+                norm_position,
+                drop,
+            )
+            self.hidden.append(layer)
+            inputs = units
+        self.output = Output(inputs, outputs)
+
+    def forward(self, x: Tensor) -> Tensor:
+        for layer in self.hidden:
+            x = layer(x)
+        out: Tensor = self.output(x)
+        return out
+
+
+NORMS = {"BatchNorm1d": ("eps", "affine"), "LayerNorm": ("eps", "elementwise_affine", "bias")}
+"""The norms of ``torch.nn`` that ``architecture`` knows, and what their answers depend on."""
+
+
+def architecture(model: nn.Module) -> dict[str, Any]:
+    """What an MLP was built with, as plain data for ``rebuilt``; of any other network, and of an
+    MLP with layers that are not known, only its name."""
+    layers: list[Any] = list(model.hidden) if isinstance(model, MLP) else []
+    unknown = [layer.norm for layer in layers if not _is_known(layer.norm)]
+    if not isinstance(model, MLP) or type(model) is not MLP or unknown:
+        names = [f"{type(part).__module__}.{type(part).__name__}" for part in (model, *unknown[:1])]
+        return {"network": " with ".join(names)}
+    first, output = (layers or [None])[0], model.output
+    named = {kind: name for name, kind in ACTIVATIONS.items()}
+    return {
+        "network": "mlp",
+        "inputs": (first.linear if first else output).in_features,
+        "hidden": [layer.linear.out_features for layer in layers],
+        "outputs": output.out_features,
+        "activation": named[type(first.activation).__name__] if first else "identity",
+        "norm": _settings(first.norm) if first else None,
+        "norm_position": first.norm_position if first else "pre",
+    }
+
+
+def _is_known(norm: nn.Module) -> bool:
+    """Whether it is none or one of NORMS, with answers that do not depend on the other rows."""
+    if type(norm) is nn.BatchNorm1d:
+        return norm.running_mean is not None
+    return type(norm) in (nn.Identity, nn.LayerNorm)
+
+
+def _settings(norm: nn.Module) -> dict[str, Any] | None:
+    """The arguments of a norm, and ``kind``, its name in ``torch.nn``."""
+    kind = type(norm).__name__
+    if kind not in NORMS:
+        return None
+    settings = {name: getattr(norm, name) for name in NORMS[kind]}
+    if "bias" in settings:
+        settings["bias"] = settings["bias"] is not None
+    return {"kind": kind, **settings}
+
+
+def rebuilt(data: dict[str, Any], weights: dict[str, Tensor]) -> MLP:
+    """The MLP that ``architecture`` described, with its ``state_dict``. Raises ValueError if it is
+    no such description, or the weights are not those of it."""
+    try:
+        norm = data["norm"] and {key: data["norm"][key] for key in NORMS[data["norm"]["kind"]]}
+        with torch.device("meta"):  # no memory, whatever sizes are asked for
+            model = MLP(
+                data["inputs"],
+                data["outputs"],
+                hidden=data["hidden"],
+                activation=data["activation"],
+                norm=partial(getattr(nn, data["norm"]["kind"]), **norm) if norm else None,
+                norm_position=data["norm_position"],
+            )
+        # copies begin where torch puts new tensors: elsewhere some kernels round differently
+        copies = {name: w.clone() for name, w in weights.items()}
+        model.load_state_dict(copies, assign=True)
+    except (KeyError, TypeError, AttributeError, RuntimeError) as error:
+        raise ValueError(" ".join(str(error).split())) from error
+    return model.eval()
+
+
+def describe(model: nn.Module) -> str:
+    """The sizes of the linear layers, inputs first: ``64-100-100-10``."""
+    linear = [layer for layer in model.modules() if isinstance(layer, nn.Linear)]
+    return "-".join(str(n) for n in [linear[0].in_features, *(x.out_features for x in linear)])
+
+
+def count_parameters(model: nn.Module) -> int:
+    """Number of trained parameters."""
+    return sum(w.numel() for w in model.parameters())

@@ -1,0 +1,1 @@
+"""A training: its state, batches, random streams, metrics and callbacks."""

@@ -1,0 +1,535 @@
+"""Files that cannot be used, and what is said of each, word for word."""
+
+from __future__ import annotations
+
+import gzip
+import struct
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+
+from exprun.common.errors import UsageError
+from exprun.data import tabular
+from exprun.data.idx import idx
+
+
+def rows(pattern: str, count: int) -> bytes:
+    """Lines with {0}, which counts up, and {1}, which is 0 and 1 in turn."""
+    return "".join(f"{pattern.format(i, i % 2)}\n" for i in range(count)).encode()
+
+
+CSV: dict[str, tuple[bytes, dict[str, Any], str]] = {
+    "empty file": (b"", {}, "FILE: is empty"),
+    "blank lines only": (b"\n  \n\n", {}, "FILE: is empty"),
+    "header only": (b"a,b,y\n", {}, "FILE: there is a header and no rows"),
+    "only blanks after the header": (b"a,b,y\n\n\n", {}, "FILE: there is a header and no rows"),
+    "short row": (b"a,b,y\n1,2,x\n1,y\n", {}, "FILE: row 3 has 2 cells; the header has 3"),
+    "long row": (b"a,b,y\n1,2,x\n\n1,2,3,y\n", {}, "FILE: row 4 has 4 cells; the header has 3"),
+    "row of one cell": (b"a,b,y\n1,2,x\nend\n", {}, "FILE: row 3 has 1 cell; the header has 3"),
+    "long row without a header": (
+        b"1,2,x\n1,2,3,y\n",
+        {"target": 3, "header": False},
+        "FILE: row 2 has 4 cells; the first row has 3",
+    ),
+    "short row of blanks": (
+        b"1 2 x\n1  y\n",
+        {"target": 3, "header": False, "delimiter": "space"},
+        "FILE: row 2 has 2 cells; the first row has 3",
+    ),
+    "text among numbers": (
+        b"a,b,y\n1,2,x\n1,red,y\n3,4,x\n",
+        {},
+        "FILE: row 3, column 'b': 'red' is not a number; if it means a missing value, add it to data.missing, else data.categorical=[b] or data.drop=[b]",
+    ),
+    "text among numbers, far down": (
+        b"a,y\n" + b"1,x\n2,y\n" * 2000 + b"red,x\n",
+        {},
+        "FILE: row 4002, column 'a': 'red' is not a number; if it means a missing value, add it to data.missing, else data.categorical=[a] or data.drop=[a]",
+    ),
+    "text among numbers after a blank line": (
+        b"a,y\n1,x\n\n2,y\n\nred,x\n3,y\n",
+        {},
+        "FILE: row 6, column 'a': 'red' is not a number; if it means a missing value, add it to data.missing, else data.categorical=[a] or data.drop=[a]",
+    ),
+    "numbers with a unit": (
+        b"a,y\n1,x\n2 cm,y\n3,x\n",
+        {},
+        "FILE: row 3, column 'a': '2 cm' is not a number; if it means a missing value, add it to data.missing, else data.categorical=[a] or data.drop=[a]",
+    ),
+    "number as only Python writes it": (
+        b"a,y\n1,x\n1_000,y\n3,x\n",
+        {},
+        "FILE: row 3, column 'a': '1_000' is not a number; if it means a missing value, add it to data.missing, else data.categorical=[a] or data.drop=[a]",
+    ),
+    "hexadecimal number": (
+        b"a,y\n1,x\n0x1A,y\n3,x\n",
+        {},
+        "FILE: row 3, column 'a': '0x1A' is not a number; if it means a missing value, add it to data.missing, else data.categorical=[a] or data.drop=[a]",
+    ),
+    "infinity": (
+        b"a,y\n1,x\ninf,y\n3,x\n",
+        {},
+        "FILE: row 3, column 'a': inf is not finite; if it means a missing value, add it to data.missing, else data.categorical=[a] or data.drop=[a]",
+    ),
+    "number beyond 64 bits": (
+        b"a,y\n1,x\n1e400,y\n3,x\n",
+        {},
+        "FILE: row 3, column 'a': inf is not finite; if it means a missing value, add it to data.missing, else data.categorical=[a] or data.drop=[a]",
+    ),
+    "text in a column called numeric": (
+        b"a,y\nred,x\nblue,y\n",
+        {"numeric": ["a"]},
+        "FILE: row 2, column 'a': 'red' is not a number; a missing value is one of data.missing: a blank cell, ?, NA, N/A, #N/A, NaN, nan, NULL, null",
+    ),
+    "decimal commas": (
+        b"a;y\n1,5;x\n2,5;y\n",
+        {},
+        "FILE: column 'a' has numbers with a decimal comma, like '1,5'; expected a point",
+    ),
+    "column twice": (b"a,a,y\n1,2,x\n", {}, "FILE: the column 'a' stands twice in the header"),
+    "no header": (
+        b"1,2,2,0\n3,4,2,1\n",
+        {"target": "y"},
+        "FILE: the column '2' stands twice in the header; the first row is numbers: data.header=false names the columns 1 to 4",
+    ),
+    "no header, distinct numbers": (
+        b"1,2,0\n3,4,1\n",
+        {"target": "y"},
+        "FILE: there is no column 'y', which data.target names; the first row is numbers: data.header=false names the columns 1 to 3 (columns: 1, 2, 0)",
+    ),
+    "target not there": (
+        b"a,b,yy\n1,2,x\n",
+        {},
+        "FILE: there is no column 'y', which data.target names; did you mean yy? (columns: a, b, yy)",
+    ),
+    "target not there, nothing near": (
+        b"a,b,label\n1,2,x\n",
+        {},
+        "FILE: there is no column 'y', which data.target names (columns: a, b, label)",
+    ),
+    "target in another case": (
+        b"a,b,Y\n1,2,x\n",
+        {},
+        "FILE: there is no column 'y', which data.target names; did you mean Y? (columns: a, b, Y)",
+    ),
+    "position out of range": (
+        b"1,2\n3,4\n",
+        {"target": 3, "header": False},
+        "FILE: there is no column '3', which data.target names (columns: 1, 2)",
+    ),
+    "position from the end out of range": (
+        b"1,2\n3,4\n",
+        {"target": -3, "header": False},
+        "FILE: there is no column '-3', which data.target names (columns: 1, 2)",
+    ),
+    "another delimiter than said": (
+        b"a;b;y\n1;2;x\n",
+        {"delimiter": "comma"},
+        "FILE: there is no column 'y', which data.target names; the columns seem to be separated by ';', not ',' (columns: a;b;y)",
+    ),
+    "dropped column not there": (
+        b"a,b,y\n1,2,x\n",
+        {"drop": ["bb"]},
+        "FILE: there is no column 'bb', which data.drop names; did you mean b? (columns: a, b, y)",
+    ),
+    "group not there": (
+        b"scene,b,y\n1,2,x\n",
+        {"group": "scenes"},
+        "FILE: there is no column 'scenes', which data.group names; did you mean scene? (columns: scene, b, y)",
+    ),
+    "column without a name": (
+        b",a,y\n0,2,x\n1,3,y\n",
+        {},
+        "FILE: column 1 has no name in the header (an index?); leave it out with data.drop=[1]",
+    ),
+    "target dropped": (
+        b"a,b,y\n1,2,x\n",
+        {"drop": ["y"]},
+        "data.drop has 'y', which data.target has too; expected other columns",
+    ),
+    "column both numeric and categorical": (
+        b"a,b,y\n1,2,x\n",
+        {"numeric": ["a"], "categorical": ["a"]},
+        "data.categorical has 'a', which data.numeric has too; expected other columns",
+    ),
+    "nothing but the target": (
+        b"y\nx\nz\n",
+        {},
+        "FILE: no column is left as a feature besides the target 'y'",
+    ),
+    "everything dropped": (
+        b"a,y\n1,x\n2,z\n",
+        {"drop": ["a"]},
+        "FILE: no column is left as a feature besides the target 'y'",
+    ),
+    "target the same everywhere": (
+        b"a,y\n1,x\n2,x\n",
+        {},
+        "FILE: the target 'y' is the same in every row",
+    ),
+    "target missing": (
+        b"a,y\n1,x\n2,\n3,z\n",
+        {},
+        "FILE: row 3: the target 'y' is missing; expected a value in every row",
+    ),
+    "target missing by a word": (
+        b"a,y\n1,x\n2,?\n3,z\n",
+        {},
+        "FILE: row 3: the target 'y' is missing; expected a value in every row",
+    ),
+    "number target missing": (
+        b"a,y\n1,0.5\n2,NA\n3,1.5\n",
+        {},
+        "FILE: row 3: the target 'y' is missing; expected a value in every row",
+    ),
+    "target another word in every row": (
+        b"a,y\n" + rows("{0},n{0}", 30),
+        {},
+        "FILE: the target 'y' is another word in every row; expected classes or numbers",
+    ),
+    "text target for a regression": (
+        b"a,y\n1,x\n2,z\n",
+        {"task": "regression"},
+        "FILE: the target 'y' is text; expected data.task=classification",
+    ),
+    "text among several targets": (
+        b"a,y,z\n1,2,3\n2,2.5,x\n3,1,2\n",
+        {"target": ["y", "z"]},
+        "FILE: row 3, column 'z': 'x' is not a number; a missing value is one of data.missing: a blank cell, ?, NA, N/A, #N/A, NaN, nan, NULL, null",
+    ),
+    "a header that is read as a row": (
+        b"a,b,y\n1,2,x\n3,4,z\n5,6,x\n",
+        {"header": False, "target": "3", "numeric": ["1"]},
+        "FILE: row 1, column '1': 'a' is not a number; is the first row a header? data.header=true",
+    ),
+    "a delimiter that is another": (
+        b"a,b,y\n1,2,x\n3,4,z\n",
+        {"delimiter": "tab"},
+        "FILE: there is no column 'y', which data.target names; the columns seem to be separated by ',', not '\\t' (columns: a,b,y)",
+    ),
+    "several targets to classify": (
+        b"a,y,z\n1,2,3\n2,2,4\n",
+        {"target": ["y", "z"], "task": "classification"},
+        "data.task=classification has one target; expected one column in data.target",
+    ),
+    "target named twice": (
+        b"a,y,z\n1,2,3\n2,2,4\n",
+        {"target": ["y", "y"]},
+        "data.target=['y', 'y']: expected every column once",
+    ),
+    "group missing": (
+        b"a,g,y\n1,u,x\n2,,z\n",
+        {"group": "g"},
+        "FILE: row 3: the group 'g' is missing",
+    ),
+    "names as a feature": (
+        b"a,who,y\n" + rows("{0},n{0},{1}", 30),
+        {},
+        "FILE: column 'who' has 30 different words in 30 rows, as names or dates have; leave it out with data.drop=[who], or say data.categorical=[who]",
+    ),
+    "very many words": (
+        b"who,y\n" + rows("n{0},{1}", 10_001),
+        {},
+        "FILE: column 'who' has more than 10000 different words, as names, dates or texts have; leave it out with data.drop=[who]",
+    ),
+    "very many labels": (
+        b"a,y\n" + rows("1,n{0}", 10_001),
+        {},
+        "FILE: the target 'y' has more than 10000 different words; expected classes or numbers",
+    ),
+    "quote not closed": (
+        b'a,b,y\n1,"2,x\n3,4,z\n5,6,x\n',
+        {},
+        "FILE: row 4 has 2 cells; the header has 3; is a quote not closed?",
+    ),
+    "latin-1 in a category": (
+        b"a,b,y\n1,\xe4,x\n2,o,y\n",
+        {},
+        "FILE: row 2 is not UTF-8 text; convert the file, for example with iconv -f latin1 -t UTF-8",
+    ),
+    "latin-1 in the header": (
+        b"gr\xf6\xdfe,y\n1,x\n2,y\n",
+        {},
+        "FILE: row 1 is not UTF-8 text; convert the file, for example with iconv -f latin1 -t UTF-8",
+    ),
+    "latin-1 far down": (
+        b"a,y\n" + b"x,1\nz,0\n" * 200_000 + b"\xe4,1\n",
+        {},
+        "FILE: row 400002 is not UTF-8 text; convert the file, for example with iconv -f latin1 -t UTF-8",
+    ),
+    "UTF-16": (
+        b"\xff\xfea\x00,\x00y\x00\n\x001\x00,\x00x\x00\n\x00",
+        {},
+        "FILE: is UTF-16 text; convert it, for example with iconv -f UTF-16 -t UTF-8",
+    ),
+    "HTML page": (
+        b"\n<!DOCTYPE html><html><body>Please log in</body></html>",
+        {},
+        "FILE: is an HTML or XML page, not a CSV file; was it downloaded from behind a login?",
+    ),
+    "HTML page with a byte order mark": (
+        b"\xef\xbb\xbf<html>",
+        {},
+        "FILE: is an HTML or XML page, not a CSV file; was it downloaded from behind a login?",
+    ),
+    "JSON": (b'[{"a": 1}]', {}, "FILE: is JSON; expected a CSV file"),
+    "Excel workbook": (
+        b"PK\x03\x04\x14\x00",
+        {},
+        "FILE: is a ZIP archive or an Excel workbook; expected a CSV file exported from it",
+    ),
+    "Parquet as CSV": (b"PAR1\x15\x04", {}, "FILE: is a Parquet file; expected data=parquet"),
+    "NumPy array as CSV": (
+        b"\x93NUMPY\x01\x00",
+        {},
+        "FILE: is a NumPy array; expected an .npz file and data=npz",
+    ),
+    "PDF": (b"%PDF-1.7 \xe2\xe3", {}, "FILE: is a PDF document; expected a CSV file"),
+    "binary file": (b"a,y\n\x00\x01\x02\n", {}, "FILE: is a binary file; expected text"),
+    "gzip that is none": (
+        b"\x1f\x8bnonsense",
+        {},
+        "FILE: cannot be read: Unknown compression method",
+    ),
+}
+"""What is wrong: the file's content, options, and the message, in which FILE is the path. The
+target is ``y`` if nothing else is said."""
+
+
+def said(call: Any, path: Path, *arguments: Any, **options: Any) -> str:
+    """The message, with FILE for the path."""
+    with pytest.raises(UsageError) as caught:
+        call(str(path), *arguments, **options)
+    return str(caught.value).replace(str(path), "FILE")
+
+
+@pytest.mark.parametrize("name", CSV)
+def test_what_is_wrong_with_a_csv_file_is_said(tmp_path, name):
+    content, options, message = CSV[name]
+    path = tmp_path / "d.csv"
+    path.write_bytes(content)
+    assert said(tabular.csv, path, **{"target": "y", **options}) == message
+
+
+@pytest.mark.parametrize("call", [tabular.csv, tabular.parquet, tabular.npz])
+def test_a_folder_and_a_file_that_is_not_there_are_no_files(tmp_path, call):
+    assert said(call, tmp_path, "y") == "FILE: is a folder; expected a file"
+    assert said(call, tmp_path / "no", "y") == "FILE: no such file"
+
+
+def test_arrays_are_no_csv_file(tmp_path):
+    path = tmp_path / "d.csv"
+    with path.open("wb") as file:
+        np.savez(file, x=np.zeros(3), y=np.zeros(3))
+    assert said(tabular.csv, path, "y") == "FILE: is an .npz file; expected data=npz"
+
+
+def test_a_gzip_file_that_is_cut_off_or_none(tmp_path):
+    path = tmp_path / "d.csv.gz"
+    path.write_bytes(gzip.compress(b"a,y\n" + rows("{0},{1}", 1000))[:200])
+    assert said(tabular.csv, path, "y") == (
+        "FILE: cannot be read: Compressed file ended before the end-of-stream marker was reached"
+    )
+    path.write_bytes(b"\x1f\x8bnonsense")
+    assert said(tabular.csv, path, "y") == "FILE: cannot be read: Unknown compression method"
+
+
+GOOD = "a,c,y\n1,u,yes\n2,v,no\n3,u,yes\n"
+TEST_FILES = {
+    "column missing": ("a,y\n1,yes\n", "FILE: column 'c' of GOOD is missing"),
+    "column renamed": ("a,C,y\n1,u,yes\n", "FILE: column 'c' of GOOD is missing; did you mean C?"),
+    "text among numbers": (
+        "a,c,y\n1,u,yes\nred,u,no\n",
+        "FILE: row 3, column 'a': 'red' is not a number; a missing value is one of data.missing: a "
+        "blank cell, ?, NA, N/A, #N/A, NaN, nan, NULL, null",
+    ),
+    "unknown label": (
+        "a,c,y\n1,u,no\n1,u,maybe\n",
+        "FILE: row 3: the target 'y' is 'maybe', which no row for training has; expected no or yes",
+    ),
+    "target missing": (
+        "a,c,y\n1,u,\n",
+        "FILE: row 2: the target 'y' is missing; expected a value in every row",
+    ),
+}
+
+
+@pytest.mark.parametrize("name", TEST_FILES)
+def test_what_is_wrong_with_an_official_test_file_is_said(tmp_path, name):
+    content, message = TEST_FILES[name]
+    good, path = tmp_path / "good.csv", tmp_path / "test.csv"
+    good.write_text(GOOD)
+    path.write_text(content)
+    with pytest.raises(UsageError) as caught:
+        tabular.csv(str(good), "y", test_path=str(path))
+    assert str(caught.value).replace(str(path), "FILE").replace(str(good), "GOOD") == message
+
+
+def test_what_is_wrong_with_a_parquet_file_is_said(tmp_path):
+    path = tmp_path / "d.parquet"
+    path.write_bytes(b"a,y\n1,2\n")
+    assert said(tabular.parquet, path, "y") == "FILE: is not a Parquet file"
+    path.write_bytes(b"PAR1nonsense")
+    assert said(tabular.parquet, path, "y").startswith("FILE: is a damaged Parquet file: ")
+
+    def write(**columns: Any) -> None:
+        pq.write_table(pa.table(columns), path)
+
+    write(a=pa.array([], pa.float64()), y=pa.array([], pa.string()))
+    assert said(tabular.parquet, path, "y") == "FILE: there are no rows"
+    write(a=[[1], [2]], y=["u", "v"])
+    assert said(tabular.parquet, path, "y") == (
+        "FILE: column 'a' has values of type list<element: int64>; expected numbers, text or "
+        "booleans, or data.drop=[a]"
+    )
+    write(a=[1.0, float("inf")], y=["u", "v"])
+    assert said(tabular.parquet, path, "y") == "FILE: row 2, column 'a': inf is not finite"
+    write(a=["1", "x"], y=["u", "v"])
+    assert said(tabular.parquet, path, "y", numeric=["a"]) == (
+        "FILE: row 2, column 'a': 'x' is not a number"
+    )
+    write(a=[1, 2], y=["u", None])
+    assert said(tabular.parquet, path, "y") == (
+        "FILE: row 2: the target 'y' is missing; expected a value in every row"
+    )
+
+
+def test_what_is_wrong_with_an_npz_file_is_said(tmp_path):
+    path = tmp_path / "d.npz"
+    path.write_bytes(b"PK\x03\x04nonsense")
+    assert said(tabular.npz, path, "y").startswith("FILE: is not an .npz file, or is damaged: ")
+    path.write_bytes(b"a,y\n1,2\n")
+    assert said(tabular.npz, path, "y") == (
+        "FILE: has pickled objects, or is not an .npz file; expected plain arrays of numbers or text"
+    )
+
+    def write(**arrays: Any) -> None:
+        np.savez(path, **arrays)
+
+    write(x=np.array([{}, {}], dtype=object), y=[0, 1])
+    assert said(tabular.npz, path, "y") == (
+        "FILE: has pickled objects, or is not an .npz file; expected plain arrays of numbers or text"
+    )
+    write(x=np.zeros((3, 2)), y=[0, 1])
+    assert said(tabular.npz, path, "y") == (
+        "FILE: the arrays differ in their rows: 'x' has 3, 'y' has 2"
+    )
+    write(x=np.zeros((2, 2)), y=1)
+    assert said(tabular.npz, path, "y") == "FILE: 'y' is a single value; expected an array"
+    write(x=np.zeros(2, dtype=complex), y=[0, 1])
+    assert said(tabular.npz, path, "y") == (
+        "FILE: 'x' is an array of complex128; expected numbers or text"
+    )
+    write()
+    assert said(tabular.npz, path, "y") == "FILE: there is no array in it"
+    write(x=np.zeros((0, 2)), y=np.zeros(0))
+    assert said(tabular.npz, path, "y") == "FILE: there are no rows"
+    write(x=np.array([[1.0], [np.inf]]), y=[0, 1])
+    assert said(tabular.npz, path, "y") == "FILE: row 2, column 'x_0': inf is not finite"
+    write(x=np.array(["u", "v"]), y=[0, 1])
+    assert said(tabular.npz, path, "y", numeric=["x"]) == (
+        "FILE: column 'x' is text; expected numbers"
+    )
+    write(x=np.zeros((2, 1)), y=np.zeros((2, 2)))
+    assert said(tabular.npz, path, "y") == (
+        "FILE: there is no column 'y', which data.target names; the array 'y' has several columns, "
+        "expected one of y_0, y_1, … (columns: x_0, y_0, y_1)"
+    )
+
+
+def ubyte(*shape: int, values: bytes | None = None, kind: int = 8) -> bytes:
+    """An IDX file of zeros, or of these values."""
+    head = struct.pack(f">BBBB{len(shape)}I", 0, 0, kind, len(shape), *shape)
+    return head + (bytes(int(np.prod(shape))) if values is None else values)
+
+
+IMAGES, LABELS = "train-images-idx3-ubyte", "train-labels-idx1-ubyte"
+PICTURES, TWO = ubyte(2, 3, 3), ubyte(2, values=b"\x00\x01")
+IDX: dict[str, tuple[dict[str, bytes], str]] = {
+    "no images": ({LABELS: TWO}, "FOLDER: there is no train-images-… file; expected MNIST's names"),
+    "no labels": (
+        {IMAGES: PICTURES},
+        "FOLDER: there is no train-labels-… file; expected MNIST's names",
+    ),
+    "several": (
+        {IMAGES: PICTURES, f"emnist-{IMAGES}": PICTURES, LABELS: TWO},
+        f"FOLDER: there are several train-images-… files: emnist-{IMAGES}, {IMAGES}",
+    ),
+    "no IDX file": ({IMAGES: b"P5 28 28", LABELS: TWO}, f"FOLDER/{IMAGES}: is not an IDX file"),
+    "empty": ({IMAGES: b"", LABELS: TWO}, f"FOLDER/{IMAGES}: is not an IDX file"),
+    "floats": (
+        {IMAGES: ubyte(2, 3, 3, kind=0x0D), LABELS: TWO},
+        f"FOLDER/{IMAGES}: has numbers of IDX type 0x0d; expected unsigned bytes",
+    ),
+    "cut off in its head": (
+        {IMAGES: PICTURES[:9], LABELS: TWO},
+        f"FOLDER/{IMAGES}: is cut off in its head",
+    ),
+    "cut off": (
+        {IMAGES: PICTURES[:-5], LABELS: TWO},
+        f"FOLDER/{IMAGES}: has 13 numbers; its head says 18",
+    ),
+    "too long": (
+        {IMAGES: PICTURES + b"more", LABELS: TWO},
+        f"FOLDER/{IMAGES}: has more numbers; its head says 18",
+    ),
+    "head of a giant": (
+        {IMAGES: ubyte(2**31, 2**31, 9, values=b"."), LABELS: TWO},
+        f"FOLDER/{IMAGES}: is cut off: expected {2**62 * 9} numbers",
+    ),
+    "gzip cut off": (
+        {f"{IMAGES}.gz": gzip.compress(PICTURES)[:-9], LABELS: TWO},
+        f"FOLDER/{IMAGES}.gz: cannot be read: Compressed file ended before the end-of-stream "
+        "marker was reached",
+    ),
+    "labels for images": (
+        {IMAGES: TWO, LABELS: TWO},
+        f"FOLDER/{IMAGES}: has 1 dimension(s); expected images",
+    ),
+    "fewer labels": (
+        {IMAGES: ubyte(3, 3, 3), LABELS: TWO},
+        f"FOLDER/{LABELS}: has labels of shape (2,) for 3 images",
+    ),
+    "one label": (
+        {IMAGES: PICTURES, LABELS: ubyte(2)},
+        "FOLDER: all training images have the label 0",
+    ),
+    "test images of another size": (
+        {
+            IMAGES: PICTURES,
+            LABELS: TWO,
+            "t10k-images-idx3-ubyte": ubyte(2, 4, 4),
+            "t10k-labels-idx1-ubyte": TWO,
+        },
+        "FOLDER: the test images have another size than the others",
+    ),
+    "unknown label in the test images": (
+        {
+            IMAGES: PICTURES,
+            LABELS: TWO,
+            "t10k-images-idx3-ubyte": PICTURES,
+            "t10k-labels-idx1-ubyte": ubyte(2, values=b"\x00\x07"),
+        },
+        "FOLDER: a test image has the label 7, which no image for training has; expected 0 or 1",
+    ),
+}
+
+
+@pytest.mark.parametrize("name", IDX)
+def test_what_is_wrong_with_a_folder_of_images_is_said(tmp_path, name):
+    files, message = IDX[name]
+    for file, content in files.items():
+        (tmp_path / file).write_bytes(content)
+    with pytest.raises(UsageError) as caught:
+        idx(str(tmp_path))
+    assert str(caught.value).replace(str(tmp_path), "FOLDER") == message
+
+
+def test_images_are_in_a_folder(tmp_path):
+    assert said(idx, tmp_path / "no") == (
+        "FILE: is no folder; expected one with train-images-idx3-ubyte[.gz]"
+    )

@@ -1,0 +1,338 @@
+"""The doctor on real runs, built ill and healthy, and trials of what it suggests."""
+
+from __future__ import annotations
+
+import itertools
+import json
+import math
+import shutil
+from pathlib import Path
+
+import numpy as np
+import pytest
+from bench.doctor import Case, answer, cases
+from scipy import stats
+
+from exprun.cli import main
+from exprun.config.compose import compose_job
+from exprun.doctor.diagnose import RULES
+from exprun.doctor.pairs import HELPED, WORSE, judge, sign_flip
+from exprun.doctor.trial import changed, differences
+from exprun.record.run_folder import stored_job
+from exprun.run import run as run_job
+
+INF = math.inf
+
+
+def run(folder: Path, *words: str) -> Path:
+    """The folder of a small run on iris."""
+    usual = ["data=iris", "model.hidden=[8,8]", "trainer.max_epochs=8", "device=cpu"]
+    compose_job(folder, changed(usual, words), None)
+    run_job(stored_job(folder, trust=False, in_sweep=True))
+    return folder
+
+
+# --- verdicts on pairs ---
+
+
+def test_the_interval_is_students() -> None:
+    found = judge([0.3, 0.1, 0.4, 0.2, 0.5])
+    expected = stats.ttest_1samp([0.3, 0.1, 0.4, 0.2, 0.5], 0).confidence_interval(0.95)
+    assert found.interval == pytest.approx((expected.low, expected.high))
+    assert (found.mean, found.better, found.worse) == (pytest.approx(0.3), 5, 0)
+    assert found.conclusion == HELPED
+    assert judge([-0.3, -0.1, -0.4, -0.2, -0.5]).conclusion == WORSE
+
+
+def test_five_pairs_cannot_have_a_smaller_p_than_a_sixteenth() -> None:
+    assert sign_flip([0.3, 0.1, 0.4, 0.2, 0.5]) == 2 / 32
+    assert sign_flip([1.0, 1.0]) == 0.5
+
+
+def test_the_exact_test_is_scipys() -> None:
+    drawn = np.random.default_rng(0).normal(0.4, 1, 9)
+    expected = stats.permutation_test(
+        (drawn,), np.mean, permutation_type="samples", n_resamples=np.inf
+    )
+    assert sign_flip(drawn.tolist()) == pytest.approx(expected.pvalue)
+
+
+def test_with_many_pairs_it_is_the_sign_test() -> None:
+    differences = [1.0] * 14 + [-1.0] * 6
+    assert sign_flip(differences) == pytest.approx(stats.binomtest(14, 20).pvalue)
+
+
+@pytest.mark.parametrize(
+    ("differences", "conclusion"),
+    [
+        ([INF] * 5, HELPED),
+        ([-INF] * 5, WORSE),
+        ([INF] * 4, "no difference that 4 pairs can show"),
+        ([INF, INF, INF, 0.1, -0.1], "no difference that 5 pairs can show"),
+        ([0.0] * 5, "no difference that 5 pairs can show"),
+        ([0.1, -0.2, 0.3, -0.1, 0.0], "no difference that 5 pairs can show"),
+    ],
+)
+def test_conclusions(differences: list[float], conclusion: str) -> None:
+    assert judge(differences).conclusion == conclusion
+
+
+def test_one_pair_is_none() -> None:
+    with pytest.raises(ValueError, match="expected 2 at least"):
+        judge([1.0])
+
+
+def test_better_is_up_for_accuracy_and_down_for_a_loss() -> None:
+    assert differences([0.5, None, 0.5, None], [0.7, 0.5, None, None], "val_accuracy") == [
+        pytest.approx(0.2),
+        INF,
+        -INF,
+        0.0,
+    ]
+    assert differences([0.5], [0.7], "val_loss") == [pytest.approx(-0.2)]
+
+
+@pytest.mark.parametrize(
+    ("overrides", "suggestion", "expected"),
+    [
+        (["init=zeros"], ["init=he"], ["init=he"]),
+        (["init=normal", "init.std=1", "seed=3"], ["init=he"], ["seed=3", "init=he"]),
+        (["optimizer.lr=1"], ["optimizer.lr=0.1"], ["optimizer.lr=0.1"]),
+        (["optimizer=sgd", "optimizer.lr=1"], ["optimizer=adam"], ["optimizer=adam"]),
+        (["+optimizer.lr=1"], ["optimizer.lr=0.1"], ["optimizer.lr=0.1"]),
+        (
+            ["reg=l2", "reg.l2.strength=3"],
+            ["reg=[l2,dropout]"],
+            ["reg.l2.strength=3", "reg=[l2,dropout]"],
+        ),
+        (["reg=l2", "reg.l2.strength=3"], ["reg=none"], ["reg=none"]),
+    ],
+)
+def test_a_suggestion_replaces_what_it_speaks_of(
+    overrides: list[str], suggestion: list[str], expected: list[str]
+) -> None:
+    assert changed(overrides, suggestion) == expected
+
+
+# --- runs that are ill, and healthy ones ---
+
+QUICK = [
+    Case("diverged", "data=iris loss=mse optimizer=sgd optimizer.lr=20", 0),
+    Case("learning_rate_too_high", "data=iris optimizer=adam optimizer.lr=0.3 norm=batch", 1),
+    Case("learning_rate_too_low", "data=wine optimizer=adam optimizer.lr=1e-6", 1),
+    Case("too_few_epochs", "data=wine optimizer=sgd optimizer.lr=0.003 trainer.max_epochs=12", 1),
+    Case("under_fitting", "data=circles model.hidden=[] optimizer.lr=0.01", 1),
+    Case("over_regularized", "data=wine reg=l2 reg.l2.strength=300", 1),
+    Case("over_fitting", "data=iris optimizer.lr=0.01 stopping=none trainer.max_epochs=150", 1),
+    Case(
+        "stopped_too_early",
+        "data=wine optimizer=sgd optimizer.lr=0.002 stopping.min_delta=0.03 stopping.patience=3",
+        1,
+    ),
+    Case("symmetric_weights", "data=diabetes init=zeros", 1),
+    Case(
+        "vanishing_gradient",
+        "data=wine model.hidden=[32,32,32,32,32,32,32,32] "
+        "model.activation=sigmoid init=lecun trainer.max_epochs=15",
+        1,
+    ),
+    Case("dead_units", "data=wine optimizer=sgd optimizer.lr=3 model.hidden=[32,32]", 1),
+    Case("inputs_not_standardized", "data=wine data.standardize=false", 1),
+    Case("class_imbalance", "data=csv data.path=rare.csv data.target=label model.hidden=[16]", 1),
+]
+
+
+@pytest.mark.parametrize("case", QUICK, ids=lambda case: case.expected)
+def test_an_ill_run_is_found(case: Case) -> None:
+    assert case.expected in answer(case).examined
+
+
+@pytest.mark.parametrize(
+    "words",
+    [
+        "data=iris",
+        "data=wine",
+        "data=breast_cancer",
+        "data=diabetes",
+        "data=wine norm=layer optimizer=rmsprop",
+        "data=breast_cancer norm=batch optimizer=momentum",
+        "data=diabetes norm=batch optimizer=sgd",
+    ],
+)
+def test_a_healthy_run_gets_a_clean_bill(words: str) -> None:
+    said = answer(Case("", words, 2))
+    assert (said.at_end, said.examined) == ((), ())
+
+
+def test_the_bench_has_cases_of_every_disease() -> None:
+    there = {case.expected for case in cases([0])}
+    silent = {"failed"}  # no disease
+    assert there == {rule.__name__ for rule in RULES} - silent | {""}
+
+
+# --- the command ---
+
+
+def test_the_report(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    folder = run(tmp_path / "run", "init=zeros")
+    before = {p: p.read_bytes() for p in folder.rglob("*") if p.is_file()}
+    assert main(["doctor", str(folder)]) == 0
+    said = capsys.readouterr().out
+    assert "8 epochs (completed), data and layers measured afresh" in said
+    assert "symmetry of the initial weights" in said
+    assert "before training that of hidden.1, hidden.2 is exactly 0" in said
+    assert "try 1   init=he" in said
+    assert "explain exprun explain init=he" in said
+    assert {p: p.read_bytes() for p in folder.rglob("*") if p.is_file()} == before
+
+
+def test_a_healthy_report(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    folder = run(tmp_path / "run", "data=breast_cancer", "trainer.max_epochs=60")
+    assert main(["doctor", str(folder)]) == 0
+    assert "looks healthy" in capsys.readouterr().out
+    assert main(["doctor", str(folder), "--try"]) == 0
+    assert main(["doctor", str(folder), "--try", "1"]) == 2
+    assert "expected none, it is healthy" in capsys.readouterr().err
+
+
+def test_a_run_whose_data_are_gone_is_diagnosed_from_its_files(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    table = tmp_path / "t.csv"
+    table.write_text("a,label\n" + "".join(f"{i},{'xy'[i % 2]}\n" for i in range(60)))
+    words = ["data=csv", f"data.path={table}", "data.target=label", "init=zeros"]
+    folder = run(tmp_path / "run", *words)
+    table.unlink()
+    assert main(["doctor", str(folder)]) == 0
+    said = capsys.readouterr().out
+    assert "the files of the folder alone: data.path=" in said
+    assert "symmetry of the initial weights" in said
+    assert main(["doctor", str(folder), "--try"]) == 2
+    assert "cannot be trained again: data.path=" in capsys.readouterr().err
+
+
+def test_somebody_elses_code_is_not_run(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    folder = run(tmp_path / "run", "init=zeros")
+    config = folder / ".hydra" / "config.yaml"
+    text = config.read_text().replace("exprun.techniques.initializers.constant", "os.system")
+    assert "os.system" in text
+    config.write_text(text)
+    assert main(["doctor", str(folder)]) == 0
+    assert "os.system is code of somebody's own" in capsys.readouterr().out.replace("\n", " ")
+
+
+@pytest.mark.parametrize("name", ["result.json", "preprocess.json"])
+def test_a_damaged_file_is_named(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], name: str
+) -> None:
+    folder = run(tmp_path / "run", "trainer.max_epochs=1")
+    (folder / name).write_text("{")
+    assert main(["doctor", str(folder)]) == 2
+    assert f"{name}: is damaged" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    ("words", "error"),
+    [
+        ([], "the following arguments are required: RUN_OR_SWEEP"),
+        (["nowhere"], "nowhere: there is no such folder"),
+        ([".."], "is no folder of a run or a sweep"),
+        (["nowhere", "--seeds", "1"], "1: expected a whole number of at least 2"),
+        (["nowhere", "--try", "0"], "0: expected a whole number of at least 1"),
+        (["nowhere", "--tri"], "did you mean --try?"),
+    ],
+)
+def test_mistakes(
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+    words: list[str],
+    error: str,
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    assert main(["doctor", *words]) == 2
+    assert error in capsys.readouterr().err
+
+
+def test_a_trial(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    folder = run(Path("run"), "data=wine", "init=zeros", "trainer.max_epochs=40")
+    assert main(["doctor", "run", "--try", "1", "--seeds", "3"]) == 0
+    said = capsys.readouterr().out
+    assert "3 of 3 pairs better" in said
+    assert "sign-flip p = 0.25" in said
+    assert "so      helped" in said
+    (sweep,) = Path("outputs/sweeps").iterdir()
+    jobs = json.loads((sweep / "sweep.json").read_text())["jobs"]
+    assert {job["status"] for job in jobs} <= {"completed", "early_stopped"}
+    own = [w for w in jobs[0]["overrides"] if not w.startswith(("init", "seed"))]
+    changes = [[w for w in job["overrides"] if w not in own] for job in jobs]
+    pairs = itertools.product(("zeros", "he"), range(3))
+    assert changes == [[f"init={init}", f"seed={seed}"] for init, seed in pairs]
+    results = [json.loads((sweep / job["folder"] / "result.json").read_text()) for job in jobs]
+    first = json.loads((folder / "result.json").read_text())
+    assert results[0]["metrics"] == first["metrics"]  # the run itself, once more
+    # the sweep is one like all others: its best job can be diagnosed
+    assert main(["doctor", str(sweep)]) == 0
+    assert "the best job of the sweep: outputs/sweeps" in capsys.readouterr().out
+
+
+def test_a_trial_that_cannot_be_leaves_nothing(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    folder = run(Path("run"), "init=zeros")
+    path = folder / ".hydra" / "overrides.yaml"
+    path.write_text("- optimizer=gone\n")
+    assert main(["doctor", "run", "--try"]) == 2
+    assert "gone" in capsys.readouterr().err
+    assert not any(Path("outputs/sweeps").iterdir())
+
+
+def test_what_has_changed_since_is_said(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    folder = run(Path("run"), "init=zeros", "trainer.max_epochs=2")
+    path = folder / ".hydra" / "config.yaml"
+    path.write_text(path.read_text().replace("lr: 0.001", "lr: 0.002"))
+    assert main(["doctor", "run", "--try", "1", "--seeds", "2"]) == 0
+    said = capsys.readouterr().err
+    assert "optimizer.lr has changed from 0.002 to 0.001" in said
+
+
+def test_a_sweep_without_a_good_job(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    job = run(tmp_path / "0", "optimizer=sgd", "optimizer.lr=1e9", "loss=mse")
+    result = json.loads((job / "result.json").read_text())
+    jobs = [{"number": 0, "overrides": [], "folder": "0", "status": result["status"], "reason": ""}]
+    (tmp_path / "sweep.json").write_text(json.dumps({"jobs": jobs}))
+    assert main(["doctor", str(tmp_path)]) == 2
+    assert "no job of the sweep ended well" in capsys.readouterr().err
+    assert main(["doctor", str(job)]) == 0
+    assert "diverged in epoch 1" in capsys.readouterr().out
+
+
+def test_a_run_that_was_interrupted_before_its_first_epoch(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    folder = run(tmp_path / "run")
+    for path in folder.iterdir():
+        if path.name != ".hydra":
+            shutil.rmtree(path) if path.is_dir() else path.unlink()
+    assert main(["doctor", str(folder)]) == 0
+    assert "0 epochs (unfinished)" in capsys.readouterr().out
+
+
+def test_a_word_at_the_end_of_a_run(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    words = ["data=iris", "model.hidden=[8]", "trainer.max_epochs=8", "device=cpu"]
+    assert main([*words, "init=zeros"]) == 0
+    said = capsys.readouterr().out
+    assert "doctor  symmetry of the initial weights; try init=he" in said
+    assert "why     exprun doctor outputs/runs/" in said
+    assert main(["data=breast_cancer", "trainer.max_epochs=60", "device=cpu"]) == 0
+    assert "doctor" not in capsys.readouterr().out

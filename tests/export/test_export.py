@@ -1,0 +1,222 @@
+"""Exported models say what ``predict`` says, on random and on edge rows."""
+
+from __future__ import annotations
+
+import io
+import json
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import onnx
+import onnxruntime
+import pytest
+import torch
+
+from exprun.common.constants import ACTIVATIONS
+from exprun.common.errors import UsageError
+from exprun.data.frame import Frame, Words
+from exprun.data.preprocess import Categorical, Preprocessing
+from exprun.data.scaling import Quantiles, Scaling
+from exprun.data.task import Task
+from exprun.export.graph import onnx_model
+from exprun.export.inputs import UNSEEN, Columns, Disagreement, difference, trial
+from exprun.export.program import torch_program
+from exprun.export.verified import FORMATS
+from exprun.techniques.networks import MLP
+from exprun.training.prediction import Model
+from tests.record.test_model import NORMS, network
+
+ROWS = 120
+TASKS = {
+    "two classes": (Task(("y",), ("no", "yes")), 2, "softmax"),
+    "one sigmoid": (Task(("y",), ("-1", "1")), 1, "sigmoid"),
+    "classes": (Task(("y",), ("01", "1", "a, b", "größe")), 4, "softmax"),
+    "sigmoids": (Task(("y",), ("a", "b", "c")), 3, "sigmoid"),
+    "squared error of classes": (Task(("y",), ("a", "b", "c")), 3, "identity"),
+    "numbers": (Task(("y",)), 1, "identity"),
+    "several numbers": (Task(("y", "z")), 2, "identity"),
+}
+SCALINGS = ["standardize", "min_max", "quantile", "none"]
+
+
+def mixed() -> Frame:
+    """Five columns of three shapes of numbers, one with ties, and two of words; with gaps."""
+    random = np.random.default_rng(0)
+    ties = random.integers(0, 5, ROWS) * 1.0
+    numbers = [random.normal(1.6e9, 3e4, ROWS), ties, random.exponential(size=ROWS)]
+    block = np.stack(numbers, axis=1)
+    block[random.random(block.shape) < 0.1] = np.nan
+    colour = Words(random.integers(-1, 3, ROWS).astype(np.int32), ("red", "größe", "a, b"))
+    town = Words(random.integers(0, 2, ROWS).astype(np.int32), ("x", "y"))
+    names = ("time", "colour", "ties", "town", "waiting")
+    return Frame(names, block, {"colour": colour, "town": town})
+
+
+def only(kind: str) -> Frame:
+    frame = mixed()
+    if kind == "words":
+        return Frame(("town", "colour"), np.empty((ROWS, 0)), frame.categorical)
+    return Frame(("time", "ties", "waiting"), frame.numbers)
+
+
+FRAMES = {"mixed": mixed(), "numbers": only("numbers"), "words": only("words")}
+HOW: list[dict[str, Any]] = [
+    {"scaling": "standardize"},
+    {"scaling": "min_max", "impute_numeric": "most_frequent"},
+    {"scaling": "quantile", "impute_categorical": "most_frequent"},
+    {"scaling": "none", "unseen": "error"},
+]
+
+
+def made(task: str, frame: str, how: dict[str, Any], **options: Any) -> Model:
+    kind, outputs, activation = TASKS[task]
+    target = Scaling((), ()) if kind.classes else Scaling((250.0, -3.0), (40.0, 0.01))
+    target = Scaling(target.mean[:outputs], target.std[:outputs]) if target.mean else target
+    chosen = FRAMES[frame]
+    preprocessing = Preprocessing.fit(chosen, np.arange(ROWS), kind, target, **how)
+    return Model(
+        network(inputs=preprocessing.width, outputs=outputs, **options), preprocessing, activation
+    )
+
+
+@pytest.mark.parametrize("position", ["pre", "post"])
+@pytest.mark.parametrize("norm", NORMS)
+@pytest.mark.parametrize("activation", sorted(ACTIVATIONS))
+def test_onnx_of_every_activation_and_norm(activation: str, norm: str, position: Any) -> None:
+    """Tasks, columns and preprocessing take turns."""
+    turn = sorted(ACTIVATIONS).index(activation) + 3 * list(NORMS).index(norm)
+    task = list(TASKS)[turn % len(TASKS)]
+    how = {"scaling": SCALINGS[turn % 3]}  # numbers that are not scaled are too large here
+    frame = list(FRAMES)[turn % 3]
+    options = {"activation": activation, "norm": NORMS[norm], "norm_position": position}
+    FORMATS["onnx"](made(task, frame, how, **options))
+
+
+@pytest.mark.parametrize("how", HOW, ids=lambda how: how["scaling"])
+@pytest.mark.parametrize("frame", FRAMES)
+@pytest.mark.parametrize("task", TASKS)
+def test_onnx_of_every_task_and_preprocessing(task: str, frame: str, how: dict[str, Any]) -> None:
+    FORMATS["onnx"](made(task, frame, how))
+
+
+@pytest.mark.parametrize("how", HOW, ids=lambda how: how["scaling"])
+def test_torch_programs_of_every_preprocessing(how: dict[str, Any]) -> None:
+    turn = HOW.index(how)
+    for task in list(TASKS)[turn::4]:
+        frame = list(FRAMES)[turn % 3]
+        norm = NORMS[["none", "batch", "layer"][turn % 3]]
+        _, apart = FORMATS["torch"](made(task, frame, how, norm=norm))
+        assert apart < 1e-6
+
+
+@pytest.mark.parametrize("how", HOW, ids=lambda how: how["scaling"])
+@pytest.mark.parametrize("task", TASKS)
+def test_safetensors_say_the_same_to_the_last_bit(task: str, how: dict[str, Any]) -> None:
+    _, apart = FORMATS["safetensors"](made(task, "mixed", how))
+    assert apart == 0
+
+
+@pytest.mark.parametrize("how", HOW[:3], ids=lambda how: how["scaling"])
+def test_the_inputs_inside_are_those_of_apply(how: dict[str, Any]) -> None:
+    """A network that hands its inputs on shows them."""
+    frame = FRAMES["mixed"]
+    width = Preprocessing.fit(frame, np.arange(ROWS), Task(("y",)), Scaling((), ()), **how).width
+    task = Task(tuple(f"y{k}" for k in range(width)))
+    preprocessing = Preprocessing.fit(frame, np.arange(ROWS), task, Scaling.identity(width), **how)
+    through = MLP(width, width, hidden=[]).eval()
+    through.output.weight.data, through.output.bias.data = torch.eye(width), torch.zeros(width)
+    model = Model(through, preprocessing, "identity")
+    tried = trial(preprocessing)
+    expected = preprocessing.apply(tried)
+    columns = Columns.of(preprocessing)
+    session = onnxruntime.InferenceSession(onnx_model(model), providers=["CPUExecutionProvider"])
+    inputs = {"numbers": columns.numbers(tried), "words": columns.words(tried)}
+    (values,) = session.run(None, inputs)
+    assert np.abs(values - expected).max() < 2e-6
+    program = torch.export.load(io.BytesIO(torch_program(model))).module()
+    (again,) = program(
+        torch.from_numpy(columns.numbers(tried)), torch.from_numpy(columns.codes(tried))
+    )
+    assert np.array_equal(again.numpy(), expected)
+
+
+def test_rows_to_try_hold_every_edge() -> None:
+    preprocessing = made("classes", "mixed", {"scaling": "quantile"}).preprocessing
+    frame = trial(preprocessing)
+    for column in preprocessing.columns:
+        if isinstance(column, Categorical):
+            levels = {level for level in column.levels if level is not None}
+            assert set(frame[column.name]) == {*levels, UNSEEN, None}
+        else:
+            values = frame[column.name]
+            assert np.isnan(values).any()
+            assert isinstance(column.scaling, Quantiles)
+            known = column.scaling.values
+            assert np.isin(known, values).mean() > 0.5
+            assert np.nanmin(values) < known[0]
+            assert np.nanmax(values) > known[-1]
+
+
+def test_the_trial_notices_what_is_wrong() -> None:
+    model = made("classes", "mixed", {"scaling": "standardize"})
+    frame = trial(model.preprocessing)
+    answers = model.predict(frame)
+    assert answers.labels is not None
+    place = {label: k for k, label in enumerate(answers.task.classes)}
+    ids = np.array([place[label] for label in answers.labels])
+    assert difference(model, frame, ids, answers.values) == 0
+    with pytest.raises(Disagreement, match=r"its answers differ by 0\.01"):
+        difference(model, frame, ids, answers.values + np.float32(0.01))
+    with pytest.raises(Disagreement, match="its answers differ by nan"):
+        difference(model, frame, ids, answers.values * np.nan)
+    with pytest.raises(Disagreement, match="it takes rows for other classes"):
+        difference(model, frame, ids[::-1], answers.values)
+
+
+@pytest.mark.parametrize("rows", [1, 2, 7])
+def test_any_number_of_rows(rows: int) -> None:
+    model = made("two classes", "numbers", {"scaling": "quantile"})
+    frame = Frame(FRAMES["numbers"].names, FRAMES["numbers"].numbers[:rows])
+    numbers = Columns.of(model.preprocessing).numbers(frame)
+    expected = model.predict(frame)
+    session = onnxruntime.InferenceSession(onnx_model(model), providers=["CPUExecutionProvider"])
+    labels, shares = session.run(["label", "probabilities"], {"numbers": numbers})
+    assert expected.labels is not None
+    assert labels.tolist() == expected.labels.tolist()
+    assert shares == pytest.approx(expected.values, abs=1e-6)
+    program = torch.export.load(io.BytesIO(torch_program(model))).module()
+    assert program(torch.from_numpy(numbers))[1].numpy() == pytest.approx(expected.values)
+
+
+def test_files_say_what_goes_in_and_comes_out(tmp_path: Path) -> None:
+    model = made("classes", "mixed", {"scaling": "standardize"})
+    said = {
+        "numbers": ["time", "ties", "waiting"],
+        "words": {"colour": ["a, b", "größe", "red", None], "town": ["x", "y"]},
+        "targets": ["y"],
+        "classes": ["01", "1", "a, b", "größe"],
+    }
+    proto = onnx.load_from_string(onnx_model(model))
+    assert json.loads(proto.metadata_props[0].value) == said
+    extra = {"exprun.json": ""}
+    torch.export.load(io.BytesIO(torch_program(model)), extra_files=extra)
+    assert json.loads(extra["exprun.json"]) == said
+
+
+def test_equal_models_are_equal_onnx_files() -> None:
+    model = made("classes", "mixed", {"scaling": "quantile"})
+    assert onnx_model(model) == onnx_model(model)
+
+
+@pytest.mark.parametrize("package", ["onnx", "onnxruntime"])
+def test_what_is_to_be_installed_is_said(package: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    import sys
+
+    monkeypatch.setitem(sys.modules, package, None)
+    monkeypatch.delitem(sys.modules, "exprun.export.graph", raising=False)
+    with pytest.raises(UsageError) as caught:
+        FORMATS["onnx"](made("numbers", "numbers", {"scaling": "none"}))
+    assert str(caught.value) == (
+        f"export: --format onnx needs {package}; expected pip install 'exprun[onnx]'"
+    )

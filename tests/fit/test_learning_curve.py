@@ -1,0 +1,90 @@
+"""What is measured after every epoch, as it is written and replayed."""
+
+from __future__ import annotations
+
+import math
+
+import pytest
+import torch
+
+from exprun.fit import learning_curve
+from exprun.fit.learning_curve import Curve
+from exprun.training.divergence import Diverged
+from exprun.training.prediction import ROWS
+from exprun.training.training import Training
+from tests.conftest import built
+
+WORDS = [
+    ["data=digits", "norm=batch", "reg=dropout"],
+    ["data=breast_cancer", "loss=bce"],
+    ["data=diabetes", "data.standardize_target=true", "norm=layer"],
+    ["data=iris", "data.val_fraction=0", "reg=l2"],
+]
+
+
+def moved(training: Training, random: torch.Generator) -> None:
+    """Other weights and other running statistics."""
+    with torch.no_grad():
+        for w in training.tensors.values():
+            if w.is_floating_point():
+                w.mul_(torch.rand(w.shape, generator=random) + 0.5)
+
+
+@pytest.mark.parametrize("words", WORDS, ids=" ".join)
+def test_a_replay_measures_the_weights_as_they_are(words: list[str]) -> None:
+    made, random = built(*words), torch.Generator().manual_seed(0)
+    made.max_epochs = 3 * learning_curve.PAYS
+    replayed, written = Curve(made, replayed=True), Curve(made, replayed=False)
+    rows = []
+    for _ in range(3 * learning_curve.PAYS):
+        moved(made, random)
+        rows.append(replayed.row())
+        assert rows[-1] == written.row()
+    assert replayed.program is not None
+    assert written.program is None
+    assert len({row["train_loss"] for row in rows}) == len(rows)
+
+
+@pytest.mark.parametrize("value", [math.nan, math.inf, -math.inf])
+@pytest.mark.parametrize("replays", [True, False])
+def test_a_weight_that_is_not_finite_is_divergence(value: float, replays: bool) -> None:
+    made = built("data=iris")
+    made.max_epochs = 2 * learning_curve.PAYS
+    looked_at = Curve(made, replayed=replays)
+    for _ in range(learning_curve.PAYS + 1):
+        looked_at.row()
+    with torch.no_grad():
+        next(made.model.parameters())[0, 0] = value
+    with pytest.raises(Diverged):
+        looked_at.row()
+
+
+def test_finite_weights_may_add_up_to_what_is_not() -> None:
+    """Weights so large that their sum is infinite; no row looks at them."""
+    made = built("data=iris", "data.val_fraction=0")
+    with torch.no_grad():
+        for w in made.model.parameters():
+            w.zero_()
+        made.model.hidden[0].linear.weight.fill_(3e38)
+        made.model.hidden[0].linear.weight[:, 1:] = 0
+        made.data.train.x.zero_()
+    assert Curve(made, replayed=False).row()["train_loss"] == pytest.approx(math.log(3))
+
+
+def test_parts_too_large_to_be_looked_at_together_are_not_recorded() -> None:
+    made = built("data=moons", f"data.rows={2 * ROWS}", "data.val_fraction=0")
+    made.max_epochs = 2 * learning_curve.PAYS
+    large = Curve(made, replayed=True)
+    for _ in range(learning_curve.PAYS + 1):
+        large.row()
+    assert large.program is None
+
+
+@pytest.mark.parametrize("left", [learning_curve.PAYS - 1, learning_curve.PAYS])
+def test_recorded_only_if_as_many_epochs_may_follow(left: int) -> None:
+    made = built("data=iris")
+    made.max_epochs = learning_curve.PAYS + left
+    looked_at = Curve(made, replayed=True)
+    for made.epoch in range(1, learning_curve.PAYS + 1):
+        looked_at.row()
+    assert (looked_at.program is not None) == (left >= learning_curve.PAYS)
