@@ -25,8 +25,8 @@ from exprun.config.compose import compose_job
 from exprun.doctor.diagnose import diagnose
 from exprun.doctor.findings import read
 from exprun.doctor.rebuild import examine
-from exprun.record.run_folder import stored, stored_job
 from exprun.run import run as run_job
+from exprun.run_folder import stored, stored_job
 
 DISEASED: Mapping[str, Sequence[str]] = {
     "diverged": (

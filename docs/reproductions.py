@@ -24,8 +24,8 @@ import matplotlib
 matplotlib.use("agg")
 from matplotlib import pyplot as plt
 
-from exprun.display.published import mean_and_std, verdict
 from exprun.sweeps.published import stored
+from exprun.sweeps.published_table import mean_and_std, verdict
 
 DOCS = Path(__file__).parent
 EXPERIMENTS = DOCS.parent / "conf" / "experiment"

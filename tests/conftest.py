@@ -13,6 +13,7 @@ import torch
 from omegaconf import DictConfig, OmegaConf
 
 from exprun.build import mlp
+from exprun.common.streams import Streams
 from exprun.config.paths import conf_dir
 from exprun.config.schema import plain
 from exprun.data import bundled
@@ -24,7 +25,6 @@ from exprun.techniques import losses
 from exprun.techniques.initializers import initialize, variance_scaling
 from exprun.techniques.networks import MLP
 from exprun.techniques.schedules import FactorScheduler
-from exprun.training.streams import Streams
 from exprun.training.training import Training
 
 torch.set_num_threads(1)

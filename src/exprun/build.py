@@ -23,6 +23,7 @@ from torch import nn
 from torch.optim.lr_scheduler import LRScheduler, ReduceLROnPlateau
 
 from exprun.common.errors import UsageError, choices
+from exprun.common.streams import Streams, stream
 from exprun.common.threads import cores
 from exprun.data.prepare import Data, prepare
 from exprun.data.table import Table
@@ -41,7 +42,6 @@ from exprun.techniques.regularizers import (
 from exprun.techniques.schedules import FactorScheduler, Scheduler, TorchScheduler
 from exprun.techniques.stopping import Stopping
 from exprun.training import metrics
-from exprun.training.streams import Streams, stream
 from exprun.training.training import Training
 
 Node = dict[str, Any]

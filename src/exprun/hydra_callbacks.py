@@ -26,6 +26,7 @@ from exprun.common.signals import exit_code, heed
 from exprun.config.compose import sweep_configs
 from exprun.config.parts import check_parts
 from exprun.config.schema import check, check_values, plain, spelled
+from exprun.config.sweep_overrides import expand_variants
 from exprun.record.files import claim_folder, held
 from exprun.sweeps import ledger
 from exprun.sweeps.published import check_published, judge
@@ -81,9 +82,9 @@ class Hooks(Callback):
             for made in self.made:
                 made.rmdir()
             raise result
-        from exprun.display.published import comparison
         from exprun.display.summary import summary
         from exprun.doctor.remarks import remarks
+        from exprun.sweeps.published_table import comparison
 
         preset = "published" in config  # whose ills are what it shows
         options = config.hydra.runtime.choices
@@ -131,20 +132,23 @@ class Hooks(Callback):
         if config.hydra.mode != RunMode.MULTIRUN:
             return
         from exprun.display.summary import job_line
+        from exprun.sweeps.conclude import conclude
 
         result = job_return.return_value
         folder, number = Path(config.hydra.sweep.dir), config.hydra.job.num
         if isinstance(result, KeyboardInterrupt):
-            raise SystemExit(ledger.conclude(folder, CTRL_C))
+            raise SystemExit(conclude(folder, CTRL_C))
         progress = ledger.note(folder, number, Path(config.hydra.runtime.output_dir), result)
         job_line(number, f"{progress.done}/{progress.total}", progress.title, result)
         if result["status"] == INTERRUPTED:
-            raise SystemExit(ledger.conclude(folder, exit_code(result)))
+            raise SystemExit(conclude(folder, exit_code(result)))
 
     @surfacing
     def on_multirun_end(self, config: DictConfig, **_: Any) -> None:
+        from exprun.sweeps.conclude import conclude
+
         self.holding.close()
-        raise SystemExit(ledger.conclude(Path(config.hydra.sweep.dir)))
+        raise SystemExit(conclude(Path(config.hydra.sweep.dir)))
 
 
 def _check_hydra(config: DictConfig) -> None:
@@ -232,7 +236,7 @@ def _jobs(config: DictConfig) -> list[tuple[str | None, list[str]]]:
         return []
     words = [f"{key}={value}" for key, value in (config.hydra.sweeper.params or {}).items()]
     overrides = [*words, *config.hydra.overrides.task]
-    jobs = ledger.expand_variants(_variants(config), overrides)
+    jobs = expand_variants(_variants(config), overrides)
     if not jobs:
         raise UsageError("the sweep asks for no job: one of its lists of values is empty")
     return jobs

@@ -16,7 +16,7 @@ from exprun.display.choose import watch
 from exprun.display.diagnostics import initialization as show_initialization
 from exprun.fit.loop import fit
 from exprun.job import Job
-from exprun.problems import Problem
+from exprun.problems.problem import Problem
 from exprun.record import checkpoint
 from exprun.record.diagnostics import DiagnosticsRecorder
 from exprun.record.problem_recorder import ProblemRecorder

@@ -14,8 +14,8 @@ from hydra.plugins.launcher import Launcher
 from hydra.types import HydraContext, TaskFunction
 from omegaconf import DictConfig, open_dict
 
+from exprun.config.sweep_overrides import expand_variants
 from exprun.hydra_callbacks import Hooks, surfacing
-from exprun.sweeps.ledger import expand_variants
 
 
 class Sweeper(BasicSweeper):
@@ -70,7 +70,7 @@ class StackedLauncher(Launcher):
         from exprun.config.compose import sweep_configs, write_hydra_files
         from exprun.config.schema import plain
         from exprun.job import Job
-        from exprun.sweeps import ledger
+        from exprun.sweeps.conclude import conclude
         from exprun.sweeps.dispatcher import run_stacked
 
         folder = Path(self.config.hydra.sweep.dir)
@@ -95,7 +95,7 @@ class StackedLauncher(Launcher):
             folder, jobs, title, write, size=self.size, workers=self.workers
         )
         if code is not None:
-            raise SystemExit(ledger.conclude(folder, code))
+            raise SystemExit(conclude(folder, code))
         return [
             JobReturn(jobs[number].overrides, status=JobStatus.COMPLETED, _return_value=result)
             for number, result in results.items()  # not of jobs that nobody was left for

@@ -18,7 +18,7 @@ from exprun.commands.option_pages import CONFIG, HYDRA, PUBLISHED, SHARED
 from exprun.config.options import groups, options
 from exprun.config.paths import conf_dir, pages_dir
 from exprun.config.schema import check, spelled
-from exprun.sweeps.ledger import expand
+from exprun.config.sweep_overrides import expand
 
 FOLDERS = [conf_dir()]
 GROUPS = [*groups(FOLDERS), *HYDRA]

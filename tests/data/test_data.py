@@ -14,15 +14,15 @@ from sklearn.model_selection import train_test_split
 from sklearn.preprocessing import StandardScaler
 
 from exprun.common.errors import UsageError
+from exprun.common.streams import stream
 from exprun.data import bundled, synthetic
 from exprun.data.frame import Frame
 from exprun.data.prepare import prepare
-from exprun.data.preprocess import Preprocessing
+from exprun.data.preprocess_json import from_json, to_json
 from exprun.data.scaling import Scaling
 from exprun.data.split import LAST, split_rows
 from exprun.data.table import Table
 from exprun.data.task import Task
-from exprun.training.streams import stream
 
 LOADERS = {
     "digits": datasets.load_digits,
@@ -339,11 +339,11 @@ def test_a_class_with_test_rows_only_is_refused():
     ids=["classes", "numbers"],
 )
 def test_preprocessing_survives_json(data):
-    text = json.dumps(data.preprocessing.to_json())
-    assert Preprocessing.from_json(json.loads(text)) == data.preprocessing
+    text = json.dumps(to_json(data.preprocessing))
+    assert from_json(json.loads(text)) == data.preprocessing
 
 
 def test_preprocessing_of_another_format_is_refused():
-    stored = prepare(bundled.iris()).preprocessing.to_json() | {"format": 99}
+    stored = to_json(prepare(bundled.iris()).preprocessing) | {"format": 99}
     with pytest.raises(ValueError, match="format 99"):
-        Preprocessing.from_json(stored)
+        from_json(stored)

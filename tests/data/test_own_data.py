@@ -18,6 +18,7 @@ from exprun.data.idx import idx
 from exprun.data.openml import openml
 from exprun.data.prepare import prepare
 from exprun.data.preprocess import Preprocessing
+from exprun.data.preprocess_json import from_json, to_json
 from exprun.data.split import split_rows
 from exprun.data.task import Task
 from tests.data.test_bad_files import ubyte
@@ -308,7 +309,7 @@ def preprocessing(tmp_path) -> Preprocessing:
     rows = "".join(f"{i} {'uv'[i % 2]} {['no', 'yes'][i % 2]}\n" for i in range(20))
     table = tabular.csv(write(tmp_path, f"age city label\n{rows}"), "label", missing=["-"])
     fitted = prepare(table, val_fraction=0, test_fraction=0).preprocessing
-    return Preprocessing.from_json(fitted.to_json())
+    return from_json(to_json(fitted))
 
 
 def test_a_new_file_is_read_like_the_one_for_training(tmp_path, preprocessing):

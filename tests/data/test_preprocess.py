@@ -23,6 +23,7 @@ from exprun.common.errors import UsageError
 from exprun.data.frame import Frame, Words
 from exprun.data.prepare import prepare
 from exprun.data.preprocess import Preprocessing
+from exprun.data.preprocess_json import from_json, to_json
 from exprun.data.scaling import Scaling
 from exprun.data.table import Table
 from exprun.data.task import Task
@@ -161,7 +162,7 @@ def test_standardize_is_what_scaling_is_if_nothing_else_is_said(standardize, sca
 def test_preprocessing_survives_its_file_to_the_last_bit(scaling, impute):
     of = frame()
     made = fitted(of, scaling=scaling, impute_categorical=impute)
-    again = Preprocessing.from_json(json.loads(json.dumps(made.to_json())))
+    again = from_json(json.loads(json.dumps(to_json(made))))
     assert again == made
     assert np.array_equal(again.apply(of), made.apply(of))
 
@@ -190,7 +191,7 @@ DAMAGES = {
 @pytest.mark.parametrize("name", DAMAGES)
 def test_a_damaged_file_is_refused_by_name(name):
     (*way, last), gone, value, words = DAMAGES[name]
-    data = fitted(frame()).to_json()
+    data = to_json(fitted(frame()))
     place: Any = data
     for step in way:
         place = place[step]
@@ -199,11 +200,11 @@ def test_a_damaged_file_is_refused_by_name(name):
     else:
         place[last] = value
     with pytest.raises(ValueError, match=r"^preprocess\.json: ") as caught:
-        Preprocessing.from_json(data)
+        from_json(data)
     assert words in str(caught.value)
 
 
 @pytest.mark.parametrize("data", [None, [], "x", 3])
 def test_a_file_of_something_else_is_refused(data):
     with pytest.raises(ValueError, match=r"preprocess\.json: it is damaged: expected an"):
-        Preprocessing.from_json(data)
+        from_json(data)

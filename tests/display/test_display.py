@@ -17,6 +17,7 @@ import torch
 from rich.console import Console
 from torch import nn
 
+from exprun.common.streams import Streams
 from exprun.data.prepare import Data, Part
 from exprun.data.preprocess import Preprocessing
 from exprun.data.scaling import Scaling
@@ -31,7 +32,6 @@ from exprun.techniques.losses import auto
 from exprun.techniques.schedules import FactorScheduler
 from exprun.techniques.stopping import Stopping
 from exprun.training.callbacks import Observer
-from exprun.training.streams import Streams
 from exprun.training.training import Training
 
 TITLE = "model.hidden=[256,128] [bold]x[/bold]"

@@ -18,8 +18,8 @@ from exprun.config.compose import compose_job
 from exprun.doctor.diagnose import RULES
 from exprun.doctor.pairs import HELPED, WORSE, judge, sign_flip
 from exprun.doctor.trial import changed, differences
-from exprun.record.run_folder import stored_job
 from exprun.run import run as run_job
+from exprun.run_folder import stored_job
 
 INF = math.inf
 

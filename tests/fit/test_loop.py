@@ -14,6 +14,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from exprun.common.constants import COMPLETED, DIVERGED, EARLY_STOPPED, INTERRUPTED
+from exprun.common.streams import stream
 from exprun.data import bundled
 from exprun.data.prepare import Data, Part, prepare
 from exprun.data.preprocess import Preprocessing
@@ -26,7 +27,6 @@ from exprun.techniques.optimizers import Momentum
 from exprun.techniques.schedules import FactorScheduler, TorchScheduler, cosine, exponential
 from exprun.techniques.stopping import Stopping
 from exprun.training.callbacks import Observer
-from exprun.training.streams import stream
 from exprun.training.training import Training
 
 STILL = partial(torch.optim.SGD, lr=0.0)

@@ -20,11 +20,11 @@ from omegaconf import DictConfig, OmegaConf
 from exprun.common.errors import UsageError
 from exprun.config.paths import conf_dir
 from exprun.config.schema import check_values
+from exprun.config.sweep_overrides import expand_variants
 from exprun.data import bundled
 from exprun.data.prepare import prepare
-from exprun.display.published import mean_and_std, verdict
-from exprun.sweeps.ledger import expand_variants
 from exprun.sweeps.published import Comparison, Figure, check_published, compare, judge, stored
+from exprun.sweeps.published_table import mean_and_std, verdict
 
 PRESETS = sorted(
     path.stem

@@ -11,14 +11,15 @@ from pathlib import Path
 from exprun.commands import Parser
 from exprun.common.constants import COMPLETED, EARLY_STOPPED
 from exprun.common.errors import UsageError
-from exprun.display import doctor as display
+from exprun.doctor import terminal
 from exprun.doctor.diagnose import diagnose
 from exprun.doctor.findings import Suggestion
 from exprun.doctor.rebuild import examine
 from exprun.doctor.trial import drift, start, train, verdicts
 from exprun.record.files import held
-from exprun.record.run_folder import stored
+from exprun.run_folder import stored
 from exprun.sweeps import ledger, worker_pool
+from exprun.sweeps.conclude import conclude
 
 FIRST = 3
 """Suggestions that ``--try`` tests if it is not told which."""
@@ -59,11 +60,11 @@ def main(words: list[str]) -> int:
         looked_at += f", the files of the folder alone: {obstacle}"
     else:
         looked_at += ", data and layers measured afresh"
-    display.report(found, looked_at)
+    terminal.report(found, looked_at)
     suggestions = [suggestion for diagnosis in found for suggestion in diagnosis.suggestions]
     if number is None:
         if suggestions:
-            display.hint(os.path.relpath(folder))
+            terminal.hint(os.path.relpath(folder))
         return 0
     chosen = choose(suggestions, number)
     if not chosen:
@@ -78,8 +79,8 @@ def main(words: list[str]) -> int:
         results, code = train(place, trust=arguments.trust)
     made = verdicts(run, chosen, arguments.seeds, results)
     if made is None:
-        return ledger.conclude(place, code)
-    display.trials(made, os.path.relpath(place))
+        return conclude(place, code)
+    terminal.trials(made, os.path.relpath(place))
     return 0
 
 

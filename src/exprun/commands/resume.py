@@ -21,9 +21,10 @@ from exprun.display.summary import job_line, summary
 from exprun.doctor.remarks import remarks
 from exprun.job import Job
 from exprun.record.files import held
-from exprun.record.run_folder import stored, stored_job
 from exprun.run import run
+from exprun.run_folder import stored, stored_job
 from exprun.sweeps import ledger, worker_pool
+from exprun.sweeps.conclude import conclude
 from exprun.sweeps.dispatcher import run_stacked
 from exprun.sweeps.ledger import STACKED
 
@@ -87,7 +88,7 @@ def resume_sweep(folder: Path, *, trust: bool) -> int:
         jobs[number] = stored_job(job_folder, trust=trust, in_sweep=True)
     run_all = run_stacked if launcher == STACKED else run_one_by_one
     _, code = run_all(folder, jobs, " ".join(asked["overrides"]))
-    code = ledger.conclude(folder, code, trust=trust)
+    code = conclude(folder, code, trust=trust)
     if not missing:
         print("nothing was left to be done")
     return code

@@ -1,1 +1,1 @@
-"""What every room needs: errors, constants, signals, threads; torch is not imported here."""
+"""What every room needs: errors, constants, signals, threads, random streams."""

@@ -21,7 +21,7 @@ from yaml import YAMLError
 from exprun.common.errors import choices, nearest
 from exprun.config.paths import conf_dir
 from exprun.config.schema import leaves
-from exprun.sweeps.ledger import expand
+from exprun.config.sweep_overrides import expand
 
 
 def explain(error: Exception, overrides: list[str], config_dir: str | None, sweep: bool) -> str:

@@ -10,12 +10,12 @@ import torch
 from torch import Tensor
 
 from exprun.common.errors import UsageError
+from exprun.common.streams import stream
 from exprun.data.frame import Rows
 from exprun.data.preprocess import Preprocessing, single
 from exprun.data.scaling import NONE, STANDARDIZE, Scaling
 from exprun.data.split import RANDOM, split_rows
 from exprun.data.table import Table
-from exprun.training.streams import stream
 
 
 @dataclass(frozen=True)

@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
-from typing import Any, Literal
+from typing import Literal
 
 import numpy as np
 from numpy.typing import NDArray
@@ -201,19 +201,6 @@ class Preprocessing:
             if isinstance(column, Categorical)
         }
         return {name: count for name, count in counts.items() if count}
-
-    def to_json(self) -> dict[str, Any]:
-        """Plain data that ``from_json`` reads."""
-        from exprun.data.preprocess_json import to_json
-
-        return to_json(self)
-
-    @classmethod
-    def from_json(cls, data: Any) -> Preprocessing:
-        """Raises ValueError, naming the place, for what ``to_json`` did not write."""
-        from exprun.data.preprocess_json import from_json
-
-        return from_json(data)
 
 
 def single(values: Numbers, names: Sequence[str]) -> NDArray[np.float32]:

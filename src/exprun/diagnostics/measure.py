@@ -18,10 +18,10 @@ from torch import Tensor, nn
 from torch.linalg import vector_norm
 from torch.nn.modules.batchnorm import _BatchNorm
 
+from exprun.common.streams import stream
 from exprun.data.prepare import Part
 from exprun.diagnostics.activations import activations_of, dead, saturated
 from exprun.techniques.losses import Loss
-from exprun.training.streams import stream
 from exprun.training.training import Training
 
 ROWS = 256

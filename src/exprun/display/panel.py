@@ -14,7 +14,7 @@ from rich.segment import ControlType
 from rich.text import Text
 
 INTERVAL = 0.1
-"""Seconds between two drawings."""
+"""Seconds between two drawings, and between two reports of a worker process."""
 
 MAX_WIDTH = 88
 """Columns used at most: farther apart, things that belong together no longer look so."""

@@ -15,7 +15,7 @@ from exprun.diagnostics.measure import Row, measure
 from exprun.doctor.findings import DataFacts, Findings, read
 from exprun.record import checkpoint
 from exprun.record.model import as_file
-from exprun.record.run_folder import Stored, check_config
+from exprun.run_folder import Stored, check_config
 from exprun.training.prediction import class_ids, forward
 from exprun.training.training import Training
 

@@ -20,7 +20,7 @@ from exprun.config.schema import leaves
 from exprun.doctor.findings import Suggestion
 from exprun.doctor.pairs import Verdict, judge
 from exprun.record.files import claim_folder
-from exprun.record.run_folder import Stored, check_config, stored, stored_job
+from exprun.run_folder import Stored, check_config, stored, stored_job
 from exprun.sweeps import ledger
 from exprun.sweeps.dispatcher import run_stacked
 

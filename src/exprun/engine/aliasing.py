@@ -7,24 +7,14 @@ that changes its operand in place even the memory.
 from __future__ import annotations
 
 import functools
-from collections.abc import Iterator, Sequence
-from typing import TYPE_CHECKING, Any
+from collections.abc import Sequence
+from typing import Any
 
 import torch
 from torch import Tensor
 from torch._ops import OpOverload
 
-if TYPE_CHECKING:
-    from exprun.engine.tape import Instruction
-
-
-def tensors_in(values: Any) -> Iterator[Tensor]:
-    """The tensors in nested lists and tuples."""
-    for value in values:
-        if isinstance(value, Tensor):
-            yield value
-        elif isinstance(value, list | tuple):
-            yield from tensors_in(value)
+from exprun.engine.instruction import Instruction
 
 
 def memory_of(tensor: Tensor) -> int:

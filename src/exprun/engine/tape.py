@@ -10,8 +10,8 @@ comes out is a ``Program``: the operations as a Python function (``Program.sourc
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from itertools import count
 from typing import Any
 
@@ -25,9 +25,9 @@ from exprun.engine.aliasing import (
     hosts_of,
     memory_of,
     place_of,
-    tensors_in,
     writing_variant,
 )
+from exprun.engine.instruction import Instruction, tensors_in
 from exprun.engine.program import Program
 
 aten = torch.ops.aten
@@ -78,27 +78,6 @@ def record(
     with Tape() as tape:
         iteration()
     return _Writer(tape.instructions, x, y, rates, changing).program()
-
-
-@dataclass
-class Instruction:
-    """One operation as it was seen; ``out`` is what it returned."""
-
-    operation: OpOverload
-    arguments: tuple[Any, ...]
-    keywords: dict[str, Any]
-    out: Any
-    results: list[Tensor] = field(init=False)
-    """The tensors that it made; none if it wrote into its arguments."""
-
-    def __post_init__(self) -> None:
-        made = [] if self.operation._schema.is_mutable else tensors_in([self.out])
-        self.results = list(made)
-
-    @property
-    def operands(self) -> Iterator[Tensor]:
-        """The tensors among its arguments."""
-        return tensors_in([*self.arguments, *self.keywords.values()])
 
 
 class Tape(TorchDispatchMode):

@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 
 from exprun.common.constants import COMPLETED
 from exprun.common.errors import UsageError, choices, nearest
-from exprun.problems import Problem
+from exprun.problems.problem import Problem
 from exprun.training.callbacks import Outcome
 
 Series = NDArray[np.float64]
@@ -130,8 +130,3 @@ class MovingAverages(Problem):
 
     def facts(self) -> dict[str, Any]:
         return {"epochs": 0, "device": "cpu"}
-
-    def draw(self, folder: Path) -> list[str]:
-        from exprun.problems import pictures  # matplotlib takes its time to import
-
-        return pictures.averages(self, folder)

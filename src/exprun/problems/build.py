@@ -9,11 +9,11 @@ import torch
 
 from exprun.build import Node, make_optimizer, make_scheduler, mlp, naming, partial
 from exprun.common.errors import UsageError
+from exprun.common.streams import stream
 from exprun.problems.averages import MovingAverages, read_series, seasonal
 from exprun.problems.curvature import Function
 from exprun.problems.descent import Descent, Point
 from exprun.problems.lr_range_test import LRRangeTest
-from exprun.training.streams import stream
 
 DESCENT_KEYS = ("_target_", "function", "start", "iterations", "minima", "animation")
 """The keys of ``problem`` that are not the function's own."""

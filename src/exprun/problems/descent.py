@@ -6,7 +6,6 @@ import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -15,8 +14,8 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from exprun.common.constants import COMPLETED, DIVERGED, INTERRUPTED
-from exprun.problems import Problem
 from exprun.problems.curvature import Function, Linear, curvatures
+from exprun.problems.problem import Problem
 from exprun.problems.stability import Verdict, by_path, by_theory
 from exprun.techniques import torch_optim
 from exprun.techniques.schedules import Scheduler
@@ -153,8 +152,3 @@ class Descent(Problem):
             "device": "cpu",
             "verdict": self.verdict.word,
         }
-
-    def draw(self, folder: Path) -> list[str]:
-        from exprun.problems import pictures  # matplotlib takes its time to import
-
-        return pictures.descent(self, folder)

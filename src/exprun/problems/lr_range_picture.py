@@ -4,16 +4,13 @@ from __future__ import annotations
 
 import math
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 import matplotlib as mpl
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 
-from exprun.problems.pictures import FAINT, INK, STYLE, save
-
-if TYPE_CHECKING:
-    from exprun.problems.lr_range_test import LRRangeTest
+from exprun.problems.figure_style import FAINT, INK, STYLE, save
+from exprun.problems.lr_range_test import LRRangeTest
 
 SUGGESTED, LOWEST, STEEPEST = "#3a7d44", "#2b6cb0", "#e07a1f"
 ROOM = 1.3

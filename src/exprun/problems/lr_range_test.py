@@ -8,7 +8,6 @@ import math
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from itertools import islice
-from pathlib import Path
 from typing import Any
 
 import torch
@@ -17,7 +16,7 @@ from torch import Tensor
 from exprun.common.constants import COMPLETED, DIVERGED, INTERRUPTED
 from exprun.common.errors import UsageError
 from exprun.fit.loop import epoch, iterate
-from exprun.problems import Problem
+from exprun.problems.problem import Problem
 from exprun.techniques.networks import count_parameters
 from exprun.training.callbacks import Outcome
 from exprun.training.divergence import Diverged
@@ -231,11 +230,6 @@ class LRRangeTest(Problem):
             "device": str(device),
             "verdict": f"optimizer.lr={suggestion:g}" if suggestion else "no suggestion",
         }
-
-    def draw(self, folder: Path) -> list[str]:
-        from exprun.problems.lr_range_picture import draw  # matplotlib takes its time to import
-
-        return draw(self, folder)
 
 
 def _endless_batches(training: Training) -> Iterator[tuple[Tensor, Tensor]]:

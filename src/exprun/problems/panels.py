@@ -20,7 +20,7 @@ from numpy.typing import NDArray
 from omegaconf import DictConfig, OmegaConf
 
 from exprun.config.allowed_targets import check_targets
-from exprun.problems import pictures, stability
+from exprun.problems import descent_picture, figure_style, stability
 from exprun.problems.build import test_function
 
 MOST_PANELS = 24
@@ -94,12 +94,12 @@ def _draw(
     in_order = sorted(panels, key=_by_numbers)
     panels = {key: sorted(panels[key], key=lambda path: path.number) for key in in_order}
     paths = [path for lines in panels.values() for path in lines]
-    box = pictures.view([path.points for path in paths], _reached(minima, paths))
+    box = descent_picture.view([path.points for path in paths], _reached(minima, paths))
     columns = min(COLUMNS, len(panels))
     lines = math.ceil(len(panels) / columns)
     most = max(map(len, panels.values()))
     heights = [lines * (2.75 + 0.19 * most), 2.5]
-    with mpl.rc_context(pictures.STYLE):
+    with mpl.rc_context(figure_style.STYLE):
         figure = Figure(figsize=(max(3.3 * columns, 8), sum(heights) + 0.6), layout="constrained")
         FigureCanvasAgg(figure)
         parts: Any = figure.subfigures(2, 1, height_ratios=heights)
@@ -108,36 +108,36 @@ def _draw(
         colors, dashes = _colors(panels), _dashes(panels)
         for setting, members in panels.items():
             plane = next(planes)
-            pictures.contours(plane, function, minima, box)
+            descent_picture.contours(plane, function, minima, box)
             for path in members:
                 said = f"{path.optimizer}  f = {path.rows[-1]['f']:.3g}, {path.verdict}"
-                pictures.track(plane, path.points, colors[path.words], said.strip())
+                descent_picture.track(plane, path.points, colors[path.words], said.strip())
             plane.set(xlabel="", ylabel="")
-            plane.set_title(setting, loc="left", color=pictures.INK)
+            plane.set_title(setting, loc="left", color=figure_style.INK)
             plane.legend(
                 loc="upper left",
                 bbox_to_anchor=(-0.03, -0.1),
                 borderaxespad=0.3,
                 handlelength=1.2,
-                labelcolor=pictures.INK,
+                labelcolor=figure_style.INK,
             )
         for empty in planes:
             empty.remove()
         curve = below.subplots()
-        lowest = pictures.lowest_value(function, minima)
+        lowest = descent_picture.lowest_value(function, minima)
         for setting, members in panels.items():
             for path in members:
                 label = " ".join(filter(None, [path.optimizer, path.setting]))
                 line = colors[path.words], label, dashes[setting]
-                pictures.values(curve, path.rows, lowest, *line)
+                descent_picture.values(curve, path.rows, lowest, *line)
         show_settled(curve, paths)
         if len(paths) <= MOST_PANELS:
             curve.legend(
                 loc="center left", bbox_to_anchor=(1.0, 0.5), ncols=math.ceil(len(paths) / 12)
             )
         shared = f"   (the best {MOST_PANELS} of {MOST_PANELS + left_out})" if left_out > 0 else ""
-        figure.suptitle(f"{title}{shared}", x=0.012, ha="left", color=pictures.INK)
-        return pictures.save(figure, folder, name)
+        figure.suptitle(f"{title}{shared}", x=0.012, ha="left", color=figure_style.INK)
+        return figure_style.save(figure, folder, name)
 
 
 def show_settled(axes: Axes, paths: Sequence[Path2D]) -> None:
@@ -205,12 +205,12 @@ def _by_numbers(setting: str) -> list[tuple[float, str]]:
 def _colors(panels: Mapping[str, Sequence[Path2D]]) -> dict[tuple[str, ...], str]:
     """A color for each path: its optimizer's, or its own if they do not differ in that."""
     paths = [path for members in panels.values() for path in members]
-    unknown = sorted({p.optimizer for p in paths} - set(pictures.COLORS))
-    own = dict(zip(unknown, pictures.palette(len(unknown)), strict=True))
+    unknown = sorted({p.optimizer for p in paths} - set(figure_style.COLORS))
+    own = dict(zip(unknown, figure_style.palette(len(unknown)), strict=True))
     if {path.optimizer for path in paths} == {""}:
-        each = pictures.palette(len(paths))
+        each = figure_style.palette(len(paths))
         return {path.words: color for path, color in zip(paths, each, strict=True)}
-    known = pictures.COLORS | own
+    known = figure_style.COLORS | own
     return {path.words: known[path.optimizer] for path in paths}
 
 

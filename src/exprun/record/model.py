@@ -19,6 +19,7 @@ from torch import Tensor, nn
 from exprun.common.constants import DIVERGED, FAILED, FINISHED
 from exprun.common.errors import UsageError
 from exprun.data.preprocess import Preprocessing
+from exprun.data.preprocess_json import from_json, to_json
 from exprun.record.checkpoint import checksum
 from exprun.record.files import as_json, write_atomic
 from exprun.techniques.networks import architecture, rebuilt
@@ -59,7 +60,7 @@ class PreprocessingFile(NamedTuple):
 @functools.lru_cache(maxsize=2)
 def as_file(preprocessing: Preprocessing) -> PreprocessingFile:
     """Remembered, for the jobs of a sweep share it."""
-    described = preprocessing.to_json()
+    described = to_json(preprocessing)
     return PreprocessingFile(as_json(described), checksum(described))
 
 
@@ -122,7 +123,7 @@ def load_model(path: str | Path) -> Model:
     if _network_sum(head, weights) != sums["network"]:
         raise UsageError(f"{file}: is damaged: its checksum does not fit its content")
     try:
-        preprocessing = Preprocessing.from_json(described)
+        preprocessing = from_json(described)
     except ValueError as error:
         raise UsageError(f"{source.parent}: {error}") from None
     if checksum(described) != sums["preprocessing"]:

@@ -10,7 +10,7 @@ from typing import Any
 
 from exprun.common.constants import COMPLETED, INTERRUPTED
 from exprun.config.parts import parts_of
-from exprun.problems import Problem
+from exprun.problems.problem import Problem
 from exprun.record.files import write_atomic, write_json
 from exprun.record.recorder import hparams
 from exprun.record.result import result_of
@@ -51,7 +51,9 @@ class ProblemRecorder:
         for row in rows:
             step, *values = row.items()
             self.events.scalars(dict(values), int(step[1]))
-        pictures = self.problem.draw(self.folder)
+        from exprun.problems.pictures import draw  # matplotlib takes its time to import
+
+        pictures = draw(self.problem, self.folder)
         for name in pictures:
             if name.endswith(".png"):
                 self.events.image(Path(name).stem, (self.folder / name).read_bytes(), len(rows) - 1)

@@ -24,10 +24,11 @@ from typing import Any
 from exprun.common.constants import ALONE, DIVERGED, INTERRUPTED
 from exprun.common.signals import Interruption, exit_code, interruptible
 from exprun.common.threads import cores
+from exprun.display.panel import INTERVAL
 from exprun.display.summary import job_line
-from exprun.display.sweep_panel import StackPanel
 from exprun.job import Job
 from exprun.sweeps import ledger, worker_pool
+from exprun.sweeps.panel import StackPanel
 
 AT_ONCE = {"cpu": 32, "cuda": 256}
 """Members of a stack at most. On a CPU more bring nothing: the products are what takes the time."""
@@ -148,7 +149,7 @@ class Office:
         """Until all workers are done and dismissed."""
         passed_on = False
         while self.workers:
-            for line in wait(list(self.workers), worker_pool.DRAWING):
+            for line in wait(list(self.workers), INTERVAL):
                 assert isinstance(line, Connection)
                 if not self._hear(self.workers[line], panel, interrupted):
                     self._dismiss(self.workers.pop(line), panel)

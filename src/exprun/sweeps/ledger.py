@@ -16,16 +16,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from hydra._internal.core_plugins.basic_sweeper import BasicSweeper
-from hydra.core.global_hydra import GlobalHydra
-from hydra.core.override_parser.overrides_parser import OverridesParser
-
-from exprun.common.constants import COMPLETED, EARLY_STOPPED, FINISHED, HIGHER_IS_BETTER
+from exprun.common.constants import COMPLETED, EARLY_STOPPED, HIGHER_IS_BETTER
 from exprun.common.errors import UsageError
 from exprun.common.threads import OF_A_WORKER
-from exprun.config.schema import spelled
 from exprun.record.files import folder_name, write_atomic, write_json
-from exprun.sweeps.published import judge
 
 PENDING = "pending"
 
@@ -53,29 +47,6 @@ class Progress:
     done: int
     total: int
     title: str
-
-
-def expand(overrides: Sequence[str]) -> list[list[str]]:
-    """The overrides of every job that a sweep's overrides ask for, Hydra's basic sweeper's way: of
-    two for one key the latter counts. Hydra must be initialised."""
-    loader = GlobalHydra.instance().config_loader()
-    parsed = OverridesParser.create(loader).parse_overrides(list(overrides))
-    (jobs,) = BasicSweeper.split_arguments(parsed, max_batch_size=None)
-    return jobs
-
-
-def expand_variants(
-    variants: Mapping[str, Mapping[str, Any]] | None, overrides: Sequence[str]
-) -> list[tuple[str | None, list[str]]]:
-    """The jobs of every variant in turn, each with its name: the overrides of the variant, then
-    ``overrides``. Without variants the jobs of ``overrides``, with None."""
-    if not variants:
-        return [(None, job) for job in expand(overrides)]
-    return [
-        (name, job)
-        for name, words in variants.items()
-        for job in expand([*(f"{key}={spelled(v)}" for key, v in words.items()), *overrides])
-    ]
 
 
 def begin(
@@ -166,32 +137,6 @@ def _job(number: int, overrides: Sequence[str], variant: str | None = None) -> d
         "status": PENDING,
         "reason": "",
     }
-
-
-def conclude(folder: Path, code: int | None = None, *, trust: bool = True) -> int:
-    """Write the leaderboard, show it, draw the paths of test functions and, unless the sweep was
-    interrupted, show the published figures beside its own; returns the exit code: ``code`` if that
-    is given, else 0 if every job came to a result (a divergence is one), or 1.
-
-    Unless there is ``trust``, somebody's own test function is not called to be drawn (UsageError).
-    """
-    from exprun.display.published import comparison
-    from exprun.display.summary import sweep_summary
-
-    rows = leaderboard(folder)
-    pictures: list[str] = []
-    if any((folder / str(row["folder"]) / "trajectory.csv").is_file() for row in rows):
-        from exprun.problems.panels import draw_sweep
-
-        pictures = draw_sweep(folder, rows, trust=trust)
-    sweep_summary(rows, os.path.relpath(folder), pictures=pictures)
-    if code is not None:
-        return code
-    asked = read(folder)
-    if asked.get("published"):
-        jobs = [(job["variant"], folder / job["folder"]) for job in asked["jobs"]]
-        comparison(judge(folder, asked["published"], jobs, asked["overrides"]))
-    return int(any(row["status"] not in FINISHED for row in rows))
 
 
 def leaderboard(folder: Path) -> list[dict[str, Any]]:

@@ -12,14 +12,15 @@ from typing import Any, NoReturn
 import torch
 
 from exprun.common.constants import ALONE
+from exprun.common.font_cache import remove_font_cache
 from exprun.common.signals import Interruption, interruptible, let_through
 from exprun.common.threads import OF_A_WORKER
+from exprun.display.panel import INTERVAL
 from exprun.fit.stack import Member, fit_stack, room
 from exprun.job import Job
-from exprun.problems import Problem, remove_font_cache
+from exprun.problems.problem import Problem
 from exprun.record.recorder import Recorder
 from exprun.run import begin, end
-from exprun.sweeps.worker_pool import DRAWING
 from exprun.training.callbacks import Observer, Outcome
 from exprun.training.training import Training
 
@@ -54,7 +55,7 @@ class Desk:
     def report(self, number: int, row: dict[str, float]) -> None:
         """Of an epoch of a job. The office hears of them now and then: whenever it may draw."""
         self.rows[number] = row
-        if time.monotonic() - self.reported >= DRAWING or row["epoch"] == 1:
+        if time.monotonic() - self.reported >= INTERVAL or row["epoch"] == 1:
             self._hand_in()
 
     def _hand_in(self) -> None:

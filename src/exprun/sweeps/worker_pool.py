@@ -18,10 +18,6 @@ from typing import Any
 
 from exprun.common.signals import held_back, importing
 
-DRAWING = 0.1
-"""Seconds after which the panel is looked at if no worker has said anything, and between two
-reports of a worker."""
-
 FORKSERVER = "forkserver"
 CAN_FORK = FORKSERVER in multiprocessing.get_all_start_methods()
 CONTEXT: Any = multiprocessing.get_context(FORKSERVER if CAN_FORK else "spawn")

@@ -13,6 +13,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from exprun.common.streams import Streams, stream
 from exprun.data.prepare import Data, Part
 from exprun.techniques.averaging import WeightAverage
 from exprun.techniques.losses import Loss
@@ -21,7 +22,6 @@ from exprun.techniques.regularizers import Regularizer
 from exprun.techniques.schedules import Scheduler
 from exprun.techniques.stopping import Stopping
 from exprun.training.state_dicts import on_tensors
-from exprun.training.streams import Streams, stream
 
 MEASURED_ROWS = 256
 """Training rows at least that the curve's training figures are measured on."""

@@ -7,7 +7,7 @@ from itertools import combinations
 import pytest
 import torch
 
-from exprun.training.streams import Streams, derive, stream
+from exprun.common.streams import Streams, derive, stream
 
 NAMES = ("init", "order", "dropout")
 

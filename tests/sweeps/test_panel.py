@@ -11,7 +11,7 @@ from rich.console import Console
 from exprun.common.constants import COMPLETED, DIVERGED, EARLY_STOPPED, FAILED, INTERRUPTED
 from exprun.display.panel import INTERVAL
 from exprun.display.summary import job_line
-from exprun.display.sweep_panel import StackPanel
+from exprun.sweeps.panel import StackPanel
 from tests.display.test_display import RESULT, Terminal, terminal_console
 
 ASKED = "optimizer.lr=0.1,0.2 seed=range(4)"
