@@ -129,14 +129,14 @@ def exprun(job: Job, stamp: Stamp, *, more: Sequence[str] = (), scripted: bool =
     from exprun.engine.program import Program
     from exprun.fit.loop import fit
     from exprun.job import Job as OurJob
-    from exprun.training.callbacks import Observer
+    from exprun.training.callbacks import Callback
 
-    class Stamps(Observer):
+    class Stamps(Callback):
         def on_epoch(self, training: Any, row: dict[str, float]) -> None:
             stamp()
 
-    def stamped(training: Any, observers: list[Observer], *rest: Any) -> Any:
-        return fit(training, [*observers, Stamps()], *rest)
+    def stamped(training: Any, callbacks: list[Callback], *rest: Any) -> Any:
+        return fit(training, [*callbacks, Stamps()], *rest)
 
     words = [
         *CASES[job.case].words,

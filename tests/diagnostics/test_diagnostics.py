@@ -29,7 +29,7 @@ from exprun.record.diagnostics import DiagnosticsRecorder, buckets
 from exprun.record.tensorboard import EventFile
 from exprun.techniques import losses
 from exprun.techniques.networks import MLP
-from exprun.training.callbacks import Observer, Outcome
+from exprun.training.callbacks import Callback, Outcome
 from tests.commands.test_resume import exprun
 from tests.conftest import built, same_bits, training
 
@@ -235,7 +235,7 @@ def test_dead_from_the_first_epoch_on(iris):
     "words", [(), ("norm=batch", "reg=dropout,l2"), ("data=diabetes", "optimizer=lbfgs")]
 )
 def test_measuring_leaves_no_trace(words):
-    class Measuring(Observer):
+    class Measuring(Callback):
         def on_start(self, training):
             measure(training, full=True)
 
@@ -272,10 +272,10 @@ def table(folder: Path) -> list[dict[str, str]]:
         return list(csv.DictReader(file))
 
 
-def recorded(folder: Path, t, settings: Diagnostics, observers=()) -> Outcome:
+def recorded(folder: Path, t, settings: Diagnostics, callbacks=()) -> Outcome:
     events = EventFile(folder)
     recorder = DiagnosticsRecorder(folder, settings, t, events)
-    outcome = fit(t, [recorder, *observers])
+    outcome = fit(t, [recorder, *callbacks])
     recorder.close()
     events.close()
     return outcome
@@ -305,7 +305,7 @@ def test_the_table_holds_what_measure_gives(iris, tmp_path):
 def test_update_ratio_is_that_of_the_epoch(iris, tmp_path):
     weights = []
 
-    class Weights(Observer):
+    class Weights(Callback):
         def on_start(self, training):
             self.on_epoch(training, {})
 
@@ -372,7 +372,7 @@ def test_a_resumed_table_is_that_of_a_run_without_a_stop(iris, tmp_path):
 
     states = []
 
-    class Saving(Observer):
+    class Saving(Callback):
         def on_epoch(self, training, row):
             states.append(training.snapshot())
 

@@ -31,7 +31,7 @@ from exprun.fit.loop import fit
 from exprun.techniques.losses import auto
 from exprun.techniques.schedules import FactorScheduler
 from exprun.techniques.stopping import Stopping
-from exprun.training.callbacks import Observer
+from exprun.training.callbacks import Callback
 from exprun.training.training import Training
 
 TITLE = "model.hidden=[256,128] [bold]x[/bold]"
@@ -133,7 +133,7 @@ def test_the_panel_shows_everything_once_and_in_place() -> None:
 def test_the_panel_shows_the_figures_of_the_last_and_the_best_epoch() -> None:
     rows: list[dict[str, float]] = []
 
-    class Keep(Observer):
+    class Keep(Callback):
         def on_epoch(self, training: Training, row: dict[str, float]) -> None:
             rows.append(row)
 
@@ -248,9 +248,9 @@ import os, signal
 from tests.display.test_display import make_training
 from exprun.display.choose import watch
 from exprun.fit.loop import fit
-from exprun.training.callbacks import Observer
+from exprun.training.callbacks import Callback
 
-class Interrupt(Observer):
+class Interrupt(Callback):
     def on_iteration(self, training, iteration):
         if iteration == 401:
             os.kill(os.getpid(), signal.SIGINT)

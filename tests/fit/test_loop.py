@@ -26,13 +26,13 @@ from exprun.techniques import losses
 from exprun.techniques.optimizers import Momentum
 from exprun.techniques.schedules import FactorScheduler, TorchScheduler, cosine, exponential
 from exprun.techniques.stopping import Stopping
-from exprun.training.callbacks import Observer
+from exprun.training.callbacks import Callback
 from exprun.training.training import Training
 
 STILL = partial(torch.optim.SGD, lr=0.0)
 
 
-class Diary(Observer):
+class Diary(Callback):
     """Writes down the curves, every finished epoch's whole state, and every batch's inputs."""
 
     def __init__(self) -> None:
@@ -286,7 +286,7 @@ def test_dropout_masks_are_the_same_for_all_evaluations_of_an_lbfgs_iteration(li
     )
     epochs = []
 
-    class Ends(Observer):
+    class Ends(Callback):
         def on_epoch(self, training: Training, row: dict[str, float]) -> None:
             epochs.append(len(masks))
 

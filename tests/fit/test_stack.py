@@ -17,12 +17,12 @@ from exprun.config.paths import conf_dir
 from exprun.engine import replay
 from exprun.fit import learning_curve
 from exprun.fit.loop import fit
-from exprun.fit.stack import Member, alone, fit_stack, room, shape
+from exprun.fit.stack import Member, capacity, fit_stack, not_stackable, shape
 from exprun.techniques import losses
 from exprun.techniques.optimizers import Momentum
 from exprun.techniques.regularizers import L1, L2
 from exprun.techniques.schedules import FactorScheduler
-from exprun.training.callbacks import Observer, Outcome
+from exprun.training.callbacks import Callback, Outcome
 from exprun.training.training import Training
 from tests.conftest import built, same_bits, training
 from tests.engine.test_replay import OPTIMIZERS, REGULARIZERS, OwnOptimizer, targets
@@ -58,11 +58,11 @@ def stacked(
     trainings: Sequence[Training],
     size: int | None = None,
     interrupted: Callable[[], bool] = lambda: False,
-    observers: Callable[[int], list[Observer]] = lambda number: [],
+    callbacks: Callable[[int], list[Callback]] = lambda number: [],
 ) -> list[End]:
     ends = [End(made) for made in trainings]
     members = (
-        Member(end.training, observers(number), end.done, end.failed)
+        Member(end.training, callbacks(number), end.done, end.failed)
         for number, end in enumerate(ends)
     )
     fit_stack(members, size or len(trainings), interrupted)
@@ -350,7 +350,7 @@ def test_members_that_come_and_go(size: int) -> None:
     ],
 )
 def test_a_stack_is_as_large_as_the_cache(hidden: str, size: int, expected: int) -> None:
-    assert room(built("data=digits", f"model.hidden={hidden}"), size) == expected
+    assert capacity(built("data=digits", f"model.hidden={hidden}"), size) == expected
 
 
 def test_arrivals_are_asked_for_when_there_is_room() -> None:
@@ -372,7 +372,7 @@ def test_nobody_arrives() -> None:
     fit_stack(iter([]), 3)
 
 
-class Raising(Observer):
+class Raising(Callback):
     """A full disk in a certain epoch."""
 
     def __init__(self, epoch: int, error: Exception) -> None:
@@ -394,7 +394,7 @@ def test_what_goes_wrong_with_one_member_is_nobody_elses_concern(
 ) -> None:
     makes = each("reg=dropout", "norm=batch", "trainer.max_epochs=4", seed=range(4))
     ends = stacked(
-        [make() for make in makes], observers=lambda n: [Raising(epoch, error)] if n == 1 else []
+        [make() for make in makes], callbacks=lambda n: [Raising(epoch, error)] if n == 1 else []
     )
     assert ends[1].error is error
     assert ends[1].outcome is None
@@ -421,7 +421,7 @@ def test_an_error_while_the_end_is_noted_is_the_members() -> None:
     assert other.outcome.status == COMPLETED
 
 
-class Rows(Observer):
+class Rows(Callback):
     """Notes the rows of the learning curve, and that it began."""
 
     def __init__(self) -> None:
@@ -435,10 +435,10 @@ class Rows(Observer):
 
 
 def test_observers_are_told_of_every_epoch() -> None:
-    observers = [Rows() for _ in range(8)]
-    ends = stacked([patient(n) for n in range(8)], 3, observers=lambda n: [observers[n]])
-    for end, observer in zip(ends, observers, strict=True):
-        assert observer.told == ["start", *end.state["history"]]
+    callbacks = [Rows() for _ in range(8)]
+    ends = stacked([patient(n) for n in range(8)], 3, callbacks=lambda n: [callbacks[n]])
+    for end, callback in zip(ends, callbacks, strict=True):
+        assert callback.told == ["start", *end.state["history"]]
 
 
 # ------------------------------------------------------------------------------ divergence
@@ -537,11 +537,11 @@ def test_what_only_the_recording_finds_out(iris) -> None:
 
 
 def test_why_alone(iris) -> None:
-    assert alone(built()) is None
-    assert alone(training(iris, regularizers=[L1(0.1, biases=True), L2(1.0)])) is not None
+    assert not_stackable(built()) is None
+    assert not_stackable(training(iris, regularizers=[L1(0.1, biases=True), L2(1.0)])) is not None
     other = built()
     other.model = nn.Sequential(nn.Linear(4, 3))
-    assert alone(other) == "Sequential is not exprun's MLP"
+    assert not_stackable(other) == "Sequential is not exprun's MLP"
 
 
 def test_shapes_tell_what_fits_together() -> None:
@@ -585,7 +585,7 @@ def test_dropout_in_some_members_only(iris) -> None:
 # ------------------------------------------------------------------------------ interrupted
 
 
-class Moments(Observer):
+class Moments(Callback):
     """Keeps the state after every epoch, from before the first one on."""
 
     def __init__(self) -> None:

@@ -12,7 +12,7 @@ from exprun.fit.loop import fit
 from exprun.record import checkpoint, recorder
 from exprun.record.recorder import Recorder
 from exprun.record.tensorboard import read
-from exprun.training.callbacks import Observer
+from exprun.training.callbacks import Callback
 from exprun.training.training import Training
 from tests.conftest import built
 
@@ -31,7 +31,7 @@ def epochs_in(folder: Path) -> tuple[list[int], list[int]]:
     return rows, points
 
 
-class Reader(Observer):
+class Reader(Callback):
     """What the files hold after every epoch, and the epoch of the newest checkpoint."""
 
     def __init__(self, folder: Path) -> None:

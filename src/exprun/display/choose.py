@@ -9,13 +9,13 @@ from rich.console import Console
 from exprun.display.lines import PlainLines
 from exprun.display.live import LivePanel
 from exprun.display.text import default_console, draws
-from exprun.training.callbacks import Observer
+from exprun.training.callbacks import Callback
 
 
 def watch(
     title: str, device: str, console: Console | None = None, *, in_sweep: bool = False
-) -> AbstractContextManager[Observer]:
-    """The observer for this output: a live panel on a terminal, plain lines elsewhere.
+) -> AbstractContextManager[Callback]:
+    """The callback for this output: a live panel on a terminal, plain lines elsewhere.
 
     ``title`` tells the run from others, e.g. the user's overrides. To be used in a ``with`` block
     around the training: what it shows is complete at the end of the block. A job of a sweep, which
@@ -24,4 +24,4 @@ def watch(
     console = console or default_console()
     if draws(console):
         return LivePanel(title, device, console, transient=in_sweep)
-    return nullcontext(Observer()) if in_sweep else PlainLines(title, device, console)
+    return nullcontext(Callback()) if in_sweep else PlainLines(title, device, console)

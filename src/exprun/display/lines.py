@@ -9,14 +9,14 @@ from rich.console import Console
 
 from exprun.display.describe import about
 from exprun.display.text import figure, printable
-from exprun.training.callbacks import Observer
+from exprun.training.callbacks import Callback
 from exprun.training.training import Training
 
 LINES = 20
 """About so many lines a run, however many epochs it has."""
 
 
-class PlainLines(Observer):
+class PlainLines(Callback):
     """One line for the run, then one for every twentieth of its epochs, the first and the last."""
 
     def __init__(self, title: str, device: str, console: Console) -> None:

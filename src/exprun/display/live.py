@@ -15,11 +15,11 @@ from exprun.display.describe import about
 from exprun.display.panel import NARROW, Canvas, flow, heading, progress
 from exprun.display.text import NONE, duration, figure, per_second, printable
 from exprun.training import metrics
-from exprun.training.callbacks import Observer
+from exprun.training.callbacks import Callback
 from exprun.training.training import Training
 
 
-class LivePanel(Observer):
+class LivePanel(Callback):
     """Epoch, speed, time left, figures and their best so far, learning rate, patience left.
 
     It is drawn by whoever calls, at most every ``INTERVAL``: there is no thread that could take

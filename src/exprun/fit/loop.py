@@ -24,7 +24,7 @@ from exprun.engine.tape import Unrecordable
 from exprun.fit.learning_curve import Curve, as_averages
 from exprun.techniques import torch_optim
 from exprun.training.batches import blocks
-from exprun.training.callbacks import Observer, Outcome
+from exprun.training.callbacks import Callback, Outcome
 from exprun.training.divergence import Diverged, locate
 from exprun.training.training import Training
 
@@ -34,7 +34,7 @@ TOO_LARGE = "a loss was not finite, or too large to be added up"
 
 def fit(
     training: Training,
-    observers: Sequence[Observer] = (),
+    callbacks: Sequence[Callback] = (),
     interrupted: Callable[[], bool] = lambda: False,
 ) -> Outcome:
     """Train until ``max_epochs``, early stopping, divergence, or ``interrupted()``.
@@ -42,15 +42,15 @@ def fit(
     Afterwards ``training.kept`` holds the weights that are the model. An interrupted epoch counts
     as not begun.
     """
-    for observer in observers:
-        observer.on_start(training)
-    return go_on(training, observers, interrupted)
+    for callback in callbacks:
+        callback.on_start(training)
+    return go_on(training, callbacks, interrupted)
 
 
 def go_on(
-    training: Training, observers: Sequence[Observer], interrupted: Callable[[], bool]
+    training: Training, callbacks: Sequence[Callback], interrupted: Callable[[], bool]
 ) -> Outcome:
-    """``fit`` for a training that the observers know already."""
+    """``fit`` for a training that the callbacks know already."""
     t = training
     seconds, rows = 0.0, 0
 
@@ -66,7 +66,7 @@ def go_on(
             began = time.perf_counter()
             before = t.snapshot()
             try:
-                iterations = train_epoch(t, replay, observers, interrupted)
+                iterations = train_epoch(t, replay, callbacks, interrupted)
                 sound = replay is None or replay.all_finite()
             except Unrecordable as why:
                 ordinary, sound = str(why), False
@@ -79,7 +79,7 @@ def go_on(
                 return outcome(INTERRUPTED, f"interrupted in epoch {t.epoch + 1}")
             seconds += time.perf_counter() - began
             rows += t.rows_per_epoch
-            end_epoch(t, curve, iterations, observers)
+            end_epoch(t, curve, iterations, callbacks)
     except Diverged as divergence:
         return outcome(DIVERGED, str(divergence))
     return outcome(*ending)
@@ -99,7 +99,7 @@ def ended(training: Training) -> tuple[str, str] | None:
 def train_epoch(
     training: Training,
     replay: ReplayedTraining | None,
-    observers: Sequence[Observer],
+    callbacks: Sequence[Callback],
     interrupted: Callable[[], bool],
 ) -> int | None:
     """Train on all training rows in a new order; returns the iterations done since the start of the
@@ -115,8 +115,8 @@ def train_epoch(
             else:
                 iterate(t, xs[done - end], ys[done - end], t.iteration + done)
                 done += 1
-            for observer in observers:
-                observer.on_iteration(t, t.iteration + done)
+            for callback in callbacks:
+                callback.on_iteration(t, t.iteration + done)
             if interrupted():
                 return None
     return t.iteration + done
@@ -131,10 +131,10 @@ def epoch(training: Training) -> Iterator[tuple[Tensor, Tensor]]:
 
 
 def end_epoch(
-    training: Training, curve: Curve, iterations: int, observers: Sequence[Observer]
+    training: Training, curve: Curve, iterations: int, callbacks: Sequence[Callback]
 ) -> None:
     """Measure what the epoch has brought, keep its weights if they are the best, and tell the
-    scheduler and the observers. Raises Diverged."""
+    scheduler and the callbacks. Raises Diverged."""
     t = training
     t.epoch, t.iteration = t.epoch + 1, iterations
     row = models_row = curve.row()
@@ -147,8 +147,8 @@ def end_epoch(
             t.kept = t.copied_tensors()
             t.kept_row = models_row
     t.scheduler.after_epoch(row.get("val_loss", row["train_loss"]))
-    for observer in observers:
-        observer.on_epoch(t, row)
+    for callback in callbacks:
+        callback.on_epoch(t, row)
 
 
 def with_penalties(training: Training, loss: Tensor) -> Tensor:

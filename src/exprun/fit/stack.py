@@ -1,8 +1,8 @@
 """Many trainings of one shape as one: a single forward and backward pass for all of them.
 
 A member of a stack stays the ``Training`` that it is alone, with an optimizer, schedule, random
-streams, stopping and curve of its own. Only its weights lie in the stack's memory, and its
-iterations are done together with the others'. The matrix products of k members are one batched
+streams, stopping and curve of its own. Only its weights are stored in the stack's tensors, and its
+iterations are computed together with the others'. The matrix products of k members are one batched
 product, with the bits of k single ones; what cannot be batched with the same bits is done member by
 member. So a member ends with the bits of its solo run.
 """
@@ -30,7 +30,7 @@ from exprun.techniques.losses import CrossEntropy
 from exprun.techniques.networks import MLP, Dropout, HiddenLayer, describe
 from exprun.techniques.regularizers import L1, L2, ElasticNet, Regularizer
 from exprun.training.batches import blocks
-from exprun.training.callbacks import Observer, Outcome
+from exprun.training.callbacks import Callback, Outcome
 from exprun.training.divergence import Diverged
 from exprun.training.training import Training
 
@@ -181,12 +181,12 @@ def _pooled(members: Sequence[Training]) -> tuple[Tensor, Tensor, Tensor]:
     different = list({id(m.data): m for m in members}.values())
     x, y = [m.data.train.x for m in different], [m.targets for m in different]
     rows = len(x[0])
-    places = {id(m.data): rows * i for i, m in enumerate(different)}
-    offsets = torch.tensor([[places[id(m.data)]] for m in members], device=x[0].device)
+    starts = {id(m.data): rows * i for i, m in enumerate(different)}
+    offsets = torch.tensor([[starts[id(m.data)]] for m in members], device=x[0].device)
     return (x[0], y[0], offsets) if len(x) == 1 else (torch.cat(x), torch.cat(y), offsets)
 
 
-def alone(training: Training) -> str | None:
+def not_stackable(training: Training) -> str | None:
     """Why a training cannot be a member of a stack; None if it can."""
     if type(training.model) is not MLP:
         return f"{type(training.model).__name__} is not exprun's MLP"
@@ -209,7 +209,7 @@ def shape(training: Training) -> tuple[Any, ...]:
     )
 
 
-def room(training: Training, size: int) -> int:
+def capacity(training: Training, size: int) -> int:
     """How many such trainings a stack takes, ``size`` at most."""
     t = training
     weights = 4 * sum(w.numel() * w.element_size() for w in t.model.parameters())
@@ -229,7 +229,7 @@ class Member:
     """
 
     training: Training
-    observers: Sequence[Observer]
+    callbacks: Sequence[Callback]
     done: Callable[[Outcome], None]
     failed: Callable[[Exception], None]
     curve: Curve = field(init=False)
@@ -240,12 +240,12 @@ class Member:
 
 
 def fit_stack(
-    arrivals: Iterator[Member],
+    pending: Iterator[Member],
     size: int,
     interrupted: Callable[[], bool] = lambda: False,
 ) -> None:
     """Train all that arrive, at most ``size`` at once, each as ``fit`` would; ``on_iteration`` of
-    the observers is not called.
+    the callbacks is not called.
 
     Members that have ended leave when they are many enough, and others take their places. What
     cannot be stacked, or has a loss that is not finite, goes on alone.
@@ -253,49 +253,49 @@ def fit_stack(
     members: list[Member] = []
     while True:
         members = [member for member in members if member.running]
-        while not members or len(members) < room(members[0].training, size):
-            member = next(arrivals, None)
+        while not members or len(members) < capacity(members[0].training, size):
+            member = next(pending, None)
             if member is None:
                 break
             _join(members, member, interrupted)
         if not members:
             return
-        capacity = room(members[0].training, size)
+        at_once = capacity(members[0].training, size)
         stack = Stack([member.training for member in members])
         for member in members:  # their weights lie elsewhere now
             member.curve = Curve(member.training, replayed=True)
         running = len(members)
         while running and running >= COMPACT_BELOW * len(members):
-            _epoch(stack, members, capacity, interrupted)
+            _epoch(stack, members, at_once, interrupted)
             running = sum(member.running for member in members)
 
 
 def _join(members: list[Member], member: Member, interrupted: Callable[[], bool]) -> None:
     """Take a new member, or train it alone if it does not fit."""
-    with _failing(member):
-        for observer in member.observers:
-            observer.on_start(member.training)
+    with _isolated(member):
+        for callback in member.callbacks:
+            callback.on_start(member.training)
         if ended(member.training):  # resumed at its end
             member.running = False
-            member.done(go_on(member.training, member.observers, interrupted))
+            member.done(go_on(member.training, member.callbacks, interrupted))
             return
         fits = not members or shape(member.training) == shape(members[0].training)
-        reason = alone(member.training) or ("" if fits else "its shapes are its own")
+        reason = not_stackable(member.training) or ("" if fits else "its shapes are its own")
         if reason:
-            _go_on_alone(member, interrupted, reason)
+            _train_alone(member, interrupted, reason)
         else:
             members.append(member)
 
 
-def _go_on_alone(member: Member, interrupted: Callable[[], bool], reason: str) -> None:
+def _train_alone(member: Member, interrupted: Callable[[], bool], reason: str) -> None:
     member.running = False
-    outcome = go_on(member.training, member.observers, interrupted)
+    outcome = go_on(member.training, member.callbacks, interrupted)
     engine = str(outcome.engine).partition(":")[0]
     member.done(replace(outcome, engine=f"{engine}; {ALONE}{reason}"))
 
 
 def _epoch(
-    stack: Stack, members: Sequence[Member], capacity: int, interrupted: Callable[[], bool]
+    stack: Stack, members: Sequence[Member], at_once: int, interrupted: Callable[[], bool]
 ) -> None:
     """An epoch of all members that are running, and what ``fit`` does after it."""
     running = [member for member in members if member.running]
@@ -312,12 +312,12 @@ def _epoch(
     for member, sound in zip(members, finite, strict=True):
         if not member.running:
             continue
-        with _failing(member):
+        with _isolated(member):
             t = member.training
             if not whole or not sound:
                 t.load_state_dict(member.before)
             if whole and not sound:
-                _go_on_alone(member, interrupted, reason)
+                _train_alone(member, interrupted, reason)
                 continue
             ending: tuple[str, str] | None
             try:
@@ -325,7 +325,7 @@ def _epoch(
                     member.seconds += seconds
                     member.rows += t.rows_per_epoch
                     iteration = t.iteration + t.iterations_per_epoch
-                    end_epoch(t, member.curve, iteration, member.observers)
+                    end_epoch(t, member.curve, iteration, member.callbacks)
                     ending = ended(t)
                 else:
                     ending = INTERRUPTED, f"interrupted in epoch {t.epoch + 1}"
@@ -334,11 +334,11 @@ def _epoch(
             if ending:
                 member.running = False
                 speed = member.rows / member.seconds if member.seconds else 0.0
-                member.done(Outcome(*ending, speed, f"stacked: up to {capacity} at once"))
+                member.done(Outcome(*ending, speed, f"stacked: up to {at_once} at once"))
 
 
 @contextmanager
-def _failing(member: Member) -> Iterator[None]:
+def _isolated(member: Member) -> Iterator[None]:
     """What goes wrong with one member's files is nobody else's concern."""
     try:
         yield

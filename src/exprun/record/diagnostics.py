@@ -25,7 +25,7 @@ from exprun.diagnostics.settings import Diagnostics
 from exprun.diagnostics.signal_propagation import verdict
 from exprun.record.files import write_atomic
 from exprun.record.tensorboard import EventFile
-from exprun.training.callbacks import Observer
+from exprun.training.callbacks import Callback
 from exprun.training.training import Training
 
 TABLE, INITIALIZATION = "diagnostics.csv", "initialization.csv"
@@ -34,7 +34,7 @@ BUCKETS = 30
 """Of a histogram."""
 
 
-class DiagnosticsRecorder(Observer):
+class DiagnosticsRecorder(Callback):
     """Measures the layers before the training and after its epochs, in passes of its own."""
 
     def __init__(

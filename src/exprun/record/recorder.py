@@ -24,7 +24,7 @@ from exprun.record.model import as_file, save_model
 from exprun.record.result import result_of
 from exprun.record.tensorboard import EventFile, tags
 from exprun.training import metrics
-from exprun.training.callbacks import Observer, Outcome
+from exprun.training.callbacks import Callback, Outcome
 from exprun.training.prediction import forward
 from exprun.training.training import Training
 
@@ -38,7 +38,7 @@ CURVE_SECONDS = 0.25
 """Rows of the curve are written so often at most: for a short epoch the files are a burden."""
 
 
-class Recorder(Observer):
+class Recorder(Callback):
     """``metrics.csv`` and TensorBoard events, a row an epoch, and checkpoints; then the model, the
     preprocessing and, last, ``result.json``."""
 

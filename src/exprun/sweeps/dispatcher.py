@@ -1,9 +1,9 @@
-"""A sweep's jobs in stacks: who trains which of them, in which process, and how far they are.
+"""Dispatches the jobs of a sweep to worker processes, which train them in stacks.
 
-Jobs of one kind — equal data, network, batches — are trained together by workers (``worker``) that
-are processes of their own: several small stacks keep all cores of a CPU busy, and one large one a
-GPU. A worker asks for the next job whenever it has room. What it does to a job's folder is what the
-job would do alone. Nothing here imports torch.
+Jobs of one kind (equal data, network, batches) are trained together by a worker (``worker``):
+several small stacks keep all cores of a CPU busy, and one large one a GPU. A worker asks for the
+next job whenever its stack has capacity, and writes the files that the job would write alone.
+Nothing here imports torch.
 """
 
 from __future__ import annotations
@@ -33,8 +33,8 @@ from exprun.sweeps.panel import StackPanel
 AT_ONCE = {"cpu": 32, "cuda": 256}
 """Members of a stack at most. On a CPU more bring nothing: the products are what takes the time."""
 
-NOTING = 0.3
-"""Seconds between two writes of the sweep's books; a job's own folder has its result at once."""
+LEDGER_INTERVAL = 0.3
+"""Seconds between two updates of ``sweep.json``; a job's own folder has its result at once."""
 
 
 def run_stacked(
@@ -55,30 +55,30 @@ def run_stacked(
     """
     if not jobs:
         return {}, None
-    office = Office(folder, dict(jobs), before, size, workers)
+    dispatcher = Dispatcher(folder, dict(jobs), before, size, workers)
     try:
-        with StackPanel(title, office.titles()) as panel:
-            office.run(panel)
+        with StackPanel(title, dispatcher.titles()) as panel:
+            dispatcher.run(panel)
     except OSError as error:  # no process to be had, no room on the disk
         print(f"exprun: {error}", file=sys.stderr)
-    ended = next((r for r in office.results.values() if r["status"] == INTERRUPTED), None)
+    ended = next((r for r in dispatcher.results.values() if r["status"] == INTERRUPTED), None)
     if ended:
-        return office.results, exit_code(ended)
-    return office.results, 128 + office.signal if office.signal else None
+        return dispatcher.results, exit_code(ended)
+    return dispatcher.results, 128 + dispatcher.signal if dispatcher.signal else None
 
 
 @dataclass
 class Worker:
-    """A process, the line to it, the kind of jobs that it is at, and those that it has."""
+    """A worker process, the connection to it, and the kind and numbers of the jobs it trains."""
 
     process: BaseProcess
-    line: Connection
+    connection: Connection
     kind: str = ""
     has: set[int] = field(default_factory=set)
 
 
-class Office:
-    """Hands out jobs to the workers and takes down what they say."""
+class Dispatcher:
+    """Sends jobs to the workers and collects their results."""
 
     def __init__(
         self,
@@ -92,17 +92,17 @@ class Office:
         self.jobs = jobs
         self.before = before
         self.results: dict[int, dict[str, Any]] = {}
-        self.unnoted: dict[int, dict[str, Any]] = {}  # results that are not in the books yet
-        self.noted = time.monotonic()  # when the books were written last
-        self.told: set[str] = set()  # why jobs were not stacked
+        self.unrecorded: dict[int, dict[str, Any]] = {}  # results that are not in sweep.json yet
+        self.recorded = time.monotonic()  # when sweep.json was updated last
+        self.reasons: set[str] = set()  # printed so far: why jobs were not stacked
         self.waiting: dict[str, deque[int]] = {}
         for number, job in jobs.items():
             self.waiting.setdefault(_kind(job), deque()).append(number)
         self.size, self.count = size, workers
-        self.settled = False  # how many workers there are, and at how many jobs at once
-        self.staff = "", ""  # how many workers, and on what
+        self.sized = False  # whether the number of workers and the size of a stack are chosen
+        self.resources = "", ""  # number of processes, and their device
         self.workers: dict[Connection, Worker] = {}
-        self.signal: Signals | None = None  # that has ended it
+        self.signal: Signals | None = None  # the signal that ended the sweep
 
     def titles(self) -> dict[int, tuple[str, int]]:
         """What tells each job from the others, and its epochs."""
@@ -118,82 +118,82 @@ class Office:
     def run(self, panel: StackPanel) -> None:
         with interruptible() as interrupted:
             try:
-                self._hire()  # one, who knows whether there is a GPU
-                self._listen(panel, interrupted)
+                self._start_worker()  # one, which can tell whether there is a GPU
+                self._serve(panel, interrupted)
                 self.signal = interrupted.signal
-            finally:  # whatever went wrong here: nobody waits for an answer that never comes
+            finally:  # even after an error no worker is left waiting for an answer
                 for worker in self.workers.values():
                     os.kill(worker.process.pid, SIGTERM)  # type: ignore[arg-type]
-                    worker.line.close()
+                    worker.connection.close()
                     worker.process.join()
 
-    def _hire(self) -> None:
-        process, line = worker_pool.start()
-        self.workers[line] = Worker(process, line)
+    def _start_worker(self) -> None:
+        process, connection = worker_pool.start()
+        self.workers[connection] = Worker(process, connection)
 
-    def _settle(self, gpu: bool, panel: StackPanel) -> None:
-        """Decide how many jobs are trained at once, and by how many workers; hire the others."""
-        if self.settled:
+    def _choose_sizes(self, gpu: bool, panel: StackPanel) -> None:
+        """Choose the size of a stack and the number of workers, and start the other workers."""
+        if self.sized:
             return
-        self.settled = True
+        self.sized = True
         gpu = gpu and any(job.config["device"] != "cpu" for job in self.jobs.values())
         self.count = min(self.count or (1 if gpu else cores()), len(self.jobs))
         share = -(-max(map(len, self.waiting.values())) // self.count)
         self.size = self.size or min(AT_ONCE["cuda" if gpu else "cpu"], share)
-        self.staff = f"{self.count} process" + "es" * (self.count > 1), "gpu" if gpu else "cpu"
-        panel.workers = " · ".join(self.staff)
+        self.resources = f"{self.count} process" + "es" * (self.count > 1), "gpu" if gpu else "cpu"
+        panel.workers = " · ".join(self.resources)
         for _ in range(self.count - 1):
-            self._hire()
+            self._start_worker()
 
-    def _listen(self, panel: StackPanel, interrupted: Interruption) -> None:
-        """Until all workers are done and dismissed."""
-        passed_on = False
+    def _serve(self, panel: StackPanel, interrupted: Interruption) -> None:
+        """Handle messages until all workers have ended."""
+        forwarded = False
         while self.workers:
-            for line in wait(list(self.workers), INTERVAL):
-                assert isinstance(line, Connection)
-                if not self._hear(self.workers[line], panel, interrupted):
-                    self._dismiss(self.workers.pop(line), panel)
-            if interrupted.signal and not passed_on:
-                passed_on = True
+            for connection in wait(list(self.workers), INTERVAL):
+                assert isinstance(connection, Connection)
+                if not self._handle(self.workers[connection], panel, interrupted):
+                    self._remove_worker(self.workers.pop(connection), panel)
+            if interrupted.signal and not forwarded:
+                forwarded = True
                 for worker in self.workers.values():
                     os.kill(worker.process.pid, interrupted.signal)  # type: ignore[arg-type]
-            if time.monotonic() - self.noted > NOTING or not self.workers:
-                self._note(panel)
+            if time.monotonic() - self.recorded > LEDGER_INTERVAL or not self.workers:
+                self._record_results(panel)
             panel.draw()
 
-    def _hear(self, worker: Worker, panel: StackPanel, interrupted: Interruption) -> bool:
-        """Take a word from a worker; False if it has nothing more to say."""
+    def _handle(self, worker: Worker, panel: StackPanel, interrupted: Interruption) -> bool:
+        """Handle one message of a worker; False if its connection is closed."""
         try:
-            word, number, content = worker.line.recv()
+            message, number, content = worker.connection.recv()
         except (EOFError, ConnectionResetError):
             return False
-        if word == "epochs":
+        if message == "epochs":
             for job_number, row in content.items():
                 panel.epoch(job_number, row)
-        elif word == "ended":
+        elif message == "ended":
             worker.has.discard(number)
-            self._take(number, content, panel)
-        elif word == "room":
-            panel.workers = f"{self.staff[0]} × up to {content} at once · {self.staff[1]}"
-        elif word == "ready":
-            self._settle(content, panel)
-            worker.line.send(self.size)
-        elif word == "kind":
+            self._add_result(number, content, panel)
+        elif message == "capacity":
+            panel.workers = f"{self.resources[0]} × up to {content} at once · {self.resources[1]}"
+        elif message == "ready":
+            self._choose_sizes(content, panel)
+            worker.connection.send(self.size)
+        elif message == "kind":
             longest = max(self.waiting, key=lambda kind: len(self.waiting[kind]))
             worker.kind = longest
-            worker.line.send(bool(self.waiting[longest]) and not interrupted())
-        elif word == "job":
+            worker.connection.send(bool(self.waiting[longest]) and not interrupted())
+        elif message == "job":
             jobs = self.waiting[worker.kind]
             following = jobs.popleft() if jobs and not interrupted() else None
             if following is not None:
                 self.before(following)
                 worker.has.add(following)
-            worker.line.send(None if following is None else (following, self.jobs[following]))
+            worker.connection.send(None if following is None else (following, self.jobs[following]))
         return True
 
-    def _dismiss(self, worker: Worker, panel: StackPanel) -> None:
-        """What a worker had that is gone without a word has failed."""
-        worker.line.close()
+    def _remove_worker(self, worker: Worker, panel: StackPanel) -> None:
+        """Jobs that an ended worker has not finished have failed."""
+        worker.connection.close()
         worker.process.join()
         code = worker.process.exitcode or 0
         reason = f"killed by {Signals(-code).name}" if code < 0 else f"ended with code {code}"
@@ -202,32 +202,32 @@ class Office:
             with job.recording():
                 raise OSError(f"its process was {reason}")
             assert job.result is not None
-            self._take(number, job.result, panel)
+            self._add_result(number, job.result, panel)
 
-    def _take(self, number: int, result: dict[str, Any], panel: StackPanel) -> None:
-        self.results[number] = self.unnoted[number] = result
+    def _add_result(self, number: int, result: dict[str, Any], panel: StackPanel) -> None:
+        self.results[number] = self.unrecorded[number] = result
         panel.ended(number, result["status"])
 
-    def _note(self, panel: StackPanel) -> None:
-        """Write the results that have come into the sweep's books, and tell them."""
-        self.noted = time.monotonic()
-        if not self.unnoted:
+    def _record_results(self, panel: StackPanel) -> None:
+        """Write new results into ``sweep.json`` and print a line for each."""
+        self.recorded = time.monotonic()
+        if not self.unrecorded:
             return
-        ended = {number: (self.jobs[number].folder, r) for number, r in self.unnoted.items()}
-        told = zip(ended.items(), ledger.note_all(self.folder, ended), strict=True)
-        self.unnoted = {}
-        for (number, (_, result)), progress in told:
+        ended = {number: (self.jobs[number].folder, r) for number, r in self.unrecorded.items()}
+        recorded = zip(ended.items(), ledger.note_all(self.folder, ended), strict=True)
+        self.unrecorded = {}
+        for (number, (_, result)), progress in recorded:
             done = f"{progress.done}/{progress.total}"
             job_line(number, done, progress.title, result, console=panel.console)
             reason = str(result["engine"]).partition(ALONE)[2]
-            if reason and reason not in self.told and result["status"] != DIVERGED:
-                self.told.add(reason)
+            if reason and reason not in self.reasons and result["status"] != DIVERGED:
+                self.reasons.add(reason)
                 line = f"     [{number}] ran by itself: {reason}"
                 panel.console.print(line, style="dim", markup=False, soft_wrap=True)
 
 
 def _kind(job: Job) -> str:
-    """What jobs have in common that can be stacked, as far as the config tells."""
+    """The part of the config that jobs of one stack have in common, as a key."""
     groups = ("problem", "data", "model", "norm", "batching", "loss", "device")
     together = {group: job.config[group] for group in groups}
     together["data"] = {k: v for k, v in together["data"].items() if k != "split_seed"}

@@ -267,10 +267,10 @@ def _ranks(figures: Figures, names: Sequence[str]) -> dict[int, float]:
         job: tuple(sign * values.get(job, sign * math.inf) for sign, values in columns)
         for job in jobs
     }
-    places: dict[tuple[float, ...], int] = {}
-    for place, cost in enumerate(sorted(costs.values())):
-        places.setdefault(cost, place)
-    return {job: places[cost] / max(len(jobs) - 1, 1) for job, cost in costs.items()}
+    ranks: dict[tuple[float, ...], int] = {}
+    for rank, cost in enumerate(sorted(costs.values())):
+        ranks.setdefault(cost, rank)
+    return {job: ranks[cost] / max(len(jobs) - 1, 1) for job, cost in costs.items()}
 
 
 def _period(titles: Iterable[str]) -> int:

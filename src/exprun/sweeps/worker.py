@@ -1,4 +1,4 @@
-"""A process that trains a sweep's jobs in stacks, as its office (``stacked``) tells it."""
+"""A worker process: it trains a sweep's jobs in stacks, as ``dispatcher`` sends them."""
 
 from __future__ import annotations
 
@@ -16,62 +16,62 @@ from exprun.common.font_cache import remove_font_cache
 from exprun.common.signals import Interruption, interruptible, let_through
 from exprun.common.threads import OF_A_WORKER
 from exprun.display.panel import INTERVAL
-from exprun.fit.stack import Member, fit_stack, room
+from exprun.fit.stack import Member, capacity, fit_stack
 from exprun.job import Job
 from exprun.problems.problem import Problem
 from exprun.record.recorder import Recorder
 from exprun.run import begin, end
-from exprun.training.callbacks import Observer, Outcome
+from exprun.training.callbacks import Callback, Outcome
 from exprun.training.training import Training
 
 
-def train(line: Connection) -> None:
-    """What a worker does: ask for jobs and train them, as long as there are any."""
+def train(connection: Connection) -> None:
+    """The main function of a worker: ask for jobs and train them until there are none."""
     with interruptible() as interrupted:
         let_through()
-        desk = Desk(line, interrupted)
-        while not interrupted() and desk.ask("kind"):
-            fit_stack(desk.arrivals(), desk.size, interrupted)
+        client = DispatcherClient(connection, interrupted)
+        while not interrupted() and client.ask("kind"):
+            fit_stack(client.jobs(), client.size, interrupted)
     remove_font_cache()
 
 
-class Desk:
-    """A worker's side of the line: ``word, number, content`` go out, answers come back."""
+class DispatcherClient:
+    """A worker's side of the connection: sends ``message, number, content``, receives answers."""
 
-    def __init__(self, line: Connection, interrupted: Interruption) -> None:
-        self.line = line
+    def __init__(self, connection: Connection, interrupted: Interruption) -> None:
+        self.connection = connection
         self.interrupted = interrupted
-        self.rows: dict[int, dict[str, float]] = {}  # the newest, of which the office has not heard
-        self.reported = 0.0  # when it last heard of any
+        self.rows: dict[int, dict[str, float]] = {}  # newest rows that were not sent yet
+        self.reported = 0.0  # when rows were sent last
         self.size: int = self.ask("ready", torch.cuda.device_count() > 0)
-        self.room = 0  # how many of the jobs at hand are trained at once
+        self.capacity = 0  # how many of the present kind of jobs are trained at once
 
-    def tell(self, word: str, number: int = -1, content: Any = None) -> None:
+    def send(self, message: str, number: int = -1, content: Any = None) -> None:
         try:
-            self.line.send((word, number, content))
+            self.connection.send((message, number, content))
         except BrokenPipeError:
-            _leave()
+            _exit()
 
     def report(self, number: int, row: dict[str, float]) -> None:
-        """Of an epoch of a job. The office hears of them now and then: whenever it may draw."""
+        """Send the newest row of a job's learning curve, at most once an ``INTERVAL``."""
         self.rows[number] = row
         if time.monotonic() - self.reported >= INTERVAL or row["epoch"] == 1:
-            self._hand_in()
+            self._send_rows()
 
-    def _hand_in(self) -> None:
-        self.tell("epochs", content=self.rows)
+    def _send_rows(self) -> None:
+        self.send("epochs", content=self.rows)
         self.rows, self.reported = {}, time.monotonic()
 
-    def ask(self, word: str, content: Any = None) -> Any:
-        self.tell(word, content=content)
+    def ask(self, message: str, content: Any = None) -> Any:
+        self.send(message, content=content)
         try:
-            return self.line.recv()
+            return self.connection.recv()
         except (EOFError, ConnectionResetError):
-            _leave()
+            _exit()
 
-    def arrivals(self) -> Iterator[Member]:
-        """The jobs that the office hands out, built and ready to be trained."""
-        self.room = 0
+    def jobs(self) -> Iterator[Member]:
+        """The jobs that the dispatcher sends, built and ready to be trained."""
+        self.capacity = 0
         while not self.interrupted() and (found := self.ask("job")) is not None:
             number, job = found
             job.threads = OF_A_WORKER
@@ -83,7 +83,7 @@ class Desk:
                 outcome = work.solve(self.interrupted)
                 reason = f"{ALONE}no network is trained"
                 end(job, replace(outcome, engine=reason), self.interrupted)
-            self.tell("ended", number, job.result)
+            self.send("ended", number, job.result)
 
     def _member(self, number: int, job: Job, training: Training) -> Member:
         def done(outcome: Outcome) -> None:
@@ -97,28 +97,28 @@ class Desk:
             self._ended(number, job)
 
         assert isinstance(job.recorder, Recorder)
-        if not self.room:
-            self.room = room(training, self.size)
-            self.tell("room", content=self.room)
+        if not self.capacity:
+            self.capacity = capacity(training, self.size)
+            self.send("capacity", content=self.capacity)
         return Member(training, [job.recorder, _Reporter(self, number)], done, failed)
 
     def _ended(self, number: int, job: Job) -> None:
-        job.recorder = None  # and with it the training's memory
+        job.recorder = None  # frees the training's memory
         if number in self.rows:
-            self._hand_in()
-        self.tell("ended", number, job.result)
+            self._send_rows()
+        self.send("ended", number, job.result)
 
 
-class _Reporter(Observer):
-    """Tells the office of every epoch."""
+class _Reporter(Callback):
+    """Sends every epoch to the dispatcher."""
 
-    def __init__(self, desk: Desk, number: int) -> None:
-        self.desk, self.number = desk, number
+    def __init__(self, client: DispatcherClient, number: int) -> None:
+        self.client, self.number = client, number
 
     def on_epoch(self, training: Training, row: dict[str, float]) -> None:
-        self.desk.report(self.number, row)
+        self.client.report(self.number, row)
 
 
-def _leave() -> NoReturn:
-    """The office is gone, killed maybe: what is saved is saved, and ``exprun resume`` goes on."""
+def _exit() -> NoReturn:
+    """The dispatcher was killed: end at once; ``exprun resume`` goes on from the checkpoints."""
     os._exit(1)

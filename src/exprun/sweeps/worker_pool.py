@@ -1,8 +1,7 @@
-"""Processes that train a sweep's jobs.
+"""Starts the worker processes of a sweep.
 
-They are forked off a server that has imported torch and all that they need, once, while this
-process is still busy with other things, and needs no torch itself. On Windows, which cannot fork,
-each imports for itself.
+They are forked off a forkserver that imports torch once, while this process, which needs no torch
+itself, composes the configs. On Windows, which cannot fork, each worker imports it by itself.
 """
 
 from __future__ import annotations
@@ -24,7 +23,7 @@ CONTEXT: Any = multiprocessing.get_context(FORKSERVER if CAN_FORK else "spawn")
 
 
 def prepare() -> None:
-    """Start the server, unless it runs already."""
+    """Start the forkserver, unless it runs already."""
     if CAN_FORK:
         resource_tracker.ensure_running()  # else started with the server, and it lets signals in
         CONTEXT.set_forkserver_preload(["exprun.sweeps.worker_preload"])
@@ -34,14 +33,14 @@ def prepare() -> None:
 
 @atexit.register
 def _end_server() -> None:
-    """Nobody needs it any more, and whoever reads our output waits until it is gone, too."""
+    """End the forkserver: it holds our output open, whose reader would wait for it."""
     server = getattr(forkserver, "_forkserver", None)
     if pid := getattr(server, "_forkserver_pid", None):
         os.kill(pid, signal.SIGKILL)
 
 
 def start() -> tuple[BaseProcess, Connection]:
-    """A new worker, and the line to it. Raises OSError if it cannot be had."""
+    """A new worker process and the connection to it. Raises OSError if it cannot be started."""
     prepare()
     ours, theirs = CONTEXT.Pipe()
     process: BaseProcess = CONTEXT.Process(target=_train, args=(theirs,))
@@ -54,7 +53,7 @@ def start() -> tuple[BaseProcess, Connection]:
     return process, ours
 
 
-def _train(line: Connection) -> None:
+def _train(connection: Connection) -> None:
     with importing():
         from exprun.sweeps.worker import train
-    train(line)
+    train(connection)

@@ -9,7 +9,7 @@ if TYPE_CHECKING:
     from exprun.training.training import Training
 
 
-class Observer:
+class Callback:
     """Told what happens in a training; does nothing by itself.
 
     ``iteration`` counts from 1, and jumps where many are replayed in one go; ``row`` is the epoch's
