@@ -1,4 +1,4 @@
-"""Draw the layers of the house, ``docs/layers.svg``, from pyproject.toml and the imports themselves:
+"""Draw the layers of the house, ``docs/layers.svg``, from pyproject.toml and from the imports:
 ``python docs/layers.py``."""
 
 import ast
