@@ -398,7 +398,7 @@ class Doubled(MLP):
 @pytest.mark.parametrize(
     ("model", "named"),
     [
-        (lambda: Doubled(2, 3), "test_model.Doubled"),
+        (lambda: Doubled(2, 3), f"{__name__}.Doubled"),
         (lambda: nn.Sequential(nn.Linear(2, 3)), "torch.nn.modules.container.Sequential"),
         (
             lambda: MLP(2, 3, norm=partial(nn.BatchNorm1d, track_running_stats=False)),

@@ -47,8 +47,8 @@ class Clock:
 @pytest.fixture
 def clock(monkeypatch: pytest.MonkeyPatch) -> Clock:
     clock = Clock()
-    for module in ("panel", "stack"):
-        monkeypatch.setattr(f"exprun.display.{module}.perf_counter", clock)
+    for module in ("exprun.display.panel", "exprun.sweeps.panel"):
+        monkeypatch.setattr(f"{module}.perf_counter", clock)
     return clock
 
 
