@@ -192,13 +192,14 @@ def test_a_sweep_goes_on_past_jobs_that_diverge_or_fail(exprun: Run, tmp_path: P
     (folder,) = (tmp_path / "outputs" / "sweeps").iterdir()
     jobs = json.loads((folder / "sweep.json").read_text())["jobs"]
     assert len(jobs) == 12
-    states = {tuple(job["overrides"][:3]): job["status"] for job in jobs}
+    states = {
+        tuple(job["overrides"][:3]): result_of(folder / job["folder"])["status"] for job in jobs
+    }
     assert states["optimizer=sgd", "reg=[l2,dropout]", "optimizer.lr=0.1"] == "completed"
     assert states["optimizer=sgd", "reg=none", "optimizer.lr=1e+30"] == "diverged"
     assert states["optimizer=lbfgs", "reg=weight_decay", "optimizer.lr=0.1"] == "failed"
     for job in jobs:
         assert job["folder"].startswith(f"{job['number']}_optimizer=")
-        assert result_of(folder / job["folder"])["status"] == job["status"]
     board = rows_of(folder / "leaderboard.csv")
     assert len(board) == 12
     assert board[0]["status"] == "completed"

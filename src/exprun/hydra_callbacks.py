@@ -24,6 +24,7 @@ from exprun.common.constants import INTERRUPTED
 from exprun.common.errors import UsageError, nearest
 from exprun.common.signals import exit_code, heed, interruptible
 from exprun.config.compose import Composer, enter, hydra_files, overrides_of, resolve
+from exprun.config.options import check_names
 from exprun.config.parts import check_parts
 from exprun.config.schema import check, check_values, plain, spelled
 from exprun.config.sweep_overrides import expand_variants
@@ -195,6 +196,14 @@ def _check_hydra(config: DictConfig) -> None:
     """Raise UsageError for settings of Hydra's that would break what a run's folder promises."""
     if config.hydra.job.chdir:
         raise UsageError("hydra.job.chdir=true: paths are read from where you are; expected false")
+    for source in config.hydra.runtime.config_sources:
+        if source.schema == "file" and source.provider != "main":
+            check_names(Path(source.path))
+    if config.hydra.job.env_set and config.hydra.mode == RunMode.MULTIRUN:
+        raise UsageError(
+            "hydra.job.env_set: the jobs of a sweep share one environment; expected the variables "
+            "before exprun"
+        )
     if config.hydra.output_subdir != ".hydra":
         raise UsageError(
             f"hydra.output_subdir={spelled(config.hydra.output_subdir)}: a run is read back, and "
