@@ -157,15 +157,12 @@ class Hooks(Callback):
         folder = Path(config.hydra.sweep.dir)
         for number, (variant, overrides) in enumerate(jobs, first):
             job = self.composer.config(overrides)
-            with read_write(job), open_dict(job):
-                job.hydra.sweep.dir = config.hydra.sweep.dir
-                job.hydra.overrides.hydra = overrides_of(config.hydra, "hydra")
+            with open_dict(job.hydra):
                 job.hydra.job.id, job.hydra.job.num = str(number), number
             job_folder = folder / job.hydra.sweep.subdir
             enter(job, job_folder)
             check(job)
             check_parts(job, overrides)
-            resolve(job)
             if "published" in job and not in_preset:
                 raise UsageError(
                     "a preset with published figures is a sweep by itself; expected "
@@ -180,8 +177,9 @@ class Hooks(Callback):
                     "'${hydra.job.num}' in it"
                 )
             words, choices = overrides_of(job.hydra), dict(job.hydra.runtime.choices)
-            self.jobs[number] = Job(plain(job), job_folder, words, choices, in_sweep=True)
-            yield ledger.Planned(variant, words, within, hydra_files(job))
+            resolved = plain(job)
+            self.jobs[number] = Job(resolved, job_folder, words, choices, in_sweep=True)
+            yield ledger.Planned(variant, words, within, hydra_files(job, resolved))
             heed()
 
     @surfacing

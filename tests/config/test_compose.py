@@ -222,10 +222,16 @@ def test_hydra_files_are_those_that_hydra_writes(tmp_path: Path) -> None:
     assert isinstance(read["config"], DictConfig)
     assert isinstance(read["hydra"], DictConfig)
     config = DictConfig({**read["config"], "hydra": read["hydra"]._get_node("hydra")})
-    write_hydra_files(tmp_path / "own", hydra_files(config))
+    write_hydra_files(tmp_path / "own", hydra_files(config, as_it_is(config)))
     for name in FILES:
         own = tmp_path / "own" / ".hydra" / f"{name}.yaml"
         assert own.read_text() == (folder / ".hydra" / f"{name}.yaml").read_text()
+
+
+def as_it_is(config: DictConfig) -> dict[Any, Any]:
+    """The config without its ``hydra`` node, interpolations as they are."""
+    content: Any = OmegaConf.to_container(config)
+    return {key: value for key, value in content.items() if key != "hydra"}
 
 
 FILES = ("config", "hydra", "overrides")
@@ -243,7 +249,7 @@ FILES = ("config", "hydra", "overrides")
 )
 def test_hydra_files_hold_the_config(job: list[str], hydra: Hydra, tmp_path: Path) -> None:
     (config,) = sweep_configs(hydra, master_config(hydra), [job])
-    write_hydra_files(tmp_path, hydra_files(config))
+    write_hydra_files(tmp_path, hydra_files(config, as_it_is(config)))
     for name, content in {
         "config": OmegaConf.masked_copy(config, [key for key in config if key != "hydra"]),
         "hydra": OmegaConf.masked_copy(config, "hydra"),

@@ -15,6 +15,7 @@ from scipy import stats
 
 from exprun.cli import main
 from exprun.config.compose import compose_run, hydra_files, write_hydra_files
+from exprun.config.schema import plain
 from exprun.doctor.diagnose import RULES
 from exprun.doctor.pairs import HELPED, WORSE, judge, sign_flip
 from exprun.doctor.trial import changed, differences
@@ -27,7 +28,8 @@ INF = math.inf
 def run(folder: Path, *words: str) -> Path:
     """The folder of a small run on iris."""
     usual = ["data=iris", "model.hidden=[8,8]", "trainer.max_epochs=8", "device=cpu"]
-    write_hydra_files(folder, hydra_files(compose_run(changed(usual, words), None)))
+    config = compose_run(changed(usual, words), None)
+    write_hydra_files(folder, hydra_files(config, plain(config)))
     run_job(stored_job(folder, trust=False, in_sweep=True))
     return folder
 

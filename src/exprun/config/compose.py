@@ -111,7 +111,8 @@ def enter(config: DictConfig, folder: Path) -> None:
     """Let ``${hydra:…}`` mean this config, whose run has that folder."""
     with read_write(config.hydra), open_dict(config.hydra):
         config.hydra.runtime.output_dir = str(folder.absolute())
-    HydraConfig.instance().set_config(config)
+    # set_config would copy the whole node, which takes as long as to compose a job
+    HydraConfig.instance().cfg = config  # type: ignore[assignment]
 
 
 def resolve(config: DictConfig) -> None:
@@ -122,14 +123,13 @@ def resolve(config: DictConfig) -> None:
             config[key] = value
 
 
-def hydra_files(config: DictConfig) -> dict[str, str]:
+def hydra_files(config: DictConfig, resolved: dict[Any, Any]) -> dict[str, str]:
     """The texts of ``.hydra/{config,hydra,overrides}.yaml`` by these names, as Hydra writes them:
-    the composed config, with interpolations as they are, and its ``hydra`` node."""
-    content = OmegaConf.to_container(config, enum_to_str=True)
-    assert isinstance(content, dict)
-    hydra = content.pop("hydra")
+    the composed config, here as it was ``resolved``, and its ``hydra`` node, interpolations as they
+    are."""
+    hydra: Any = OmegaConf.to_container(config.hydra, enum_to_str=True)
     return {
-        "config": _yaml_of_items(content) or to_yaml(content),
+        "config": _yaml_of_items(resolved) or to_yaml(resolved),
         "hydra": "hydra:\n" + _yaml_of_items(hydra, within="hydra"),
         "overrides": to_yaml(hydra["overrides"]["task"]),
     }

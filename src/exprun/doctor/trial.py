@@ -16,8 +16,8 @@ from omegaconf.errors import OmegaConfBaseException
 
 from exprun.common.constants import COMPLETED, EARLY_STOPPED, HIGHER_IS_BETTER, INTERRUPTED
 from exprun.common.errors import UsageError
-from exprun.config.compose import compose_run, enter, hydra_files, resolve
-from exprun.config.schema import leaves
+from exprun.config.compose import compose_run, enter, hydra_files
+from exprun.config.schema import leaves, plain
 from exprun.doctor.findings import Suggestion
 from exprun.doctor.pairs import Verdict, judge
 from exprun.record.files import claim_folder, folder_name
@@ -84,11 +84,11 @@ def _planned(
         config = compose_run(overrides, run.config_dir)
         enter(config, folder / name)
         check_config(config, name, trust=trust)
-        resolve(config)
+        files = hydra_files(config, plain(config))
     except (HydraException, OmegaConfBaseException, UsageError) as error:
         words = " ".join(overrides)
         raise UsageError(f"{words}: {str(error).splitlines()[0]}") from None
-    return ledger.Planned(None, overrides, name, hydra_files(config))
+    return ledger.Planned(None, overrides, name, files)
 
 
 def drift(run: Stored, folder: Path) -> list[str]:
