@@ -10,7 +10,7 @@ import functools
 import os
 import shutil
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import ExitStack
+from contextlib import ExitStack, suppress
 from pathlib import Path
 from typing import Any, Literal, TypeVar
 
@@ -132,7 +132,8 @@ class Hooks(Callback):
             for path in folder.iterdir():  # it was new, or empty
                 path.unlink()
             for path in made:
-                path.rmdir()
+                with suppress(OSError):  # others may have begun beside it
+                    path.rmdir()
             raise
         self.progress = ledger.Progress(ledger.read(folder)["jobs"])
 
