@@ -21,7 +21,8 @@ import torch
 
 from bench.side_by_side import machine, table
 from exprun.common.threads import cores
-from exprun.config.compose import compose_job
+from exprun.config.compose import compose_run, hydra_files, write_hydra_files
+from exprun.config.schema import plain
 from exprun.doctor.diagnose import diagnose
 from exprun.doctor.findings import read
 from exprun.doctor.rebuild import examine
@@ -172,7 +173,8 @@ def answer(case: Case) -> Answer:
         write_tables()
         folder = Path(place, "run")
         words = [*case.words.split(), f"seed={case.seed}", "device=cpu", "trainer.threads=1"]
-        compose_job(folder, words, None)
+        config = compose_run(words, None)
+        write_hydra_files(folder, hydra_files(config, plain(config)))
         run_job(stored_job(folder, trust=False, in_sweep=True))
         run = stored(folder)
         at_end = tuple(diagnose(read(folder, run.config, run.options)))

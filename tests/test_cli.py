@@ -169,6 +169,66 @@ def test_ctrl_c_ends_cleanly(tmp_path: Path) -> None:
     assert "test_loss" not in str(result["metrics"])
 
 
+STARTING = """
+import os, signal, sys
+
+class Sends:
+    def find_spec(self, name, path=None, target=None):
+        if name == os.environ["AT_IMPORT"]:
+            sys.meta_path.remove(self)
+            os.kill(os.getpid(), int(os.environ["SIGNAL"]))
+
+sys.meta_path.insert(0, Sends())
+"""
+
+
+@pytest.mark.parametrize("ending", [signal.SIGTERM, signal.SIGHUP, signal.SIGUSR2, signal.SIGINT])
+@pytest.mark.parametrize("words", [[], ["-m", "seed=0,1"], ["resume", "run"]], ids=" ".join)
+def test_a_signal_while_torch_is_imported(
+    words: list[str], ending: signal.Signals, exprun: Run, tmp_path: Path
+) -> None:
+    """Each gives its own exit code; what has not begun leaves nothing but what can be resumed."""
+    (tmp_path / "sitecustomize.py").write_text(STARTING)
+    name = "exprun.commands.resume" if "resume" in words else "exprun.run"
+    sent = {"AT_IMPORT": name, "SIGNAL": str(int(ending)), "PYTHONPATH": str(tmp_path)}
+    done = exprun(*words, **sent)
+    assert done.returncode == 128 + ending, done.stderr
+    assert "Traceback" not in done.stderr
+    assert not any(tmp_path.rglob("result.json"))
+    assert not (tmp_path / "outputs" / "runs").exists()
+
+
+def test_a_signal_while_a_sweep_is_composed(exprun: Run, tmp_path: Path) -> None:
+    (tmp_path / "sitecustomize.py").write_text(STARTING)
+    sent = {"AT_IMPORT": "exprun.sweeps.worker_pool", "SIGNAL": "15", "PYTHONPATH": str(tmp_path)}
+    done = exprun("-m", "seed=0,1", **sent)
+    assert done.returncode == 128 + signal.SIGTERM, done.stderr
+    assert done.stderr == "exprun: interrupted\n"
+    assert not (tmp_path / "outputs").exists()
+
+
+@pytest.mark.parametrize(
+    ("name", "words"),
+    [
+        ("config.yaml", ["--config-dir", "own"]),
+        ("optimizer/sgd.yaml", ["hydra.searchpath=[file://own]", "-m", "seed=1,2"]),
+    ],
+)
+def test_a_name_that_exprun_has_itself_is_not_read_and_said(
+    name: str, words: list[str], exprun: Run, tmp_path: Path
+) -> None:
+    """A copy does no harm."""
+    own = tmp_path / "own" / name
+    own.parent.mkdir(parents=True)
+    own.write_text("lr: 3\n")
+    done = exprun(*words, "data=iris", "trainer.max_epochs=1")
+    assert done.returncode == 2
+    assert f"own/{name}: is not read, for exprun has a {name}" in done.stderr
+    own.write_bytes((conf_dir() / name).read_bytes())
+    done = exprun(*words, "data=iris", "trainer.max_epochs=1")
+    assert done.returncode == 0, done.stderr
+
+
 def test_a_run_goes_on_without_its_reader(tmp_path: Path) -> None:
     words = ["data=iris", "trainer.max_epochs=200", "stopping=none"]
     with subprocess.Popen([*EXPRUN, *words], cwd=tmp_path, stdout=subprocess.PIPE) as process:
@@ -192,13 +252,14 @@ def test_a_sweep_goes_on_past_jobs_that_diverge_or_fail(exprun: Run, tmp_path: P
     (folder,) = (tmp_path / "outputs" / "sweeps").iterdir()
     jobs = json.loads((folder / "sweep.json").read_text())["jobs"]
     assert len(jobs) == 12
-    states = {tuple(job["overrides"][:3]): job["status"] for job in jobs}
+    states = {
+        tuple(job["overrides"][:3]): result_of(folder / job["folder"])["status"] for job in jobs
+    }
     assert states["optimizer=sgd", "reg=[l2,dropout]", "optimizer.lr=0.1"] == "completed"
     assert states["optimizer=sgd", "reg=none", "optimizer.lr=1e+30"] == "diverged"
     assert states["optimizer=lbfgs", "reg=weight_decay", "optimizer.lr=0.1"] == "failed"
     for job in jobs:
         assert job["folder"].startswith(f"{job['number']}_optimizer=")
-        assert result_of(folder / job["folder"])["status"] == job["status"]
     board = rows_of(folder / "leaderboard.csv")
     assert len(board) == 12
     assert board[0]["status"] == "completed"
@@ -312,9 +373,27 @@ WRONG = [
     (["OPTIMIZER=adam"], "OPTIMIZER: no such key; did you mean optimizer?"),
     (["hydra.foo=1"], "hydra.foo: no such key (it has run, sweep, launcher, "),
     (["hydra.job.chdir=true"], "hydra.job.chdir=true: paths are read from where you are"),
-    (["-m", "hydra.sweep.subdir=x", "seed=1,2"], "two jobs would share a folder"),
+    (["-m", "hydra.sweep.subdir=x", "seed=1,2"], "jobs 0 and 1 would share the folder x"),
     (["-m", "seed=range(0)"], "the sweep asks for no job"),
-    (["-m", "optimizer.lr=interval(0.1,1)"], "does not support sweep type"),
+    (["-m", "optimizer.lr=interval(0.1,1)"], "optimizer.lr=interval(0.1,1): an interval has no"),
+    (["-m", "optimizer.lr=tag(a,interval(0.1,1))"], "an interval has no values to run one by one"),
+    (["-m", "optimizer.lr=0.1,interval(0.1,1)"], "interval(0.1,1): interval(…) among other values"),
+    (["-m", "seed=range(2),7"], "range(0,2,1) among other values; expected all of them one by one"),
+    (["-m", "seed=range(2),7"], "like seed=0,1,7"),
+    (["-m", "seed=7,range(3,1,-1)"], "like seed=7,3,2"),
+    (["-m", "optimizer=sgd,glob(a*)"], "optimizer=sgd,glob(a*): glob(…) among other values"),
+    (["-m", "seed=int(range(0,3,0.5))"], "seed=int(range(0,3,0.5)): its values cannot be listed"),
+    (["-m", "seed=range(0,3,0)"], "seed=range(0,3,0): its values cannot be listed"),
+    (["-m", "seed=range(0,1,0.0)"], "seed=range(0,1,0.0): its values cannot be listed"),
+    (["optimizer.lr=${oc.env:NO_LR,0.01}"], "optimizer.lr='0.01' (text): expected a number above"),
+    (["-m", "optimizer.lr=${oc.env:NO_LR,0.01}"], "${oc.decode:…} makes a number of a text"),
+    (["-m", "optimizer.lr=${oc.env:NO_LR}"], "NO_LR"),
+    (["+optimizer@second=sgd"], "second: nobody reads a group of that name"),
+    (["+data@dta=iris"], "dta: nobody reads a group of that name; did you mean data?"),
+    (["+optimizer@trainer.second=sgd"], "trainer.second: nobody reads a group of that name"),
+    (["-m", "+optimizer@second=sgd,adam"], "second: nobody reads a group of that name"),
+    (["+extra._target_=os.getcwd"], "extra: nobody reads a group of that name"),
+    (["-m", "+hydra.job.env_set.LR=1"], "hydra.job.env_set: the jobs of a sweep share one"),
     (["-m", "norm=batch", "batching=minibatch,stochastic"], "a batch of one row has no variance"),
     (["--cfg", "foo"], "--cfg foo: expected job, hydra or all"),
     (["-m", "optimizer=adam,sdg"], "optimizer=sdg: no such option; did you mean sgd?"),

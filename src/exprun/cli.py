@@ -21,7 +21,7 @@ from typing import Any
 from exprun import __version__
 from exprun.common.constants import CTRL_C, EXIT_CODES, FAILED
 from exprun.common.errors import UsageError, choices, nearest
-from exprun.common.signals import importing, interruptible
+from exprun.common.signals import Interrupted, importing, interruptible
 from exprun.common.threads import let_threads_sleep
 
 USAGE_ERROR = 2
@@ -42,9 +42,9 @@ def main(argv: Sequence[str] | None = None) -> int:
     except UsageError as error:
         print(f"exprun: {error}", file=sys.stderr)
         return USAGE_ERROR
-    except KeyboardInterrupt:
+    except KeyboardInterrupt as interrupt:
         print("exprun: interrupted", file=sys.stderr)
-        return CTRL_C
+        return interrupt.exit_code if isinstance(interrupt, Interrupted) else CTRL_C
     except BrokenPipeError:  # somebody read only the head of what was printed
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 0
@@ -195,24 +195,24 @@ def _hydra_raises() -> Iterator[None]:
 
 
 def _task(config: Any) -> Any:
-    """What Hydra runs for each job: its result, or the UsageError or Ctrl-C that came before it."""
+    """What Hydra runs for a single run: its result, or the UsageError or the signal that came
+    before it. (Launchers run the jobs of a sweep: ``hydra_plugins.exprun_sweeps``.)"""
     from hydra.core.hydra_config import HydraConfig
-    from hydra.types import RunMode
 
+    from exprun.config.compose import overrides_of
     from exprun.config.schema import plain
 
     try:
         with importing():
             from exprun.job import Job
             from exprun.run import run
-    except KeyboardInterrupt as interrupt:
+    except Interrupted as interrupt:
         return interrupt
     hydra_config = HydraConfig.get()
     folder = Path(hydra_config.runtime.output_dir)
     try:
-        in_sweep = hydra_config.mode == RunMode.MULTIRUN
-        overrides, chosen = list(hydra_config.overrides.task), hydra_config.runtime.choices
-        return run(Job(plain(config), folder, overrides, chosen, in_sweep))
+        overrides, chosen = overrides_of(hydra_config), hydra_config.runtime.choices
+        return run(Job(plain(config), folder, overrides, chosen))
     except UsageError as error:
         return error
 

@@ -9,8 +9,8 @@ from __future__ import annotations
 import functools
 import os
 import shutil
-from collections.abc import Callable, Mapping
-from contextlib import ExitStack
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import ExitStack, suppress
 from pathlib import Path
 from typing import Any, Literal, TypeVar
 
@@ -20,13 +20,15 @@ from hydra.experimental.callback import Callback
 from hydra.types import RunMode
 from omegaconf import DictConfig, OmegaConf, open_dict, read_write
 
-from exprun.common.constants import CTRL_C, INTERRUPTED
+from exprun.common.constants import INTERRUPTED
 from exprun.common.errors import UsageError, nearest
-from exprun.common.signals import exit_code, heed
-from exprun.config.compose import sweep_configs
+from exprun.common.signals import exit_code, heed, interruptible
+from exprun.config.compose import Composer, enter, hydra_files, overrides_of, resolve
+from exprun.config.options import check_names
 from exprun.config.parts import check_parts
 from exprun.config.schema import check, check_values, plain, spelled
 from exprun.config.sweep_overrides import expand_variants
+from exprun.job import Job
 from exprun.record.files import claim_folder, held
 from exprun.sweeps import ledger
 from exprun.sweeps.published import check_published, judge
@@ -54,23 +56,26 @@ def surfacing(hook: Callable[..., T]) -> Callable[..., T]:
 class Hooks(Callback):
     """Hydra calls these; ``hydra.callbacks`` names this class.
 
-    ``composed`` are the configs of a stacked sweep's jobs, if they are known beforehand, for the
-    launcher.
+    ``jobs`` are those of a sweep by their numbers, for the launcher: fixed when they are asked for,
+    whatever happens to YAML files and the environment until they begin.
     """
 
     def __init__(self) -> None:
-        self.composed: list[DictConfig] = []
+        self.jobs: dict[int, Job] = {}
         self.holding = ExitStack()  # the folder of the run or the sweep
 
     @surfacing
     def on_run_start(self, config: DictConfig, **_: Any) -> None:
         _check_hydra(config)
+        enter(config, Path(config.hydra.run.dir))
         check(config)
-        check_parts(config, config.hydra.overrides.task)
+        check_parts(config, overrides_of(config.hydra))
         _published(config, {})
         heed()
         self.made = _claim(config, "run")
         self.holding.enter_context(held(Path(config.hydra.run.dir)))
+        enter(config, Path(config.hydra.run.dir))
+        resolve(config)
 
     @surfacing
     def on_run_end(self, config: DictConfig, job_return: JobReturn, **_: Any) -> None:
@@ -78,7 +83,7 @@ class Hooks(Callback):
         result = job_return.return_value
         folder = Path(config.hydra.runtime.output_dir)
         if isinstance(result, BaseException):
-            shutil.rmtree(folder / str(config.hydra.output_subdir))
+            shutil.rmtree(folder / ".hydra")
             for made in self.made:
                 made.rmdir()
             raise result
@@ -91,57 +96,92 @@ class Hooks(Callback):
         said = [] if preset else remarks(folder, config, options)
         summary(result, os.path.relpath(folder), remarks=said)
         if preset and result["status"] != INTERRUPTED:
-            asked = config.hydra.overrides.task
+            asked = overrides_of(config.hydra)
             comparison(judge(folder, plain(config.published), [(None, folder)], asked))
         raise SystemExit(exit_code(result))
 
     @surfacing
     def on_multirun_start(self, config: DictConfig, **_: Any) -> None:
-        from exprun.sweeps import worker_pool
-
         _check_hydra(config)
+        _choose_launcher(config)
         jobs = _jobs(config)
         published = _published(config, _variants(config))
-        words = [overrides for _, overrides in jobs]
-        stacks = _stacks(config)
-        configs = sweep_configs(GlobalHydra.instance().config_loader(), config, words)
-        for job, overrides in zip(configs, words, strict=True):
+        heed()
+        with interruptible():
+            self._begin(config, jobs, published)
+
+    def _begin(
+        self,
+        config: DictConfig,
+        jobs: Sequence[tuple[str | None, list[str]]],
+        published: Mapping[str, Any] | None,
+    ) -> None:
+        """Make the sweep's folder and fix its jobs; leaves nothing behind if that fails."""
+        made = _claim(config, "sweep")
+        folder = Path(config.hydra.sweep.dir)
+        sources = config.hydra.runtime.config_sources
+        own = next((s.path for s in sources if s.provider == "command-line"), None)
+        launcher = ledger.STACKED if _stacks(config) else ledger.BASIC
+        try:
+            self.holding.enter_context(held(folder))
+            self.composer = Composer(GlobalHydra.instance().config_loader(), config)
+            planned = self._plan(config, jobs, in_preset=published is not None)
+            ledger.begin(folder, overrides_of(config.hydra), planned, own, launcher, published)
+        except BaseException:
+            self.holding.close()
+            for path in folder.iterdir():  # it was new, or empty
+                path.unlink()
+            for path in made:
+                with suppress(OSError):  # others may have begun beside it
+                    path.rmdir()
+            raise
+        self.progress = ledger.Progress(ledger.read(folder)["jobs"])
+
+    def add_jobs(self, config: DictConfig, first: int, overrides: Sequence[Sequence[str]]) -> None:
+        """Take in jobs of a sweeper that decides as it goes."""
+        folder = Path(config.hydra.sweep.dir)
+        jobs = [(None, list(words)) for words in overrides]
+        ledger.extend(folder, self._plan(config, jobs, first=first))
+        self.progress = ledger.Progress(ledger.read(folder)["jobs"], self.progress.done)
+
+    def _plan(
+        self,
+        config: DictConfig,
+        jobs: Sequence[tuple[str | None, list[str]]],
+        *,
+        first: int = 0,
+        in_preset: bool = False,
+    ) -> Iterator[ledger.Planned]:
+        """Compose jobs, check and resolve them. Raises UsageError."""
+        from exprun.sweeps import worker_pool
+
+        folder = Path(config.hydra.sweep.dir)
+        for number, (variant, overrides) in enumerate(jobs, first):
+            job = self.composer.config(overrides)
+            with open_dict(job.hydra):
+                job.hydra.job.id, job.hydra.job.num = str(number), number
+            job_folder = folder / job.hydra.sweep.subdir
+            enter(job, job_folder)
             check(job)
             check_parts(job, overrides)
-            if "published" in job and published is None:
+            if "published" in job and not in_preset:
                 raise UsageError(
                     "a preset with published figures is a sweep by itself; expected "
                     "exprun experiment=… with one of them"
                 )
-            if stacks:
-                self.composed.append(job)
+            if _stacks(config):
                 worker_pool.prepare()  # they import torch while the other jobs are looked at
-        heed()
-        _claim(config, "sweep")
-        self.holding.enter_context(held(Path(config.hydra.sweep.dir)))
-        for job in self.composed:
-            _move(job, config)
-        sources = config.hydra.runtime.config_sources
-        own = next((s.path for s in sources if s.provider == "command-line"), None)
-        launcher = ledger.STACKED if stacks else ledger.BASIC
-        folder = Path(config.hydra.sweep.dir)
-        ledger.begin(folder, config.hydra.overrides.task, jobs, own, launcher, published)
-
-    @surfacing
-    def on_job_end(self, config: DictConfig, job_return: JobReturn, **_: Any) -> None:
-        if config.hydra.mode != RunMode.MULTIRUN:
-            return
-        from exprun.display.summary import job_line
-        from exprun.sweeps.conclude import conclude
-
-        result = job_return.return_value
-        folder, number = Path(config.hydra.sweep.dir), config.hydra.job.num
-        if isinstance(result, KeyboardInterrupt):
-            raise SystemExit(conclude(folder, CTRL_C))
-        progress = ledger.note(folder, number, Path(config.hydra.runtime.output_dir), result)
-        job_line(number, f"{progress.done}/{progress.total}", progress.title, result)
-        if result["status"] == INTERRUPTED:
-            raise SystemExit(conclude(folder, exit_code(result)))
+            within = os.path.relpath(job_folder, folder)
+            if within == ".":
+                raise UsageError(
+                    f"hydra.sweep.subdir: job {number} would have the sweep's own folder; expected "
+                    "'${hydra.job.num}' in it"
+                )
+            words, choices = overrides_of(job.hydra), dict(job.hydra.runtime.choices)
+            resolved = plain(job)
+            self.jobs[number] = Job(resolved, job_folder, words, choices, in_sweep=True)
+            yield ledger.Planned(variant, words, within, hydra_files(job, resolved))
+            heed()
 
     @surfacing
     def on_multirun_end(self, config: DictConfig, **_: Any) -> None:
@@ -155,13 +195,26 @@ def _check_hydra(config: DictConfig) -> None:
     """Raise UsageError for settings of Hydra's that would break what a run's folder promises."""
     if config.hydra.job.chdir:
         raise UsageError("hydra.job.chdir=true: paths are read from where you are; expected false")
-    subdir = OmegaConf.to_container(config.hydra.sweep, resolve=False)["subdir"]  # type: ignore
-    if not any(word in str(subdir) for word in ("hydra.job.num", "hydra.job.id")):
+    for source in config.hydra.runtime.config_sources:
+        if source.schema == "file" and source.provider != "main":
+            check_names(Path(source.path))
+    if config.hydra.job.env_set and config.hydra.mode == RunMode.MULTIRUN:
         raise UsageError(
-            f"hydra.sweep.subdir={subdir}: two jobs would share a folder; expected "
+            "hydra.job.env_set: the jobs of a sweep share one environment; expected the variables "
+            "before exprun"
+        )
+    if config.hydra.output_subdir != ".hydra":
+        raise UsageError(
+            f"hydra.output_subdir={spelled(config.hydra.output_subdir)}: a run is read back, and "
+            "resumed, by what .hydra/ says of it; expected .hydra"
+        )
+    subdir = OmegaConf.to_container(config.hydra.sweep, resolve=False)["subdir"]  # type: ignore
+    numbered = any(word in str(subdir) for word in ("hydra.job.num", "hydra.job.id"))
+    if config.hydra.sweeper._target_ not in GRID_SWEEPERS and not numbered:
+        raise UsageError(
+            f"hydra.sweep.subdir={subdir}: two jobs might share a folder; expected "
             "'${hydra.job.num}' in it"
         )
-
     if not _stacks(config):
         return
     if config.hydra.mode != RunMode.MULTIRUN:
@@ -180,9 +233,29 @@ LAUNCHER_KEYS = ("size", "workers")
 """What can be said of stacks."""
 
 
+OWN_BASIC, OWN_STACKED = (
+    f"hydra_plugins.exprun_sweeps.{name}Launcher" for name in ("Basic", "Stacked")
+)
+HYDRAS_BASIC = "hydra._internal.core_plugins.basic_launcher.BasicLauncher"
+
+
+def _choose_launcher(config: DictConfig) -> None:
+    """Put exprun's launcher in the place of Hydra's own, which composes each job when it begins.
+    Raises UsageError for others, which do so too."""
+    launcher = config.hydra.launcher
+    if launcher._target_ == HYDRAS_BASIC:
+        with read_write(config):
+            launcher._target_ = OWN_BASIC
+    if launcher._target_ not in (OWN_BASIC, OWN_STACKED):
+        name = config.hydra.runtime.choices["hydra/launcher"]
+        raise UsageError(
+            f"hydra/launcher={name}: composes jobs anew when they begin; expected basic or stacked"
+        )
+
+
 def _stacks(config: DictConfig) -> bool:
     """Whether the sweep's jobs are to be stacked."""
-    return str(config.hydra.launcher._target_).endswith(".StackedLauncher")
+    return bool(config.hydra.launcher._target_ == OWN_STACKED)
 
 
 def _claim(config: DictConfig, kind: Literal["run", "sweep"]) -> list[Path]:
@@ -202,24 +275,16 @@ def _claim(config: DictConfig, kind: Literal["run", "sweep"]) -> list[Path]:
 def _make(config: DictConfig, key: str, wanted: Path) -> list[Path]:
     """What ``_claim`` does; raises OSError if the disk does not let it."""
     missing = [folder for folder in (wanted, *wanted.parents) if not folder.exists()]
-    if any(word.startswith(f"{key}=") for word in config.hydra.overrides.hydra):
+    if any(word.startswith(f"{key}=") for word in overrides_of(config.hydra, "hydra")):
         if wanted.exists() and not (wanted.is_dir() and not any(wanted.iterdir())):
             raise UsageError(f"{key}={wanted}: is there already; expected a new or an empty folder")
         wanted.mkdir(parents=True, exist_ok=True)
         return missing
     folder = claim_folder(wanted)
-    with read_write(config), open_dict(config):
+    with read_write(config.hydra), open_dict(config.hydra):
         OmegaConf.update(config, key, str(folder))
-        # a sweep's jobs are composed anew from these overrides
         config.hydra.overrides.hydra.append(f"{key}='{folder}'")
     return [folder, *(parent for parent in missing if parent != wanted)]
-
-
-def _move(job: DictConfig, config: DictConfig) -> None:
-    """Tell the config of a sweep's job which folder the sweep has got."""
-    with read_write(job), open_dict(job):
-        job.hydra.sweep.dir = config.hydra.sweep.dir
-        job.hydra.overrides.hydra = config.hydra.overrides.hydra
 
 
 GRID_SWEEPERS = (
@@ -235,7 +300,7 @@ def _jobs(config: DictConfig) -> list[tuple[str | None, list[str]]]:
     if config.hydra.sweeper._target_ not in GRID_SWEEPERS:
         return []
     words = [f"{key}={value}" for key, value in (config.hydra.sweeper.params or {}).items()]
-    overrides = [*words, *config.hydra.overrides.task]
+    overrides = [*words, *overrides_of(config.hydra)]
     jobs = expand_variants(_variants(config), overrides)
     if not jobs:
         raise UsageError("the sweep asks for no job: one of its lists of values is empty")

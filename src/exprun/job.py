@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any
 
 from exprun.common.constants import FAILED, INTERRUPTED
 from exprun.common.errors import UsageError
+from exprun.common.signals import Interrupted
 from exprun.record.files import write_json
 from exprun.record.result import result_of
 from exprun.training.callbacks import Outcome
@@ -58,8 +59,9 @@ class Job:
             if not self.in_sweep:
                 raise
             outcome = Outcome(FAILED, str(error))
-        except KeyboardInterrupt:
-            outcome = Outcome(INTERRUPTED, "interrupted outside of an epoch", signal="SIGINT")
+        except Interrupted as interrupt:
+            name = interrupt.signal.name
+            outcome = Outcome(INTERRUPTED, "interrupted outside of an epoch", signal=name)
         except OSError as error:  # the disk's or the system's fault, no bug
             outcome = Outcome(FAILED, str(error))
         except Exception as error:

@@ -45,12 +45,12 @@ def stored(folder: Path) -> Stored:
     return Stored(config, [str(word) for word in overrides], dict(runtime.choices), own)
 
 
-def check_config(run: Stored, folder: Path, *, trust: bool) -> None:
+def check_config(config: DictConfig, folder: Path | str, *, trust: bool) -> None:
     """Raise UsageError if the config is not what it was, or, without ``trust``, names somebody's
     own code."""
-    check(run.config)
+    check(config)
     if not trust:
-        check_targets(run.config, str(folder))
+        check_targets(config, str(folder))
 
 
 def stored_job(folder: Path, *, trust: bool, in_sweep: bool = False) -> Job:
@@ -59,7 +59,7 @@ def stored_job(folder: Path, *, trust: bool, in_sweep: bool = False) -> Job:
     Raises UsageError if the folder's config is not what it was, or names somebody's own code.
     """
     run = stored(folder)
-    check_config(run, folder, trust=trust)
+    check_config(run.config, folder, trust=trust)
     return Job(plain(run.config), folder, run.overrides, run.options, in_sweep, resumed=True)
 
 

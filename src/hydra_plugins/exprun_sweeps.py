@@ -2,20 +2,23 @@
 
 from __future__ import annotations
 
+from abc import abstractmethod
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 from hydra._internal.core_plugins.basic_sweeper import BasicSweeper
-from hydra.core.config_loader import ConfigLoader
 from hydra.core.override_parser.types import Override
 from hydra.core.utils import JobReturn, JobStatus
 from hydra.plugins.launcher import Launcher
 from hydra.types import HydraContext, TaskFunction
-from omegaconf import DictConfig, open_dict
+from omegaconf import DictConfig
 
 from exprun.config.sweep_overrides import expand_variants
 from exprun.hydra_callbacks import Hooks, surfacing
+from exprun.job import Job
+
+Results = tuple[dict[int, dict[str, Any]], int | None]
 
 
 class Sweeper(BasicSweeper):
@@ -42,22 +45,16 @@ class Sweeper(BasicSweeper):
         """Every job has been composed and checked already by ``exprun.hydra_callbacks``."""
 
 
-class StackedLauncher(Launcher):
-    """Trains a sweep's jobs in stacks, many at once (see ``exprun.sweeps.dispatcher``).
+class _Launcher(Launcher):
+    """Runs the jobs of a sweep as they were when they were asked for (``exprun.hydra_callbacks``).
 
-    It keeps exprun's own books; ``hydra.callbacks`` of somebody's own hear of the sweep, and of no
-    single job.
+    ``hydra.callbacks`` of somebody's own hear of the sweep, and of no single job.
     """
-
-    def __init__(self, size: int | str, workers: int | str) -> None:
-        """``size`` jobs at once in each of ``workers`` processes; ``auto`` chooses."""
-        self.size, self.workers = (None if n == "auto" else int(n) for n in (size, workers))
 
     def setup(
         self, *, hydra_context: HydraContext, task_function: TaskFunction, config: DictConfig
     ) -> None:
         """Called by Hydra before ``launch``."""
-        self.loader: ConfigLoader = hydra_context.config_loader
         self.config = config
         callbacks = hydra_context.callbacks.callbacks
         self.hooks = next(callback for callback in callbacks if isinstance(callback, Hooks))
@@ -67,36 +64,47 @@ class StackedLauncher(Launcher):
         self, job_overrides: Sequence[Sequence[str]], initial_job_idx: int
     ) -> Sequence[JobReturn]:
         """Run the jobs; raises SystemExit if a signal asked for the end."""
-        from exprun.config.compose import sweep_configs, write_hydra_files
-        from exprun.config.schema import plain
-        from exprun.job import Job
         from exprun.sweeps.conclude import conclude
-        from exprun.sweeps.dispatcher import run_stacked
 
         folder = Path(self.config.hydra.sweep.dir)
-        jobs: dict[int, Job] = {}
-        composed = self.hooks.composed[initial_job_idx:][: len(job_overrides)]
-        configs = composed or list(sweep_configs(self.loader, self.config, job_overrides))
-        for number, config in enumerate(configs, initial_job_idx):
-            with open_dict(config):
-                config.hydra.job.id = str(number)
-                config.hydra.job.num = number
-                job_folder = folder / config.hydra.sweep.subdir
-                config.hydra.runtime.output_dir = str(job_folder.absolute())
-            choices = dict(config.hydra.runtime.choices)
-            overrides = list(config.hydra.overrides.task)
-            jobs[number] = Job(plain(config), job_folder, overrides, choices, in_sweep=True)
-
-        def write(number: int) -> None:
-            write_hydra_files(jobs[number].folder, configs[number - initial_job_idx])
-
-        title = " ".join(self.config.hydra.overrides.task)
-        results, code = run_stacked(
-            folder, jobs, title, write, size=self.size, workers=self.workers
-        )
+        if initial_job_idx not in self.hooks.jobs:
+            self.hooks.add_jobs(self.config, initial_job_idx, job_overrides)
+        numbers = range(initial_job_idx, initial_job_idx + len(job_overrides))
+        jobs = {number: self.hooks.jobs.pop(number) for number in numbers}
+        results, code = self._run(folder, jobs)
         if code is not None:
             raise SystemExit(conclude(folder, code))
         return [
             JobReturn(jobs[number].overrides, status=JobStatus.COMPLETED, _return_value=result)
             for number, result in results.items()  # not of jobs that nobody was left for
         ]
+
+    @abstractmethod
+    def _run(self, folder: Path, jobs: dict[int, Job]) -> Results:
+        """The results by the jobs' numbers, and the exit code if a signal ended the sweep."""
+
+
+class BasicLauncher(_Launcher):
+    """Trains a sweep's jobs one after the other, in this process."""
+
+    def _run(self, folder: Path, jobs: dict[int, Job]) -> Results:
+        from exprun.sweeps.one_by_one import run_one_by_one
+
+        return run_one_by_one(folder, jobs, self.hooks.progress)
+
+
+class StackedLauncher(_Launcher):
+    """Trains a sweep's jobs in stacks, many at once (see ``exprun.sweeps.dispatcher``)."""
+
+    def __init__(self, size: int | str, workers: int | str) -> None:
+        """``size`` jobs at once in each of ``workers`` processes; ``auto`` chooses."""
+        self.size, self.workers = (None if n == "auto" else int(n) for n in (size, workers))
+
+    def _run(self, folder: Path, jobs: dict[int, Job]) -> Results:
+        from exprun.config.compose import overrides_of
+        from exprun.sweeps.dispatcher import run_stacked
+
+        title = " ".join(overrides_of(self.config.hydra))
+        return run_stacked(
+            folder, jobs, title, self.hooks.progress, size=self.size, workers=self.workers
+        )

@@ -180,7 +180,8 @@ def test_a_sweep_runs_only_what_is_missing(tmp_path: Path) -> None:
     assert done.returncode == 0, done.stderr
     assert (first.read_bytes(), first.stat().st_mtime_ns) == before
     jobs = json.loads((sweep / "sweep.json").read_text())["jobs"]
-    assert [job["status"] for job in jobs] == ["completed"] * 4
+    results = [json.loads((sweep / job["folder"] / "result.json").read_text()) for job in jobs]
+    assert [result["status"] for result in results] == ["completed"] * 4
     solo = [word for word in words if word not in ("-m", "seed=range(4)", "hydra.sweep.dir=sweep")]
     for job in (1, 3):  # one was killed, one never began
         assert exprun(tmp_path, *solo, f"seed={job}", f"hydra.run.dir={job}").returncode == 0
@@ -191,7 +192,7 @@ def test_a_sweep_runs_only_what_is_missing(tmp_path: Path) -> None:
     ("content", "message"),
     [
         (
-            '{"launcher": "basic", "jobs": [{"number": 0, "folder": "../x", "status": "pending"}]}',
+            '{"launcher": "basic", "jobs": [{"number": 0, "folder": "../x", "overrides": []}]}',
             "lies outside of the sweep",
         ),
         ('{"jobs": [{', "sweep.json: is damaged"),

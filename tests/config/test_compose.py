@@ -16,7 +16,7 @@ from hydra.errors import HydraException
 from hydra.types import RunMode
 from omegaconf import Container, DictConfig, Node, OmegaConf
 
-from exprun.config.compose import sweep_configs, write_hydra_files
+from exprun.config.compose import Composer, hydra_files, write_hydra_files
 from exprun.config.paths import conf_dir
 from exprun.record.files import folder_name
 
@@ -122,6 +122,12 @@ def master_config(hydra: Hydra, *overrides: str) -> DictConfig:
     )
 
 
+def sweep_configs(hydra: Hydra, master: DictConfig, jobs: list[list[str]]) -> Iterator[DictConfig]:
+    """The configs of a sweep's jobs, one after the other."""
+    composer = Composer(hydra.config_loader, master)
+    return (composer.config(job) for job in jobs)
+
+
 def nodes(node: Node | None) -> list[Any]:
     """Every node below one: its class, its value or its keys, and its types and flags."""
     assert node is not None
@@ -145,7 +151,7 @@ def test_jobs_are_those_that_hydra_composes(hydra: Hydra) -> None:
     master = master_config(hydra, "optimizer=adam", "seed=1,2", "hydra.job.name=${now:%S_%f}")
     assert master.hydra.job.name
     loader = hydra.config_loader
-    for config, job in zip(sweep_configs(loader, master, JOBS), JOBS, strict=True):
+    for config, job in zip(sweep_configs(hydra, master, JOBS), JOBS, strict=True):
         assert_same(config, loader.load_sweep_config(master, job))
         assert config.hydra.job.name == loader.load_sweep_config(master, job).hydra.job.name
 
@@ -154,7 +160,7 @@ def test_jobs_share_nothing_that_changes(hydra: Hydra) -> None:
     master = master_config(hydra)
     jobs = [["seed=1"], ["seed=1"]]
     expected = hydra.config_loader.load_sweep_config(master, jobs[1])
-    configs = sweep_configs(hydra.config_loader, master, jobs)
+    configs = sweep_configs(hydra, master, jobs)
     first = next(configs)
     first.model.hidden.append(1)
     first.hydra.job.num = 7
@@ -166,7 +172,7 @@ def test_jobs_share_nothing_that_changes(hydra: Hydra) -> None:
 def test_the_files_are_read_once_for_the_same_options(hydra: Hydra, options: Path) -> None:
     jobs = [["optimizer=mine", "seed=1"], ["optimizer.lr=3", "optimizer=mine", "hydra.verbose=x"]]
     jobs.append(["seed=2", "optimizer=mine", "optimizer.lr=4"])
-    configs = sweep_configs(hydra.config_loader, master_config(hydra), jobs)
+    configs = sweep_configs(hydra, master_config(hydra), jobs)
     assert next(configs).optimizer.lr == 0.01
     assert next(configs).optimizer.lr == 3
     (options / "optimizer" / "mine.yaml").unlink()
@@ -179,11 +185,11 @@ def test_groups_of_hydras_search_path_are_groups(options: Path) -> None:
         found = f"hydra.searchpath=['file://{options}']"
         jobs = [["+own=thing", "own.size=4"], ["optimizer=mine", "seed=1"]]
         master = master_config(hydra, found)
-        for config, job in zip(sweep_configs(hydra.config_loader, master, jobs), jobs, strict=True):
+        for config, job in zip(sweep_configs(hydra, master, jobs), jobs, strict=True):
             assert_same(config, hydra.config_loader.load_sweep_config(master, job))
         master = master_config(hydra)
         job = [found, "+own=thing", "seed=1"]
-        (config,) = sweep_configs(hydra.config_loader, master, [job])
+        (config,) = sweep_configs(hydra, master, [job])
         assert_same(config, hydra.config_loader.load_sweep_config(master, job))
     finally:
         GlobalHydra.instance().clear()
@@ -192,7 +198,7 @@ def test_groups_of_hydras_search_path_are_groups(options: Path) -> None:
 @pytest.mark.parametrize("job", WRONG, ids=" ".join)
 def test_what_cannot_be_composed_raises_what_hydra_raises(job: list[str], hydra: Hydra) -> None:
     master = master_config(hydra)
-    configs = sweep_configs(hydra.config_loader, master, [["seed=1"], job])
+    configs = sweep_configs(hydra, master, [["seed=1"], job])
     next(configs)
     with pytest.raises((HydraException, ValueError, KeyError)) as raised:
         next(configs)
@@ -204,25 +210,28 @@ def test_what_cannot_be_composed_raises_what_hydra_raises(job: list[str], hydra:
 
 
 def test_hydra_files_are_those_that_hydra_writes(tmp_path: Path) -> None:
-    words = ["-m", "data=iris", "trainer.max_epochs=1", "reg=[l2,dropout]", "seed=0,1"]
-    awkward = "+optimizer.foreach=null"
+    words = ["data=iris", "trainer.max_epochs=1", "reg=[l2,dropout]", "+optimizer.foreach=null"]
     subprocess.run(
-        [*EXPRUN, *words, awkward, "hydra.sweep.dir=sweep", "+hydra.job.env_set.WORD='on: 1e3'"],
+        [*EXPRUN, *words, "hydra.run.dir=run", "+hydra.job.env_set.WORD='on: 1e3'"],
         cwd=tmp_path,
         check=True,
         stdout=subprocess.DEVNULL,
     )
-    folders = [path for path in (tmp_path / "sweep").iterdir() if path.is_dir()]
-    assert len(folders) == 2
-    for folder in folders:
-        read = {name: OmegaConf.load(folder / ".hydra" / f"{name}.yaml") for name in FILES}
-        assert isinstance(read["config"], DictConfig)
-        assert isinstance(read["hydra"], DictConfig)
-        config = DictConfig({**read["config"], "hydra": read["hydra"]._get_node("hydra")})
-        write_hydra_files(tmp_path / "own", config)
-        for name in FILES:
-            own = tmp_path / "own" / ".hydra" / f"{name}.yaml"
-            assert own.read_text() == (folder / ".hydra" / f"{name}.yaml").read_text()
+    folder = tmp_path / "run"
+    read = {name: OmegaConf.load(folder / ".hydra" / f"{name}.yaml") for name in FILES}
+    assert isinstance(read["config"], DictConfig)
+    assert isinstance(read["hydra"], DictConfig)
+    config = DictConfig({**read["config"], "hydra": read["hydra"]._get_node("hydra")})
+    write_hydra_files(tmp_path / "own", hydra_files(config, as_it_is(config)))
+    for name in FILES:
+        own = tmp_path / "own" / ".hydra" / f"{name}.yaml"
+        assert own.read_text() == (folder / ".hydra" / f"{name}.yaml").read_text()
+
+
+def as_it_is(config: DictConfig) -> dict[Any, Any]:
+    """The config without its ``hydra`` node, interpolations as they are."""
+    content: Any = OmegaConf.to_container(config)
+    return {key: value for key, value in content.items() if key != "hydra"}
 
 
 FILES = ("config", "hydra", "overrides")
@@ -239,8 +248,8 @@ FILES = ("config", "hydra", "overrides")
     ],
 )
 def test_hydra_files_hold_the_config(job: list[str], hydra: Hydra, tmp_path: Path) -> None:
-    (config,) = sweep_configs(hydra.config_loader, master_config(hydra), [job])
-    write_hydra_files(tmp_path, config)
+    (config,) = sweep_configs(hydra, master_config(hydra), [job])
+    write_hydra_files(tmp_path, hydra_files(config, as_it_is(config)))
     for name, content in {
         "config": OmegaConf.masked_copy(config, [key for key in config if key != "hydra"]),
         "hydra": OmegaConf.masked_copy(config, "hydra"),

@@ -10,6 +10,7 @@ from typing import Any
 import pytest
 import torch
 from torch import Tensor, nn
+from torch.optim.lr_scheduler import ConstantLR, LRScheduler, OneCycleLR, SequentialLR
 
 from exprun.common.constants import ACTIVATIONS, COMPLETED, DIVERGED, EARLY_STOPPED, INTERRUPTED
 from exprun.config.paths import conf_dir
@@ -23,10 +24,10 @@ from exprun.engine.tape import Unrecordable
 from exprun.fit import learning_curve
 from exprun.fit.loop import fit
 from exprun.techniques import losses
-from exprun.techniques.optimizers import Momentum
+from exprun.techniques.optimizers import Adamax, Momentum, NAdam, RAdam
 from exprun.techniques.regularizers import Dropout, Regularizer
 from exprun.techniques.schedules import FactorScheduler, TorchScheduler
-from exprun.training.callbacks import Outcome
+from exprun.training.callbacks import Callback, Outcome
 from exprun.training.training import Training
 from tests.conftest import built, option, same_bits, training
 from tests.fit.test_loop import Diary, constant_data
@@ -270,6 +271,148 @@ def test_a_cycle_from_a_learning_rate_of_zero() -> None:
     both(make, engine=None)
 
 
+# ------------------------------------------------------------------------------ hyperparameters
+
+
+class Sets(LRScheduler):
+    """Somebody's own scheduler, which gives a hyperparameter another value now and then."""
+
+    def __init__(self, optimizer: Any, name: str, values: dict[int, Any]) -> None:
+        self.name, self.values = name, values
+        super().__init__(optimizer)
+
+    def get_lr(self) -> list[float]:
+        for group in self.optimizer.param_groups:
+            group[self.name] = self.values.get(self.last_epoch, group[self.name])
+        return [group["lr"] for group in self.optimizer.param_groups]
+
+
+Optim = torch.optim
+HYPERPARAMETERS: dict[str, tuple[Any, Any]] = {
+    "sgd momentum": (partial(Optim.SGD, momentum=0.5), 0.95),
+    "sgd momentum turned on": (Optim.SGD, 0.9),
+    "sgd momentum turned off": (partial(Optim.SGD, momentum=0.9), 0.0),
+    "sgd dampening": (partial(Optim.SGD, momentum=0.9), 0.5),
+    "sgd nesterov": (partial(Optim.SGD, momentum=0.9), True),
+    "sgd weight_decay": (Optim.SGD, 0.5),
+    "sgd maximize": (Optim.SGD, True),
+    "rmsprop momentum": (partial(Optim.RMSprop, momentum=0.5), 0.9),
+    "rmsprop alpha": (Optim.RMSprop, 0.5),
+    "rmsprop eps": (Optim.RMSprop, 0.1),
+    "adam betas": (partial(Optim.Adam, fused=True), (0.5, 0.9)),
+    "adam eps": (partial(Optim.Adam, fused=True), 0.1),
+    "adam weight_decay": (partial(Optim.Adam, fused=True), 0.1),
+    "adamw weight_decay": (partial(Optim.AdamW, fused=True), 0.5),
+    "adagrad weight_decay": (partial(Optim.Adagrad, fused=True), 0.5),
+    "adadelta rho": (Optim.Adadelta, 0.5),
+    "momentum momentum": (Momentum, 0.5),
+    "nadam momentum_decay": (NAdam, 0.5),
+    "radam betas": (RAdam, (0.5, 0.9)),
+    "adamax weight_decay": (Adamax, 0.5),
+}
+
+
+def sets(name: str, values: dict[int, Any], interval: str = "epoch") -> Any:
+    return lambda optimizer: TorchScheduler(
+        optimizer, Sets(optimizer, name, values), interval=interval
+    )
+
+
+@pytest.mark.parametrize("at", [{"epoch": 3}, {"iteration": 25}], ids=["epoch", "iteration"])
+@pytest.mark.parametrize("what", HYPERPARAMETERS)
+def test_a_hyperparameter_that_a_scheduler_changes(iris, what: str, at: dict[str, int]) -> None:
+    """Once: what comes after it is recorded anew."""
+    optimizer, value = HYPERPARAMETERS[what]
+    (interval, time), name = next(iter(at.items())), what.split()[1]
+    options = {"optimizer": partial(optimizer, lr=0.01), "max_epochs": 5}
+    both(by_hand(iris, scheduler=sets(name, {time: value}, interval), **options))
+    changed, unchanged = (
+        training(iris, scheduler=sets(name, {time: value} if set_ else {}, interval), **options)
+        for set_ in (True, False)
+    )
+    fit(changed)
+    fit(unchanged)
+    assert changed.history[2] == unchanged.history[2]  # iteration 25 is in the fourth epoch
+    assert changed.history[-1]["train_loss"] != unchanged.history[-1]["train_loss"]
+
+
+@pytest.mark.parametrize("interval", ["epoch", "iteration"])
+@pytest.mark.parametrize("what", ["sgd momentum", "adamw weight_decay", "momentum momentum"])
+def test_a_hyperparameter_that_changes_all_the_time(iris, what: str, interval: str) -> None:
+    optimizer, value = HYPERPARAMETERS[what]
+    name = what.split()[1]
+    values = {time: value * (1 - 0.001 * time) for time in range(100)}
+    options = {"optimizer": partial(optimizer, lr=0.01), "max_epochs": 8}
+    make = by_hand(iris, scheduler=sets(name, values, interval), **options)
+    both(make, engine=f"ordinary: {name} changes too often")
+
+
+def warm_then_cycle(optimizer: Any) -> TorchScheduler:
+    """Five iterations of a constant rate, then one cycle, which moves the momentum too."""
+    schedulers = [
+        ConstantLR(optimizer, factor=0.5, total_iters=5),
+        OneCycleLR(optimizer, max_lr=0.1, total_steps=40),
+    ]
+    return TorchScheduler(
+        optimizer, SequentialLR(optimizer, schedulers, milestones=[5]), interval="iteration"
+    )
+
+
+@pytest.mark.parametrize(
+    "optimizer",
+    [Optim.SGD, partial(Optim.SGD, momentum=0.9), Optim.RMSprop, partial(Optim.Adam, fused=True)],
+    ids=["sgd", "sgd with momentum", "rmsprop", "adam"],
+)
+def test_torchs_cycle_behind_another_schedule(iris, optimizer: Any) -> None:
+    make = by_hand(iris, optimizer=partial(optimizer, lr=0.05), scheduler=warm_then_cycle)
+    both(make, engine=None)
+
+
+class Restarts(LRScheduler):
+    """Somebody's own scheduler, which forgets what the optimizer has gathered."""
+
+    def get_lr(self) -> list[float]:
+        if self.last_epoch == 3:
+            self.optimizer.state.clear()
+        return [group["lr"] for group in self.optimizer.param_groups]
+
+
+@pytest.mark.parametrize("optimizer", [Momentum, partial(Optim.AdamW, fused=True)])
+def test_a_state_that_a_scheduler_clears(iris, optimizer: Any) -> None:
+    def scheduler(optimizer: Any) -> TorchScheduler:
+        return TorchScheduler(optimizer, Restarts(optimizer))
+
+    both(by_hand(iris, optimizer=partial(optimizer, lr=0.05), scheduler=scheduler, max_epochs=6))
+
+
+def test_a_callback_that_changes_a_hyperparameter(iris) -> None:
+    class Raises(Callback):
+        def on_epoch(self, training: Training, row: dict[str, float]) -> None:
+            training.optimizer.param_groups[0]["momentum"] = 0.1 * training.epoch
+
+    trainings = [
+        training(iris, optimizer=partial(Optim.SGD, lr=0.05), replay=replay)
+        for replay in (True, False)
+    ]
+    engines = [fit(t, [Raises()]).engine for t in trainings]
+    assert engines == ["replayed", "ordinary: replay is off"]
+    assert same_bits(trainings[0].state_dict(), trainings[1].state_dict())
+
+
+def test_resumed_after_a_hyperparameter_was_changed(iris) -> None:
+    def make(max_epochs: int) -> Training:
+        momentum = sets("momentum", {3: 0.95, 5: 0.1})
+        sgd = partial(Optim.SGD, lr=0.05, momentum=0.5)
+        return training(iris, optimizer=sgd, scheduler=momentum, max_epochs=max_epochs)
+
+    whole, begun, resumed = make(8), make(4), make(8)
+    fit(whole)
+    fit(begun)
+    resumed.load_state_dict(copy.deepcopy(begun.state_dict()))
+    fit(resumed)
+    assert same_bits(resumed.state_dict(), whole.state_dict())
+
+
 # ------------------------------------------------------------------------------ as it is written
 
 
@@ -301,7 +444,7 @@ ORDINARY = {
     "L-BFGS evaluates the loss several times in an iteration": {
         "optimizer": partial(torch.optim.LBFGS, max_iter=3)
     },
-    "the scheduler changes the momentum too": {
+    "momentum changes too often": {
         "optimizer": partial(SGD, momentum=0.9),
         "scheduler": momentum_cycle,
     },
@@ -373,9 +516,8 @@ def test_operations_that_change_are_noticed() -> None:
     replay = Replay(
         lambda x, y: w.add_(x, alpha=next(numbers)),
         lambda n: None,
-        lambda: [],
+        [],
         steady=True,
-        begun=True,
     )
     replay(torch.ones(1, 2), torch.ones(1, 2), 0)
     with pytest.raises(Unrecordable, match="its operations change from iteration to iteration"):
@@ -389,9 +531,8 @@ def test_numbers_that_python_computes_are_noticed() -> None:
     replay = Replay(
         lambda x, y: w.add_(x * torch.tensor(float(next(numbers)))),
         lambda n: None,
-        lambda: [],
+        [],
         steady=True,
-        begun=True,
     )
 
     def run() -> None:

@@ -25,7 +25,7 @@ from exprun.techniques.schedules import FactorScheduler
 from exprun.training.callbacks import Callback, Outcome
 from exprun.training.training import Training
 from tests.conftest import built, same_bits, training
-from tests.engine.test_replay import OPTIMIZERS, REGULARIZERS, OwnOptimizer, targets
+from tests.engine.test_replay import OPTIMIZERS, REGULARIZERS, OwnOptimizer, sets, targets
 
 Make = Callable[[], Training]
 
@@ -534,6 +534,44 @@ def test_what_only_the_recording_finds_out(iris) -> None:
         for seed, optimizer in enumerate(optimizers)
     ]
     assert_as_alone(makes, engine=None)
+
+
+def test_a_hyperparameter_that_one_members_scheduler_changes(iris) -> None:
+    """The stack is recorded anew; the others are what they would be alone."""
+    changing = [{2: 0.95}, {}, {1: 0.7, 3: 0.2}]
+    makes = [
+        partial(
+            training,
+            iris,
+            seed=seed,
+            optimizer=partial(torch.optim.SGD, lr=0.05, momentum=0.5),
+            scheduler=sets("momentum", values),
+        )
+        for seed, values in enumerate(changing)
+    ]
+    assert_as_alone(makes, engine="stacked")
+
+
+@pytest.mark.parametrize("interval", ["epoch", "iteration"])
+def test_a_hyperparameter_that_changes_all_the_time(iris, interval: str) -> None:
+    """Only the members whose scheduler does that go on alone."""
+    changing = [{}, {time: 0.9 - 0.001 * time for time in range(100)}, {}]
+    makes = [
+        partial(
+            training,
+            iris,
+            seed=seed,
+            optimizer=partial(torch.optim.SGD, lr=0.05, momentum=0.5),
+            scheduler=sets("momentum", values, interval),
+            max_epochs=8,
+        )
+        for seed, values in enumerate(changing)
+    ]
+    ends = assert_as_alone(makes, engine=None)
+    engines = [str(end.outcome.engine) for end in ends if end.outcome]
+    stacked = ["not stacked" not in engine for engine in engines]
+    assert stacked == [True, False, True]
+    assert engines[1].endswith("; not stacked: momentum changes too often")
 
 
 def test_why_alone(iris) -> None:

@@ -289,8 +289,6 @@ def test_a_preset_of_ones_own_is_compared_and_resumed(exprun: Run, tmp_path: Pat
     lost = folder / books["jobs"][3]["folder"]
     (lost / "result.json").unlink()
     (folder / "published.json").unlink()
-    books["jobs"][3]["status"] = "pending"
-    (folder / "sweep.json").write_text(json.dumps(books))
     done = exprun("resume", str(folder))
     assert done.returncode == 0, done.stderr
     assert "agrees, ± 0.5" in done.stdout

@@ -6,27 +6,27 @@ results are never computed again.
 
 from __future__ import annotations
 
-import json
 import os
+import sys
 from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
 
 from exprun.commands import Parser
-from exprun.common.constants import FINISHED, INTERRUPTED
+from exprun.common.constants import FINISHED
 from exprun.common.errors import UsageError
 from exprun.common.signals import exit_code
-from exprun.config.compose import compose_job
-from exprun.display.summary import job_line, summary
+from exprun.display.summary import summary
 from exprun.doctor.remarks import remarks
-from exprun.job import Job
 from exprun.record.files import held
+from exprun.record.result import read_result
 from exprun.run import run
 from exprun.run_folder import stored, stored_job
 from exprun.sweeps import ledger, worker_pool
 from exprun.sweeps.conclude import conclude
 from exprun.sweeps.dispatcher import run_stacked
 from exprun.sweeps.ledger import STACKED
+from exprun.sweeps.one_by_one import run_one_by_one
 
 
 def main(words: list[str]) -> int:
@@ -66,56 +66,40 @@ def resume_run(folder: Path, *, trust: bool, threads: int | None = None) -> int:
 
 
 def resume_sweep(folder: Path, *, trust: bool) -> int:
-    """Run what is missing of a sweep: jobs that are pending, were interrupted, or failed. Returns
-    the exit code."""
+    """Run what is missing of a sweep: jobs that have no result that is whole, or were interrupted,
+    or failed. Returns the exit code."""
     with ledger.read_from(folder):
         asked = ledger.read(folder)
-        missing = {job["number"]: job for job in asked["jobs"] if job["status"] not in FINISHED}
-        folders = {number: folder / job["folder"] for number, job in missing.items()}
-        launcher = asked["launcher"]
-    if missing and launcher == STACKED:
-        worker_pool.prepare()  # they import torch while the jobs are looked at
-    jobs = {}
-    for number, job_folder in folders.items():
+        folders = {job["number"]: folder / job["folder"] for job in asked["jobs"]}
+        stacked = asked["launcher"] == STACKED
+        progress = ledger.Progress(asked["jobs"])
+    for job_folder in folders.values():
         if not job_folder.resolve().is_relative_to(folder.resolve()):
             raise UsageError(f"{folder / 'sweep.json'}: {job_folder} lies outside of the sweep")
-        result = finished_result(job_folder)
-        if result:  # it ended, and the sweep's books did not hear of it
-            ledger.note(folder, number, job_folder, result)
-            continue
-        if not (job_folder / ".hydra" / "overrides.yaml").is_file():
-            compose_job(job_folder, missing[number]["overrides"], asked["config_dir"])
-        jobs[number] = stored_job(job_folder, trust=trust, in_sweep=True)
-    run_all = run_stacked if launcher == STACKED else run_one_by_one
-    _, code = run_all(folder, jobs, " ".join(asked["overrides"]))
+    missing = [number for number, path in folders.items() if finished_result(path) is None]
+    progress.done = len(folders) - len(missing)
+    if missing and stacked:
+        worker_pool.prepare()  # they import torch while the jobs are looked at
+    configs, jobs = ledger.Configs(folder), {}
+    for number in missing:
+        configs.unpack(number, folders[number])
+        jobs[number] = stored_job(folders[number], trust=trust, in_sweep=True)
+    if stacked:
+        _, code = run_stacked(folder, jobs, " ".join(asked["overrides"]), progress)
+    else:
+        _, code = run_one_by_one(folder, jobs, progress)
     code = conclude(folder, code, trust=trust)
     if not missing:
         print("nothing was left to be done")
     return code
 
 
-def run_one_by_one(
-    folder: Path, jobs: dict[int, Job], title: str
-) -> tuple[dict[int, dict[str, Any]], int | None]:
-    """Run the jobs of a sweep in their order; returns the results by their numbers, and the exit
-    code if a signal has ended it."""
-    results = {}
-    for number, job in jobs.items():
-        results[number] = run(job)
-        progress = ledger.note(folder, number, job.folder, results[number])
-        job_line(number, f"{progress.done}/{progress.total}", progress.title, results[number])
-        if results[number]["status"] == INTERRUPTED:
-            return results, exit_code(results[number])
-    return results, None
-
-
 def finished_result(folder: Path) -> dict[str, Any] | None:
-    """The content of ``result.json`` if that run has come to its end, else None."""
-    path = folder / "result.json"
-    if not path.is_file():
-        return None
+    """The content of ``result.json`` if that run has come to its end, else None; so too if it is
+    damaged, which is said."""
     try:
-        result: dict[str, Any] = json.loads(path.read_text())
-    except ValueError:
-        raise UsageError(f"{path}: is damaged; delete it to go on from the checkpoint") from None
-    return result if result["status"] in FINISHED else None
+        result = read_result(folder)
+    except UsageError as error:
+        print(f"exprun: {error}", file=sys.stderr)
+        return None
+    return result if result and result["status"] in FINISHED else None

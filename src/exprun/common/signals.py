@@ -25,6 +25,19 @@ IMPATIENCE = 2.0
 """Seconds in which a second signal is still the first one: people press Ctrl-C twice."""
 
 
+class Interrupted(KeyboardInterrupt):
+    """A signal has asked for the end."""
+
+    def __init__(self, number: int) -> None:
+        super().__init__()
+        self.signal = signal.Signals(number)
+
+    @property
+    def exit_code(self) -> int:
+        """What the shell gets: 130 after Ctrl-C, 143 after SIGTERM."""
+        return 128 + self.signal
+
+
 class Interruption:
     """Whether a signal has asked for the end; true or false, and which one it was."""
 
@@ -63,7 +76,7 @@ def interruptible(signals: Sequence[int] = SIGNALS) -> Iterator[Interruption]:
         if interruption.signal is None:
             interruption.signal, interruption.time = signal.Signals(number), time.monotonic()
         elif time.monotonic() - interruption.time > IMPATIENCE:
-            raise KeyboardInterrupt
+            raise Interrupted(number)
 
     for number in signals:
         signal.signal(number, ask)
@@ -76,9 +89,9 @@ def interruptible(signals: Sequence[int] = SIGNALS) -> Iterator[Interruption]:
 
 
 def heed() -> None:
-    """Raise KeyboardInterrupt if a signal has come: here nothing is half done."""
-    if _asking and _asking[-1]():
-        raise KeyboardInterrupt
+    """Raise Interrupted if a signal has come: here nothing is half done."""
+    if _asking and (came := _asking[-1].signal):
+        raise Interrupted(came)
 
 
 @contextmanager
@@ -105,10 +118,10 @@ def let_through() -> None:
 def importing() -> Iterator[None]:
     """Around imports of torch and what needs it, which take a second or two.
 
-    A signal waits until they are done, and then raises KeyboardInterrupt, as one that has come
-    before does at once: a package imported by
-    half cannot be imported again. And no time is lost with looking for garbage among objects that
-    all stay until the end, neither now nor when the process ends (0.5 s).
+    A signal waits until they are done, and then raises Interrupted, as one that has come before
+    does at once: a package imported by half cannot be imported again. And no time is lost with
+    looking for garbage among objects that all stay until the end, neither now nor when the process
+    ends (0.5 s).
     """
     with interruptible():
         heed()

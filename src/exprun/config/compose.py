@@ -9,54 +9,52 @@ from __future__ import annotations
 
 import functools
 import pickle
-from collections.abc import Iterator, Sequence
+from collections.abc import Mapping
 from contextlib import suppress
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import yaml
 from hydra import compose, initialize_config_dir
 from hydra._internal.config_loader_impl import ConfigLoaderImpl, get_overrides_dirname
 from hydra.core.config_loader import ConfigLoader
+from hydra.core.hydra_config import HydraConfig
 from hydra.core.override_parser.overrides_parser import OverridesParser
 from hydra.core.override_parser.types import Override
-from omegaconf import DictConfig, OmegaConf
+from omegaconf import DictConfig, OmegaConf, open_dict, read_write
 from omegaconf._utils import get_omega_conf_dumper
 
 from exprun.config.paths import conf_dir
+from exprun.config.schema import plain
 
 
-def sweep_configs(
-    loader: ConfigLoader, master: DictConfig, jobs: Sequence[Sequence[str]]
-) -> Iterator[DictConfig]:
-    """For the overrides of each job what ``loader.load_sweep_config(master, overrides)`` returns.
-
-    Raises what that raises.
-    """
-    assert isinstance(loader, ConfigLoaderImpl)  # the only one that Hydra has
-    composer = _Composer(loader, master)
-    for job in jobs:
-        yield composer.config(list(job))
+def overrides_of(hydra: Any, kind: Literal["task", "hydra"] = "task") -> list[str]:
+    """The overrides that a ``hydra`` node holds, as they were given: an interpolation in them is
+    not resolved."""
+    words: Any = OmegaConf.to_container(hydra.overrides[kind], resolve=False)
+    return [str(word) for word in words]
 
 
 NOT_DERIVED = {"hydra", "hydra.searchpath"}
 """Keys that change more than the values below them."""
 
 
-class _Composer:
-    """Composes with Hydra once for all jobs that choose the same options."""
+class Composer:
+    """Composes with Hydra once for all jobs of a sweep that choose the same options."""
 
-    def __init__(self, loader: ConfigLoaderImpl, master: DictConfig) -> None:
+    def __init__(self, loader: ConfigLoader, master: DictConfig) -> None:
+        assert isinstance(loader, ConfigLoaderImpl)  # the only one that Hydra has
         self.loader, self.master = loader, master
         _, repository = loader._parse_overrides_and_create_caching_repo(
-            master.hydra.job.config_name, list(master.hydra.overrides.hydra)
+            master.hydra.job.config_name, overrides_of(master.hydra, "hydra")
         )
         self.is_group = functools.cache(repository.group_exists)
         self.parsed = functools.cache(OverridesParser.create().parse_override)
         self.base = functools.cache(self._base)
 
     def config(self, job: list[str]) -> DictConfig:
-        """The config of one job; raises what Hydra raises."""
+        """What ``loader.load_sweep_config(master, job)`` returns for the overrides of a job; raises
+        what that raises."""
         with suppress(Exception):  # Hydra raises it again, or another that it comes to first
             overrides = [self.parsed(line) for line in job]
             if not any(o.is_sweep_override() or o.key_or_group in NOT_DERIVED for o in overrides):
@@ -101,29 +99,47 @@ def _lines(overrides: list[Override]) -> tuple[str, ...]:
     return tuple(str(override.input_line) for override in overrides)
 
 
-def compose_job(folder: Path, overrides: list[str], config_dir: str | None) -> None:
-    """Compose the config of a job that never began, and write it as Hydra would have;
-    ``config_dir`` has the user's own options. Raises what Hydra raises."""
+def compose_run(overrides: list[str], config_dir: str | None) -> DictConfig:
+    """What ``exprun`` would compose for a single run with these overrides; ``config_dir`` has the
+    user's own options. Raises what Hydra raises."""
     search_path = [f"hydra.searchpath=['file://{config_dir}']"] if config_dir else []
     with initialize_config_dir(str(conf_dir()), version_base="1.3", job_name="exprun"):
-        config = compose("config", [*overrides, *search_path], return_hydra_config=True)
-    write_hydra_files(folder, config)
+        return compose("config", [*overrides, *search_path], return_hydra_config=True)
 
 
-def write_hydra_files(folder: Path, config: DictConfig) -> None:
-    """Write ``.hydra/{config,hydra,overrides}.yaml`` into a job's folder, as Hydra does when it
-    runs a job: the composed config with the ``hydra`` node, interpolations unresolved."""
-    content = OmegaConf.to_container(config, enum_to_str=True)
-    assert isinstance(content, dict)
-    hydra = content.pop("hydra")
-    texts = {
-        "config": _yaml_of_items(content) or to_yaml(content),
+def enter(config: DictConfig, folder: Path) -> None:
+    """Let ``${hydra:…}`` mean this config, whose run has that folder."""
+    with read_write(config.hydra), open_dict(config.hydra):
+        config.hydra.runtime.output_dir = str(folder.absolute())
+    # set_config would copy the whole node, which takes as long as to compose a job
+    HydraConfig.instance().cfg = config  # type: ignore[assignment]
+
+
+def resolve(config: DictConfig) -> None:
+    """Put values in the place of all interpolations outside of the ``hydra`` node: what they read,
+    like the environment, may be another when somebody goes on with the run."""
+    with read_write(config), open_dict(config):
+        for key, value in plain(config).items():
+            config[key] = value
+
+
+def hydra_files(config: DictConfig, resolved: dict[Any, Any]) -> dict[str, str]:
+    """The texts of ``.hydra/{config,hydra,overrides}.yaml`` by these names, as Hydra writes them:
+    the composed config, here as it was ``resolved``, and its ``hydra`` node, interpolations as they
+    are."""
+    hydra: Any = OmegaConf.to_container(config.hydra, enum_to_str=True)
+    return {
+        "config": _yaml_of_items(resolved) or to_yaml(resolved),
         "hydra": "hydra:\n" + _yaml_of_items(hydra, within="hydra"),
         "overrides": to_yaml(hydra["overrides"]["task"]),
     }
+
+
+def write_hydra_files(folder: Path, files: Mapping[str, str]) -> None:
+    """Write these texts into the ``.hydra/`` of a job's folder, which is made if need be."""
     target = folder / ".hydra"
     target.mkdir(parents=True, exist_ok=True)
-    for name, text in texts.items():
+    for name, text in files.items():
         (target / f"{name}.yaml").write_text(text, encoding="utf-8")
 
 

@@ -8,6 +8,9 @@ from __future__ import annotations
 from collections.abc import Sequence
 from pathlib import Path
 
+from exprun.common.errors import UsageError
+from exprun.config.paths import conf_dir
+
 
 def groups(folders: Sequence[Path]) -> list[str]:
     """All groups that have options in the folders, in alphabetical order, ``hydra`` not counted."""
@@ -19,6 +22,18 @@ def options(group: str, folders: Sequence[Path]) -> dict[str, Path]:
     """The options of a group and their files; those of later folders win."""
     found = {p.stem: p for folder in folders for p in (folder / group).glob("*.yaml")}
     return dict(sorted(found.items()))
+
+
+def check_names(folder: Path) -> None:
+    """Raise UsageError if a file of somebody's own options in ``folder`` has the name of one of
+    exprun's, which Hydra reads in its place; unless they are the same."""
+    for path in sorted(folder.rglob("*.yaml")):
+        taken = conf_dir() / path.relative_to(folder)
+        if taken.is_file() and taken.read_bytes() != path.read_bytes():
+            raise UsageError(
+                f"{path}: is not read, for exprun has a {path.relative_to(folder)} of its own; "
+                "expected another name, or a preset: experiment/NAME.yaml, and experiment=NAME"
+            )
 
 
 def head(path: Path) -> list[str]:

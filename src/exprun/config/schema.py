@@ -49,8 +49,26 @@ def check(config: DictConfig) -> None:
         node = config.get(parent, {}) if parent else config
         if isinstance(node, dict | DictConfig) and name not in node:
             raise UsageError(f"{key} is missing; expected {RULES[key].expected}")
+    _check_nodes(config)
     check_values(config)
     check_together(config)
+
+
+def _check_nodes(config: DictConfig, path: str = "") -> None:
+    """Raise UsageError for a node with a ``_target_`` in a place where nobody looks for one. Within
+    a node that has one its target takes everything."""
+    for name in config:
+        node = config._get_node(name)
+        key = f"{path}{name!s}"
+        if key == "hydra" or not isinstance(node, DictConfig) or key in TARGETED or path == "reg.":
+            continue
+        if node._is_none() or node._is_missing() or node._is_interpolation():
+            continue
+        if "_target_" in node:
+            raise UsageError(
+                f"{key}: nobody reads a group of that name{nearest(key, (*TARGETED, 'reg'))}"
+            )
+        _check_nodes(node, f"{key}.")
 
 
 def check_values(config: DictConfig) -> None:
@@ -84,8 +102,11 @@ def check_values(config: DictConfig) -> None:
             expected = expected.replace("a number", "a finite number")
         is_text = isinstance(shown, str) and re.fullmatch(r"[-+.\deE]+", shown)
         given = f"{shown!r} (text)" if is_text else spelled(shown)
+        taken = OmegaConf.is_interpolation(OmegaConf.select(config, parent) or config, name)
+        if taken and is_text:
+            hint = "; ${oc.decode:…} makes a number of a text"
         error = UsageError(f"{key}={given}: expected {expected}{hint}")
-        if not OmegaConf.is_interpolation(OmegaConf.select(config, parent) or config, name):
+        if not taken:
             raise error
         elsewhere = elsewhere or error  # the key that it was taken from may say it better
     if elsewhere:

@@ -3,22 +3,82 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from itertools import islice
 from typing import Any
 
 from hydra._internal.core_plugins.basic_sweeper import BasicSweeper
 from hydra.core.global_hydra import GlobalHydra
 from hydra.core.override_parser.overrides_parser import OverridesParser
+from hydra.core.override_parser.types import (
+    ChoiceSweep,
+    Glob,
+    IntervalSweep,
+    Override,
+    RangeSweep,
+    Sweep,
+)
 
+from exprun.common.errors import UsageError
 from exprun.config.schema import spelled
 
 
 def expand(overrides: Sequence[str]) -> list[list[str]]:
     """The overrides of every job that a sweep's overrides ask for, Hydra's basic sweeper's way: of
-    two for one key the latter counts. Hydra must be initialised."""
+    two for one key the latter counts. Hydra must be initialised. Raises UsageError for values that
+    cannot be run one by one."""
     loader = GlobalHydra.instance().config_loader()
     parsed = OverridesParser.create(loader).parse_overrides(list(overrides))
+    for override in parsed:
+        _check_values(override)
     (jobs,) = BasicSweeper.split_arguments(parsed, max_batch_size=None)
     return jobs
+
+
+def _check_values(override: Override) -> None:
+    """Raise UsageError for values of a sweep that Hydra does not take, in words that name them."""
+    line, value = override.input_line, override.value()
+    if isinstance(value, IntervalSweep):
+        raise UsageError(
+            f"{line}: an interval has no values to run one by one; expected some, like "
+            f"{override.key_or_group}=0.01,0.1, or range(…)"
+        )
+    if isinstance(value, ChoiceSweep):
+        inside = [item for item in value.list if isinstance(item, Sweep | Glob)]
+        if inside:
+            raise UsageError(
+                f"{line}: {_spelled(inside[0])} among other values; expected all of them one by "
+                f"one{_one_by_one(override.key_or_group, value.list)}"
+            )
+    if not override.is_discrete_sweep():
+        return
+    try:
+        list(override.sweep_string_iterator())
+    except Exception as error:  # whatever Hydra or Python say of the numbers
+        raise UsageError(f"{line}: its values cannot be listed: {error}") from error
+
+
+def _spelled(sweep: Any) -> str:
+    if isinstance(sweep, RangeSweep):
+        return f"range({sweep.start},{sweep.stop},{sweep.step})"
+    name = type(sweep).__name__.removesuffix("Sweep").lower()
+    return f"{name}(…)"
+
+
+def _one_by_one(key: str, items: Sequence[Any]) -> str:
+    """``", like seed=0,1,7"`` if ranges are all that stands among the values."""
+    values: list[Any] = []
+    for item in items:
+        if isinstance(item, RangeSweep):
+            values.extend(islice(item.range(), LISTED + 1))
+        elif isinstance(item, Sweep | Glob):
+            return ""
+        else:
+            values.append(item)
+    return f", like {key}={','.join(map(spelled, values))}" if len(values) <= LISTED else ""
+
+
+LISTED = 20
+"""Values at most that a message lists."""
 
 
 def expand_variants(

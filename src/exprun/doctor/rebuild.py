@@ -25,7 +25,7 @@ def examine(folder: Path, run: Stored, *, trust: bool = False) -> tuple[Findings
     cannot be, why: then they are those of the files alone."""
     findings = read(folder, run.config, run.options)
     try:
-        check_config(run, folder, trust=trust)
+        check_config(run.config, folder, trust=trust)
         config = plain(run.config)
         training: Training = target_of("problem", config["problem"])(config)
     except UsageError as error:

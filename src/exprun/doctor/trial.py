@@ -11,16 +11,17 @@ from pathlib import Path
 from typing import Any
 
 from hydra.errors import HydraException
+from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
 from exprun.common.constants import COMPLETED, EARLY_STOPPED, HIGHER_IS_BETTER, INTERRUPTED
 from exprun.common.errors import UsageError
-from exprun.config.compose import compose_job
-from exprun.config.schema import leaves
+from exprun.config.compose import compose_run, enter, hydra_files
+from exprun.config.schema import leaves, plain
 from exprun.doctor.findings import Suggestion
 from exprun.doctor.pairs import Verdict, judge
-from exprun.record.files import claim_folder
-from exprun.run_folder import Stored, check_config, stored, stored_job
+from exprun.record.files import claim_folder, folder_name
+from exprun.run_folder import Stored, check_config, stored_job
 from exprun.sweeps import ledger
 from exprun.sweeps.dispatcher import run_stacked
 
@@ -62,26 +63,39 @@ def start(run: Stored, suggestions: Sequence[Suggestion], seeds: int, *, trust: 
     if not run.config.data.val_fraction:
         raise UsageError("data.val_fraction=0: nothing to judge a trial by; expected more")
     plans = [run.overrides, *(changed(run.overrides, s.overrides) for s in suggestions)]
-    jobs = [(None, changed(plan, [f"seed={seed}"])) for plan in plans for seed in range(seeds)]
+    jobs = [changed(plan, [f"seed={seed}"]) for plan in plans for seed in range(seeds)]
     folder = claim_folder(Path("outputs/sweeps", f"{datetime.now():%Y-%m-%d_%H-%M-%S}"))
     asked = [*(str(s) for s in suggestions), f"seed=range({seeds})"]
-    ledger.begin(folder, asked, jobs, run.config_dir, ledger.STACKED)
     try:
-        for job in ledger.read(folder)["jobs"]:
-            job_folder = folder / job["folder"]
-            compose_job(job_folder, job["overrides"], run.config_dir)
-            check_config(stored(job_folder), job_folder, trust=trust)
-    except (HydraException, OmegaConfBaseException, UsageError) as error:
+        planned = [_planned(number, job, folder, run, trust) for number, job in enumerate(jobs)]
+        ledger.begin(folder, asked, planned, run.config_dir, ledger.STACKED)
+    except BaseException:
         shutil.rmtree(folder)
-        words = " ".join(job["overrides"])
-        raise UsageError(f"{words}: {str(error).splitlines()[0]}") from None
+        raise
     return folder
+
+
+def _planned(
+    number: int, overrides: list[str], folder: Path, run: Stored, trust: bool
+) -> ledger.Planned:
+    """Compose, check and resolve a job. Raises UsageError."""
+    name = f"{number}_{folder_name(overrides)}"
+    try:
+        config = compose_run(overrides, run.config_dir)
+        enter(config, folder / name)
+        check_config(config, name, trust=trust)
+        files = hydra_files(config, plain(config))
+    except (HydraException, OmegaConfBaseException, UsageError) as error:
+        words = " ".join(overrides)
+        raise UsageError(f"{words}: {str(error).splitlines()[0]}") from None
+    return ledger.Planned(None, overrides, name, files)
 
 
 def drift(run: Stored, folder: Path) -> list[str]:
     """What the run's overrides mean today and did not when it ran, in words."""
-    job = ledger.read(folder)["jobs"][0]
-    then, now = (dict(leaves(c)) for c in (run.config, stored(folder / job["folder"]).config))
+    today = OmegaConf.create(ledger.Configs(folder).files(0)["config"])
+    assert isinstance(today, DictConfig)
+    then, now = (dict(leaves(config)) for config in (run.config, today))
     return [
         f"{key} has changed from {then.get(key, 'nothing')} to {now.get(key, 'nothing')}"
         for key in sorted({*then, *now} - {"seed"})
@@ -92,12 +106,14 @@ def drift(run: Stored, folder: Path) -> list[str]:
 def train(folder: Path, *, trust: bool) -> tuple[list[dict[str, Any]], int | None]:
     """Train the jobs of the sweep, stacked where they can be; returns their results in order,
     fewer if a signal ended it, and the exit code in that case."""
-    content = ledger.read(folder)
-    jobs = {
-        job["number"]: stored_job(folder / job["folder"], trust=trust, in_sweep=True)
-        for job in content["jobs"]
-    }
-    results, code = run_stacked(folder, jobs, " ".join(content["overrides"]))
+    content, configs = ledger.read(folder), ledger.Configs(folder)
+    jobs = {}
+    for job in content["jobs"]:
+        job_folder = folder / job["folder"]
+        configs.unpack(job["number"], job_folder)
+        jobs[job["number"]] = stored_job(job_folder, trust=trust, in_sweep=True)
+    progress = ledger.Progress(content["jobs"])
+    results, code = run_stacked(folder, jobs, " ".join(content["overrides"]), progress)
     ledger.leaderboard(folder)
     return [results[number] for number in sorted(results)], code
 

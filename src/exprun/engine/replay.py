@@ -3,17 +3,22 @@
 The first iteration of a training runs as it is written. Then one is recorded, and the next once
 more; if both are the same operations with the same numbers, all others are replayed. Whatever is
 not the same every time runs as it is written throughout.
+
+A recording holds the optimizers' hyperparameters as they were, but for the learning rates, which it
+is given. So they are compared before every iteration that is replayed: a scheduler may change any
+of them.
 """
 
 from __future__ import annotations
 
 import math
 import time
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterator, Sequence
 from typing import TYPE_CHECKING, Any
 
 import torch
 from torch import Tensor
+from torch.optim import Optimizer
 
 from exprun.engine.program import Program
 from exprun.engine.tape import Rate, Unrecordable, record
@@ -34,8 +39,6 @@ def obstacle(training: Training) -> str | None:
         return "replay is off"
     if isinstance(t.optimizer, torch.optim.LBFGS):
         return "L-BFGS evaluates the loss several times in an iteration"
-    if getattr(getattr(t.scheduler, "scheduler", None), "cycle_momentum", False):
-        return "the scheduler changes the momentum too"
     if any(m._forward_hooks or m._forward_pre_hooks for m in t.model.modules()):
         return "somebody watches the layers"
     parts: list[Any] = [*t.model.modules(), t.loss, *t.regularizers]
@@ -63,6 +66,10 @@ UNFUSED = ("SGD", "RMSprop", "Adadelta")
 AT_ONCE_SECONDS = 0.05
 """About so long are iterations replayed before anybody is asked or told again."""
 
+MOST_CHANGES = 4
+"""Times that what is recorded is thrown away because a hyperparameter has changed: to record takes
+as long as dozens of iterations."""
+
 
 class Replay:
     """``iteration(x, y)`` from recordings, one for every shape of batch."""
@@ -71,49 +78,105 @@ class Replay:
         self,
         iteration: Callable[[Tensor, Tensor], None],
         schedule: Callable[[int], None],
-        groups: Callable[[], Iterable[dict[str, Any]]],
+        optimizers: Sequence[Optimizer],
         *,
         steady: bool,
-        begun: bool,
     ) -> None:
-        """``schedule(number)`` sets the learning rates for an iteration of the epoch, 0 the first;
-        if they are ``steady``, for all of the epoch. ``groups`` gives the optimizers' parameter
-        groups as they are then. ``begun`` says that the optimizers have their state already."""
+        """``schedule(number)`` sets the hyperparameters of the ``optimizers`` for an iteration of
+        the epoch, 0 the first; if they are ``steady``, for all of the epoch."""
         self.iteration = iteration
         self.schedule = schedule
-        self.groups = groups
+        self.optimizers = optimizers
         self.steady = steady
-        self.begun = begun
+        self.begun = all(optimizer.state for optimizer in optimizers)
         self.at_once = 1
         self.candidates: dict[torch.Size, Program] = {}
         self.programs: dict[torch.Size, Program] = {}
+        self.hyperparameters = self._hyperparameters()  # those that are recorded
+        self.addresses: list[int] = []  # of the weights and states that are recorded
+        self.changes = 0
+        self.scheduled = False  # whether that was done already for the next iteration
 
     def __call__(self, xs: Tensor, ys: Tensor, number: int) -> int:
         """Iteration ``number`` of the epoch and as many after it as can be done in one go; returns
         how many. ``xs`` (m, …) and ``ys`` (m, …) are m batches of which it is the first. Raises
         Unrecordable, maybe in the middle."""
         began = time.perf_counter()
+        if not self.scheduled:
+            self.schedule(number)
+        self.scheduled = False
+        self._notice_changes(new_epoch=number == 0)
         program = self.programs.get(xs.shape[1:])
         if program is None:
             done = 1
-            self.schedule(number)
             self._iterate(xs[0], ys[0])
         else:
-            done = min(self.at_once, len(xs))
-            program.run(xs[:done], ys[:done], self._rates(number, done))
+            rates = self._rates(number, min(self.at_once, len(xs)))
+            done = len(rates)
+            program.run(xs[:done], ys[:done], rates)
         speed = done / (time.perf_counter() - began)
         self.at_once = max(1, int(speed * AT_ONCE_SECONDS))
         return done
 
-    def _rates(self, number: int, iterations: int) -> list[list[float]]:
-        """The learning rates of the parameter groups in so many iterations."""
-        if self.steady:
-            return [self._rates_in(number)] * iterations
-        return [self._rates_in(number + i) for i in range(iterations)]
+    def _groups(self) -> Iterator[dict[str, Any]]:
+        for optimizer in self.optimizers:
+            yield from optimizer.param_groups
 
-    def _rates_in(self, number: int) -> list[float]:
-        self.schedule(number)
-        return [group["lr"] for group in self.groups()]
+    def _hyperparameters(self) -> list[list[dict[str, Any]]]:
+        """Those of each optimizer's parameter groups, but for the learning rates."""
+        return [
+            [
+                {name: group.get(name) for name in optimizer.defaults if name != "lr"}
+                for group in optimizer.param_groups
+            ]
+            for optimizer in self.optimizers
+        ]
+
+    def _addresses(self) -> list[int]:
+        """Where the weights and the optimizers' states lie in memory: a scheduler that starts anew
+        may give an optimizer another state."""
+        weights = [w.data_ptr() for group in self._groups() for w in group["params"]]
+        states = (state for optimizer in self.optimizers for state in optimizer.state.values())
+        return weights + [
+            value.data_ptr()
+            for state in states
+            for value in state.values()
+            if isinstance(value, Tensor)
+        ]
+
+    def _notice_changes(self, *, new_epoch: bool) -> None:
+        """Forget recordings that hold what has changed since. Raises Unrecordable if that has
+        happened too often."""
+        now, before = self._hyperparameters(), self.hyperparameters
+        moved = new_epoch and bool(self.candidates) and self.addresses != self._addresses()
+        if now == before and not moved:
+            return
+        self.changes += 1
+        if self.changes > MOST_CHANGES:
+            changed = [i for i in range(len(now)) if now[i] != before[i]]
+            names = _changed_names(now, before)
+            raise Unrecordable(
+                f"{' and '.join(names) or 'the state of the optimizer'} changes too often",
+                [self.optimizers[i] for i in changed],
+            )
+        self.hyperparameters = now
+        self.candidates.clear()
+        self.programs.clear()
+        self.begun = False  # a state may be made only now
+
+    def _rates(self, number: int, iterations: int) -> list[list[float]]:
+        """The learning rates of the parameter groups in so many iterations, the first of which is
+        scheduled; in fewer, if another hyperparameter changes between them."""
+        rates = [[group["lr"] for group in self._groups()]]
+        if self.steady:
+            return rates * iterations
+        for following in range(number + 1, number + iterations):
+            self.schedule(following)
+            if self._hyperparameters() != self.hyperparameters:
+                self.scheduled = True
+                break
+            rates.append([group["lr"] for group in self._groups()])
+        return rates
 
     def _iterate(self, x: Tensor, y: Tensor) -> None:
         """One iteration as it is written, recorded if the optimizers have their state."""
@@ -123,14 +186,27 @@ class Replay:
             return
         rates = [
             Rate(group["lr"], [w for w in group["params"] if w.requires_grad])
-            for group in self.groups()
+            for group in self._groups()
         ]
         program = record(lambda: self.iteration(x, y), x, y, rates)
+        self.addresses = self._addresses()
         candidate = self.candidates.setdefault(x.shape, program)
         if candidate is not program:
             if candidate.source != program.source:
                 raise Unrecordable("its operations change from iteration to iteration")
             self.programs[x.shape] = program
+
+
+def _changed_names(
+    now: list[list[dict[str, Any]]], before: list[list[dict[str, Any]]]
+) -> list[str]:
+    """The names of the hyperparameters that differ."""
+    pairs = [
+        (new, old)
+        for groups, old_groups in zip(now, before, strict=True)
+        for new, old in zip(groups, old_groups, strict=True)
+    ]
+    return sorted({name for new, old in pairs for name in new if new[name] != old[name]})
 
 
 class ReplayedTraining:
@@ -148,9 +224,8 @@ class ReplayedTraining:
         self.replay = Replay(
             self._iterate,
             self._schedule,
-            lambda: training.optimizer.param_groups,
+            [training.optimizer],
             steady=training.scheduler.steady,
-            begun=bool(training.optimizer.state),
         )
 
     def __call__(self, xs: Tensor, ys: Tensor, number: int) -> int:

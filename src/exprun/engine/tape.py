@@ -18,6 +18,7 @@ from typing import Any
 import torch
 from torch import Tensor
 from torch._ops import OpOverload
+from torch.optim import Optimizer
 from torch.utils._python_dispatch import TorchDispatchMode
 
 from exprun.engine.aliasing import (
@@ -52,7 +53,12 @@ RATE_NAMES = ("lr", "value", "alpha")
 
 
 class Unrecordable(Exception):
-    """The iteration is not the same operations every time; the text says why."""
+    """The iteration is not the same operations every time; the text says why, and ``optimizers``
+    whose steps differ, if that is known."""
+
+    def __init__(self, reason: str, optimizers: Sequence[Optimizer] = ()) -> None:
+        super().__init__(reason)
+        self.optimizers = optimizers
 
 
 @dataclass(frozen=True)

@@ -23,6 +23,7 @@ from exprun.engine.replay import ReplayedTraining, obstacle
 from exprun.engine.tape import Unrecordable
 from exprun.fit.learning_curve import Curve, as_averages
 from exprun.techniques import torch_optim
+from exprun.training.batch_norm import recompute_statistics
 from exprun.training.batches import blocks
 from exprun.training.callbacks import Callback, Outcome
 from exprun.training.divergence import Diverged, locate
@@ -140,6 +141,8 @@ def end_epoch(
     row = models_row = curve.row()
     with t.averaging.applied(t.iteration) if t.averaging else nullcontext():
         if t.averaging:
+            t.set_mode(False)
+            recompute_statistics(t.model, t.data.train.x)
             models_row = curve.row()
             row = row | as_averages(models_row)
         t.history.append(row)

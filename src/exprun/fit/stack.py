@@ -13,7 +13,6 @@ import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field, fields, replace
-from itertools import chain
 from typing import Any
 
 import torch
@@ -68,9 +67,8 @@ class Stack:
         self.replay = Replay(
             self._iterate,
             self._schedule,
-            lambda: chain.from_iterable(m.optimizer.param_groups for m in members),
+            [member.optimizer for member in members],
             steady=all(member.scheduler.steady for member in members),
-            begun=all(member.optimizer.state for member in members),
         )
         self.x, self.y, self.offsets = _pooled(members)
 
@@ -264,9 +262,9 @@ def fit_stack(
         stack = Stack([member.training for member in members])
         for member in members:  # their weights lie elsewhere now
             member.curve = Curve(member.training, replayed=True)
-        running = len(members)
-        while running and running >= COMPACT_BELOW * len(members):
-            _epoch(stack, members, at_once, interrupted)
+        running, recordable = len(members), True
+        while recordable and running and running >= COMPACT_BELOW * len(members):
+            recordable = _epoch(stack, members, at_once, interrupted)
             running = sum(member.running for member in members)
 
 
@@ -296,28 +294,35 @@ def _train_alone(member: Member, interrupted: Callable[[], bool], reason: str) -
 
 def _epoch(
     stack: Stack, members: Sequence[Member], at_once: int, interrupted: Callable[[], bool]
-) -> None:
-    """An epoch of all members that are running, and what ``fit`` does after it."""
+) -> bool:
+    """An epoch of all members that are running, and what ``fit`` does after it. False if the stack
+    cannot be recorded: then those whose fault that is go on alone, and the others begin the epoch
+    anew, in another stack."""
     running = [member for member in members if member.running]
     began = time.perf_counter()
     for member in running:
         member.before = member.training.snapshot()
+    recordable = True
     try:
         whole = stack.train_epoch([member.training for member in running], interrupted)
-        finite = stack.finite()
+        stays = stack.finite()
         reason = "a loss was not finite"
     except Unrecordable as why:
-        whole, finite, reason = True, [False] * len(members), str(why)
+        whole, recordable, reason = True, False, str(why)
+        unfit = {id(optimizer) for optimizer in why.optimizers}
+        stays = [bool(unfit) and id(m.training.optimizer) not in unfit for m in members]
     seconds = (time.perf_counter() - began) / len(members)
-    for member, sound in zip(members, finite, strict=True):
+    for member, together in zip(members, stays, strict=True):
         if not member.running:
             continue
         with _isolated(member):
             t = member.training
-            if not whole or not sound:
+            if not (whole and recordable and together):
                 t.load_state_dict(member.before)
-            if whole and not sound:
+            if whole and not together:
                 _train_alone(member, interrupted, reason)
+                continue
+            if not recordable:
                 continue
             ending: tuple[str, str] | None
             try:
@@ -335,6 +340,7 @@ def _epoch(
                 member.running = False
                 speed = member.rows / member.seconds if member.seconds else 0.0
                 member.done(Outcome(*ending, speed, f"stacked: up to {at_once} at once"))
+    return recordable
 
 
 @contextmanager

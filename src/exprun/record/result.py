@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import json
 import math
 from collections.abc import Mapping
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from exprun.common.errors import UsageError
 from exprun.training.callbacks import Outcome
 
 if TYPE_CHECKING:
@@ -46,3 +49,20 @@ def result_of(
         "git": git(),
         "overrides": overrides,
     }
+
+
+def read_result(folder: Path) -> dict[str, Any] | None:
+    """The content of a run's ``result.json``; None if there is none. Raises UsageError if it is
+    damaged."""
+    path = folder / "result.json"
+    try:
+        result = json.loads(path.read_text(encoding="utf-8"))
+    except FileNotFoundError:
+        return None
+    except (ValueError, OSError) as error:
+        raise UsageError(f"{path}: is damaged, so it counts for nothing: {error}") from None
+    whole = isinstance(result, dict) and isinstance(result.get("metrics"), dict)
+    if not whole or not isinstance(result.get("status"), str):
+        raise UsageError(f"{path}: is damaged, so it counts for nothing: no status or no metrics")
+    found: dict[str, Any] = result
+    return found

@@ -21,10 +21,11 @@ def conclude(folder: Path, code: int | None = None, *, trust: bool = True) -> in
     """
     rows = ledger.leaderboard(folder)
     pictures: list[str] = []
-    if any((folder / str(row["folder"]) / "trajectory.csv").is_file() for row in rows):
+    begun = [row for row in rows if row["status"] != ledger.PENDING]
+    if any((folder / str(row["folder"]) / "trajectory.csv").is_file() for row in begun):
         from exprun.problems.panels import draw_sweep  # matplotlib takes its time to import
 
-        pictures = draw_sweep(folder, rows, trust=trust)
+        pictures = draw_sweep(folder, begun, trust=trust)
     sweep_summary(rows, os.path.relpath(folder), pictures=pictures)
     if code is not None:
         return code

@@ -11,9 +11,8 @@ from __future__ import annotations
 import json
 import os
 import sys
-import time
 from collections import deque
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from multiprocessing.connection import Connection, wait
 from multiprocessing.process import BaseProcess
@@ -28,20 +27,18 @@ from exprun.display.panel import INTERVAL
 from exprun.display.summary import job_line
 from exprun.job import Job
 from exprun.sweeps import ledger, worker_pool
+from exprun.sweeps.ledger import Progress
 from exprun.sweeps.panel import StackPanel
 
 AT_ONCE = {"cpu": 32, "cuda": 256}
 """Members of a stack at most. On a CPU more bring nothing: the products are what takes the time."""
-
-LEDGER_INTERVAL = 0.3
-"""Seconds between two updates of ``sweep.json``; a job's own folder has its result at once."""
 
 
 def run_stacked(
     folder: Path,
     jobs: Mapping[int, Job],
     title: str,
-    before: Callable[[int], None] = lambda number: None,
+    progress: Progress,
     *,
     size: int | None = None,
     workers: int | None = None,
@@ -49,13 +46,13 @@ def run_stacked(
     """Run the ``jobs`` of the sweep in ``folder``, by their numbers; returns their results, and the
     exit code if a signal has ended it.
 
-    ``before`` is called with the number of each job that is to begin. At most ``size`` are trained
-    at once in each of ``workers`` processes; both are chosen if not given. After a signal the jobs
-    that were running are interrupted and those that were not are left out.
+    At most ``size`` are trained at once in each of ``workers`` processes; both are chosen if not
+    given. After a signal the jobs that were running are interrupted and those that were not are
+    left out.
     """
     if not jobs:
         return {}, None
-    dispatcher = Dispatcher(folder, dict(jobs), before, size, workers)
+    dispatcher = Dispatcher(folder, dict(jobs), progress, size, workers)
     try:
         with StackPanel(title, dispatcher.titles()) as panel:
             dispatcher.run(panel)
@@ -84,16 +81,14 @@ class Dispatcher:
         self,
         folder: Path,
         jobs: dict[int, Job],
-        before: Callable[[int], None],
+        progress: Progress,
         size: int | None,
         workers: int | None,
     ) -> None:
-        self.folder = folder
+        self.configs = ledger.Configs(folder)
         self.jobs = jobs
-        self.before = before
+        self.progress = progress
         self.results: dict[int, dict[str, Any]] = {}
-        self.unrecorded: dict[int, dict[str, Any]] = {}  # results that are not in sweep.json yet
-        self.recorded = time.monotonic()  # when sweep.json was updated last
         self.reasons: set[str] = set()  # printed so far: why jobs were not stacked
         self.waiting: dict[str, deque[int]] = {}
         for number, job in jobs.items():
@@ -157,8 +152,6 @@ class Dispatcher:
                 forwarded = True
                 for worker in self.workers.values():
                     os.kill(worker.process.pid, interrupted.signal)  # type: ignore[arg-type]
-            if time.monotonic() - self.recorded > LEDGER_INTERVAL or not self.workers:
-                self._record_results(panel)
             panel.draw()
 
     def _handle(self, worker: Worker, panel: StackPanel, interrupted: Interruption) -> bool:
@@ -186,7 +179,7 @@ class Dispatcher:
             jobs = self.waiting[worker.kind]
             following = jobs.popleft() if jobs and not interrupted() else None
             if following is not None:
-                self.before(following)
+                self.configs.unpack(following, self.jobs[following].folder)
                 worker.has.add(following)
             worker.connection.send(None if following is None else (following, self.jobs[following]))
         return True
@@ -205,25 +198,15 @@ class Dispatcher:
             self._add_result(number, job.result, panel)
 
     def _add_result(self, number: int, result: dict[str, Any], panel: StackPanel) -> None:
-        self.results[number] = self.unrecorded[number] = result
+        self.results[number] = result
         panel.ended(number, result["status"])
-
-    def _record_results(self, panel: StackPanel) -> None:
-        """Write new results into ``sweep.json`` and print a line for each."""
-        self.recorded = time.monotonic()
-        if not self.unrecorded:
-            return
-        ended = {number: (self.jobs[number].folder, r) for number, r in self.unrecorded.items()}
-        recorded = zip(ended.items(), ledger.note_all(self.folder, ended), strict=True)
-        self.unrecorded = {}
-        for (number, (_, result)), progress in recorded:
-            done = f"{progress.done}/{progress.total}"
-            job_line(number, done, progress.title, result, console=panel.console)
-            reason = str(result["engine"]).partition(ALONE)[2]
-            if reason and reason not in self.reasons and result["status"] != DIVERGED:
-                self.reasons.add(reason)
-                line = f"     [{number}] ran by itself: {reason}"
-                panel.console.print(line, style="dim", markup=False, soft_wrap=True)
+        done, title = self.progress.note(result)
+        job_line(number, done, title, result, console=panel.console)
+        reason = str(result["engine"]).partition(ALONE)[2]
+        if reason and reason not in self.reasons and result["status"] != DIVERGED:
+            self.reasons.add(reason)
+            line = f"     [{number}] ran by itself: {reason}"
+            panel.console.print(line, style="dim", markup=False, soft_wrap=True)
 
 
 def _kind(job: Job) -> str:

@@ -1,7 +1,8 @@
-"""A sweep's own files: ``sweep.json``, what was asked and the state of every job, and
-``leaderboard.csv``, the jobs in the order of their validation figures.
+"""A sweep's own files: ``sweep.json``, what was asked; ``configs.jsonl``, the resolved config of
+every job; and ``leaderboard.csv``, the jobs in the order of their validation figures.
 
-Both are read off the jobs' folders, so they can be made again at any time.
+What has become of a job is said by the ``result.json`` in its own folder and nowhere else: a job
+that ends writes no file of the sweep's, and one whose folder was deleted can be done again.
 """
 
 from __future__ import annotations
@@ -9,19 +10,22 @@ from __future__ import annotations
 import csv
 import io
 import json
-import os
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
-from exprun.common.constants import COMPLETED, EARLY_STOPPED, HIGHER_IS_BETTER
+from exprun.common.constants import COMPLETED, EARLY_STOPPED, HIGHER_IS_BETTER, INTERRUPTED
 from exprun.common.errors import UsageError
 from exprun.common.threads import OF_A_WORKER
-from exprun.record.files import folder_name, write_atomic, write_json
+from exprun.config.compose import write_hydra_files
+from exprun.record.files import write_atomic, write_json
+from exprun.record.result import read_result
 
 PENDING = "pending"
+"""The status of a job that has no result."""
 
 BASIC, STACKED = "basic", "stacked"
 """How a sweep's jobs are run: one after the other, or many at once."""
@@ -41,33 +45,121 @@ LAST_COLUMNS = ("seconds", "folder", "reason")
 
 
 @dataclass(frozen=True)
-class Progress:
-    """How many jobs of a sweep are done, and what tells the latest of them from the others."""
+class Planned:
+    """A job that is asked for: its variant, if there are any, its overrides, its folder within the
+    sweep's, and the texts of its ``.hydra/``, by the files' names."""
 
-    done: int
-    total: int
-    title: str
+    variant: str | None
+    overrides: Sequence[str]
+    folder: str
+    files: Mapping[str, str]
 
 
 def begin(
     folder: Path,
     asked: Sequence[str],
-    jobs: Sequence[tuple[str | None, Sequence[str]]],
+    jobs: Iterable[Planned],
     config_dir: str | None,
     launcher: str,
     published: Mapping[str, Any] | None = None,
 ) -> None:
-    """Write down what was asked, before anything runs: the overrides and those of each job with the
-    name of its variant, the folder of the user's own options, the launcher, and what the results
-    are to be compared with."""
+    """Write down what was asked, before anything runs: the overrides, the jobs, the folder of the
+    user's own options, the launcher, and what the results are to be compared with."""
     content = {
         "overrides": list(asked),
         "config_dir": config_dir,
         "launcher": launcher,
         "published": published,
-        "jobs": [_job(number, job, name) for number, (name, job) in enumerate(jobs)],
+        "jobs": [],
     }
+    _add(folder, content, jobs)
+
+
+def extend(folder: Path, jobs: Iterable[Planned]) -> None:
+    """Write down that further jobs are asked for; their numbers go on."""
+    _add(folder, read(folder), jobs)
+
+
+def _add(folder: Path, content: dict[str, Any], jobs: Iterable[Planned]) -> None:
+    """Write the jobs' configs, then ``sweep.json``, without which they count for nothing."""
+    known: dict[str, int] = {job["folder"]: job["number"] for job in content["jobs"]}
+    configs = Configs(folder)
+    for number, job in enumerate(jobs, len(known)):
+        if job.folder in known:
+            raise UsageError(
+                f"hydra.sweep.subdir: jobs {known[job.folder]} and {number} would share the folder "
+                f"{job.folder}; expected '${{hydra.job.num}}' in it"
+            )
+        known[job.folder] = number
+        configs.write(number, job.files)
+        content["jobs"].append(
+            {
+                "number": number,
+                "variant": job.variant,
+                "overrides": list(job.overrides),
+                "folder": job.folder,
+            }
+        )
     write_json(folder / "sweep.json", content)
+
+
+class Configs:
+    """``configs.jsonl`` of a sweep: line i has the texts of job i's ``.hydra/``, interpolations of
+    its config resolved, as it was when it was asked for."""
+
+    def __init__(self, folder: Path) -> None:
+        self.path = folder / "configs.jsonl"
+
+    @cached_property
+    def starts(self) -> list[int]:
+        """Where each line begins, and where the next one would."""
+        starts = [0]
+        if self.path.is_file():
+            with self.path.open("rb") as file:
+                for line in file:
+                    starts.append(starts[-1] + len(line))
+        return starts
+
+    def write(self, number: int, files: Mapping[str, str]) -> None:
+        """Add a line; what a killed process left behind the last job is overwritten."""
+        line = json.dumps(files, ensure_ascii=False).encode() + b"\n"
+        with self.path.open("r+b" if self.path.exists() else "w+b") as file:
+            file.seek(self.starts[number])
+            file.write(line)
+            file.truncate()
+        self.starts[number + 1 :] = [self.starts[number] + len(line)]
+
+    def files(self, number: int) -> dict[str, str]:
+        """The texts of a job's ``.hydra/``. Raises UsageError if they cannot be read."""
+        try:
+            with self.path.open("rb") as file:
+                file.seek(self.starts[number])
+                files: dict[str, str] = json.loads(file.readline())
+        except (OSError, IndexError, ValueError) as error:
+            raise UsageError(f"{self.path}: job {number} cannot be read: {error}") from None
+        return files
+
+    def unpack(self, number: int, folder: Path) -> None:
+        """Write the ``.hydra/`` of a job into its folder, if that has none."""
+        if not (folder / ".hydra" / "overrides.yaml").is_file():  # the last of them
+            write_hydra_files(folder, self.files(number))
+
+
+class Progress:
+    """How many jobs of a sweep have come to their end, and what tells each from the others."""
+
+    def __init__(self, jobs: Sequence[Mapping[str, Any]], done: int = 0) -> None:
+        """``jobs`` are those of ``sweep.json``; ``done`` of them have ended before."""
+        self.done, self.total = done, len(jobs)
+        words = [job["overrides"] for job in jobs]
+        self.shared = set(words[0]).intersection(*words[1:]) if len(words) > 1 else set()
+
+    def note(self, result: Mapping[str, Any]) -> tuple[str, str]:
+        """Of a job that has just stopped: how many have ended by now, like ``3/24``, among which
+        one that was interrupted is not; and its title."""
+        self.done += result["status"] != INTERRUPTED
+        title = " ".join(word for word in result["overrides"] if word not in self.shared)
+        return f"{self.done}/{self.total}", title or "defaults"
 
 
 def read(folder: Path) -> dict[str, Any]:
@@ -92,51 +184,14 @@ def threads(folder: Path) -> int | None:
         return OF_A_WORKER if read(folder)["launcher"] == STACKED else None
 
 
-def note(folder: Path, number: int, job_folder: Path, result: dict[str, Any]) -> Progress:
-    """Take down that a job has ended."""
-    (progress,) = note_all(folder, {number: (job_folder, result)})
-    return progress
-
-
-def note_all(folder: Path, ended: Mapping[int, tuple[Path, dict[str, Any]]]) -> list[Progress]:
-    """Take down that jobs have ended: by their numbers, each one's folder and result.
-
-    A sweeper that decides as it goes has jobs that were not planned: they are added.
-    """
-    data = read(folder)
-    jobs = data["jobs"]
-    before = sum(job["status"] != PENDING for job in jobs)
-    for number, (job_folder, result) in ended.items():
-        while len(jobs) <= number:
-            jobs.append(_job(len(jobs), result["overrides"]))
-        before -= jobs[number]["status"] != PENDING
-        jobs[number] |= {
-            "folder": os.path.relpath(job_folder, folder),
-            "status": result["status"],
-            "reason": result["reason"],
-        }
-    write_json(folder / "sweep.json", data)
-    shared = set(jobs[0]["overrides"]).intersection(*(job["overrides"] for job in jobs))
-    return [
-        Progress(
-            done=before + i,
-            total=len(jobs),
-            title=" ".join(w for w in result["overrides"] if w not in shared or len(jobs) == 1)
-            or "defaults",
-        )
-        for i, (_, result) in enumerate(ended.values(), 1)
-    ]
-
-
-def _job(number: int, overrides: Sequence[str], variant: str | None = None) -> dict[str, Any]:
-    return {
-        "number": number,
-        "variant": variant,
-        "overrides": list(overrides),
-        "folder": f"{number}_{folder_name(overrides)}",
-        "status": PENDING,
-        "reason": "",
-    }
+def state_of(folder: Path) -> dict[str, Any]:
+    """What has become of the job in ``folder``; of one without a result that is whole, only
+    ``status``, ``reason`` and no ``metrics``."""
+    try:
+        result = read_result(folder)
+    except UsageError as error:
+        return {"status": PENDING, "reason": str(error), "metrics": {}}
+    return result or {"status": PENDING, "reason": "", "metrics": {}}
 
 
 def leaderboard(folder: Path) -> list[dict[str, Any]]:
@@ -155,19 +210,20 @@ def leaderboard(folder: Path) -> list[dict[str, Any]]:
 def ranked(folder: Path) -> list[dict[str, Any]]:
     """A row for each job: best validation figures first, then the jobs that did not end well."""
     rows = []
-    for job in read(folder)["jobs"]:
-        path = folder / str(job["folder"]) / "result.json"
-        result = json.loads(path.read_text()) if path.is_file() else {"metrics": {}}
+    with read_from(folder):
+        jobs = [(job, folder / str(job["folder"])) for job in read(folder)["jobs"]]
+    for job, job_folder in jobs:
+        result = state_of(job_folder)
         rows.append(
             {
                 "number": job["number"],
                 "overrides": " ".join(job["overrides"]),
-                "status": job["status"],
+                "status": result["status"],
                 "best_epoch": result.get("best_epoch"),
                 **_ranking_first(result["metrics"]),
                 "seconds": result.get("seconds"),
                 "folder": job["folder"],
-                "reason": job["reason"],
+                "reason": result["reason"],
             }
         )
     rows.sort(key=_rank)

@@ -20,6 +20,7 @@ from omegaconf import DictConfig
 from exprun.common.constants import COMPLETED, EARLY_STOPPED, HIGHER_IS_BETTER, LOWER_IS_BETTER
 from exprun.common.errors import UsageError, choices, nearest
 from exprun.record.files import write_json
+from exprun.sweeps.ledger import state_of
 
 COMPARISON = "published.json"
 
@@ -199,10 +200,7 @@ def _compare(figure: Figure, folders: Sequence[Path]) -> Comparison:
 
 def _result(folder: Path) -> dict[str, Any] | None:
     """The content of ``result.json`` of a job that ended well."""
-    path = folder / "result.json"
-    if not path.is_file():
-        return None
-    result: dict[str, Any] = json.loads(path.read_text())
+    result = state_of(folder)
     return result if result["status"] in (COMPLETED, EARLY_STOPPED) else None
 
 

@@ -18,7 +18,8 @@ class WeightAverage:
     alike; Adam's authors, Kingma & Ba 2015 §7.2, take this average. torch's
     ``AveragedModel`` with ``get_ema_multi_avg_fn`` starts from the first weights instead of 0.)
 
-    Buffers are not averaged: the running statistics of batch normalisation are averages already.
+    Buffers are not averaged. The running statistics of batch normalisation are those of other
+    weights: whoever evaluates the average needs ``batch_norm.recompute_statistics`` first.
     """
 
     def __init__(self, model: nn.Module, decay: float) -> None:
@@ -28,6 +29,7 @@ class WeightAverage:
         self.decay = decay
         self.weights: list[Tensor] = list(model.parameters())
         self.sums = [torch.zeros_like(w) for w in self.weights]
+        self.buffers: list[Tensor] = list(model.buffers())
 
     @torch.no_grad()
     def update(self) -> None:
@@ -37,19 +39,15 @@ class WeightAverage:
     @contextmanager
     def applied(self, iterations: int) -> Iterator[None]:
         """Inside, the model has the average after ``iterations`` as its weights; afterwards its
-        own, to the last bit."""
+        own weights and buffers, to the last bit."""
         correction = 1 - self.decay**iterations
-        own = [w.detach().clone() for w in self.weights]
-        self._write([v / correction for v in self.sums])
+        changed = [*self.weights, *self.buffers]
+        own = [w.detach().clone() for w in changed]
+        _write(self.weights, [v / correction for v in self.sums])
         try:
             yield
         finally:
-            self._write(own)
-
-    @torch.no_grad()
-    def _write(self, values: list[Tensor]) -> None:
-        for w, value in zip(self.weights, values, strict=True):
-            w.copy_(value)
+            _write(changed, own)
 
     def state_dict(self) -> dict[str, Any]:
         return {"sums": self.sums}
@@ -58,3 +56,9 @@ class WeightAverage:
     def load_state_dict(self, state: dict[str, Any]) -> None:
         for v, saved in zip(self.sums, state["sums"], strict=True):
             v.copy_(saved)
+
+
+@torch.no_grad()
+def _write(tensors: list[Tensor], values: list[Tensor]) -> None:
+    for tensor, value in zip(tensors, values, strict=True):
+        tensor.copy_(value)

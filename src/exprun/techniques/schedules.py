@@ -46,8 +46,12 @@ def cosine(t: float, *, epochs: float, min_factor: float) -> float:
 def one_cycle(
     t: float, *, epochs: float, pct_start: float, div_factor: float, final_div_factor: float
 ) -> float:
-    """One cycle (Smith & Topin 2018) as torch's ``OneCycleLR`` has it, without cycling momentum and
-    in continuous time: the cycle ends after the last iteration, torch's with it.
+    """One cycle (Smith & Topin 2018) as torch's ``OneCycleLR`` has it, in continuous time: the
+    cycle ends after the last iteration, torch's with it.
+
+    Only the learning rate is moved. Unless it is told ``cycle_momentum=False``, torch's also sets
+    the momentum (Adam's beta1) of every iteration, between 0.85 and 0.95; so it turns momentum on
+    in SGD and RMSprop that were made with momentum 0.
 
     Cosine from 1/div_factor up to 1 during the share ``pct_start`` of ``epochs``, then cosine down
     to 1/(div_factor * final_div_factor): ``optimizer.lr`` is the highest learning rate.

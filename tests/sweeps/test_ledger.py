@@ -1,0 +1,267 @@
+"""A sweep is what was asked for (``configs.jsonl``), and what its folders hold."""
+
+from __future__ import annotations
+
+import csv
+import json
+import os
+import shutil
+import signal
+import subprocess
+from pathlib import Path
+from typing import Any
+
+import pytest
+from omegaconf import OmegaConf
+
+from exprun.cli import main
+from exprun.common.errors import UsageError
+from exprun.sweeps import ledger
+from tests.commands.test_resume import EXPRUN, wait_until
+
+SMALL = ["data=iris", "model.hidden=[4]", "trainer.max_epochs=2", "device=cpu"]
+
+
+@pytest.fixture(autouse=True)
+def in_tmp(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+
+
+def folders(sweep: Path) -> list[Path]:
+    jobs = json.loads((sweep / "sweep.json").read_text())["jobs"]
+    return [sweep / job["folder"] for job in jobs]
+
+
+def result_of(folder: Path) -> dict[str, Any]:
+    result: dict[str, Any] = json.loads((folder / "result.json").read_text())
+    return result
+
+
+def board(sweep: Path) -> list[dict[str, str]]:
+    with (sweep / "leaderboard.csv").open(newline="") as file:
+        rows = list(csv.DictReader(file))
+    return [{k: v for k, v in row.items() if k != "seconds"} for row in rows]
+
+
+# ------------------------------------------------------------------------------ what is asked
+
+
+@pytest.mark.parametrize("launcher", ["basic", "stacked"])
+def test_what_a_sweep_does_is_fixed_when_it_is_asked_for(launcher: str, tmp_path: Path) -> None:
+    """Its preset is damaged as soon as the sweep has begun, which is then interrupted and resumed:
+    all jobs are trained by what the preset said at first."""
+    preset = tmp_path / "conf" / "experiment" / "mine.yaml"
+    preset.parent.mkdir(parents=True)
+    preset.write_text("# @package _global_\noptimizer: {lr: 0.05}\ntrainer: {max_epochs: 40}\n")
+    words = ["--config-dir", "conf", "-m", f"hydra/launcher={launcher}", "experiment=mine"]
+    words = [*words, *SMALL[:2], "stopping=none", "seed=range(4)", "hydra.sweep.dir=sweep"]
+    sweep = tmp_path / "sweep"
+    with subprocess.Popen([*EXPRUN, *words], stdout=subprocess.PIPE) as process:
+        wait_until((sweep / "sweep.json").exists, process)
+        preset.write_text("optimizer: {lr: [\n")
+        wait_until(lambda: any(sweep.glob("0_*/metrics.csv")), process)
+        process.send_signal(signal.SIGINT)
+        process.communicate()
+    shutil.rmtree(folders(sweep)[3], ignore_errors=True)
+    assert main(["resume", "sweep"]) == 0
+    for folder in folders(sweep):
+        assert result_of(folder)["epochs"] == 40
+        assert OmegaConf.load(folder / ".hydra" / "config.yaml").optimizer.lr == 0.05
+        rows = csv.DictReader((folder / "metrics.csv").read_text().splitlines())
+        assert {row["lr"] for row in rows} == {"0.05"}
+
+
+OF_THE_ENVIRONMENT = 'optimizer.lr="${oc.decode:${oc.env:EXPRUN_TEST_LR,0.5}}"'
+
+
+@pytest.mark.parametrize("words", [[], ["-m"], ["-m", "hydra/launcher=stacked"]], ids=" ".join)
+def test_what_the_environment_said_is_written_down(
+    words: list[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("EXPRUN_TEST_LR", "0.02")
+    where = "hydra.sweep.dir=asked" if words else "hydra.run.dir=asked"
+    assert main([*words, *SMALL, OF_THE_ENVIRONMENT, where]) == 0
+    monkeypatch.delenv("EXPRUN_TEST_LR")
+    (folder,) = folders(Path("asked")) if words else [Path("asked")]
+    before = result_of(folder)["metrics"]
+    config = (folder / ".hydra" / "config.yaml").read_text()
+    assert "${" not in config
+    assert "lr: 0.02\n" in config
+    assert OF_THE_ENVIRONMENT in result_of(folder)["overrides"]
+    (folder / "result.json").unlink()
+    shutil.rmtree(folder / "checkpoints")
+    assert main(["resume", "asked"]) == 0
+    assert result_of(folder)["metrics"] == before
+
+
+def test_hydras_own_interpolations_are_of_the_job() -> None:
+    words = ["-m", *SMALL, "seed=${hydra:job.num}", "optimizer=sgd,adam", "hydra.sweep.dir=sweep"]
+    assert main(words) == 0
+    configs = [OmegaConf.load(f / ".hydra" / "config.yaml") for f in folders(Path("sweep"))]
+    assert [config.seed for config in configs] == [0, 1]
+
+
+@pytest.mark.parametrize("words", [[], ["-m"]])
+@pytest.mark.parametrize("subdir", ["null", "config"])
+def test_a_run_whose_config_would_not_be_found_is_refused(
+    subdir: str, words: list[str], capsys: pytest.CaptureFixture[str], tmp_path: Path
+) -> None:
+    assert main([*words, f"hydra.output_subdir={subdir}"]) == 2
+    assert f"hydra.output_subdir={subdir}: " in capsys.readouterr().err
+    assert not list(tmp_path.iterdir())
+
+
+def test_any_folders_that_differ_will_do() -> None:
+    words = ["-m", *SMALL, "seed=0,1", "hydra.sweep.subdir=${hydra.job.override_dirname}"]
+    assert main([*words, "hydra.sweep.dir=sweep"]) == 0
+    assert [folder.name.split(",")[-2] for folder in folders(Path("sweep"))] == ["seed=0", "seed=1"]
+
+
+@pytest.mark.parametrize(
+    ("subdir", "message"),
+    [
+        ("a", "jobs 0 and 1 would share the folder a"),
+        ("${seed}", "jobs 0 and 2 would share the folder 0"),
+        (".", "job 0 would have the sweep's own folder"),
+    ],
+)
+def test_folders_that_jobs_would_share(
+    subdir: str, message: str, capsys: pytest.CaptureFixture[str], tmp_path: Path
+) -> None:
+    (tmp_path / "mine").mkdir()
+    words = ["-m", *SMALL, "optimizer=sgd,adam", "seed=0,1", f"hydra.sweep.subdir={subdir}"]
+    assert main([*words, "hydra.sweep.dir=mine"]) == 2
+    assert message in capsys.readouterr().err
+    assert list(tmp_path.rglob("*")) == [tmp_path / "mine"]
+    assert main(words) == 2
+    assert list(tmp_path.rglob("*")) == [tmp_path / "mine"]
+
+
+def test_a_job_that_is_wrong_leaves_nothing(tmp_path: Path) -> None:
+    assert main(["-m", *SMALL, "optimizer.lr=0.1,-1"]) == 2
+    assert not list(tmp_path.iterdir())
+
+
+# ------------------------------------------------------------------------------ what is there
+
+DAMAGES = {
+    "deleted": None,
+    "truncated": '{\n  "status": "comp',
+    "empty": "",
+    "not text": b"\xff\xfe\x00",
+    "a list": "[]",
+    "without metrics": '{"status": "completed"}',
+}
+
+
+@pytest.mark.parametrize("launcher", ["basic", "stacked"])
+def test_a_job_without_a_result_is_asked_for_again(
+    launcher: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Whether it was deleted, or is damaged, or the whole folder is gone."""
+    words = ["-m", f"hydra/launcher={launcher}", *SMALL, "seed=range(8)", "hydra.sweep.dir=sweep"]
+    assert main(words) == 0
+    sweep = Path("sweep")
+    asked, expected = (sweep / "sweep.json").read_bytes(), board(sweep)
+    first, last, *lost = folders(sweep)
+    results = [result_of(folder) for folder in lost]
+    for folder, damage in zip(lost, DAMAGES.values(), strict=True):
+        if damage is None:
+            (folder / "result.json").unlink()
+        else:
+            content = damage if isinstance(damage, bytes) else damage.encode()
+            (folder / "result.json").write_bytes(content)
+    shutil.rmtree(last)
+    before = (first / "result.json").read_bytes(), (first / "result.json").stat().st_mtime_ns
+    capsys.readouterr()
+
+    rows = ledger.ranked(sweep)
+    assert [row["status"] for row in rows] == ["completed"] + ["pending"] * 7
+    assert main(["doctor", "sweep"]) == 0
+    assert f"the best job of the sweep: {first}" in capsys.readouterr().out
+    assert main(["resume", "sweep"]) == 0
+    said = capsys.readouterr()
+    assert said.err.count("result.json: is damaged") == 5
+    assert said.err.count("\n") == 5
+    assert "jobs    8: 8 completed" in said.out
+    assert "1/8 [" not in said.out
+    assert "2/8 [" in said.out
+    assert "8/8 [" in said.out
+    assert board(sweep) == expected
+    assert [result_of(folder)["metrics"] for folder in lost] == [r["metrics"] for r in results]
+    after = (first / "result.json").read_bytes(), (first / "result.json").stat().st_mtime_ns
+    assert after == before
+    assert (sweep / "sweep.json").read_bytes() == asked
+    assert main(["resume", "sweep"]) == 0
+    assert "nothing was left to be done" in capsys.readouterr().out
+
+
+def test_a_single_run_with_a_damaged_result_goes_on(capsys: pytest.CaptureFixture[str]) -> None:
+    assert main([*SMALL, "hydra.run.dir=run"]) == 0
+    before = result_of(Path("run"))
+    Path("run/result.json").write_text('{"status": "comp')
+    assert main(["resume", "run"]) == 0
+    assert "run/result.json: is damaged" in capsys.readouterr().err
+    assert result_of(Path("run"))["metrics"] == before["metrics"]
+
+
+def test_configs_are_found_by_their_number(tmp_path: Path) -> None:
+    texts = [{"config": f"a: {n}\nb: ünï\n", "overrides": "[]\n" * n} for n in range(5)]
+    configs = ledger.Configs(tmp_path)
+    for number, files in enumerate(texts[:3]):
+        configs.write(number, files)
+    with configs.path.open("ab") as file:
+        file.write(b'{"config": "torn')  # by a process that was killed while it wrote
+    again = ledger.Configs(tmp_path)
+    for number, files in enumerate(texts[3:], 3):
+        again.write(number, files)
+    assert [ledger.Configs(tmp_path).files(number) for number in range(5)] == texts
+    assert [again.files(number) for number in range(5)] == texts
+    with pytest.raises(UsageError, match=r"configs\.jsonl: job 5 cannot be read"):
+        again.files(5)
+    os.truncate(configs.path, 10)
+    with pytest.raises(UsageError, match=r"configs\.jsonl: job 0 cannot be read"):
+        ledger.Configs(tmp_path).files(0)
+
+
+def test_progress_counts_what_has_come_to_its_end() -> None:
+    words = [["a=1", "seed=0"], ["a=1", "seed=1"], ["a=1", "seed=2"]]
+    progress = ledger.Progress([{"overrides": own} for own in words], done=1)
+    said = [
+        progress.note({"status": status, "overrides": own})
+        for status, own in zip(("interrupted", "failed", "completed"), words, strict=True)
+    ]
+    assert said == [("1/3", "seed=0"), ("2/3", "seed=1"), ("3/3", "seed=2")]
+
+
+def test_jobs_of_a_sweeper_that_decides_as_it_goes(tmp_path: Path) -> None:
+    """It asks for two jobs, and then for two more; all are in ``sweep.json``, and one whose folder
+    is lost comes again."""
+    (tmp_path / "hydra_plugins").mkdir()
+    (tmp_path / "hydra_plugins" / "asks.py").write_text(
+        "from hydra.plugins.sweeper import Sweeper\n"
+        "from hydra.core.plugins import Plugins\n"
+        "class Asks(Sweeper):\n"
+        "    def setup(self, *, hydra_context, task_function, config):\n"
+        "        self.launcher = Plugins.instance().instantiate_launcher(\n"
+        "            hydra_context=hydra_context, task_function=task_function, config=config)\n"
+        "    def sweep(self, arguments):\n"
+        "        for first in (0, 2):\n"
+        "            jobs = [[*arguments, f'seed={n}'] for n in (first, first + 1)]\n"
+        "            self.launcher.launch(jobs, first)\n"
+    )
+    (tmp_path / "conf" / "hydra" / "sweeper").mkdir(parents=True)
+    (tmp_path / "conf" / "hydra" / "sweeper" / "asks.yaml").write_text(
+        "_target_: hydra_plugins.asks.Asks\n"
+    )
+    words = ["--config-dir", "conf", "-m", "hydra/sweeper=asks", *SMALL, "hydra.sweep.dir=sweep"]
+    environment = os.environ | {"PYTHONPATH": str(tmp_path)}
+    done = subprocess.run(
+        [*EXPRUN, *words], env=environment, capture_output=True, text=True, check=False
+    )
+    assert done.returncode == 0, done.stderr
+    assert "4/4 [3]" in done.stdout
+    assert [result_of(folder)["seed"] for folder in folders(Path("sweep"))] == [0, 1, 2, 3]
+    shutil.rmtree(folders(Path("sweep"))[2])
+    assert main(["resume", "sweep"]) == 0
+    assert result_of(folders(Path("sweep"))[2])["seed"] == 2
