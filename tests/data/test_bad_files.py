@@ -73,12 +73,12 @@ CSV: dict[str, tuple[bytes, dict[str, Any], str]] = {
     "infinity": (
         b"a,y\n1,x\ninf,y\n3,x\n",
         {},
-        "FILE: row 3, column 'a': inf is not finite; if it means a missing value, add it to data.missing, else data.categorical=[a] or data.drop=[a]",
+        "FILE: row 3, column 'a': 'inf' is not finite; if it means a missing value, add it to data.missing, else data.categorical=[a] or data.drop=[a]",
     ),
     "number beyond 64 bits": (
         b"a,y\n1,x\n1e400,y\n3,x\n",
         {},
-        "FILE: row 3, column 'a': inf is not finite; if it means a missing value, add it to data.missing, else data.categorical=[a] or data.drop=[a]",
+        "FILE: row 3, column 'a': '1e400' is not finite; if it means a missing value, add it to data.missing, else data.categorical=[a] or data.drop=[a]",
     ),
     "text in a column called numeric": (
         b"a,y\nred,x\nblue,y\n",
@@ -432,7 +432,7 @@ def test_what_is_wrong_with_an_npz_file_is_said(tmp_path):
     assert said(tabular.npz, path, "y") == "FILE: row 2, column 'x_0': inf is not finite"
     write(x=np.array(["u", "v"]), y=[0, 1])
     assert said(tabular.npz, path, "y", numeric=["x"]) == (
-        "FILE: column 'x' is text; expected numbers"
+        "FILE: row 1, column 'x': 'u' is not a number"
     )
     write(x=np.zeros((2, 1)), y=np.zeros((2, 2)))
     assert said(tabular.npz, path, "y") == (

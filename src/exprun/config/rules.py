@@ -262,7 +262,7 @@ RULES: dict[str, Rule] = {
     "arms": integer(2),
     "turns": positive,
     "data.factor": number(0, 1, open_high=True),
-    "scaling": one_of("auto", "standardize", "min_max", "quantile", "none"),
+    "scaling": one_of("auto", "standardize", "min_max", "unit", "quantile", "none"),
     "impute_numeric": one_of("median", "most_frequent"),
     "impute_categorical": one_of("own_category", "most_frequent"),
     "unseen": one_of("ignore", "error"),

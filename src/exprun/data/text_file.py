@@ -157,6 +157,11 @@ class TextFile:
         line = next(itertools.islice(self.rows(), row, None))[0]
         return f"{self.path}: row {line}"
 
+    def cell(self, row: int, column: int) -> str:
+        """A cell as it is written, without blanks around it; row 0 is the first after the
+        header."""
+        return next(itertools.islice(self.rows(), row, None))[1][column].strip()
+
     def ragged(self) -> UsageError | None:
         """The first row that has too many or too few cells, if there is one."""
         expected = len(self.names)

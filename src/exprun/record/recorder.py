@@ -185,7 +185,7 @@ class Recorder(Callback):
             measured = metrics.full(outputs, part.y, data.preprocessing, activation)
             if name == "test":
                 measured = {"loss": t.loss.reported(outputs, part.y).item()} | measured
-                if data.preprocessing.task.classes:
+                if 0 < len(data.preprocessing.task.classes) <= metrics.MOST_IN_TABLE:
                     self._write_confusion(
                         metrics.confusion(outputs, part.y, data.preprocessing.task)
                     )
