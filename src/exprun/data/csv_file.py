@@ -11,7 +11,7 @@ import numpy as np
 import pyarrow as pa
 from pyarrow import csv as pa_csv
 
-from exprun.common.errors import UsageError
+from exprun.common.errors import UsageError, choices, list_override
 from exprun.data import progress
 from exprun.data.builder import MOST_WORDS, BadCell, FrameBuilder, TooManyWords
 from exprun.data.frame import CATEGORICAL, NUMERIC, Frame, Words
@@ -64,7 +64,7 @@ class CsvFile:
         if unnamed:
             raise UsageError(
                 f"{self.path}: column {unnamed[0]} has no name in the header (an index?); leave it "
-                f"out with data.drop=[{unnamed[0]}]"
+                f"out with {list_override('data.drop', [unnamed[0]])}"
             )
         kinds = {name: self._guess(name, kind) for name, kind in wanted.items()}
         as_words: set[str] = set()
@@ -211,10 +211,8 @@ class CsvFile:
         if cell.row == 0 and not self.reading.header:
             advice = "is the first row a header? data.header=true"
         elif wanted[name] == AUTO:
-            advice = (
-                "if it means a missing value, add it to data.missing, else "
-                f"data.categorical=[{name}] or data.drop=[{name}]"
-            )
+            others = [list_override(f"data.{key}", [name]) for key in ("categorical", "drop")]
+            advice = f"if it means a missing value, add it to data.missing, else {choices(others)}"
         else:
             words = ", ".join(["a blank cell", *self.reading.missing])
             advice = f"a missing value is one of data.missing: {words}"
@@ -238,7 +236,7 @@ def too_many(path: str, name: str, wanted: Mapping[str, str]) -> str:
         )
     return (
         f"{path}: column {name!r} has more than {MOST_WORDS} different words, as names, dates or "
-        f"texts have; leave it out with data.drop=[{name}]"
+        f"texts have; leave it out with {list_override('data.drop', [name])}"
     )
 
 

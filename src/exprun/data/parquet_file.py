@@ -9,7 +9,7 @@ from pathlib import Path
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from exprun.common.errors import UsageError
+from exprun.common.errors import UsageError, list_override
 from exprun.data import progress
 from exprun.data.builder import BadCell, FrameBuilder, TooManyWords, is_text
 from exprun.data.csv_file import too_many
@@ -103,7 +103,7 @@ class ParquetFile:
         if not (number or is_text(type_) or pa.types.is_boolean(type_)):
             raise UsageError(
                 f"{self.path}: column {name!r} has values of type {type_}; expected numbers, text "
-                f"or booleans, or data.drop=[{name}]"
+                f"or booleans, or {list_override('data.drop', [name])}"
             )
         if kind == LABEL:
             return CATEGORICAL

@@ -14,7 +14,7 @@ from typing import Literal
 import numpy as np
 from numpy.typing import NDArray
 
-from exprun.common.errors import UsageError
+from exprun.common.errors import UsageError, list_override
 from exprun.data.frame import CATEGORICAL, NUMERIC, Frame, Rows
 from exprun.data.read_options import Reading
 from exprun.data.scaling import UNIT, Linear, Numbers, Quantiles, Scaling, fit_scaling
@@ -276,7 +276,8 @@ def _fit_categorical(
 
 
 def _empty(name: str) -> str:
-    return f"column {name!r} has no value in any training row; leave it out with data.drop=[{name}]"
+    drop = list_override("data.drop", [name])
+    return f"column {name!r} has no value in any training row; leave it out with {drop}"
 
 
 def _unseen(column: Categorical, frame: Frame, row: int) -> str:

@@ -12,7 +12,7 @@ from typing import Literal, Protocol
 import numpy as np
 from numpy.typing import NDArray
 
-from exprun.common.errors import UsageError, choices, nearest
+from exprun.common.errors import UsageError, choices, list_override, nearest
 from exprun.data.builder import LARGEST
 from exprun.data.csv_file import CsvFile
 from exprun.data.frame import CATEGORICAL, NUMERIC, Frame, Words
@@ -137,7 +137,7 @@ def npz(
 
 
 def _words_of(missing: Sequence[Column]) -> tuple[str, ...]:
-    return tuple(map(str, missing))
+    return tuple("null" if word is None else str(word) for word in missing)
 
 
 def _expanded(path: str) -> str:
@@ -289,8 +289,8 @@ def _check_levels(source: Source, frame: Frame, name: str) -> None:
     if levels > MOST_LEVELS or (rows > FEW_ROWS and 2 * levels > rows):
         raise UsageError(
             f"{source.path}: column {name!r} has {levels} different words in {rows} rows, as names "
-            f"or dates have; leave it out with data.drop=[{name}], or say "
-            f"data.categorical=[{name}]"
+            f"or dates have; leave it out with {list_override('data.drop', [name])}, or say "
+            f"{list_override('data.categorical', [name])}"
         )
 
 
