@@ -3,6 +3,7 @@ for training, as a test file, by ``predict`` and by ``evaluate``."""
 
 from __future__ import annotations
 
+import gzip
 import itertools
 from pathlib import Path
 from typing import Any
@@ -13,12 +14,16 @@ import pyarrow.parquet as pq
 import pytest
 from sklearn.preprocessing import MinMaxScaler, StandardScaler
 
+from exprun.build import make_loss
 from exprun.common.errors import UsageError
 from exprun.data import spelling, tabular
 from exprun.data.files import read_columns, read_labelled
+from exprun.data.idx import idx
 from exprun.data.prepare import prepare
 from exprun.data.scaling import fit_scaling
 from exprun.data.table import Table
+from exprun.techniques.losses import CrossEntropy
+from tests.data.test_bad_files import ubyte
 
 ROWS = 60
 X = np.linspace(-1, 1, ROWS)
@@ -275,3 +280,64 @@ def test_unit_scaling_divides_all_columns_by_one_number():
     numbers = tabular.Frame(frame.names, np.array([[-4.0, 1.0], [2.0, 0.5]] * 20))
     data = prepare(Table("numbers", numbers, y, table.task), scaling="unit")
     assert {tuple(row) for row in data.train.x.tolist()} == {(-1.0, 0.25), (0.5, 0.125)}
+
+
+def test_too_few_rows_of_a_whole_number_may_be_an_amount(tmp_path):
+    counts = [*(LABELS[:-1]), 9]
+    table = tabular.csv(as_csv(tmp_path, "d", x=X, y=counts), "y")
+    with pytest.raises(
+        UsageError, match=r"class '9' has only 1 row.*amount, data.task=regression$"
+    ):
+        prepare(table)
+
+
+# ------------------------------------------------------ files are told by their first bytes
+
+
+@pytest.mark.parametrize("name", ["new.pq", "new.parquet.gzip", "new.csv", "new"])
+def test_a_file_is_what_its_first_bytes_say(tmp_path, name):
+    path = as_csv(tmp_path, "t", n=X, y=LABELS)
+    trained = prepare(tabular.csv(path, "y")).preprocessing
+    for write in (as_parquet, as_npz):
+        Path(write(tmp_path, "other", n=X, y=LABELS)).rename(tmp_path / name)
+        frame, ids = read_labelled(tmp_path / name, trained)
+        assert frame["n"].tolist() == X.tolist()
+        assert ids.tolist() == LABELS.tolist()
+
+
+def test_images_are_evaluated_from_a_folder_and_from_a_file(tmp_path):
+    def write(part: str, images: bytes, labels: bytes) -> None:
+        rows = len(labels)
+        file = tmp_path / f"{part}-images-idx3-ubyte"
+        file.write_bytes(ubyte(rows, 2, 1, values=images))
+        packed = gzip.compress(ubyte(rows, values=labels))
+        (tmp_path / f"{part}-labels-idx1-ubyte.gz").write_bytes(packed)
+
+    write("train", bytes(range(60)), bytes([3, 7] * 15))
+    write("t10k", bytes([1, 2, 3, 4]), bytes([7, 3]))
+    trained = prepare(idx(str(tmp_path)), scaling="unit").preprocessing
+    for path in (tmp_path, tmp_path / "t10k-images-idx3-ubyte"):
+        frame, ids = read_labelled(path, trained)
+        assert ids.tolist() == [1, 0]
+        assert trained.apply(frame) == pytest.approx(np.array([[1, 2], [3, 4]]) / 255)
+    frame, ids = read_labelled(tmp_path / "train-images-idx3-ubyte", trained)
+    assert ids.tolist() == [0, 1] * 15
+    (tmp_path / "t10k-labels-idx1-ubyte.gz").unlink()
+    with pytest.raises(UsageError, match="there are no labels beside it; expected a file t10k-l"):
+        read_labelled(tmp_path, trained)
+    bare = tmp_path / "t10k-images-idx3-ubyte"
+    arrays = as_npz(tmp_path, "d", pixel_0_0=[1, 3], pixel_1_0=[2, 4], label=[7.0, 3.0])
+    frame, ids = read_labelled(arrays, trained)
+    assert ids.tolist() == [1, 0]
+    assert np.array_equal(trained.apply(frame), trained.apply(read_columns(bare, trained)))
+
+
+def test_class_weights_may_be_given_by_label(tmp_path):
+    data = prepare(tabular.csv(as_csv(tmp_path, "d", x=X, y=LABELS * 1.0), "y"))
+    node = {"_target_": "exprun.techniques.losses.CrossEntropy", "reduction": "mean"}
+    loss = make_loss({**node, "class_weight": {1: 5}}, data, [])
+    assert isinstance(loss, CrossEntropy)
+    assert loss.class_weight is not None
+    assert loss.class_weight.tolist() == [1, 5]
+    with pytest.raises(UsageError, match="names the class 'yes'; expected 0 or 1"):
+        make_loss({**node, "class_weight": {"yes": 5}}, data, [])

@@ -16,6 +16,7 @@ from exprun.data.preprocess import Numeric, Preprocessing, single
 from exprun.data.scaling import NONE, STANDARDIZE, Scaling
 from exprun.data.split import RANDOM, split_rows
 from exprun.data.table import Table, listed
+from exprun.data.task import MOST_IN_TABLE
 
 
 @dataclass(frozen=True)
@@ -107,6 +108,8 @@ def prepare(
     except UsageError as error:
         raise UsageError(f"{table.name}: {error}") from None
     notes = (*table.notes, *_constant(train.x, preprocessing)) if table.reading else table.notes
+    if len(table.task.classes) > MOST_IN_TABLE:
+        notes = (*notes, f"more than {MOST_IN_TABLE} classes: no confusion.csv, nor its table")
     return Data(table.name, train, val, test, preprocessing, notes)
 
 

@@ -6,6 +6,10 @@ from dataclasses import dataclass
 
 from exprun.data.spelling import is_number
 
+MOST_IN_TABLE = 100
+"""Classes whose confusion matrix is written and shown as a table; a larger one nobody reads, and it
+takes longer than the training."""
+
 
 @dataclass(frozen=True)
 class Task:

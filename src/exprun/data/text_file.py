@@ -100,7 +100,7 @@ class TextFile:
         if len(others) < 3 or len(set(others)) > 1 or first == others[0] or others[0] == 1:
             return
         differ = f"its first line has {_cells(first)}, the next {len(others)} have {others[0]} each"
-        if first == others[0] - 1:
+        if 1 < first == others[0] - 1:
             what = "are the first ones row names, as R writes them? write.table(…, row.names=FALSE)"
         else:
             what = "is it a title or a comment? leave it out: tail -n +2"

@@ -82,10 +82,6 @@ def full(
     return figures
 
 
-MOST_IN_TABLE = 100
-"""Classes whose confusion matrix is written and shown as a table; of more nobody reads it."""
-
-
 def confusion(outputs: Tensor, y: Tensor, task: Task) -> Tensor:
     """How many rows of each class (down) were taken for each class (across), (K, K) int64."""
     k = len(task.classes)
