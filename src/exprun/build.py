@@ -22,11 +22,13 @@ import torch
 from torch import nn
 from torch.optim.lr_scheduler import LRScheduler, ReduceLROnPlateau
 
-from exprun.common.errors import UsageError, choices
+from exprun.common.errors import UsageError, choices, nearest
 from exprun.common.streams import Streams, stream
 from exprun.common.threads import cores
 from exprun.data.prepare import Data, prepare
+from exprun.data.spelling import places
 from exprun.data.table import Table
+from exprun.data.task import Task
 from exprun.diagnostics.settings import Diagnostics
 from exprun.techniques import torch_optim
 from exprun.techniques.averaging import WeightAverage
@@ -144,6 +146,8 @@ def make_loss(node: Node, data: Data, regularizers: list[Regularizer]) -> Loss:
         raise UsageError(f"loss.class_weight: {data.name} has no classes; expected null")
     elif weights == "balanced":
         node = node | {"class_weight": balanced(data.train.y, task.width)}
+    elif isinstance(weights, Mapping):
+        node = node | {"class_weight": _weights_by_label(weights, task)}
     loss: Loss = call("loss", node, task)
     for regularizer in regularizers:
         if isinstance(regularizer, LabelSmoothing):
@@ -153,6 +157,20 @@ def make_loss(node: Node, data: Data, regularizers: list[Regularizer]) -> Loss:
                 )
             loss.label_smoothing = regularizer.smoothing
     return loss
+
+
+def _weights_by_label(weights: Mapping[object, float], task: Task) -> list[float]:
+    """The weights in the order of the classes; one that is not named has weight 1."""
+    ordered = [1.0] * task.width
+    found = places(map(str, weights), task.classes)
+    for (label, weight), place in zip(weights.items(), found, strict=True):
+        if place < 0:
+            raise UsageError(
+                f"loss.class_weight names the class {str(label)!r}"
+                f"{nearest(str(label), task.classes)}; expected {choices(task.classes[:10])}"
+            )
+        ordered[place] = weight
+    return ordered
 
 
 def make_model(

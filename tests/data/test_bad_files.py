@@ -73,12 +73,12 @@ CSV: dict[str, tuple[bytes, dict[str, Any], str]] = {
     "infinity": (
         b"a,y\n1,x\ninf,y\n3,x\n",
         {},
-        "FILE: row 3, column 'a': inf is not finite; if it means a missing value, add it to data.missing, else data.categorical=[a] or data.drop=[a]",
+        "FILE: row 3, column 'a': 'inf' is not finite; if it means a missing value, add it to data.missing, else data.categorical=[a] or data.drop=[a]",
     ),
     "number beyond 64 bits": (
         b"a,y\n1,x\n1e400,y\n3,x\n",
         {},
-        "FILE: row 3, column 'a': inf is not finite; if it means a missing value, add it to data.missing, else data.categorical=[a] or data.drop=[a]",
+        "FILE: row 3, column 'a': '1e400' is not finite; if it means a missing value, add it to data.missing, else data.categorical=[a] or data.drop=[a]",
     ),
     "text in a column called numeric": (
         b"a,y\nred,x\nblue,y\n",
@@ -240,6 +240,31 @@ CSV: dict[str, tuple[bytes, dict[str, Any], str]] = {
         b"a,y\n" + rows("1,n{0}", 10_001),
         {},
         "FILE: the target 'y' has more than 10000 different words; expected classes or numbers",
+    ),
+    "a name that needs quotes": (
+        b"body mass (g),y\n1,x\n2 kg,y\n3,x\n",
+        {},
+        """FILE: row 3, column 'body mass (g)': '2 kg' is not a number; if it means a missing value, add it to data.missing, else 'data.categorical=["body mass (g)"]' or 'data.drop=["body mass (g)"]'""",
+    ),
+    "a title above the header": (
+        b"Results of 2024\na,y\n1,x\n2,y\n3,x\n",
+        {},
+        "FILE: its first line has 1 cell, the next 4 have 2 each; is it a title or a comment? leave it out: tail -n +2",
+    ),
+    "a title above a header with semicolons": (
+        b"Results of 2024\na;b;y\n1;2;x\n2;3;y\n3;4;x\n",
+        {},
+        "FILE: its first line has 1 cell, the next 4 have 3 each; is it a title or a comment? leave it out: tail -n +2",
+    ),
+    "row names of R": (
+        b"a,b,y\nr1,1,2,x\nr2,3,4,y\nr3,5,6,x\n",
+        {},
+        "FILE: its first line has 3 cells, the next 3 have 4 each; are the first ones row names, as R writes them? write.table(…, row.names=FALSE)",
+    ),
+    "ARFF": (
+        b"% a comment\n\n@RELATION iris\n@ATTRIBUTE a NUMERIC\n@DATA\n1,x\n",
+        {},
+        "FILE: is an ARFF file; expected the rows after its @data line as a CSV file, with data.header=false",
     ),
     "quote not closed": (
         b'a,b,y\n1,"2,x\n3,4,z\n5,6,x\n',
@@ -432,7 +457,7 @@ def test_what_is_wrong_with_an_npz_file_is_said(tmp_path):
     assert said(tabular.npz, path, "y") == "FILE: row 2, column 'x_0': inf is not finite"
     write(x=np.array(["u", "v"]), y=[0, 1])
     assert said(tabular.npz, path, "y", numeric=["x"]) == (
-        "FILE: column 'x' is text; expected numbers"
+        "FILE: row 1, column 'x': 'u' is not a number"
     )
     write(x=np.zeros((2, 1)), y=np.zeros((2, 2)))
     assert said(tabular.npz, path, "y") == (

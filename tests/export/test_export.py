@@ -15,8 +15,12 @@ import torch
 
 from exprun.common.constants import ACTIVATIONS
 from exprun.common.errors import UsageError
+from exprun.data import tabular
+from exprun.data.files import read_columns
 from exprun.data.frame import Frame, Words
+from exprun.data.prepare import prepare
 from exprun.data.preprocess import Categorical, Preprocessing
+from exprun.data.read_options import MISSING
 from exprun.data.scaling import Quantiles, Scaling
 from exprun.data.task import Task
 from exprun.export.graph import onnx_model
@@ -37,7 +41,7 @@ TASKS = {
     "numbers": (Task(("y",)), 1, "identity"),
     "several numbers": (Task(("y", "z")), 2, "identity"),
 }
-SCALINGS = ["standardize", "min_max", "quantile", "none"]
+SCALINGS = ["standardize", "min_max", "unit", "quantile", "none"]
 
 
 def mixed() -> Frame:
@@ -194,6 +198,8 @@ def test_files_say_what_goes_in_and_comes_out(tmp_path: Path) -> None:
     said = {
         "numbers": ["time", "ties", "waiting"],
         "words": {"colour": ["a, b", "größe", "red", None], "town": ["x", "y"]},
+        "gaps": ["", *MISSING, "None", "nan", "<NA>"],
+        "blanks": "words are compared as they are: strip blanks around them before",
         "targets": ["y"],
         "classes": ["01", "1", "a, b", "größe"],
     }
@@ -220,3 +226,33 @@ def test_what_is_to_be_installed_is_said(package: str, monkeypatch: pytest.Monke
     assert str(caught.value) == (
         f"export: --format onnx needs {package}; expected pip install 'exprun[onnx]'"
     )
+
+
+def test_a_graph_takes_the_words_for_a_gap_and_other_spellings_as_predict_does(
+    tmp_path: Path,
+) -> None:
+    """Also what None and NaN become in an array of text."""
+    town = ["Bonn", "", "Rom", "None"] * 15
+    code = ["1", "2", "?", "3"] * 15
+    rows = "\n".join(
+        ",".join((t, c, "yn"[k % 2])) for k, (t, c) in enumerate(zip(town, code, strict=True))
+    )
+    path = tmp_path / "train.csv"
+    path.write_text(f"town,code,y\n{rows}\n")
+    table = tabular.csv(str(path), "y", categorical=["code"])
+    fitted = prepare(table).preprocessing
+    torch.manual_seed(0)
+    model = Model(MLP(fitted.width, 2, hidden=[5]), fitted, "softmax")
+    session = onnxruntime.InferenceSession(onnx_model(model))
+    words = [
+        [w, c] for w in ("NA", "nan", "None", "", "Rom", "Paris") for c in ("1.0", "2", "?", "NaN")
+    ]
+    new = tmp_path / "new.csv"
+    new.write_text("town,code\n" + "\n".join(map(",".join, words)) + "\n")
+    expected = model.predict(read_columns(new, fitted))
+    _, shares = session.run(None, {"words": np.array(words, dtype=object)})
+    np.testing.assert_allclose(shares, expected.values, atol=1e-6)
+    given = np.array([[None, 1.0], [float("nan"), 2.0]], dtype=object)
+    _, shares = session.run(None, {"words": given.astype(str)})
+    as_read = [words.index(["None", "1.0"]), words.index(["NA", "2"])]
+    np.testing.assert_allclose(shares, expected.values[as_read], atol=1e-6)

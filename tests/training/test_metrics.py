@@ -212,3 +212,25 @@ def test_probabilities_on_paper(activation, outputs, expected):
 def test_the_class_of_a_row_is_that_of_the_highest_output():
     assert class_ids(torch.tensor([[0.2, -1, 3], [-3, -1, -2]])).tolist() == [2, 1]
     assert class_ids(torch.tensor([[0.2], [-0.2], [0.0]])).tolist() == [1, 0, 0]
+
+
+def test_a_thousand_classes_have_sklearns_figures_without_a_table_of_a_million_cells():
+    """Few rows of each class, and equal scores."""
+    rng = np.random.default_rng(0)
+    y = np.concatenate([np.arange(1000), rng.integers(0, 1000, 500)])
+    logits = rng.integers(0, 4, size=(1500, 1000)) + 3.0 * (np.arange(1000) == y[:, None])
+    task = Task(("class",), tuple(map(str, range(1000))))
+    outputs = torch.from_numpy(logits)
+    measured = metrics.full(
+        outputs, torch.from_numpy(y), preprocessing(task, Scaling.identity(0)), "softmax"
+    )
+    shares = probabilities(outputs, "softmax").numpy()
+    some = range(0, 1000, 50)
+    expected = [roc_auc_score(y == k, shares[:, k]) for k in some]
+    found = [
+        metrics._roc_auc(torch.from_numpy(shares[:, k]), torch.from_numpy(y == k)) for k in some
+    ]
+    assert torch.stack(found).tolist() == pytest.approx(expected)
+    predicted = class_ids(outputs).numpy()
+    assert measured["balanced_accuracy"] == pytest.approx(balanced_accuracy_score(y, predicted))
+    assert measured["macro_f1"] == pytest.approx(f1_score(y, predicted, average="macro"))

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import difflib
+import re
+import shlex
 from collections.abc import Iterable
 
 
@@ -21,3 +23,13 @@ def choices(right: Iterable[str]) -> str:
     """The allowed words as they stand in an error: ``a, b or c``."""
     words = list(right)
     return " or ".join([", ".join(words[:-1]), words[-1]] if len(words) > 1 else words)
+
+
+def list_override(key: str, names: Iterable[str]) -> str:
+    """``data.drop=[id,name]`` as it is typed into a shell, with quotes where a name needs them."""
+    plain = r"(?!(null|true|false|inf|nan)$)[A-Za-z_][A-Za-z0-9_]*|0|[1-9][0-9]*"
+    items = list(names)
+    if all(re.fullmatch(plain, item) for item in items):
+        return f"{key}=[{','.join(items)}]"
+    quoted = ",".join('"{}"'.format(item.replace('"', '\\"')) for item in items)
+    return shlex.quote(f"{key}=[{quoted}]")

@@ -18,7 +18,7 @@ from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 from yaml import YAMLError
 
-from exprun.common.errors import choices, nearest
+from exprun.common.errors import choices, list_override, nearest
 from exprun.config.paths import conf_dir
 from exprun.config.schema import leaves
 from exprun.config.sweep_overrides import expand
@@ -80,6 +80,8 @@ def _unparsable(override: str) -> str:
         return f"{override!r} is not of the form key=value"
     key, value = override.split("=", 1)
     quoted = f"'{key}=\"{value}\"'"
+    if value.startswith("[") and value.endswith("]"):
+        quoted = list_override(key, (item.strip(" \"'") for item in value[1:-1].split(",")))
     return f"{override!r} cannot be read; expected quotes around special characters: {quoted}"
 
 

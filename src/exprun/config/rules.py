@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import math
 import re
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -120,6 +120,12 @@ null = Rule(lambda v: v is None, "null", ("null",))
 text = Rule(lambda v: isinstance(v, str) and bool(v), "a name")
 column = Rule(lambda v: text.accepts(v) or _is_integer(v), "a column")
 columns = list_of(column, "a list of columns, like [id,date]")
+gap_word = Rule(
+    lambda v: (
+        v is None or text.accepts(v) or (isinstance(v, int | float) and not isinstance(v, bool))
+    ),
+    "a word or a number, infinities too",
+)
 path = Rule(
     lambda v: isinstance(v, str) and Path(v).expanduser().exists(),
     "a file or a folder that exists",
@@ -129,6 +135,11 @@ positive = number(0, open_low=True)
 at_least_zero = number(0)
 share = number(0, 1)
 share_below_one = number(0, 1, open_high=True)
+
+weights = Rule(
+    lambda v: isinstance(v, Mapping) and bool(v) and all(map(positive.accepts, v.values())),
+    "weights of labels, like {yes:5}",
+)
 
 RULES: dict[str, Rule] = {
     "seed": integer(0),
@@ -213,7 +224,8 @@ RULES: dict[str, Rule] = {
     "decay": share_below_one,
     "reduction": one_of("mean", "sum"),
     "class_weight": either(
-        one_of("balanced"), either(null, list_of(positive, "one weight per class, like [1,5]"))
+        one_of("balanced"),
+        either(null, either(list_of(positive, "one weight per class, like [1,5]"), weights)),
     ),
     "delta": positive,
     # problem
@@ -262,7 +274,7 @@ RULES: dict[str, Rule] = {
     "arms": integer(2),
     "turns": positive,
     "data.factor": number(0, 1, open_high=True),
-    "scaling": one_of("auto", "standardize", "min_max", "quantile", "none"),
+    "scaling": one_of("auto", "standardize", "min_max", "unit", "quantile", "none"),
     "impute_numeric": one_of("median", "most_frequent"),
     "impute_categorical": one_of("own_category", "most_frequent"),
     "unseen": one_of("ignore", "error"),
@@ -278,7 +290,7 @@ RULES: dict[str, Rule] = {
     "delimiter": either(
         one_of("auto", "comma", "tab", "semicolon", "space"), pattern(r"[^\w\s\"]", "one character")
     ),
-    "missing": list_of(either(text, number()), "a list of words, like [?,NA]"),
+    "missing": list_of(gap_word, "a list of words, like [?,NA]"),
     "dataset": Rule(column.accepts, "a name or a number"),
     "version": either(one_of("active"), integer(1)),
 }

@@ -186,7 +186,9 @@ def leaves(config: DictConfig, prefix: str = "") -> Iterable[tuple[str, Any]]:
             raise UsageError(f"{key} is not given{expected}: add {key}=…") from None
         except InterpolationKeyError as error:
             raise UsageError(f"{key}: {str(error).splitlines()[0]}") from None
-        if isinstance(value, DictConfig):
+        if key == "loss.class_weight" and isinstance(value, DictConfig):  # its keys are labels
+            yield key, OmegaConf.to_container(value)
+        elif isinstance(value, DictConfig):
             yield from leaves(value, f"{key}.")
         elif key in LISTS and isinstance(value, ListConfig) and _of_mappings(value):
             for number, item in enumerate(value):

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -12,20 +11,21 @@ import pyarrow.compute as pc
 from numpy.typing import NDArray
 
 from exprun.data.frame import Frame, Words
+from exprun.data.spelling import NUMBER, is_number, spellings
 
-NUMBER = r"[+-]?(\d+\.?\d*|\.\d+)([eE][+-]?\d+)?"
-"""What a number looks like in a file."""
+LARGEST = float(np.finfo(np.float32).max)
+"""Networks compute in 32 bits; a larger number has no place there."""
 
 MOST_WORDS = 10_000
 """Different words of a column that nobody has called categorical; more are names or dates."""
 
 
 class BadCell(Exception):
-    """A cell that cannot be used: ``row`` counts from 0."""
+    """A cell that cannot be used: ``row`` counts from 0; ``why`` is like ``is not a number``."""
 
-    def __init__(self, row: int, column: str, problem: str) -> None:
-        super().__init__(problem)
-        self.row, self.column, self.problem = row, column, problem
+    def __init__(self, row: int, column: str, cell: str, why: str) -> None:
+        super().__init__(f"{cell} {why}")
+        self.row, self.column, self.cell, self.why = row, column, cell, why
 
 
 class TooManyWords(Exception):
@@ -38,8 +38,9 @@ class TooManyWords(Exception):
 
 class FrameBuilder:
     """Takes batches of columns: ``numeric`` ones into one growing block (rows, columns) float64,
-    ``categorical`` ones as codes. Cells are compared with ``missing`` without blanks around them;
-    ``bounded`` are the categorical columns that may have MOST_WORDS at most."""
+    ``categorical`` ones as codes. Texts are compared with ``missing`` without blanks around them,
+    numbers with the numbers in it; NaN and null always are gaps. ``bounded`` are the categorical
+    columns that may have MOST_WORDS at most."""
 
     def __init__(
         self,
@@ -50,6 +51,7 @@ class FrameBuilder:
     ) -> None:
         self.numeric, self.categorical, self.bounded = numeric, categorical, bounded
         self.gaps = frozenset(["", *missing])
+        self.gap_numbers = missing_numbers(missing)
         self.rows = 0
         self.numbers = np.empty((1024, len(numeric)))
         self.codes: dict[str, list[NDArray[np.int32]]] = {name: [] for name in categorical}
@@ -64,10 +66,7 @@ class FrameBuilder:
             self.numbers.resize((size, len(self.numeric)), refcheck=False)
         for place, name in enumerate(self.numeric):
             values = self._numbers(batch[name], name)
-            infinite = np.isinf(values)
-            if infinite.any():
-                row = int(np.argmax(infinite))
-                raise BadCell(self.rows + row, name, f"{values[row]} is not finite")
+            check_size(values, name, self.rows)
             self.numbers[self.rows : self.rows + rows, place] = values
         for name in self.categorical:
             self.codes[name].append(self._codes(batch[name], name))
@@ -75,15 +74,18 @@ class FrameBuilder:
 
     def _numbers(self, column: pa.Array, name: str) -> NDArray[np.float64]:
         """Numbers, or words that are numbers, (rows,) with NaN for a gap."""
+        column = plain(column)
         if pa.types.is_string(column.type):
             column = self._without_gaps(column)
             odd = pc.invert(pc.match_substring_regex(column, f"^{NUMBER}$"))
             row = pc.index(odd, True).as_py()
             if row >= 0:
-                raise BadCell(self.rows + row, name, f"{column[row].as_py()!r} is not a number")
+                raise BadCell(self.rows + row, name, repr(column[row].as_py()), "is not a number")
         values: NDArray[np.float64] = pc.cast(column, pa.float64(), safe=False).to_numpy(
             zero_copy_only=False
         )
+        if self.gap_numbers:
+            values = np.where(np.isin(values, self.gap_numbers), np.nan, values)
         return values
 
     def _without_gaps(self, column: pa.Array) -> pa.Array:
@@ -93,18 +95,26 @@ class FrameBuilder:
 
     def _codes(self, column: pa.Array, name: str) -> NDArray[np.int32]:
         """Places of the words in the column's dictionary, which learns the new ones."""
+        column = plain(column)
+        if pa.types.is_floating(column.type):
+            column = pc.if_else(pc.is_nan(column), pa.scalar(None, column.type), column)
         encoded = pc.dictionary_encode(pc.cast(column, pa.string()))
         known = self.words[name]
         stripped = (word.strip() for word in encoded.dictionary.to_pylist())
         codes = [
-            -1 if word in self.gaps else known.setdefault(word, len(known)) for word in stripped
+            -1 if self._is_gap(word) else known.setdefault(word, len(known)) for word in stripped
         ]
         if name in self.bounded and len(known) > MOST_WORDS:
-            raise TooManyWords(name, all(re.fullmatch(NUMBER, word) for word in known))
+            raise TooManyWords(name, all(map(is_number, known)))
         lookup = np.array([*codes, -1], dtype=np.int32)
         places = encoded.indices.fill_null(len(codes)).to_numpy(zero_copy_only=False)
         found: NDArray[np.int32] = lookup[places]
         return found
+
+    def _is_gap(self, word: str) -> bool:
+        if word in self.gaps:
+            return True
+        return bool(self.gap_numbers) and is_number(word) and float(word) in self.gap_numbers
 
     def frame(self, names: Sequence[str]) -> Frame:
         """What has come, its columns in this order; nothing can be added afterwards."""
@@ -112,9 +122,41 @@ class FrameBuilder:
         pa.default_memory_pool().release_unused()
         none: list[Any] = [np.empty(0, np.int32)]
         categorical = {
-            name: Words(np.concatenate(self.codes[name] or none), tuple(self.words[name]))
+            name: Words.of(np.concatenate(self.codes[name] or none), spellings([*self.words[name]]))
             for name in self.categorical
         }
         order = [name for name in names if name in set(self.numeric)]
         assert order == list(self.numeric)
         return Frame(tuple(names), self.numbers, categorical)
+
+
+def missing_numbers(missing: Sequence[str]) -> list[float]:
+    """The numbers among the words that stand for a gap, infinities too."""
+    return [float(word) for word in missing if is_number(word) or word.lower() in INFINITIES]
+
+
+INFINITIES = ("inf", "+inf", "-inf", "infinity", "+infinity", "-infinity")
+
+
+def plain(column: pa.Array) -> pa.Array:
+    """The values themselves of a dictionary, and every kind of text as ``string``."""
+    if pa.types.is_dictionary(column.type):
+        column = column.dictionary_decode()
+    return pc.cast(column, pa.string()) if is_text(column.type) else column
+
+
+def is_text(type_: pa.DataType) -> bool:
+    """Whether it is one of Arrow's types of text; pandas writes several."""
+    kinds = (pa.types.is_string, pa.types.is_large_string, pa.types.is_string_view)
+    return any(kind(type_) for kind in kinds)
+
+
+def check_size(values: NDArray[Any], name: str, first: int = 0) -> None:
+    """Raise BadCell at the first of the values (rows,) that float32 does not hold; ``first`` is
+    the row of the first."""
+    large = np.abs(values) > LARGEST
+    if large.any():
+        row = int(np.argmax(large))
+        finite = np.isfinite(values[row])
+        why = f"is too large for 32 bits, above {LARGEST:.2g}" if finite else "is not finite"
+        raise BadCell(first + row, name, f"{values[row]:g}", why)

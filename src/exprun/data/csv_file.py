@@ -11,11 +11,12 @@ import numpy as np
 import pyarrow as pa
 from pyarrow import csv as pa_csv
 
-from exprun.common.errors import UsageError
+from exprun.common.errors import UsageError, choices, list_override
 from exprun.data import progress
-from exprun.data.builder import MOST_WORDS, NUMBER, BadCell, FrameBuilder, TooManyWords
+from exprun.data.builder import MOST_WORDS, BadCell, FrameBuilder, TooManyWords
 from exprun.data.frame import CATEGORICAL, NUMERIC, Frame, Words
 from exprun.data.read_options import AUTO, LABEL, Reading
+from exprun.data.spelling import is_number
 from exprun.data.text_file import TextFile
 
 BLOCK = 2**20
@@ -36,7 +37,9 @@ class CsvFile:
         self.path = path
         self.file = TextFile(path, reading)
         self.names = self.file.names
-        self.reading = Reading(reading.header, self.file.delimiter, reading.missing)
+        columns = None if reading.header else len(self.names)
+        self.reading = Reading(reading.header, self.file.delimiter, reading.missing, columns)
+        self.index = [name for name in self.names if re.fullmatch(r"Unnamed: \d+", name)]
         found = self.file.delimiter if reading.delimiter is None else ","
         names = {",": "", "\t": "tabs", ";": "semicolons", " ": "blanks"}
         by = names.get(found, repr(found))
@@ -61,7 +64,7 @@ class CsvFile:
         if unnamed:
             raise UsageError(
                 f"{self.path}: column {unnamed[0]} has no name in the header (an index?); leave it "
-                f"out with data.drop=[{unnamed[0]}]"
+                f"out with {list_override('data.drop', [unnamed[0]])}"
             )
         kinds = {name: self._guess(name, kind) for name, kind in wanted.items()}
         as_words: set[str] = set()
@@ -93,7 +96,7 @@ class CsvFile:
         place = self.names.index(name)
         cells = [row[place].strip() for row in self._head if place < len(row)]
         filled = [cell for cell in cells if cell not in self.gaps]
-        numbers = sum(bool(re.fullmatch(NUMBER, cell)) for cell in filled)
+        numbers = sum(is_number(cell) for cell in filled)
         return NUMERIC if 2 * numbers >= len(filled) else CATEGORICAL
 
     def _stream(
@@ -170,8 +173,9 @@ class CsvFile:
                     odd = np.flatnonzero(~number & (column.codes >= 0))
                     if len(odd) and name not in first:
                         word = column.words[column.codes[odd[0]]]
-                        problem = f"{word!r} is not a number"
-                        first[name] = BadCell(rows + int(odd[0]), name, problem)
+                        first[name] = BadCell(
+                            rows + int(odd[0]), name, repr(word), "is not a number"
+                        )
                 rows += len(next(iter(batch.values())))
         except pa.ArrowInvalid as error:
             self._explain(error)
@@ -194,7 +198,7 @@ class CsvFile:
         if number.sum() >= odd.sum():
             row = int(np.argmax(odd))
             word = column.words[column.codes[row]]
-            raise self._fault(BadCell(row, name, f"{word!r} is not a number"), {name: AUTO})
+            raise self._fault(BadCell(row, name, repr(word), "is not a number"), {name: AUTO})
         comma = [word for word in column.words if re.fullmatch(r"[+-]?\d+,\d+", word)]
         if 2 * len(comma) > len(column.words):
             raise UsageError(
@@ -207,19 +211,19 @@ class CsvFile:
         if cell.row == 0 and not self.reading.header:
             advice = "is the first row a header? data.header=true"
         elif wanted[name] == AUTO:
-            advice = (
-                "if it means a missing value, add it to data.missing, else "
-                f"data.categorical=[{name}] or data.drop=[{name}]"
-            )
+            others = [list_override(f"data.{key}", [name]) for key in ("categorical", "drop")]
+            advice = f"if it means a missing value, add it to data.missing, else {choices(others)}"
         else:
             words = ", ".join(["a blank cell", *self.reading.missing])
             advice = f"a missing value is one of data.missing: {words}"
-        return UsageError(f"{self.where(cell.row)}, column {name!r}: {cell.problem}; {advice}")
+        written = repr(self.file.cell(cell.row, self.names.index(name)))
+        where = f"{self.where(cell.row)}, column {name!r}"
+        return UsageError(f"{where}: {written} {cell.why}; {advice}")
 
 
 def _are_numbers(column: Words) -> np.ndarray[Any, np.dtype[np.bool_]]:
     """Which cells (rows,) are numbers; a gap is none."""
-    numbers = [bool(re.fullmatch(NUMBER, word)) for word in column.words]
+    numbers = [is_number(word) for word in column.words]
     return np.array([*numbers, False])[column.codes]
 
 
@@ -232,7 +236,7 @@ def too_many(path: str, name: str, wanted: Mapping[str, str]) -> str:
         )
     return (
         f"{path}: column {name!r} has more than {MOST_WORDS} different words, as names, dates or "
-        f"texts have; leave it out with data.drop=[{name}]"
+        f"texts have; leave it out with {list_override('data.drop', [name])}"
     )
 
 

@@ -10,39 +10,80 @@ from numpy.typing import NDArray
 from exprun.common.errors import UsageError, nearest
 from exprun.data.csv_file import CsvFile
 from exprun.data.frame import CATEGORICAL, NUMERIC, Frame
-from exprun.data.idx import images
+from exprun.data.idx import images, images_file, is_idx, labels_of
 from exprun.data.npz_file import NpzFile
 from exprun.data.parquet_file import ParquetFile
 from exprun.data.preprocess import Preprocessing
-from exprun.data.read_options import Reading
 from exprun.data.tabular import Source, check_no_gap, class_ids
 
 
-def open_source(path: str | Path, reading: Reading) -> Source:
-    """A file by its suffix: ``.parquet``, ``.npz``, and everything else is CSV."""
-    file = str(Path(path).expanduser())
+def open_source(path: str | Path, preprocessing: Preprocessing) -> Source:
+    """A file by its first bytes, whatever it is called: Parquet, ``.npz``, and everything else is
+    CSV, read as the training file was."""
+    file, reading = str(Path(path).expanduser()), preprocessing.reading
+    head = _first_bytes(file)
     suffix = Path(file).suffix.lower()
-    if suffix == ".parquet":
-        return ParquetFile(file)
-    return NpzFile(file) if suffix == ".npz" else CsvFile(file, reading)
+    if head.startswith(b"PAR1") or suffix == ".parquet":
+        return ParquetFile(file, reading)
+    if (head.startswith(b"PK") and b".npy" in head) or suffix == ".npz":
+        return NpzFile(file, reading)
+    source = CsvFile(file, reading)
+    if reading.columns is not None:
+        _place_columns(source, preprocessing, reading.columns)
+    return source
+
+
+def _first_bytes(file: str) -> bytes:
+    try:
+        with Path(file).open("rb") as opened:
+            return opened.read(200)
+    except OSError:  # said by whoever reads it
+        return b""
+
+
+def _place_columns(source: CsvFile, preprocessing: Preprocessing, expected: int) -> None:
+    """Columns without a header are told apart by their positions: name them as in training, where
+    there were ``expected`` ones. Raises UsageError if it cannot be known which are which.
+
+    One file may differ: if training read every column, one that lacks as many as there are targets
+    lacks the targets.
+    """
+    targets, found = preprocessing.task.targets, len(source.names)
+    if found == expected:
+        return
+    of_training = [str(k) for k in range(1, expected + 1)]
+    unread = expected - len(preprocessing.features) - len(targets)
+    if found == expected - len(targets) and not unread:
+        source.names = [name for name in of_training if name not in targets]
+        return
+    without = f", or {expected - len(targets)} without the target" if not unread else ""
+    raise UsageError(
+        f"{source.path}: has {found} columns; expected {expected} as in training{without}; "
+        "without a header only their positions tell them apart"
+    )
 
 
 def read_columns(path: str | Path, preprocessing: Preprocessing) -> Frame:
     """The columns that ``preprocessing`` is applied to, from a file that may have others too; also
-    from an images file in the IDX format.
+    from an images file in the IDX format, or the test images of a folder of such files.
 
     Raises UsageError, naming file, row and column, for whatever cannot be used.
     """
-    if "idx3-ubyte" in Path(path).name:
-        frame = images(Path(path).expanduser())
-        if frame.names != preprocessing.features:
-            raise UsageError(
-                f"{path}: has {len(frame.names)} pixels an image; expected the columns "
-                f"{preprocessing.features[0]} … {preprocessing.features[-1]}"
-            )
-        return frame
-    source = open_source(path, preprocessing.reading)
+    file = Path(path).expanduser()
+    if file.is_dir() or is_idx(file):
+        return _read_images(images_file(file), preprocessing)
+    source = open_source(path, preprocessing)
     return source.read(_wanted(source, preprocessing))
+
+
+def _read_images(file: Path, preprocessing: Preprocessing) -> Frame:
+    frame = images(file)
+    if frame.names != preprocessing.features:
+        raise UsageError(
+            f"{file}: has {len(frame.names)} pixels an image; expected the columns "
+            f"{preprocessing.features[0]} … {preprocessing.features[-1]}"
+        )
+    return frame
 
 
 def read_labelled(
@@ -50,8 +91,13 @@ def read_labelled(
 ) -> tuple[Frame, NDArray[np.int64] | NDArray[np.float64]]:
     """``read_columns``, and the targets: class ids (rows,), or numbers (rows, targets) in the
     unit of the file. Raises UsageError for a label that the task does not have."""
-    source = open_source(path, preprocessing.reading)
-    task = preprocessing.task
+    file, task = Path(path).expanduser(), preprocessing.task
+    if file.is_dir() or is_idx(file):
+        file = images_file(file)
+        frame = _read_images(file, preprocessing)
+        labels = labels_of(file, len(frame))
+        return frame, class_ids(labels, task, lambda row: f"{file}: image {row + 1}")
+    source = open_source(path, preprocessing)
     _check_there(source, task.targets)
     kind = CATEGORICAL if task.classes else NUMERIC
     targets = dict.fromkeys(task.targets, kind)
@@ -60,7 +106,7 @@ def read_labelled(
         check_no_gap(source, frame, name)
     features = frame.only(preprocessing.features)
     if task.classes:
-        return features, class_ids(source, frame.categorical[task.targets[0]], task)
+        return features, class_ids(frame.categorical[task.targets[0]], task, source.where)
     return features, np.stack([frame[name] for name in task.targets], axis=1)
 
 

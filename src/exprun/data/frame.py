@@ -24,6 +24,15 @@ class Words:
     codes: NDArray[np.int32]
     words: tuple[str, ...]
 
+    @classmethod
+    def of(cls, codes: NDArray[np.int32], words: Sequence[str]) -> Words:
+        """Of words that may occur several times in the list: each then is one word."""
+        place = {word: k for k, word in enumerate(dict.fromkeys(words))}
+        if len(place) == len(words):
+            return cls(codes, tuple(words))
+        lookup = np.array([*(place[word] for word in words), -1], dtype=np.int32)
+        return cls(lookup[codes], tuple(place))
+
     def extended(self, more: Words) -> Words:
         """These rows and those of another column."""
         words = tuple(dict.fromkeys([*self.words, *more.words]))

@@ -13,12 +13,15 @@ from numpy.typing import NDArray
 
 from exprun.common.errors import UsageError, choices
 from exprun.data import progress
-from exprun.data.frame import Frame
+from exprun.data.frame import Frame, Words
 from exprun.data.table import Table
 from exprun.data.task import Task
 
 BYTES = 0x08
 """The type code of unsigned bytes, which is what MNIST and its kin have."""
+
+TEST_PARTS = ("t10k", "test")
+"""What the names of the official test images begin with, MNIST's own first."""
 
 Bytes = NDArray[np.uint8]
 
@@ -37,7 +40,7 @@ def idx(path: str) -> Table:
     if len(classes) < 2:
         raise UsageError(f"{path}: all training images have the label {classes[0]}")
     test_rows = 0
-    for name in ("t10k", "test"):
+    for name in TEST_PARTS:
         if not test_rows and any(folder.glob(f"*{name}-images*")):
             test, test_labels = _part(folder, name)
             if test.names != frame.names:
@@ -65,6 +68,42 @@ def images(path: Path) -> Frame:
     places = np.ndindex(*array.shape[1:])
     names = tuple("_".join(map(str, ("pixel", *place))) for place in places)
     return Frame(names, array.reshape(len(array), -1))
+
+
+def images_file(path: Path) -> Path:
+    """The images file itself, or the test images of a folder of them (the training images if there
+    are no others)."""
+    if not path.is_dir():
+        return path
+    parts = [name for name in TEST_PARTS if any(path.glob(f"*{name}-images*"))]
+    return _only(path, f"{parts[0] if parts else 'train'}-images")
+
+
+def labels_of(path: Path, rows: int) -> Words:
+    """The labels of an images file, from the file beside it that is named alike, as words."""
+    name = path.name.removesuffix(".gz").replace("images", "labels").replace("idx3", "idx1")
+    found = [
+        file for file in (path.with_name(name), path.with_name(f"{name}.gz")) if file.is_file()
+    ]
+    if not found or name == path.name:
+        raise UsageError(f"{path}: there are no labels beside it; expected a file {name}")
+    labels = read_idx(found[0])
+    if labels.shape != (rows,):
+        raise UsageError(f"{found[0]}: has labels of shape {labels.shape} for {rows} images")
+    distinct, codes = np.unique(labels, return_inverse=True)
+    return Words(codes.astype(np.int32), tuple(map(str, distinct.tolist())))
+
+
+def is_idx(path: Path) -> bool:
+    """Whether the file begins as IDX does, gzip'd or plain."""
+    try:
+        with path.open("rb") as file:
+            zipped = file.read(2) == b"\x1f\x8b"
+        with gzip.open(path) if zipped else path.open("rb") as file:
+            head = file.read(4)
+    except (OSError, EOFError, zlib.error):
+        return False
+    return len(head) == 4 and head[:3] == bytes([0, 0, BYTES]) and head[3] in (1, 2, 3, 4)
 
 
 def _part(folder: Path, name: str) -> tuple[Frame, Bytes]:

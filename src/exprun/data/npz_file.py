@@ -8,21 +8,26 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import pyarrow as pa
 from numpy.typing import NDArray
 
 from exprun.common.errors import UsageError
+from exprun.data.builder import MOST_WORDS, BadCell, FrameBuilder, check_size, missing_numbers
 from exprun.data.frame import CATEGORICAL, Frame, Words
 from exprun.data.read_options import AUTO, LABEL, Reading
+from exprun.data.spelling import is_number
 
 
 class NpzFile:
     """Arrays of the same length as columns; one of more dimensions is a column for each number of
     its rows, ``x_0``, ``x_1``, … Pickled objects are not read: they could be code."""
 
-    def __init__(self, path: str) -> None:
+    index: tuple[str, ...] = ()
+
+    def __init__(self, path: str, reading: Reading) -> None:
         """Raises UsageError if it is no such file, or the arrays are not columns of one table."""
         self.path = path
-        self.reading, self.note = Reading(), ""
+        self.reading, self.note = Reading(missing=reading.missing), ""
         try:
             with Path(path).open("rb") as raw:
                 file = np.load(raw, allow_pickle=False)
@@ -90,40 +95,57 @@ class NpzFile:
         for name, kind in wanted.items():
             column = self._column(name)
             number = column.dtype.kind in "iuf"
-            few = kind != LABEL or not number or column.dtype.kind in "iu"
-            if kind == CATEGORICAL or (kind == AUTO and not number) or (kind == LABEL and few):
-                categorical[name] = _words(column)
-            elif not number:
-                raise UsageError(f"{self.path}: column {name!r} is text; expected numbers")
+            as_words = {AUTO: not number, CATEGORICAL: True, LABEL: self._few(column)}
+            if as_words.get(kind):
+                categorical[name] = self._words(column)
             else:
                 numeric.append(name)
-        sources = {self.places[name][0] for name in numeric}
-        whole = next((a for key, a in self.arrays.items() if {key} == sources), np.empty((0, 0)))
-        if whole.ndim == 2 and whole.shape[1] == len(numeric):
-            numbers = whole
-        else:
-            columns = [self._column(name) for name in numeric]
-            rows = len(next(iter(self.arrays.values())))
-            numbers = np.stack(columns, axis=1) if columns else np.empty((rows, 0))
-        self._check_finite(numbers, numeric)
+        numbers = self._numbers(numeric)
+        for place, name in enumerate(numeric):
+            try:
+                if numbers.dtype.kind == "f":
+                    check_size(numbers[:, place], name)
+            except BadCell as cell:
+                where = self.where(cell.row)
+                raise UsageError(f"{where}, column {name!r}: {cell}") from None
         return Frame(tuple(wanted), numbers, categorical)
 
-    def _check_finite(self, numbers: NDArray[Any], names: list[str]) -> None:
-        if numbers.dtype.kind != "f":
-            return
-        for place, name in enumerate(names):
-            infinite = np.isinf(numbers[:, place])
-            if infinite.any():
-                row = int(np.argmax(infinite))
-                value = numbers[row, place]
-                raise UsageError(f"{self.where(row)}, column {name!r}: {value} is not finite")
+    @staticmethod
+    def _few(column: NDArray[Any]) -> bool:
+        """Whether a target is to be looked at word by word."""
+        return column.dtype.kind not in "iuf" or len(np.unique(column)) <= MOST_WORDS
 
+    def _numbers(self, names: list[str]) -> NDArray[Any]:
+        """(rows, columns): an array that is all of them as it is, else a copy."""
+        gaps = missing_numbers(self.reading.missing)
+        sources = {self.places[name][0] for name in names}
+        whole = next((a for key, a in self.arrays.items() if {key} == sources), np.empty((0, 0)))
+        if whole.ndim == 2 and whole.shape[1] == len(names) and whole.dtype.kind in "iuf":
+            numbers = whole
+        else:
+            rows = len(next(iter(self.arrays.values())))
+            columns = [self._as_numbers(name) for name in names]
+            numbers = np.stack(columns, axis=1) if columns else np.empty((rows, 0))
+        if gaps:
+            numbers = np.where(np.isin(numbers, gaps), np.nan, numbers)
+        return numbers
 
-def _words(column: NDArray[Any]) -> Words:
-    """Numbers, booleans or text as words; a blank text, or nan, is a gap."""
-    distinct, codes = np.unique(column, return_inverse=True)
-    words = [str(word).strip() for word in distinct.tolist()]
-    gaps = {"", "nan"}
-    places = {word: k for k, word in enumerate(dict.fromkeys(w for w in words if w not in gaps))}
-    lookup = np.array([places.get(word, -1) for word in words], dtype=np.int32)
-    return Words(lookup[codes.reshape(-1)], tuple(places))
+    def _as_numbers(self, name: str) -> NDArray[Any]:
+        """A column (rows,) of numbers, booleans, or text that is numbers."""
+        column = self._column(name)
+        if column.dtype.kind != "U":
+            return column
+        words = self._words(column)
+        odd = [not is_number(word) for word in words.words]
+        wrong = np.array([*odd, False])[words.codes]
+        if wrong.any():
+            row = int(np.argmax(wrong))
+            word = words.words[words.codes[row]]
+            raise UsageError(f"{self.where(row)}, column {name!r}: {word!r} is not a number")
+        return np.array([*map(float, words.words), np.nan])[words.codes]
+
+    def _words(self, column: NDArray[Any]) -> Words:
+        """Numbers, booleans or text as words."""
+        builder = FrameBuilder([], ["column"], self.reading.missing)
+        builder.add({"column": pa.array(column)})
+        return builder.frame(["column"]).categorical["column"]

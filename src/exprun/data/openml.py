@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 
 from exprun.common.errors import UsageError
+from exprun.data.builder import BadCell, check_size
 from exprun.data.frame import CATEGORICAL, NUMERIC, Frame, Words
 from exprun.data.read_options import AUTO, LABEL, Reading
 from exprun.data.table import Table
@@ -37,6 +38,8 @@ def openml(
 
 class OpenmlSet:
     """The columns of a fetched set; ``target`` is the one that OpenML says."""
+
+    index: tuple[str, ...] = ()
 
     def __init__(self, dataset: str | int, version: str | int) -> None:
         from sklearn.datasets import fetch_openml
@@ -89,7 +92,14 @@ class OpenmlSet:
                 categorical[name] = self._words(name, column)
             elif kind in (AUTO, NUMERIC, LABEL):
                 numeric.append(self.names.index(name))
-        return Frame(tuple(wanted), self.data[:, numeric].astype(np.float64), categorical)
+        numbers = self.data[:, numeric].astype(np.float64)
+        for place, number in enumerate(numeric):
+            try:
+                check_size(numbers[:, place], self.names[number])
+            except BadCell as cell:
+                where = self.where(cell.row)
+                raise UsageError(f"{where}, column {cell.column!r}: {cell}") from None
+        return Frame(tuple(wanted), numbers, categorical)
 
     def _words(self, name: str, column: Any) -> Words:
         numbers = column.astype(np.float64)

@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from exprun.common.errors import UsageError
+from exprun.common.errors import UsageError, list_override
 from exprun.data import progress
-from exprun.data.builder import BadCell, FrameBuilder, TooManyWords
+from exprun.data.builder import BadCell, FrameBuilder, TooManyWords, is_text
 from exprun.data.csv_file import too_many
 from exprun.data.frame import CATEGORICAL, NUMERIC, Frame
 from exprun.data.read_options import AUTO, LABEL, Reading
@@ -20,12 +21,13 @@ AT_ONCE = 2**14
 
 
 class ParquetFile:
-    """A Parquet file to read columns from; a column's kind is that of its type."""
+    """A Parquet file to read columns from; a column's kind is that of its type. ``index`` are the
+    columns that pandas wrote for the index of its table: the place of a row is no feature."""
 
-    def __init__(self, path: str) -> None:
+    def __init__(self, path: str, reading: Reading) -> None:
         """Raises UsageError if it is no Parquet file, or has no rows."""
         self.path = path
-        self.reading, self.note = Reading(), ""
+        self.reading, self.note = Reading(missing=reading.missing), ""
         try:
             self.bytes = Path(path).stat().st_size
             with Path(path).open("rb") as file:
@@ -39,11 +41,21 @@ class ParquetFile:
         except (OSError, pa.ArrowException) as error:
             raise UsageError(f"{path}: is a damaged Parquet file: {error}") from None
         self.names = list(self.file.schema_arrow.names)
+        self.index = [name for name in self.names if name in self._pandas_index()]
         twice = [name for name in self.names if self.names.count(name) > 1]
         if twice:
             raise UsageError(f"{path}: there are two columns {twice[0]!r}")
         if not self.file.metadata.num_rows:
             raise UsageError(f"{path}: there are no rows")
+
+    def _pandas_index(self) -> list[str]:
+        """The columns that pandas' metadata name as the index; a range has no column."""
+        described = (self.file.schema_arrow.metadata or {}).get(b"pandas")
+        try:
+            index = json.loads(described or b"{}").get("index_columns", [])
+        except (ValueError, AttributeError):  # metadata of somebody else's
+            return []
+        return [name for name in index if isinstance(name, str)]
 
     def missing_hint(self, name: str) -> str:
         return ""
@@ -58,7 +70,7 @@ class ParquetFile:
             numeric = [name for name, kind in kinds.items() if kind == NUMERIC]
             categorical = [name for name, kind in kinds.items() if kind == CATEGORICAL]
             bounded = [name for name in categorical if wanted[name] != CATEGORICAL]
-            builder = FrameBuilder(numeric, categorical, (), bounded)
+            builder = FrameBuilder(numeric, categorical, self.reading.missing, bounded)
             try:
                 with progress.bar(self.path, self.bytes) as advance:
                     for batch in self._batches(list(kinds)):
@@ -72,26 +84,26 @@ class ParquetFile:
                 kinds[many.column] = NUMERIC
             except BadCell as cell:
                 where = self.where(cell.row)
-                raise UsageError(f"{where}, column {cell.column!r}: {cell.problem}") from None
-            except (OSError, pa.ArrowException) as error:
-                raise UsageError(f"{self.path}: is a damaged Parquet file: {error}") from None
+                raise UsageError(f"{where}, column {cell.column!r}: {cell}") from None
 
     def _batches(self, columns: list[str]) -> Iterator[pa.RecordBatch]:
         """Some rows at a time, one row group after the other: less is in memory than of all."""
-        for group in range(self.file.num_row_groups):
-            yield from self.file.iter_batches(AT_ONCE, row_groups=[group], columns=columns)
+        try:
+            for group in range(self.file.num_row_groups):
+                yield from self.file.iter_batches(AT_ONCE, row_groups=[group], columns=columns)
+        except (OSError, pa.ArrowException) as error:
+            raise UsageError(f"{self.path}: is a damaged Parquet file: {error}") from None
 
     def _kind(self, name: str, kind: str) -> str:
         type_ = self.file.schema_arrow.field(name).type
         if pa.types.is_dictionary(type_):
             type_ = type_.value_type
         number = pa.types.is_integer(type_) or pa.types.is_floating(type_)
-        number = number or pa.types.is_decimal(type_)
-        word = pa.types.is_string(type_) or pa.types.is_large_string(type_)
-        if not (number or word or pa.types.is_boolean(type_)):
+        number = number or pa.types.is_decimal(type_) or pa.types.is_null(type_)
+        if not (number or is_text(type_) or pa.types.is_boolean(type_)):
             raise UsageError(
                 f"{self.path}: column {name!r} has values of type {type_}; expected numbers, text "
-                f"or booleans, or data.drop=[{name}]"
+                f"or booleans, or {list_override('data.drop', [name])}"
             )
         if kind == LABEL:
             return CATEGORICAL

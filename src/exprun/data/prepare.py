@@ -12,10 +12,11 @@ from torch import Tensor
 from exprun.common.errors import UsageError
 from exprun.common.streams import stream
 from exprun.data.frame import Rows
-from exprun.data.preprocess import Preprocessing, single
+from exprun.data.preprocess import Numeric, Preprocessing, single
 from exprun.data.scaling import NONE, STANDARDIZE, Scaling
 from exprun.data.split import RANDOM, split_rows
-from exprun.data.table import Table
+from exprun.data.table import Table, listed
+from exprun.data.task import MOST_IN_TABLE
 
 
 @dataclass(frozen=True)
@@ -106,4 +107,19 @@ def prepare(
         train, val, test = map(part, (parts.train, parts.val, parts.test))
     except UsageError as error:
         raise UsageError(f"{table.name}: {error}") from None
-    return Data(table.name, train, val, test, preprocessing, table.notes)
+    notes = (*table.notes, *_constant(train.x, preprocessing)) if table.reading else table.notes
+    if len(table.task.classes) > MOST_IN_TABLE:
+        notes = (*notes, f"more than {MOST_IN_TABLE} classes: no confusion.csv, nor its table")
+    return Data(table.name, train, val, test, preprocessing, notes)
+
+
+def _constant(x: Tensor, preprocessing: Preprocessing) -> list[str]:
+    """A line about the numeric columns that tell the network nothing: inputs (n, width) that are
+    the same in every row."""
+    numeric = {column.name for column in preprocessing.columns if isinstance(column, Numeric)}
+    same = (x.amin(0) == x.amax(0)).tolist()
+    named = zip(preprocessing.input_names, same, strict=True)
+    constant = [name for name, is_same in named if is_same and name in numeric]
+    if not constant:
+        return []
+    return [f"constant in the training rows, so no help: {listed(constant)}"]

@@ -14,10 +14,11 @@ from typing import Literal
 import numpy as np
 from numpy.typing import NDArray
 
-from exprun.common.errors import UsageError
+from exprun.common.errors import UsageError, list_override
 from exprun.data.frame import CATEGORICAL, NUMERIC, Frame, Rows
 from exprun.data.read_options import Reading
-from exprun.data.scaling import Linear, Numbers, Quantiles, Scaling, fit_scaling
+from exprun.data.scaling import UNIT, Linear, Numbers, Quantiles, Scaling, fit_scaling
+from exprun.data.spelling import places
 from exprun.data.task import Task
 
 AT_ONCE = 2**21
@@ -44,7 +45,8 @@ class Numeric:
 
 @dataclass(frozen=True)
 class Categorical:
-    """A column of words, an input for each of its ``levels`` (one-hot).
+    """A column of words, an input for each of its ``levels`` (one-hot). A word that is spelled
+    otherwise but means the same number or boolean is that level.
 
     The level None is that of gaps, if they have one of their own; else a gap becomes ``fill``. A
     word that is no level, or a gap with neither, is unseen: zeros for ``unseen="ignore"``, refused
@@ -72,9 +74,8 @@ class Categorical:
     def places(self, frame: Frame, rows: Rows | slice) -> NDArray[np.int64]:
         """Which of the levels each row has, (rows,); -1 is an unseen one."""
         column = frame.categorical[self.name]
-        place = {level: k for k, level in enumerate(self.levels)}
-        gap = place.get(self.fill, -1)
-        lookup = np.array([*(place.get(word, -1) for word in column.words), gap])
+        gap = self.levels.index(self.fill) if self.fill in self.levels else -1
+        lookup = np.array([*places(column.words, self.levels), gap])
         found: NDArray[np.int64] = lookup[column.codes[rows]]
         return found
 
@@ -110,7 +111,7 @@ class Preprocessing:
     ) -> Preprocessing:
         """Fitted on the ``rows`` of ``frame`` alone: imputation (``median`` or ``most_frequent`` of
         a numeric column, ``most_frequent`` or ``own_category`` of a categorical one), then scaling
-        (``standardize``, ``min_max``, ``quantile`` or ``none``) and the levels.
+        (``standardize``, ``min_max``, ``unit``, ``quantile`` or ``none``) and the levels.
 
         Raises UsageError if a column has nothing but gaps there.
         """
@@ -215,6 +216,7 @@ def single(values: Numbers, names: Sequence[str]) -> NDArray[np.float32]:
 def _fit_numeric(frame: Frame, rows: Rows, scaling: str, impute: str) -> list[Numeric]:
     names = list(frame.places)
     step = max(1, AT_ONCE // max(1, len(rows)))
+    largest = _largest(frame, rows) if scaling == UNIT else 1.0
     fitted: list[Numeric] = []
     for first in range(0, len(names), step):
         some = names[first : first + step]
@@ -228,8 +230,20 @@ def _fit_numeric(frame: Frame, rows: Rows, scaling: str, impute: str) -> list[Nu
             block = np.where(gaps, fills, block)
         else:
             fills = np.array([of(block[:, k]) for k in range(len(some))])
-        fitted += map(Numeric, some, fills.tolist(), fit_scaling(scaling, np.asfortranarray(block)))
+        scalings = fit_scaling(scaling, np.asfortranarray(block), largest)
+        fitted += map(Numeric, some, fills.tolist(), scalings)
     return fitted
+
+
+def _largest(frame: Frame, rows: Rows) -> float:
+    """What the scaling ``unit`` divides by: 255 for bytes, as images are; else the largest absolute
+    value of any numeric column in these rows."""
+    if frame.numbers.dtype == np.uint8:
+        return 255.0
+    step = max(1, AT_ONCE // max(1, frame.numbers.shape[1]))
+    parts = (frame.numbers[rows[k : k + step]] for k in range(0, len(rows), step))
+    found = max(float(np.fmax.reduce(np.abs(part), axis=None, initial=0)) for part in parts)
+    return found or 1.0
 
 
 def _median(values: Numbers) -> float:
@@ -262,7 +276,8 @@ def _fit_categorical(
 
 
 def _empty(name: str) -> str:
-    return f"column {name!r} has no value in any training row; leave it out with data.drop=[{name}]"
+    drop = list_override("data.drop", [name])
+    return f"column {name!r} has no value in any training row; leave it out with {drop}"
 
 
 def _unseen(column: Categorical, frame: Frame, row: int) -> str:

@@ -71,6 +71,7 @@ def from_json(data: Any) -> Preprocessing:
             header=reading["header"].boolean(),
             delimiter=reading["delimiter"].text_or_none(),
             missing=tuple(word.text() for word in reading["missing"].items()),
+            columns=reading["columns"].count_or_none() if "columns" in reading.dict() else None,
         ),
     )
 
@@ -139,6 +140,11 @@ class _Place:
         plain = isinstance(number, int | float) and not isinstance(number, bool)
         self.expect(plain and math.isfinite(number), "a finite number")
         return float(number)
+
+    def count_or_none(self) -> int | None:
+        whole = isinstance(self.value, int) and not isinstance(self.value, bool)
+        self.expect(self.value is None or (whole and self.value > 0), "a whole number above 0")
+        return None if self.value is None else int(self.value)
 
     def positive(self) -> float:
         number = self.number()

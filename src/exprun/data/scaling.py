@@ -13,9 +13,14 @@ from numpy.typing import NDArray
 
 Numbers = NDArray[np.float64]
 
-STANDARDIZE, MIN_MAX, QUANTILE, NONE = "standardize", "min_max", "quantile", "none"
-METHODS = (STANDARDIZE, MIN_MAX, QUANTILE, NONE)
+STANDARDIZE, MIN_MAX, UNIT = "standardize", "min_max", "unit"
+QUANTILE, NONE = "quantile", "none"
+METHODS = (STANDARDIZE, MIN_MAX, UNIT, QUANTILE, NONE)
 """The values of ``data.scaling``."""
+
+ROUNDING = 2 * float(np.finfo(np.float64).eps)
+"""How far the numbers of a column may be apart, relative to the largest, to be one number but for
+rounding: 0.1 + 0.2 and 0.3."""
 
 QUANTILES = 1000
 """Quantiles that a column's distribution is described by, at most; scikit-learn's default."""
@@ -64,23 +69,27 @@ class Quantiles:
         return normal
 
 
-def fit_scaling(method: str, block: Numbers) -> list[Linear | Quantiles]:
-    """The scaling of every column of (rows, columns) without gaps.
+def fit_scaling(method: str, block: Numbers, largest: float = 1.0) -> list[Linear | Quantiles]:
+    """The scaling of every column of (rows, columns) without gaps; ``largest`` is what ``unit``
+    divides all of them by.
 
-    A constant column becomes zeros, whatever the method, and what differs from it later is not
-    blown up.
+    A constant column becomes zeros, whatever the method (``unit`` and ``none`` keep it), and what
+    differs from it later is not blown up.
     """
     if method == NONE:
         return [Linear()] * block.shape[1]
-    # What is too large is said when it is applied. Equal numbers may get a tiny std by rounding.
-    with np.errstate(over="ignore", invalid="ignore"):
-        mean, std = block.mean(axis=0), block.std(axis=0)
-        constant = std <= 1e-12 * np.abs(mean)
-        if method == MIN_MAX:
-            center, scale = block.min(axis=0), np.ptp(block, axis=0)
-        else:
-            center, scale = mean, std
-    scale = np.where(constant, 1.0, scale)
+    if method == UNIT:
+        return [Linear(0.0, largest)] * block.shape[1]
+    low, spread = block.min(axis=0), np.ptp(block, axis=0)
+    size = np.maximum(np.abs(low), np.abs(low + spread))
+    constant = spread <= ROUNDING * size
+    if method == MIN_MAX:
+        center, scale = low, spread
+    else:
+        # Within 0…1 squares neither overflow nor underflow.
+        shares = (block - low) / np.where(constant, 1.0, spread)
+        center, scale = block.mean(axis=0), spread * shares.std(axis=0)
+    scale = np.where(constant | (scale == 0), 1.0, scale)
     linear = [Linear(*pair) for pair in zip(center.tolist(), scale.tolist(), strict=True)]
     if method != QUANTILE:
         return list(linear)

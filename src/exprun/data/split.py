@@ -61,7 +61,7 @@ def split_rows(
             besides = " besides the official test rows" if table.test_rows else ""
             raise UsageError(
                 f"{table.name}: {of} only {len(group)} row(s){besides}; a split into {needed} "
-                f"parts needs at least {needed}"
+                f"parts needs at least {needed}{table.task.amount_hint}"
             )
     sizes = np.array([len(group) for group in groups])
     test_quota = _quotas(sizes, fractions[1], most=sizes - (needed - 1))
@@ -97,6 +97,7 @@ def _split_last(table: Table, fractions: list[float], official: Rows) -> Split:
         raise UsageError(
             f"{table.name}: class {table.task.classes[k]!r} has no row to train on, for "
             "data.split=last takes the first rows for that; expected data.split=random"
+            f"{table.task.amount_hint}"
         )
     return Split(train, val_rows, np.concatenate([test_rows, official]))
 
@@ -140,7 +141,7 @@ def _split_groups(
         of = f"class {table.task.classes[k]!r}" if table.task.classes else "nothing"
         raise UsageError(
             f"{table.name}: {of} has no row to train on, for its groups are in other parts; "
-            "expected another data.split_seed, or more groups"
+            f"expected another data.split_seed, or more groups{table.task.amount_hint}"
         )
     train, val, test = (np.flatnonzero(part[group] == p) for p in range(3))
     return Split(train, val, np.concatenate([test, official]))

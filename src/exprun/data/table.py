@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -34,3 +35,8 @@ class Table:
 
     def __len__(self) -> int:
         return len(self.features)
+
+
+def listed(words: Sequence[str]) -> str:
+    """The first few of some names, for a note."""
+    return ", ".join(words if len(words) <= 6 else [*words[:5], f"and {len(words) - 5} more"])

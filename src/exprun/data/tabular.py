@@ -4,7 +4,7 @@ poses: classes or numbers."""
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal, Protocol
@@ -12,14 +12,15 @@ from typing import Literal, Protocol
 import numpy as np
 from numpy.typing import NDArray
 
-from exprun.common.errors import UsageError, choices, nearest
-from exprun.data.builder import NUMBER
+from exprun.common.errors import UsageError, choices, list_override, nearest
+from exprun.data.builder import LARGEST
 from exprun.data.csv_file import CsvFile
 from exprun.data.frame import CATEGORICAL, NUMERIC, Frame, Words
 from exprun.data.npz_file import NpzFile
 from exprun.data.parquet_file import ParquetFile
 from exprun.data.read_options import AUTO, LABEL, MISSING, Reading
-from exprun.data.table import Table
+from exprun.data.spelling import is_number, is_whole, places
+from exprun.data.table import Table, listed
 from exprun.data.task import Task
 from exprun.data.text_file import DELIMITERS
 
@@ -37,12 +38,17 @@ FEW_ROWS = 20
 
 
 class Source(Protocol):
-    """A file with named columns; ``note`` is what was found out about it, for the user."""
+    """A file with named columns; ``note`` is what was found out about it, for the user. ``index``
+    are no features unless they are asked for."""
 
     path: str
     names: list[str]
     reading: Reading
     note: str
+
+    @property
+    def index(self) -> Sequence[str]:
+        """Columns that only number the rows."""
 
     def read(self, wanted: dict[str, str]) -> Frame:
         """Columns as ``numeric``, ``categorical``, ``auto`` or ``label``; raises UsageError."""
@@ -89,7 +95,7 @@ def csv(
     ``-2``, … Raises UsageError, naming file, row and column, for whatever cannot be used.
     """
     sign = None if delimiter == "auto" else DELIMITERS.get(delimiter, delimiter)
-    reading = Reading(header, sign, tuple(map(str, missing)))
+    reading = Reading(header, sign, _words_of(missing))
     sources = [CsvFile(_expanded(file), reading) for file in (path, test_path) if file]
     chosen = Choice(target, task, drop, group, numeric, categorical)
     return table(sources, chosen)
@@ -104,9 +110,11 @@ def parquet(
     group: Column | None = None,
     numeric: Sequence[Column] = (),
     categorical: Sequence[Column] = (),
+    missing: Sequence[Column] = MISSING,
 ) -> Table:
     """A Parquet file; see ``csv``. Text and booleans are categorical, numbers numeric."""
-    sources = [ParquetFile(_expanded(file)) for file in (path, test_path) if file]
+    reading = Reading(missing=_words_of(missing))
+    sources = [ParquetFile(_expanded(file), reading) for file in (path, test_path) if file]
     return table(sources, Choice(target, task, drop, group, numeric, categorical))
 
 
@@ -119,11 +127,17 @@ def npz(
     group: Column | None = None,
     numeric: Sequence[Column] = (),
     categorical: Sequence[Column] = (),
+    missing: Sequence[Column] = MISSING,
 ) -> Table:
     """Arrays of NumPy's ``savez``, all of the same length; see ``csv``. An array ``x`` of more
     dimensions has a column ``x_0``, ``x_1``, … for each number of a row."""
-    sources = [NpzFile(_expanded(file)) for file in (path, test_path) if file]
+    reading = Reading(missing=_words_of(missing))
+    sources = [NpzFile(_expanded(file), reading) for file in (path, test_path) if file]
     return table(sources, Choice(target, task, drop, group, numeric, categorical))
+
+
+def _words_of(missing: Sequence[Column]) -> tuple[str, ...]:
+    return tuple("null" if word is None else str(word) for word in missing)
 
 
 def _expanded(path: str) -> str:
@@ -155,6 +169,12 @@ def table(sources: Sequence[Source], chosen: Choice) -> Table:
                 f"{test.path}: column {missing[0]!r} of {source.path} is missing"
                 f"{nearest(missing[0], test.names)}"
             )
+        if test.reading.columns != source.reading.columns:
+            raise UsageError(
+                f"{test.path}: has {test.reading.columns} columns; expected "
+                f"{source.reading.columns} as in {source.path}, for without a header only their "
+                "positions tell them apart"
+            )
         frames.append(test.read({name: settled[name] for name in names}))
     y, task = _targets(sources, frames, targets, chosen.task)
     groups = _groups(source, frames[0], group) if chosen.group is not None else None
@@ -164,8 +184,30 @@ def table(sources: Sequence[Source], chosen: Choice) -> Table:
         whole = whole.extended(test_frame)
     name = Path(source.path).name
     found = whole.only(features)
-    note = f"{source.path}: {_described(found)}{source.note}"
-    return Table(name, found, y, task, test_rows, groups, source.reading, (note,))
+    notes = [f"{source.path}: {_described(found)}{source.note}"]
+    unread = [column for column in source.index if column not in wanted]
+    if unread:
+        notes.append(f"{source.path}: {listed(unread)} left out: an index that pandas wrote")
+    if chosen.task == "auto":
+        notes += _reason(frames[0], task)
+    return Table(name, found, y, task, test_rows, groups, source.reading, tuple(notes))
+
+
+def _reason(frame: Frame, task: Task) -> list[str]:
+    """Why a target of numbers was taken for classes or for an amount, and how to change that."""
+    name = task.targets[0]
+    if task.classes and all(map(is_number, task.classes)):
+        return [
+            f"target {name}: {len(task.classes)} different whole numbers, so classes; "
+            "data.task=regression if they are amounts"
+        ]
+    words = frame.categorical.get(name)
+    if not task.classes and words is not None and all(map(is_whole, words.words)):
+        return [
+            f"target {name}: {len(words.words)} different whole numbers, so amounts; "
+            "data.task=classification if they are classes"
+        ]
+    return []
 
 
 def _described(frame: Frame) -> str:
@@ -173,13 +215,9 @@ def _described(frame: Frame) -> str:
     words = list(frame.categorical)
     said = f"{len(frame)} rows; features: {len(frame.names) - len(words)} numeric"
     if words:
-        said += f", {len(words)} categorical ({_listed(words)})"
+        said += f", {len(words)} categorical ({listed(words)})"
     gaps = [f"{name} {count}" for name, count in frame.gaps().items()]
-    return said + (f"; missing values: {_listed(gaps)}" if gaps else "")
-
-
-def _listed(words: list[str]) -> str:
-    return ", ".join(words if len(words) <= 6 else [*words[:5], f"and {len(words) - 5} more"])
+    return said + (f"; missing values: {listed(gaps)}" if gaps else "")
 
 
 def _as_list(columns: Column | Sequence[Column] | None) -> list[Column]:
@@ -229,7 +267,11 @@ def _kinds(source: Source, chosen: Choice, targets: list[str]) -> dict[str, str]
         raise UsageError(
             "data.task=classification has one target; expected one column in data.target"
         )
-    kinds = {name: AUTO for name in source.names if seen.get(name) not in ("drop", "group")}
+    left_out = {"drop", "group"}
+    kinds = {name: AUTO for name in source.names if seen.get(name) not in left_out}
+    for name in source.index:
+        if name not in seen:
+            del kinds[name]
     kinds |= dict.fromkeys(given["numeric"], NUMERIC)
     kinds |= dict.fromkeys(given["categorical"], CATEGORICAL)
     as_target = {"auto": LABEL, "classification": CATEGORICAL, "regression": LABEL}
@@ -247,8 +289,8 @@ def _check_levels(source: Source, frame: Frame, name: str) -> None:
     if levels > MOST_LEVELS or (rows > FEW_ROWS and 2 * levels > rows):
         raise UsageError(
             f"{source.path}: column {name!r} has {levels} different words in {rows} rows, as names "
-            f"or dates have; leave it out with data.drop=[{name}], or say "
-            f"data.categorical=[{name}]"
+            f"or dates have; leave it out with {list_override('data.drop', [name])}, or say "
+            f"{list_override('data.categorical', [name])}"
         )
 
 
@@ -274,15 +316,16 @@ def _targets(
         numbers = [np.stack([frame[name] for name in names], axis=1) for frame in frames]
         return np.concatenate(numbers), Task(tuple(names))
     path, name = sources[0].path, names[0]
-    numeric = all(re.fullmatch(NUMBER, word) for word in first.words)
-    whole = all(re.fullmatch(r"[+-]?\d+", word) for word in first.words)
+    numeric = all(map(is_number, first.words))
+    whole = all(map(is_whole, first.words))
     few = len(first.words) <= MOST_CLASSES and len(first.words) < len(frames[0])
     if task == "regression" and not numeric:
         raise UsageError(f"{path}: the target {name!r} is text; expected data.task=classification")
     if task == "regression" or (task == "auto" and numeric and not (whole and few)):
-        words = [frame.categorical[name] for frame in frames]
-        numbers = [np.array([*map(float, w.words)])[w.codes][:, None] for w in words]
-        return np.concatenate(numbers), Task((name,))
+        columns = [
+            _amounts(s, f.categorical[name], name) for s, f in zip(sources, frames, strict=True)
+        ]
+        return np.concatenate(columns), Task((name,))
     if len(first.words) == len(frames[0]) > FEW_ROWS:
         raise UsageError(
             f"{path}: the target {name!r} is another word in every row; expected classes or numbers"
@@ -290,8 +333,25 @@ def _targets(
     labels = sorted(first.words, key=float) if numeric else sorted(first.words)
     made = Task((name,), tuple(labels))
     return np.concatenate(
-        [class_ids(s, f.categorical[name], made) for s, f in zip(sources, frames, strict=True)]
+        [
+            class_ids(f.categorical[name], made, s.where)
+            for s, f in zip(sources, frames, strict=True)
+        ]
     ), made
+
+
+def _amounts(source: Source, column: Words, name: str) -> NDArray[np.float64]:
+    """A target's words as numbers (rows, 1); UsageError for one that is none or too large."""
+    values = np.array([float(word) if is_number(word) else np.nan for word in column.words])
+    wrong = ~(np.abs(values) <= LARGEST)[column.codes]
+    if wrong.any():
+        row = int(np.argmax(wrong))
+        word = column.words[column.codes[row]]
+        said = (
+            f"is too large for 32 bits, above {LARGEST:.2g}" if is_number(word) else "is no number"
+        )
+        raise UsageError(f"{source.where(row)}: the target {name!r}: {word!r} {said}")
+    return values[column.codes][:, None]
 
 
 def check_no_gap(source: Source, frame: Frame, name: str) -> None:
@@ -310,16 +370,16 @@ def _check_varied(source: Source, frame: Frame, name: str) -> None:
         raise UsageError(f"{source.path}: the target {name!r} is the same in every row")
 
 
-def class_ids(source: Source, column: Words, task: Task) -> NDArray[np.int64]:
-    """Labels (rows,) as the ids of the task; raises UsageError for one that it does not have."""
-    ids = {label: k for k, label in enumerate(task.classes)}
-    known = np.array([ids.get(word, -1) for word in column.words])
+def class_ids(column: Words, task: Task, where: Callable[[int], str]) -> NDArray[np.int64]:
+    """Labels (rows,) as the ids of the task; raises UsageError for one that it does not have, at
+    the place that ``where`` names."""
+    known = np.array(places(column.words, task.classes), dtype=np.int64)
     found: NDArray[np.int64] = known[column.codes]
     if (found < 0).any():
         row = int(np.argmax(found < 0))
         label = column.words[column.codes[row]]
         raise UsageError(
-            f"{source.where(row)}: the target {task.targets[0]!r} is {label!r}, which no row for "
-            f"training has; expected {choices(task.classes[:10])}"
+            f"{where(row)}: the target {task.targets[0]!r} is {label!r}, which no row for "
+            f"training has; expected {choices(task.classes[:10])}{task.amount_hint}"
         )
     return found

@@ -4,6 +4,12 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from exprun.data.spelling import is_number
+
+MOST_IN_TABLE = 100
+"""Classes whose confusion matrix is written and shown as a table; a larger one nobody reads, and it
+takes longer than the training."""
+
 
 @dataclass(frozen=True)
 class Task:
@@ -27,6 +33,12 @@ class Task:
     def width(self) -> int:
         """Number of classes, or of predicted numbers."""
         return len(self.classes) or len(self.targets)
+
+    @property
+    def amount_hint(self) -> str:
+        """What to add to a message about the classes if they may have been meant as amounts."""
+        numbers = bool(self.classes) and all(map(is_number, self.classes))
+        return "; if the target is an amount, data.task=regression" if numbers else ""
 
     @property
     def description(self) -> str:

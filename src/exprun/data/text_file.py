@@ -64,6 +64,7 @@ class TextFile:
         text = self._decoded(head)
         self.width = max(map(len, head.splitlines()[:2]))
         self.delimiter = reading.delimiter or sniff(text)
+        self._refuse_stray_line(text)
         self.names = self._names(text)
 
     def _refuse_others(self, head: bytes) -> None:
@@ -82,8 +83,28 @@ class TextFile:
                 f"{self.path}: is an HTML or XML page, not a CSV file; was it downloaded from "
                 "behind a login?"
             )
+        if re.match(rb"(%[^\n]*\n|\s)*@relation\b", head.lstrip(b"\xef\xbb\xbf"), re.IGNORECASE):
+            raise UsageError(
+                f"{self.path}: is an ARFF file; expected the rows after its @data line as a CSV "
+                "file, with data.header=false"
+            )
         if re.match(rb'[{\[]\s*["{\[]', start):
             raise UsageError(f"{self.path}: is JSON; expected a CSV file")
+
+    def _refuse_stray_line(self, text: str) -> None:
+        """Raise UsageError if the first line has another number of cells than all of the next ones:
+        it is no header."""
+        reader = self._reader(io.StringIO(text, newline=""))
+        rows = (len(cells) for cells in reader if cells)
+        first, *others = itertools.islice(rows, SNIFFED_LINES)
+        if len(others) < 3 or len(set(others)) > 1 or first == others[0] or others[0] == 1:
+            return
+        differ = f"its first line has {_cells(first)}, the next {len(others)} have {others[0]} each"
+        if 1 < first == others[0] - 1:
+            what = "are the first ones row names, as R writes them? write.table(…, row.names=FALSE)"
+        else:
+            what = "is it a title or a comment? leave it out: tail -n +2"
+        raise UsageError(f"{self.path}: {differ}; {what}")
 
     def _decoded(self, head: bytes) -> str:
         """The head's whole lines."""
@@ -157,15 +178,19 @@ class TextFile:
         line = next(itertools.islice(self.rows(), row, None))[0]
         return f"{self.path}: row {line}"
 
+    def cell(self, row: int, column: int) -> str:
+        """A cell as it is written, without blanks around it; row 0 is the first after the
+        header."""
+        return next(itertools.islice(self.rows(), row, None))[1][column].strip()
+
     def ragged(self) -> UsageError | None:
         """The first row that has too many or too few cells, if there is one."""
         expected = len(self.names)
         for line, cells in self.rows():
             if len(cells) != expected:
                 of = "the header" if self.reading.header else "the first row"
-                cells_ = "1 cell" if len(cells) == 1 else f"{len(cells)} cells"
                 quote = "; is a quote not closed?" if any("\n" in cell for cell in cells) else ""
-                said = f"row {line} has {cells_}; {of} has {expected}{quote}"
+                said = f"row {line} has {_cells(len(cells))}; {of} has {expected}{quote}"
                 return UsageError(f"{self.path}: {said}")
         return None
 
@@ -176,6 +201,10 @@ class TextFile:
             f"{self.path}: row {line} is not UTF-8 text; convert the file, for example with "
             "iconv -f latin1 -t UTF-8"
         )
+
+
+def _cells(count: int) -> str:
+    return "1 cell" if count == 1 else f"{count} cells"
 
 
 def _is_utf8(line: bytes) -> bool:
@@ -201,9 +230,14 @@ class _SpacedReader:
 
 
 def sniff(text: str) -> str:
-    """The delimiter that gives the most of the first lines as many cells as the first has."""
+    """The delimiter that gives the most of the first lines as many cells as the first has; if none
+    does, as many as the second has."""
     lines = [line for line in text.splitlines()[:SNIFFED_LINES] if line.strip()]
-    best, most = ",", 0.5
+    return _best_delimiter(lines) or _best_delimiter(lines[1:]) or ","
+
+
+def _best_delimiter(lines: list[str]) -> str | None:
+    best, most = None, 0.5
     for delimiter in SNIFFED:
         spaced = delimiter == " "
         rows = map(str.split, lines) if spaced else csv.reader(lines, delimiter=delimiter)

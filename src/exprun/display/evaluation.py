@@ -9,7 +9,7 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
-from exprun.data.task import Task
+from exprun.data.task import MOST_IN_TABLE, Task
 from exprun.display.text import default_console, figure, printable
 
 
@@ -33,6 +33,11 @@ def show_evaluation(
         return
     console.print()
     labels = [printable(label, console) for label in task.classes]
+    if len(labels) > MOST_IN_TABLE:
+        table, needed = _each_class(labels, confusion)
+        console.print(table, width=max(needed, console.width))
+        console.print(f"the matrix of {len(labels)} classes: exprun evaluate --json")
+        return
     table, needed = _matrix(labels, confusion)
     if console.is_terminal and needed > console.width:
         table, needed = _each_class(labels, confusion)

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import json
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import numpy as np
@@ -20,7 +20,7 @@ from torch import Tensor, nn
 from exprun import __version__
 from exprun.data.preprocess import Categorical, Numeric
 from exprun.data.scaling import BOUND, Linear, Quantiles
-from exprun.export.inputs import Columns, description, input_order
+from exprun.export.inputs import Columns, description, input_order, word_places
 from exprun.techniques.networks import MLP, HiddenLayer
 from exprun.training.prediction import Model
 
@@ -95,7 +95,8 @@ class Graph:
             blocks.append(self._numeric(columns.numeric))
         if columns.categorical:
             self._input("words", TensorProto.STRING, len(columns.categorical))
-            blocks += [self._one_hot(c, k) for k, c in enumerate(columns.categorical)]
+            missing = model.preprocessing.reading.missing
+            blocks += [self._one_hot(c, k, missing) for k, c in enumerate(columns.categorical)]
         inputs = self.add("Concat", *blocks, axis=1) if len(blocks) > 1 else blocks[0]
         order = input_order(model.preprocessing)
         if order == sorted(order):
@@ -182,13 +183,8 @@ class Graph:
             value = self.add("Add", self.add("Mul", value, x), self.double(coefficient))
         return value
 
-    def _one_hot(self, column: Categorical, place: int) -> str:
-        places: dict[str, int] = {
-            level: k for k, level in enumerate(column.levels) if level is not None
-        }
-        gap = column.fill if column.fill in column.levels else None
-        if gap in column.levels:
-            places.setdefault("", column.levels.index(gap))
+    def _one_hot(self, column: Categorical, place: int, missing: Sequence[str]) -> str:
+        places = word_places(column, missing)
         code = self.add(
             "LabelEncoder",
             self.column("words", place),

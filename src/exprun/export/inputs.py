@@ -7,6 +7,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -16,6 +17,7 @@ from numpy.typing import NDArray
 from exprun.data.frame import Frame, Words
 from exprun.data.preprocess import Categorical, Numeric, Preprocessing
 from exprun.data.scaling import Quantiles
+from exprun.data.spelling import is_whole, places
 from exprun.training.prediction import Model, Prediction
 
 TRIED_ROWS = 512
@@ -74,12 +76,39 @@ def input_order(preprocessing: Preprocessing) -> list[int]:
     return [place for column in preprocessing.columns for place in places[column.name]]
 
 
+def word_places(column: Categorical, missing: Sequence[str]) -> dict[str, int]:
+    """Every word that has a place among the levels, for a runtime that can only compare words: the
+    levels, other spellings of the same value, and what is a gap: the empty word, the ``missing``
+    ones, and the words that None and NaN become in an array of text."""
+    known = [level for level in column.levels if level is not None]
+    found: dict[str, int] = {level: column.levels.index(level) for level in known}
+    others = [other for level in known for other in _other_spellings(level)]
+    for other, place in zip(others, places(others, column.levels), strict=True):
+        if place >= 0 and other not in missing:
+            found.setdefault(other, place)
+    if column.fill in column.levels:
+        gap = column.levels.index(column.fill)
+        for word in ("", *missing, "None", "nan", "<NA>"):
+            found.setdefault(word, gap)
+    return found
+
+
+def _other_spellings(level: str) -> list[str]:
+    """How other programs write a number or a boolean."""
+    if is_whole(level) and abs(float(level)) < 2**53:
+        return [str(int(float(level))), f"{float(level):.1f}"]
+    lowered = level.lower()
+    return [lowered, lowered.title(), lowered.upper()] if lowered in ("true", "false") else []
+
+
 def description(model: Model) -> dict[str, Any]:
     """What goes in and what comes out, as plain data for the file."""
     columns, task = Columns.of(model.preprocessing), model.preprocessing.task
     return {
         "numbers": [column.name for column in columns.numeric],
         "words": {column.name: list(column.levels) for column in columns.categorical},
+        "gaps": ["", *model.preprocessing.reading.missing, "None", "nan", "<NA>"],
+        "blanks": "words are compared as they are: strip blanks around them before",
         "targets": list(task.targets),
         "classes": list(task.classes),
     }

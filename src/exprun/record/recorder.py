@@ -15,6 +15,7 @@ from torch import Tensor
 
 from exprun.common.constants import COMPLETED, DIVERGED, EARLY_STOPPED, INTERRUPTED
 from exprun.common.errors import UsageError
+from exprun.data.task import MOST_IN_TABLE
 from exprun.diagnostics.measure import FIGURES
 from exprun.diagnostics.settings import Diagnostics
 from exprun.record import checkpoint
@@ -185,7 +186,7 @@ class Recorder(Callback):
             measured = metrics.full(outputs, part.y, data.preprocessing, activation)
             if name == "test":
                 measured = {"loss": t.loss.reported(outputs, part.y).item()} | measured
-                if data.preprocessing.task.classes:
+                if 0 < len(data.preprocessing.task.classes) <= MOST_IN_TABLE:
                     self._write_confusion(
                         metrics.confusion(outputs, part.y, data.preprocessing.task)
                     )

@@ -64,8 +64,9 @@ def full(
                 figures |= {f"{name}_{target}": value for target, value in each}
         return figures
     shares = probabilities(outputs, activation)
-    matrix = confusion(outputs, y, task).double()
-    right, true, predicted = matrix.diag(), matrix.sum(1), matrix.sum(0)
+    k, ids = len(task.classes), class_ids(outputs)
+    counts = [torch.bincount(of, minlength=k) for of in (y[ids == y], y, ids)]
+    right, true, predicted = (count.double() for count in counts)
     there, seen = true > 0, (true + predicted) > 0
     figures["balanced_accuracy"] = (right[there] / true[there]).mean().item()
     figures["macro_f1"] = (2 * right[seen] / (true + predicted)[seen]).mean().item()
@@ -74,8 +75,8 @@ def full(
         scored[0] = False
     if scored.any():
         (classes,) = scored.nonzero(as_tuple=True)
-        areas = _roc_auc(shares[:, classes], y[:, None] == classes)
-        figures["roc_auc"] = areas.mean().item()
+        areas = [_roc_auc(shares[:, k], y == k) for k in classes.tolist()]
+        figures["roc_auc"] = torch.stack(areas).mean().item()
     of_true = shares.gather(1, y[:, None]).clamp(SMALLEST, 1 - SMALLEST)
     figures["log_loss"] = -of_true.log().mean().item()
     return figures
@@ -88,14 +89,15 @@ def confusion(outputs: Tensor, y: Tensor, task: Task) -> Tensor:
 
 
 def _roc_auc(scores: Tensor, positive: Tensor) -> Tensor:
-    """For each column of both (n, K) the probability that a positive row has a higher score than
-    another one, equal scores being half a win: the areas under the ROC curves (K,), float64 (Hanley
-    & McNeil 1982)."""
-    columns, positive = scores.T.contiguous(), positive.T.double()
-    ordered = columns.sort().values
-    below = torch.searchsorted(ordered, columns)
-    not_above = torch.searchsorted(ordered, columns, right=True)
-    ranks = (below + not_above + 1).double() / 2
-    positives = positive.sum(1)
-    wins = (ranks * positive).sum(1) - positives * (positives + 1) / 2
-    return wins / (positives * (len(scores) - positives))
+    """The probability that a positive row has a higher score (n,) than another one, equal scores
+    being half a win: the area under the ROC curve, float64 (Hanley & McNeil 1982).
+
+    The rank of a positive row among all is looked up in the sorted scores; with many classes there
+    are few of them, and memory is that of one column.
+    """
+    ordered, of_positive = scores.sort().values, scores[positive]
+    below = torch.searchsorted(ordered, of_positive)
+    not_above = torch.searchsorted(ordered, of_positive, right=True)
+    n = len(of_positive)
+    wins = (below + not_above + 1).double().sum() / 2 - n * (n + 1) / 2
+    return wins / (n * (len(scores) - n))
