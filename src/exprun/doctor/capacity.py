@@ -23,7 +23,9 @@ GAP = 0.2
 """Validation minus training loss, in chance losses, that is too much for classes. (Numbers often
 have noise that no network can predict, so a gap alone says nothing.)"""
 
-EARLY = suggest("stopping=early", "stop where the validation loss is best")
+EARLY = suggest(
+    "stopping=early stopping.restore_best=true", "keep the weights whose validation loss is best"
+)
 
 
 def over_fitting(f: Findings) -> Diagnosis | None:
@@ -45,7 +47,7 @@ def over_fitting(f: Findings) -> Diagnosis | None:
             f"{end:.3g} times that of chance, while the train loss fell from {train[best]:.3g} "
             f"to {train[-1]:.3g}"
         )
-    elif f.classes and gap > GAP and train[best] < val[best] / 3:
+    elif f.classes and gap > GAP and train[best] < val[best] / 3 and _behind_val(f):
         evidence = (
             f"at the best epoch, {best + 1}, the validation loss is {val[best]:.3g} times that of "
             f"chance, the train loss {train[best]:.3g}"
@@ -56,8 +58,14 @@ def over_fitting(f: Findings) -> Diagnosis | None:
         f"over-fitting since epoch {best + 1}",
         evidence,
         REGULARIZATION,
-        (*_regularized(f), *_smaller(f), *(() if stops else (EARLY,))),
+        (*(() if restores else (EARLY,)), *_regularized(f), *_smaller(f)),
     )
+
+
+def _behind_val(f: Findings) -> bool:
+    """Whether a simple baseline is better on the validation rows; unknown counts as yes."""
+    compared = f.data.compared if f.data else None
+    return compared is None or compared.behind_val
 
 
 def _regularized(f: Findings) -> tuple[Suggestion, ...]:
@@ -90,7 +98,7 @@ def _smaller(f: Findings) -> tuple[Suggestion, ...]:
 
 def poor_end(f: Findings) -> float | None:
     """The multiple of the chance loss that a finished training ended at, if that is far from 0."""
-    if f.status not in (COMPLETED, EARLY_STOPPED) or len(f.train) < 6:
+    if f.status not in (COMPLETED, EARLY_STOPPED) or len(f.train) < 6 or not f.behind:
         return None
     end = median(f.train[-3:])
     return end if end > UNDER_FITTED else None
@@ -128,7 +136,7 @@ def over_regularized(f: Findings) -> Diagnosis | None:
         f"has come to rest at {end:.2g} times that of chance",
         REGULARIZATION,
         (suggest("reg=none", "to see whether that is what holds the weights back"), *weaker),
-        frozenset({"chance_level", "under_fitting", "dead_units"}),
+        frozenset({"chance_level", "under_fitting", "dead_units", "behind_baseline"}),
     )
 
 
