@@ -9,7 +9,7 @@ from statistics import median
 
 from exprun.common.constants import COMPLETED, EARLY_STOPPED
 from exprun.doctor.curves import falls, halves, noise
-from exprun.doctor.findings import Diagnosis, Findings, Suggestion, suggest
+from exprun.doctor.findings import FITTED, Diagnosis, Findings, Suggestion, suggest
 from exprun.doctor.learning import AT_REST, JITTER, REGULARIZATION, hidden, scaled, unsteady
 
 UNDER_FITTED = 0.3
@@ -18,6 +18,9 @@ UNDER_FITTED = 0.3
 
 RISE = 1.2
 """Validation loss at the end over its best, from which it has risen."""
+
+RISE_KEPT = 1.1
+"""The same where the last epoch's weights are the model."""
 
 GAP = 0.2
 """Validation minus training loss, in chance losses, that is too much for classes. (Numbers often
@@ -38,7 +41,11 @@ def over_fitting(f: Findings) -> Diagnosis | None:
     end = median(val[-3:])
     stops = f.config.get("stopping.patience") is not None
     restores = f.config.get("stopping.restore_best", True)
-    rising = end > RISE * val[best] and end - val[best] > max(4 * noise(val), JITTER)
+    risen = end / val[best] if val[best] > 0 else 1.0
+    rising = (
+        risen > (RISE if restores else RISE_KEPT)
+        and end - val[best] > max((4 if restores else 2) * noise(val), JITTER)
+    )
     falling = best < len(val) - 1 and train[-1] < 0.8 * train[best]
     gap = val[best] - train[best]
     if rising and falling and not (stops and restores):
@@ -97,11 +104,13 @@ def _smaller(f: Findings) -> tuple[Suggestion, ...]:
 
 
 def poor_end(f: Findings) -> float | None:
-    """The multiple of the chance loss that a finished training ended at, if that is far from 0."""
-    if f.status not in (COMPLETED, EARLY_STOPPED) or len(f.train) < 6 or not f.behind:
+    """The multiple of the chance loss that a finished training ended at, if it could be lower:
+    a baseline is better, or the model less sure than it might be."""
+    if f.status not in (COMPLETED, EARLY_STOPPED) or len(f.train) < 6:
         return None
     end = median(f.train[-3:])
-    return end if end > UNDER_FITTED else None
+    known = f.data is not None and f.data.compared is not None
+    return end if f.hesitant or (f.behind and end > (FITTED if known else UNDER_FITTED)) else None
 
 
 def rests(f: Findings) -> float | None:
@@ -110,9 +119,8 @@ def rests(f: Findings) -> float | None:
     end = poor_end(f)
     if end is None or unsteady(f):
         return None
-    if falls(train[-max(5, len(train) // 4) :]) and halves(train) > AT_REST:
-        return None
-    return end
+    falling = falls(train[-max(5, len(train) // 4) :]) and halves(train) > AT_REST
+    return None if falling and f.status == COMPLETED else end
 
 
 def over_regularized(f: Findings) -> Diagnosis | None:

@@ -27,7 +27,9 @@ class DataFacts:
     """Of the training rows: how many, the share of each class, and of each input the name and the
     root of its mean square as the network sees it; ``recall`` is the share of each class's
     validation rows that the model gets right, None for a class without any; ``class_weight`` what a
-    row of each counts in the loss that is lowered."""
+    row of each counts in the loss that is lowered; ``underconfidence`` is the model's accuracy
+    minus its mean probability of the class it predicts: about 0 for a model that fits its rows,
+    however noisy, 0 if its outputs are no probabilities."""
 
     rows: int
     shares: tuple[float, ...] = ()
@@ -36,6 +38,7 @@ class DataFacts:
     compared: Comparison | None = None
     targets: Targets | None = None
     class_weight: tuple[float, ...] | None = None
+    underconfidence: float = 0.0
 
 
 @dataclass(frozen=True)
@@ -86,6 +89,9 @@ class Comparison:
         """Whether the validation predictions may have nothing to do with the targets."""
         return self.rows >= 20 and self.association < CHANCE_Z
 
+
+HESITANT = 0.1
+"""Accuracy minus confidence of a model that has not learned to be sure."""
 
 SURE = 2.6
 """Standard errors of a difference that is no luck: one-sided 0.5 %."""
@@ -174,6 +180,13 @@ class Findings:
         if self.data and self.data.compared:
             return self.data.compared.behind
         return not self.fits
+
+    @property
+    def hesitant(self) -> bool:
+        """Whether the model is right much more often than it is sure to be: its loss could fall
+        though its errors may not. Label smoothing and class weights mean it to be so."""
+        meant = self.weighted or "label_smoothing" in self.options.get("reg", "")
+        return bool(self.data) and not meant and self.data.underconfidence > HESITANT
 
     def relative(self, part: str) -> list[float]:
         """The curve of a part, ``train`` or ``val``, as multiples of what chance has: 1 is no

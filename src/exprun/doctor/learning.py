@@ -77,12 +77,14 @@ def larger_steps(f: Findings, factor: float = 10) -> tuple[Suggestion, ...]:
 
 def other_steps(f: Findings) -> tuple[Suggestion, ...]:
     """Larger or smaller steps, by what speaks for either: a learning rate far from the usual one,
-    or a loss that was far above chance; both if nothing does."""
+    a loss that still falls, or one that was far above chance; both if nothing does."""
     lr, usual = f.config.get("optimizer.lr"), f.usual_lr
     if lr and usual and lr >= FAR * usual:
         return smaller_steps(f)
     if lr and usual and lr <= usual / FAR:
         return larger_steps(f)
+    if falls(f.train[len(f.train) // 2 :]):
+        return (*larger_steps(f), *more_epochs(f, 4))
     if f.train and max(f.train) > 1 + RISEN:
         return smaller_steps(f)
     return (*larger_steps(f), *smaller_steps(f)[:1])
@@ -162,10 +164,22 @@ def unsteady(f: Findings) -> str | None:
     return None
 
 
+def wild(f: Findings) -> bool:
+    """Whether the training loss was flung far above chance, even if a good epoch was kept."""
+    rises = [b - a for a, b in zip(f.train, f.train[1:], strict=False)]
+    return max([*rises, *(f.train[:1] if f.classes else ())], default=0.0) > WILD
+
+
+WILD = 3.0
+"""Chance losses by which a training loss leaps, or multiple of chance after the first epoch of a
+classification, that nobody can want."""
+
+
 def learning_rate_too_high(f: Findings) -> Diagnosis | None:
     """The training loss jumps, with batches that are not tiny."""
     seen = unsteady(f)
-    if not seen or not f.behind or (f.batch_size and f.batch_size <= TINY_BATCH):
+    harm = f.behind or wild(f)
+    if not seen or not harm or (f.batch_size and f.batch_size <= TINY_BATCH):
         return None
     return Diagnosis(
         "learning rate too high",
@@ -199,7 +213,9 @@ def noisy_gradient(f: Findings) -> Diagnosis | None:
 def learning_rate_too_low(f: Findings) -> Diagnosis | None:
     """All epochs are done, little is learned, and the loss falls on as steadily as it began."""
     train = f.train
-    if f.status != COMPLETED or len(train) < 4 or train[-1] < POOR or unsteady(f) or not f.behind:
+    if f.status != COMPLETED or len(train) < 4 or unsteady(f):
+        return None
+    if not (f.hesitant or (f.behind and train[-1] > POOR)):
         return None
     if not falls(train) or halves(train) < AT_REST:
         return None
@@ -221,10 +237,13 @@ def learning_rate_too_low(f: Findings) -> Diagnosis | None:
 def too_few_epochs(f: Findings) -> Diagnosis | None:
     """All epochs are done and the validation loss still falls by more than its noise."""
     val = f.val
-    if f.status != COMPLETED or len(val) < 4 or val[-1] < GOOD_ENOUGH or f.train[-1] > CHANCE:
+    if f.status != COMPLETED or not val or val[-1] < GOOD_ENOUGH or f.train[-1] > CHANCE:
         return None
-    if not f.behind:
+    if not (f.behind or f.hesitant):
         return None
+    if len(val) < 4:
+        return _too_few(f, f"{len(val)} epochs only, the validation loss is {val[-1]:.3g} times "
+                        f"that of chance{beside(f)}")
     window = val[-max(5, len(val) // 4) :]
     best = min(val)
     if not falls(window) or best < val[-1] - noise(val):
@@ -232,13 +251,21 @@ def too_few_epochs(f: Findings) -> Diagnosis | None:
     gained = 1 - window[-1] / window[0]
     if gained < STILL_FALLING:
         return None
-    return Diagnosis(
-        "too few epochs",
+    return _too_few(
+        f,
         f"the validation loss still fell by {gained:.0%} in the last {len(window)} of "
         f"{len(val)} epochs, to {val[-1]:.3g} times that of chance",
+    )
+
+
+def _too_few(f: Findings, evidence: str) -> Diagnosis:
+    epochs = len(f.val)
+    return Diagnosis(
+        "too few epochs",
+        evidence,
         REGULARIZATION,
-        (*more_epochs(f, 3), *larger_steps(f, 3)),
-        frozenset({"under_fitting"}),
+        (*more_epochs(f, 3 if epochs > 6 else 20), *larger_steps(f, 3)),
+        frozenset({"under_fitting", "behind_baseline"}),
     )
 
 
@@ -289,13 +316,13 @@ def stopped_too_early(f: Findings) -> Diagnosis | None:
 SHORT = 5
 """Epochs of patience up to which a curve's noise may look like its end."""
 
-LEARNING = 0.02
+LEARNING = 0.01
 """Share of the training loss that every epoch must still bring for a stop to be too early."""
 
 FALLING_FROM = 0.1
 """Multiple of the chance loss below which the training part has no more to give."""
 
-NOISE = 0.03
+NOISE = 0.05
 """Share of the validation loss that is noise at least."""
 
 

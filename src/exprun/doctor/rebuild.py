@@ -22,7 +22,7 @@ from exprun.doctor.findings import DataFacts, Findings, Targets, read
 from exprun.record import checkpoint
 from exprun.record.model import as_file
 from exprun.run_folder import Stored, check_config
-from exprun.training.prediction import class_ids, forward
+from exprun.training.prediction import class_ids, forward, probabilities
 from exprun.training.training import Training
 
 
@@ -71,11 +71,11 @@ def data_facts(training: Training) -> DataFacts:
     sizes = train.x.double().square().mean(0).sqrt().tolist()
     weight = training.loss.class_weight
     recall: tuple[float | None, ...] = ()
-    compared = None
+    compared, underconfidence = None, 0.0
     if training.kept:
         training.model.load_state_dict(training.kept)
-        drawn = _sample(training)
-        compared = compare(drawn)
+        compared = compare(_sample(training))
+        underconfidence = _underconfidence(training)
         recall = recalls(training)
     return DataFacts(
         rows=len(train),
@@ -85,6 +85,7 @@ def data_facts(training: Training) -> DataFacts:
         compared=compared,
         targets=_targets(training) if len(val) and len(train) else None,
         class_weight=None if weight is None else tuple(weight.tolist()),
+        underconfidence=underconfidence,
     )
 
 
@@ -106,6 +107,19 @@ def _sample(training: Training) -> Sample:
         bool(training.data.preprocessing.task.classes),
         None if weight is None else array(weight),
     )  # fmt: skip
+
+
+def _underconfidence(training: Training) -> float:
+    """Accuracy minus mean confidence on the measured training rows and the validation rows (Guo et
+    al. 2017)."""
+    activation = training.loss.output_activation
+    if not training.data.preprocessing.task.classes or activation == "identity":
+        return 0.0
+    parts = (training.measured, training.data.val)
+    x, y = torch.cat([p.x for p in parts]), torch.cat([p.y for p in parts])
+    shares = probabilities(forward(training.model, x), activation)
+    confidence, chosen = shares.max(1)
+    return float((chosen == y).double().mean() - confidence.mean())
 
 
 def _predictions(training: Training, outputs: Tensor, y: Tensor) -> tuple[Array, Array]:
