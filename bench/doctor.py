@@ -154,7 +154,9 @@ def exceptions(answers: Sequence[Answer]) -> str:
     """The healthy runs that got a diagnosis, and the others that got none, or no cure."""
     lines = []
     for a in answers:
-        wrong = a.rules if a.kind == HEALTHY else not (a.confirmed or (a.kind == NOTHING and a.rules))
+        wrong = (
+            a.rules if a.kind == HEALTHY else not (a.confirmed or (a.kind == NOTHING and a.rules))
+        )
         if wrong:
             lines.append(f"- {a.kind}: `{a.words}`: {', '.join(a.rules) or 'nothing'}")
             lines += [f"  - {trial}" for trial in a.trials]

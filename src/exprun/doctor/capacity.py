@@ -42,9 +42,8 @@ def over_fitting(f: Findings) -> Diagnosis | None:
     stops = f.config.get("stopping.patience") is not None
     restores = f.config.get("stopping.restore_best", True)
     risen = end / val[best] if val[best] > 0 else 1.0
-    rising = (
-        risen > (RISE if restores else RISE_KEPT)
-        and end - val[best] > max((4 if restores else 2) * noise(val), JITTER)
+    rising = risen > (RISE if restores else RISE_KEPT) and end - val[best] > max(
+        (4 if restores else 2) * noise(val), JITTER
     )
     falling = best < len(val) - 1 and train[-1] < 0.8 * train[best]
     gap = val[best] - train[best]

@@ -165,8 +165,6 @@ def saturated_units(f: Findings) -> Diagnosis | None:
         f"{worst['saturated']:.0%} of the activations of {worst['layer']} are saturated "
         f"{when}{spread}",
         GLOROT,
-        _remedies(f)
-        if worst["epoch"] == 0
-        else (*smaller_steps(f)[:1], *_remedies(f)),
+        _remedies(f) if worst["epoch"] == 0 else (*smaller_steps(f)[:1], *_remedies(f)),
         frozenset({"chance_level", "vanishing_gradient", "under_fitting"}),
     )

@@ -242,8 +242,11 @@ def too_few_epochs(f: Findings) -> Diagnosis | None:
     if not (f.behind or f.hesitant):
         return None
     if len(val) < 4:
-        return _too_few(f, f"{len(val)} epochs only, the validation loss is {val[-1]:.3g} times "
-                        f"that of chance{beside(f)}")
+        return _too_few(
+            f,
+            f"{len(val)} epochs only, the validation loss is {val[-1]:.3g} times "
+            f"that of chance{beside(f)}",
+        )
     window = val[-max(5, len(val) // 4) :]
     best = min(val)
     if not falls(window) or best < val[-1] - noise(val):
@@ -344,7 +347,7 @@ def chance_level(f: Findings) -> Diagnosis | None:
         "train loss at chance level",
         seen + beside(f),
         REGULARIZATION,
-        (*other_steps(f), *another_optimizer(f), suggest("init=he", "if no gradient arrives")),
+        (*other_steps(f), *another_optimizer(f)),
         frozenset({"under_fitting", "too_few_epochs", "behind_baseline"}),
     )
 
@@ -355,9 +358,7 @@ def beside(f: Findings) -> str:
     if not c:
         return ""
     unit = "of the rows are wrong" if f.classes else "mean absolute error (scaled target)"
-    model, baseline = (
-        (f"{v:.1%}" if f.classes else f"{v:.3g}") for v in (c.model, c.baseline)
-    )
+    model, baseline = ((f"{v:.1%}" if f.classes else f"{v:.3g}") for v in (c.model, c.baseline))
     return f"; {model} {unit}, {baseline} by {c.name}"
 
 
@@ -399,13 +400,20 @@ def behind_baseline(f: Findings) -> Diagnosis | None:
         return None
     if behind:
         seen = beside(f).removeprefix("; ")
-        steps = other_steps(f) if f.status == COMPLETED else (*smaller_steps(f)[:1], *larger_steps(f))
+        steps = (
+            other_steps(f) if f.status == COMPLETED else (*smaller_steps(f)[:1], *larger_steps(f))
+        )
         cure = (*steps, *(more_epochs(f, 4) if f.status == COMPLETED else ()), *_norm(f))
     else:
-        as_words = (f"{v:.1%} wrong" if f.classes else f"{v:.3g}" for v in (c.model_val, c.baseline_val))
-        seen = "on the validation rows {}, {} by " .format(*as_words) + c.name
-        cure = (suggest("reg=dropout", "units that cannot rely on each other"),
-                suggest("reg=l2", "small weights make smooth functions"), *smaller_steps(f)[:1])
+        as_words = (
+            f"{v:.1%} wrong" if f.classes else f"{v:.3g}" for v in (c.model_val, c.baseline_val)
+        )
+        seen = "on the validation rows {}, {} by ".format(*as_words) + c.name
+        cure = (
+            suggest("reg=dropout", "units that cannot rely on each other"),
+            suggest("reg=l2", "small weights make smooth functions"),
+            *smaller_steps(f)[:1],
+        )
     return Diagnosis(f"behind {c.name}", seen, BASELINES, cure)
 
 
