@@ -1,9 +1,9 @@
 """How often the doctor is right: ``python -m bench.doctor`` (``--development``, ``--show``).
 
-The runs of ``bench.doctor_cases``: healthy ones, ill ones, and ones whose targets have nothing to do
-with the inputs. Each is trained and examined as ``exprun doctor`` does it. For an ill one, and for a
-healthy one that gets a diagnosis, the first suggestions are then tried with the rule of ``--try``:
-seeds of their own, the run as it was and each suggestion in pairs.
+The runs of ``bench.doctor_cases``: healthy ones, ill ones, and ones whose targets have nothing to
+do with the inputs. Each is trained and examined as ``exprun doctor`` does it. For an ill one, and
+for a healthy one that gets a diagnosis, the first suggestions are then tried with the rule of
+``--try``: seeds of their own, the run as it was and each suggestion in pairs.
 """
 
 from __future__ import annotations

@@ -257,7 +257,8 @@ HELD_OUT: Mapping[str, Sequence[str]] = {
         *(f"{_csv(f'{name}_units')} data.standardize=false" for name in
           ("friedman2", "clusters", "quantiles")),
         *(_csv(f"{name}_outlier") for name in ("friedman1", "sine", "friedman3")),
-        *(f"{_csv(f'{name}_sorted')} data.split=last" for name in ("friedman1", "sine", "friedman3")),
+        *(f"{_csv(f'{name}_sorted')} data.split=last" for name in
+          ("friedman1", "sine", "friedman3")),
         *map(_csv, ("rare_far", "rare_near", "rare_more")),
         f"{_csv('clusters')} optimizer=momentum optimizer.lr=0.003 stopping.patience=1 "
         "stopping.min_delta=0.05",

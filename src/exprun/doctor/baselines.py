@@ -94,7 +94,7 @@ def association(predicted: Array, y: Array, *, classes: bool) -> float:
     """How many standard deviations the predictions agree better with the targets than after a
     random permutation: of the number of right classes (the variance of Cohen's kappa under
     independence, Fleiss et al. 1969, exact for fixed margins), or of Spearman's rank correlation,
-    ρ√(n-1), its mean over the targets. 0 if either is constant."""
+    r √(n-1), its mean over the targets. 0 if either is constant."""
     n = len(y)
     if n < 3:
         return 0.0
