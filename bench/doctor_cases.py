@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -17,8 +18,8 @@ Drawn = tuple[Array, Array]
 ILL, HEALTHY, NOTHING = "ill", "healthy", "nothing to learn"
 
 
-def _labels(y: Array) -> Array:
-    return np.array([f"class{int(k)}" for k in y])  # type: ignore[return-value]
+def _labels(y: NDArray[Any]) -> NDArray[Any]:
+    return np.array([f"class{int(k)}" for k in y])
 
 
 def _classes(made: Drawn) -> Drawn:

@@ -186,7 +186,7 @@ class Findings:
         """Whether the model is right much more often than it is sure to be: its loss could fall
         though its errors may not. Label smoothing and class weights mean it to be so."""
         meant = self.weighted or "label_smoothing" in self.options.get("reg", "")
-        return bool(self.data) and not meant and self.data.underconfidence > HESITANT
+        return not meant and self.data is not None and self.data.underconfidence > HESITANT
 
     def relative(self, part: str) -> list[float]:
         """The curve of a part, ``train`` or ``val``, as multiples of what chance has: 1 is no
@@ -298,7 +298,10 @@ def read(folder: Path, config: DictConfig, options: Mapping[str, str | None]) ->
 def _usual_lr(optimizer: str | None) -> float | None:
     """The learning rate that exprun's option of that name has."""
     path = conf_dir() / "optimizer" / f"{optimizer}.yaml"
-    return OmegaConf.load(path).get("lr") if path.is_file() else None
+    if not path.is_file():
+        return None
+    lr = OmegaConf.select(OmegaConf.load(path), "lr")
+    return None if lr is None else float(lr)
 
 
 def table(path: Path) -> list[dict[str, Any]]:
