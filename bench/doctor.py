@@ -26,7 +26,7 @@ from bench.side_by_side import machine, table
 from exprun.build import target_of
 from exprun.commands.doctor import choose
 from exprun.common.threads import cores
-from exprun.config.compose import compose_job
+from exprun.config.compose import compose_run, hydra_files, write_hydra_files
 from exprun.config.schema import plain
 from exprun.doctor.diagnose import diagnose
 from exprun.doctor.rebuild import examine
@@ -77,7 +77,8 @@ def answer(kind: str, words: str) -> Answer:
 
 
 def _composed(name: str, words: list[str]) -> Stored:
-    compose_job(Path(name), words, None)
+    config = compose_run(words, None)
+    write_hydra_files(Path(name), hydra_files(config, plain(config)))
     return stored(Path(name))
 
 
