@@ -92,8 +92,7 @@ class Hooks(Callback):
         from exprun.sweeps.published_table import comparison
 
         preset = "published" in config  # whose ills are what it shows
-        options = config.hydra.runtime.choices
-        said = [] if preset else remarks(folder, config, options)
+        said = [] if preset else remarks(folder)
         summary(result, os.path.relpath(folder), remarks=said)
         if preset and result["status"] != INTERRUPTED:
             asked = overrides_of(config.hydra)

@@ -59,8 +59,7 @@ def resume_run(folder: Path, *, trust: bool, threads: int | None = None) -> int:
         job = stored_job(folder, trust=trust)
         job.threads = threads
         result = run(job)
-    found = stored(folder)
-    said = [] if "published" in found.config else remarks(folder, found.config, found.options)
+    said = [] if "published" in stored(folder).config else remarks(folder)
     summary(result, os.path.relpath(folder), remarks=said)
     return exit_code(result)
 

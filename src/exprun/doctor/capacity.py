@@ -9,7 +9,7 @@ from statistics import median
 
 from exprun.common.constants import COMPLETED, EARLY_STOPPED
 from exprun.doctor.curves import falls, halves, noise
-from exprun.doctor.findings import Diagnosis, Findings, Suggestion, suggest
+from exprun.doctor.findings import FITTED, Diagnosis, Findings, Suggestion, suggest
 from exprun.doctor.learning import AT_REST, JITTER, REGULARIZATION, hidden, scaled, unsteady
 
 UNDER_FITTED = 0.3
@@ -19,11 +19,16 @@ UNDER_FITTED = 0.3
 RISE = 1.2
 """Validation loss at the end over its best, from which it has risen."""
 
+RISE_KEPT = 1.1
+"""The same where the last epoch's weights are the model."""
+
 GAP = 0.2
 """Validation minus training loss, in chance losses, that is too much for classes. (Numbers often
 have noise that no network can predict, so a gap alone says nothing.)"""
 
-EARLY = suggest("stopping=early", "stop where the validation loss is best")
+EARLY = suggest(
+    "stopping=early stopping.restore_best=true", "keep the weights whose validation loss is best"
+)
 
 
 def over_fitting(f: Findings) -> Diagnosis | None:
@@ -36,7 +41,10 @@ def over_fitting(f: Findings) -> Diagnosis | None:
     end = median(val[-3:])
     stops = f.config.get("stopping.patience") is not None
     restores = f.config.get("stopping.restore_best", True)
-    rising = end > RISE * val[best] and end - val[best] > max(4 * noise(val), JITTER)
+    risen = end / val[best] if val[best] > 0 else 1.0
+    rising = risen > (RISE if restores else RISE_KEPT) and end - val[best] > max(
+        (4 if restores else 2) * noise(val), JITTER
+    )
     falling = best < len(val) - 1 and train[-1] < 0.8 * train[best]
     gap = val[best] - train[best]
     if rising and falling and not (stops and restores):
@@ -45,7 +53,7 @@ def over_fitting(f: Findings) -> Diagnosis | None:
             f"{end:.3g} times that of chance, while the train loss fell from {train[best]:.3g} "
             f"to {train[-1]:.3g}"
         )
-    elif f.classes and gap > GAP and train[best] < val[best] / 3:
+    elif f.classes and gap > GAP and train[best] < val[best] / 3 and _behind_val(f):
         evidence = (
             f"at the best epoch, {best + 1}, the validation loss is {val[best]:.3g} times that of "
             f"chance, the train loss {train[best]:.3g}"
@@ -56,8 +64,14 @@ def over_fitting(f: Findings) -> Diagnosis | None:
         f"over-fitting since epoch {best + 1}",
         evidence,
         REGULARIZATION,
-        (*_regularized(f), *_smaller(f), *(() if stops else (EARLY,))),
+        (*(() if restores else (EARLY,)), *_regularized(f), *_smaller(f)),
     )
+
+
+def _behind_val(f: Findings) -> bool:
+    """Whether a simple baseline is better on the validation rows; unknown counts as yes."""
+    compared = f.data.compared if f.data else None
+    return compared is None or compared.behind_val
 
 
 def _regularized(f: Findings) -> tuple[Suggestion, ...]:
@@ -89,11 +103,13 @@ def _smaller(f: Findings) -> tuple[Suggestion, ...]:
 
 
 def poor_end(f: Findings) -> float | None:
-    """The multiple of the chance loss that a finished training ended at, if that is far from 0."""
+    """The multiple of the chance loss that a finished training ended at, if it could be lower:
+    a baseline is better, or the model less sure than it might be."""
     if f.status not in (COMPLETED, EARLY_STOPPED) or len(f.train) < 6:
         return None
     end = median(f.train[-3:])
-    return end if end > UNDER_FITTED else None
+    known = f.data is not None and f.data.compared is not None
+    return end if f.hesitant or (f.behind and end > (FITTED if known else UNDER_FITTED)) else None
 
 
 def rests(f: Findings) -> float | None:
@@ -102,9 +118,8 @@ def rests(f: Findings) -> float | None:
     end = poor_end(f)
     if end is None or unsteady(f):
         return None
-    if falls(train[-max(5, len(train) // 4) :]) and halves(train) > AT_REST:
-        return None
-    return end
+    falling = falls(train[-max(5, len(train) // 4) :]) and halves(train) > AT_REST
+    return None if falling and f.status == COMPLETED else end
 
 
 def over_regularized(f: Findings) -> Diagnosis | None:
@@ -128,7 +143,7 @@ def over_regularized(f: Findings) -> Diagnosis | None:
         f"has come to rest at {end:.2g} times that of chance",
         REGULARIZATION,
         (suggest("reg=none", "to see whether that is what holds the weights back"), *weaker),
-        frozenset({"chance_level", "under_fitting", "dead_units"}),
+        frozenset({"chance_level", "under_fitting", "dead_units", "behind_baseline"}),
     )
 
 

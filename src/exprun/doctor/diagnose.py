@@ -5,7 +5,13 @@ from __future__ import annotations
 from collections.abc import Callable
 
 from exprun.doctor.capacity import over_fitting, over_regularized, under_fitting
-from exprun.doctor.data import class_imbalance, inputs_not_standardized
+from exprun.doctor.data import (
+    class_imbalance,
+    inputs_not_standardized,
+    nothing_to_learn,
+    ordered_rows,
+    target_outlier,
+)
 from exprun.doctor.findings import Diagnosis, Findings
 from exprun.doctor.layers import (
     dead_units,
@@ -15,7 +21,9 @@ from exprun.doctor.layers import (
     vanishing_gradient,
 )
 from exprun.doctor.learning import (
+    behind_baseline,
     chance_level,
+    decayed_schedule,
     diverged,
     failed,
     learning_rate_too_high,
@@ -30,11 +38,15 @@ Rule = Callable[[Findings], Diagnosis | None]
 RULES: tuple[Rule, ...] = (
     failed,
     inputs_not_standardized,
+    target_outlier,
+    ordered_rows,
+    nothing_to_learn,
     symmetric_weights,
     diverged,
     exploding_gradient,
     vanishing_gradient,
     saturated_units,
+    decayed_schedule,
     under_fitting,
     learning_rate_too_high,
     noisy_gradient,
@@ -46,6 +58,7 @@ RULES: tuple[Rule, ...] = (
     too_few_epochs,
     stopped_too_early,
     over_fitting,
+    behind_baseline,
 )
 """Causes before their effects: the first that speaks is the first that is told."""
 
@@ -59,6 +72,8 @@ def diagnose(findings: Findings) -> dict[str, Diagnosis]:
             continue
         diagnosis = rule(findings)
         if diagnosis:
+            if rule is behind_baseline and found:
+                continue  # what is only seen, not explained
             found[rule.__name__] = diagnosis
             explained |= diagnosis.explains
     return found

@@ -12,10 +12,11 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any
 
-from omegaconf import DictConfig
+from omegaconf import DictConfig, OmegaConf
 
 from exprun.common.constants import COMPLETED
 from exprun.common.errors import UsageError
+from exprun.config.paths import conf_dir
 from exprun.config.schema import leaves
 
 Row = Mapping[str, Any]
@@ -25,20 +26,105 @@ Row = Mapping[str, Any]
 class DataFacts:
     """Of the training rows: how many, the share of each class, and of each input the name and the
     root of its mean square as the network sees it; ``recall`` is the share of each class's
-    validation rows that the model gets right, None for a class without any."""
+    validation rows that the model gets right, None for a class without any; ``class_weight`` what a
+    row of each counts in the loss that is lowered; ``underconfidence`` is the model's accuracy
+    minus its mean probability of the class it predicts: about 0 for a model that fits its rows,
+    however noisy, 0 if its outputs are no probabilities."""
 
     rows: int
     shares: tuple[float, ...] = ()
     scales: Mapping[str, float] = field(default_factory=dict)
     recall: tuple[float | None, ...] = ()
+    compared: Comparison | None = None
+    targets: Targets | None = None
+    class_weight: tuple[float, ...] | None = None
+    underconfidence: float = 0.0
+
+
+@dataclass(frozen=True)
+class Comparison:
+    """The kept model and the best of a few baselines (``baselines``) on the same rows.
+
+    The errors are shares of wrong classes, each row times its class's weight, or mean absolute
+    errors of the target as the network has it: of the best constant (``trivial``), of the model and
+    of the baseline on training and validation rows, and on the validation rows alone. ``z`` and
+    ``z_val`` say by how many standard errors the model is worse, in pairs of rows; ``association``
+    by how many standard deviations its ``rows`` validation predictions agree better with the
+    targets than permuted ones, ``attainable`` the same of the best of the baselines."""
+
+    name: str
+    trivial: float
+    model: float
+    baseline: float
+    z: float
+    model_val: float
+    baseline_val: float
+    z_val: float
+    association: float
+    attainable: float
+    rows: int
+
+    @property
+    def missed(self) -> float:
+        """Share of what the baseline gains over the constant that the model does not gain."""
+        return (self.model - self.baseline) / max(self.trivial - self.baseline, 1e-9)
+
+    @property
+    def missed_val(self) -> float:
+        """The same on the validation rows."""
+        return (self.model_val - self.baseline_val) / max(self.trivial - self.baseline_val, 1e-9)
+
+    @property
+    def behind(self) -> bool:
+        """Whether the baseline is better by more than luck, and by more than a trifle."""
+        return self.z > SURE and self.missed > TRIFLE
+
+    @property
+    def behind_val(self) -> bool:
+        """The same on the validation rows, on which a network that over-fits is behind."""
+        return self.z_val > SURE and self.missed_val > TRIFLE
+
+    @property
+    def at_chance(self) -> bool:
+        """Whether the validation predictions may have nothing to do with the targets."""
+        return self.rows >= 20 and self.association < CHANCE_Z
+
+
+HESITANT = 0.1
+"""Accuracy minus confidence of a model that has not learned to be sure."""
+
+SURE = 2.6
+"""Standard errors of a difference that is no luck: one-sided 0.5 %."""
+
+TRIFLE = 0.1
+"""Share of a baseline's gain that a model must miss to be behind."""
+
+CHANCE_Z = 2.0
+"""Standard deviations below which an association may be chance: one-sided 2.3 %."""
+
+
+@dataclass(frozen=True)
+class Targets:
+    """Of a regression's targets as the network sees them: ``largest`` is the share of the sum of
+    squares about the mean that a single training row has, and ``value`` that row's target in its
+    own unit; of the validation rows ``largest_val`` and ``value_val``; ``distance`` between the
+    distributions of the training and the validation rows, 0 to 1: Kolmogorov and Smirnov's, or, for
+    classes, total variation; ``p`` bounds the probability of such a distance by chance."""
+
+    distance: float
+    p: float
+    largest: float = 0.0
+    value: float = 0.0
+    largest_val: float = 0.0
+    value_val: float = 0.0
 
 
 @dataclass(frozen=True)
 class Findings:
     """A run: its config by full keys, like ``optimizer.lr``; the chosen ``options`` of the groups;
     how it ended; the rows of ``metrics.csv``; those of ``diagnostics.csv``, where epoch 0 is before
-    the training; the number of classes, 0 for regression, None if it is not known; and its data, if
-    they were looked at."""
+    the training; the number of classes, 0 for regression, None if it is not known; the learning
+    rate that the optimizer's option has in ``conf/``; and its data, if they were looked at."""
 
     config: Mapping[str, Any]
     options: Mapping[str, str]
@@ -48,16 +134,25 @@ class Findings:
     curve: Sequence[Mapping[str, float]] = ()
     layers: Sequence[Row] = ()
     classes: int | None = None
+    usual_lr: float | None = None
     data: DataFacts | None = None
 
     @cached_property
     def chance(self) -> float | None:
         """The loss of whoever knows the shares of the classes only, or, for numbers, the mean; as
         far as the loss is one of exprun's. Without the data all classes count as equally frequent.
+        With class weights it is that of the weighted loss, None without the data.
         """
         if not self.classes:
             return None
         shares = self.data.shares if self.data else (1 / self.classes,) * self.classes
+        counted = 1.0
+        if self.weighted:
+            if not self.data or not self.data.class_weight:
+                return None
+            shares = tuple(p * w for p, w in zip(shares, self.data.class_weight, strict=True))
+            counted = sum(shares)
+            shares = tuple(p / counted for p in shares)
         entropy = -sum(p * math.log(p) for p in shares if p)
         per_output = -sum(q * math.log(q) for p in shares for q in (p, 1 - p) if q)
         losses = {
@@ -70,17 +165,39 @@ class Findings:
             "exprun.techniques.losses.AbsoluteError": sum(min(p, 1 - p) for p in shares)
             / len(shares),
         }
-        return losses.get(self.config.get("loss._target_", ""))
+        chance = losses.get(self.config.get("loss._target_", ""))
+        return None if chance is None else counted * chance
+
+    @property
+    def weighted(self) -> bool:
+        """Whether the training lowers a loss with class weights."""
+        return self.config.get("loss.class_weight") is not None
+
+    @property
+    def behind(self) -> bool:
+        """Whether simple baselines do better, on all rows that were looked at. Without the data
+        nobody knows: then a training loss far from 0 is what is left to judge by."""
+        if self.data and self.data.compared:
+            return self.data.compared.behind
+        return not self.fits
+
+    @property
+    def hesitant(self) -> bool:
+        """Whether the model is right much more often than it is sure to be: its loss could fall
+        though its errors may not. Label smoothing and class weights mean it to be so."""
+        meant = self.weighted or "label_smoothing" in self.options.get("reg", "")
+        return not meant and self.data is not None and self.data.underconfidence > HESITANT
 
     def relative(self, part: str) -> list[float]:
         """The curve of a part, ``train`` or ``val``, as multiples of what chance has: 1 is no
-        better than chance, 0 is perfect. The loss for classes, 1 - R² for numbers; empty if there
-        is no such curve."""
+        better than chance, 0 is perfect. The loss that is lowered, weighted if it is, for classes,
+        1 - R² for numbers; empty if there is no such curve."""
         if self.classes == 0:
             return [1 - row[f"{part}_r2"] for row in self.curve if f"{part}_r2" in row]
         if not self.chance:
             return []
-        return [row[f"{part}_loss"] / self.chance for row in self.curve if f"{part}_loss" in row]
+        loss = f"{part}_weighted_loss" if self.weighted else f"{part}_loss"
+        return [row[loss] / self.chance for row in self.curve if loss in row]
 
     @cached_property
     def train(self) -> list[float]:
@@ -128,19 +245,22 @@ FITTED = 0.1
 
 @dataclass(frozen=True)
 class Suggestion:
-    """Overrides to add to the run's own, and why they might help."""
+    """Overrides to add to the run's own, why they might help, and the figure by which a trial is
+    judged: where the loss itself changes, not by its value (None: what ``stopping.monitor`` says).
+    """
 
     overrides: tuple[str, ...]
     why: str
+    metric: str | None = None
 
     def __str__(self) -> str:
         """As it is typed in a shell."""
         return shlex.join(self.overrides)
 
 
-def suggest(overrides: str, why: str) -> Suggestion:
+def suggest(overrides: str, why: str, metric: str | None = None) -> Suggestion:
     """From words like ``init=he norm=batch``."""
-    return Suggestion(tuple(overrides.split()), why)
+    return Suggestion(tuple(overrides.split()), why, metric)
 
 
 @dataclass(frozen=True)
@@ -171,7 +291,17 @@ def read(folder: Path, config: DictConfig, options: Mapping[str, str | None]) ->
         curve=table(folder / "metrics.csv"),
         layers=table(folder / "diagnostics.csv"),
         classes=None if classes is None else len(classes),
+        usual_lr=_usual_lr(chosen.get("optimizer")),
     )
+
+
+def _usual_lr(optimizer: str | None) -> float | None:
+    """The learning rate that exprun's option of that name has."""
+    path = conf_dir() / "optimizer" / f"{optimizer}.yaml"
+    if not path.is_file():
+        return None
+    lr = OmegaConf.select(OmegaConf.load(path), "lr")
+    return None if lr is None else float(lr)
 
 
 def table(path: Path) -> list[dict[str, Any]]:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from exprun.doctor.findings import Diagnosis, Findings, Row, Suggestion, suggest
-from exprun.doctor.learning import hidden, learning_rate
+from exprun.doctor.learning import hidden, smaller_steps
 
 GLOROT = "slides 'Vanishing and exploding gradient issues'; Glorot & Bengio 2010; He et al. 2015"
 
@@ -35,7 +35,7 @@ def symmetric_weights(f: Findings) -> Diagnosis | None:
             or (init == "uniform" and f.config.get("init.low") == f.config.get("init.high"))
         )
     )
-    if not same or not hidden(f) or f.fits:
+    if not same or not hidden(f) or not f.behind:
         return None
     if set(MASKED) & set(f.options.get("reg", "").split("+")) and init == "constant":
         return None
@@ -77,7 +77,7 @@ def gradients(f: Findings, epoch: int) -> tuple[str, str, float, float] | None:
 def vanishing_gradient(f: Findings) -> Diagnosis | None:
     """The gradient shrinks on its way to the first layer, and the network has not learned."""
     found = gradients(f, 0)
-    if not found or found[2] > VANISHED or f.fits:
+    if not found or found[2] > VANISHED or not f.behind:
         return None
     return Diagnosis(
         "vanishing gradient",
@@ -91,7 +91,7 @@ def vanishing_gradient(f: Findings) -> Diagnosis | None:
 def exploding_gradient(f: Findings) -> Diagnosis | None:
     """The gradient grows on its way to the first layer, and the network has not learned."""
     found = gradients(f, 0)
-    if not found or found[2] < EXPLODED or f.fits:
+    if not found or found[2] < EXPLODED or not f.behind:
         return None
     return Diagnosis(
         "exploding gradient",
@@ -130,7 +130,7 @@ def _worst(rows: Sequence[Row], figure: str) -> Row | None:
 def dead_units(f: Findings) -> Diagnosis | None:
     """Most units of a layer are flat on every measured row, so that they can never learn again."""
     worst = _worst(f.measured(-1), "dead")
-    if not worst or worst["dead"] < DEAD or f.fits:
+    if not worst or worst["dead"] < DEAD or not f.behind:
         return None
     began = next((r["dead"] for r in f.measured(0) if r["layer"] == worst["layer"]), None)
     before = "" if began is None else f", {began:.0%} before training"
@@ -140,7 +140,7 @@ def dead_units(f: Findings) -> Diagnosis | None:
         f"{worst['epoch']:g}{before}",
         "slides 'Vanishing and exploding gradient issues'; Lu et al. 2019, Dying ReLU",
         (
-            *learning_rate(f, 0.1, "large steps push units to where they are flat"),
+            *smaller_steps(f)[:1],
             suggest("model.activation=leaky_relu", "never quite flat"),
             *((suggest("norm=batch", "centres every unit"),) if _no_norm(f) else ()),
         ),
@@ -156,7 +156,7 @@ def saturated_units(f: Findings) -> Diagnosis | None:
     """Most activations of a layer lie where their function is flat."""
     found = [row for epoch in (0, -1) if (row := _worst(f.measured(epoch), "saturated"))]
     worst = _worst(found, "saturated")
-    if not worst or worst["saturated"] < SATURATED or f.fits:
+    if not worst or worst["saturated"] < SATURATED or not f.behind:
         return None
     when = f"after epoch {worst['epoch']:g}" if worst["epoch"] else "before training"
     spread = "" if worst.get("pre_std") is None else f" (pre-activations ±{worst['pre_std']:.3g})"
@@ -165,8 +165,6 @@ def saturated_units(f: Findings) -> Diagnosis | None:
         f"{worst['saturated']:.0%} of the activations of {worst['layer']} are saturated "
         f"{when}{spread}",
         GLOROT,
-        _remedies(f)
-        if worst["epoch"] == 0
-        else (*learning_rate(f, 0.1, "smaller steps"), *_remedies(f)),
+        _remedies(f) if worst["epoch"] == 0 else (*smaller_steps(f)[:1], *_remedies(f)),
         frozenset({"chance_level", "vanishing_gradient", "under_fitting"}),
     )

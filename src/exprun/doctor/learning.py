@@ -52,10 +52,55 @@ def scaled(value: float, factor: float) -> str:
     return f"{float(f'{value * factor:.1g}'):g}"
 
 
-def learning_rate(f: Findings, factor: float, why: str) -> tuple[Suggestion, ...]:
-    """``optimizer.lr`` times a factor; nothing if the optimizer has none."""
-    lr = f.config.get("optimizer.lr")
-    return (suggest(f"optimizer.lr={scaled(lr, factor)}", why),) if lr else ()
+def smaller_steps(f: Findings) -> tuple[Suggestion, ...]:
+    """A tenth of the learning rate, or the optimizer's usual one if that is smaller still."""
+    lr, usual = f.config.get("optimizer.lr"), f.usual_lr
+    if not lr:
+        return ()
+    if usual and lr / 10 >= usual:
+        return (suggest(f"optimizer.lr={usual:g}", "the optimizer's usual learning rate"),)
+    return (
+        suggest(f"optimizer.lr={scaled(lr, 0.1)}", "ten times smaller steps"),
+        suggest(f"optimizer.lr={scaled(lr, 0.3)}", "if a tenth is too slow"),
+    )
+
+
+def larger_steps(f: Findings, factor: float = 10) -> tuple[Suggestion, ...]:
+    """Ten times the learning rate, or the optimizer's usual one if that is larger still."""
+    lr, usual = f.config.get("optimizer.lr"), f.usual_lr
+    if not lr:
+        return ()
+    if usual and lr * factor <= usual:
+        return (suggest(f"optimizer.lr={usual:g}", "the optimizer's usual learning rate"),)
+    return (suggest(f"optimizer.lr={scaled(lr, factor)}", f"{factor:g} times larger steps"),)
+
+
+def other_steps(f: Findings) -> tuple[Suggestion, ...]:
+    """Larger or smaller steps, by what speaks for either: a learning rate far from the usual one,
+    a loss that still falls, or one that was far above chance; both if nothing does."""
+    lr, usual = f.config.get("optimizer.lr"), f.usual_lr
+    if lr and usual and lr >= FAR * usual:
+        return smaller_steps(f)
+    if lr and usual and lr <= usual / FAR:
+        return larger_steps(f)
+    if falls(f.train[len(f.train) // 2 :]):
+        return (*larger_steps(f), *more_epochs(f, 4))
+    if f.train and max(f.train) > 1 + RISEN:
+        return smaller_steps(f)
+    return (*larger_steps(f), *smaller_steps(f)[:1])
+
+
+FAR = 5.0
+"""Factor between a learning rate and the optimizer's usual one that is suspicious by itself."""
+
+ADAPTIVE = ("adam", "adamw", "adamax", "nadam", "radam", "rmsprop")
+"""Optimizers whose steps do not shrink with the gradient."""
+
+
+def another_optimizer(f: Findings) -> tuple[Suggestion, ...]:
+    if f.options.get("optimizer") in ADAPTIVE:
+        return ()
+    return (suggest("optimizer=adam", "steps that do not shrink with the gradient"),)
 
 
 def failed(f: Findings) -> Diagnosis | None:
@@ -75,7 +120,7 @@ def diverged(f: Findings) -> Diagnosis | None:
     if f.curve:
         last = f.curve[-1]
         evidence += f"; train_loss was {last['train_loss']:.3g} after epoch {last['epoch']:g}"
-    suggestions = learning_rate(f, 0.1, "ten times smaller steps")
+    suggestions = smaller_steps(f)
     if f.config.get("data.standardize") is False:
         raw = suggest("data.standardize=true", "the steps are proportional to the inputs' size")
         suggestions = (raw, *suggestions)
@@ -119,19 +164,28 @@ def unsteady(f: Findings) -> str | None:
     return None
 
 
+def wild(f: Findings) -> bool:
+    """Whether the training loss was flung far above chance, even if a good epoch was kept."""
+    rises = [b - a for a, b in zip(f.train, f.train[1:], strict=False)]
+    return max([*rises, *(f.train[:1] if f.classes else ())], default=0.0) > WILD
+
+
+WILD = 3.0
+"""Chance losses by which a training loss leaps, or multiple of chance after the first epoch of a
+classification, that nobody can want."""
+
+
 def learning_rate_too_high(f: Findings) -> Diagnosis | None:
     """The training loss jumps, with batches that are not tiny."""
     seen = unsteady(f)
-    if not seen or (f.batch_size and f.batch_size <= TINY_BATCH):
+    harm = f.behind or wild(f)
+    if not seen or not harm or (f.batch_size and f.batch_size <= TINY_BATCH):
         return None
     return Diagnosis(
         "learning rate too high",
         f"optimizer.lr={f.config.get('optimizer.lr')}: {seen}",
         GRADIENT_DESCENT,
-        (
-            *learning_rate(f, 0.1, "ten times smaller steps"),
-            *learning_rate(f, 0.3, "if a tenth is too slow"),
-        ),
+        smaller_steps(f),
         frozenset({"chance_level", "over_fitting", "stopped_too_early", "under_fitting"}),
     )
 
@@ -139,7 +193,7 @@ def learning_rate_too_high(f: Findings) -> Diagnosis | None:
 def noisy_gradient(f: Findings) -> Diagnosis | None:
     """The training loss jumps, and each step saw a few rows only."""
     seen = unsteady(f)
-    if not seen or not f.batch_size or f.batch_size > TINY_BATCH:
+    if not seen or not f.behind or not f.batch_size or f.batch_size > TINY_BATCH:
         return None
     scales = [r["grad_noise"] for r in f.measured(-1) if r.get("grad_noise")]
     if scales:
@@ -150,7 +204,7 @@ def noisy_gradient(f: Findings) -> Diagnosis | None:
         "slides 'Gradient descent' (stochastic, mini-batch); McCandlish et al. 2018",
         (
             suggest("batching.batch_size=32", "a mean over more rows"),
-            *learning_rate(f, 0.1, "many small steps average as well"),
+            *smaller_steps(f),
         ),
         frozenset({"chance_level", "over_fitting", "stopped_too_early", "under_fitting"}),
     )
@@ -159,7 +213,9 @@ def noisy_gradient(f: Findings) -> Diagnosis | None:
 def learning_rate_too_low(f: Findings) -> Diagnosis | None:
     """All epochs are done, little is learned, and the loss falls on as steadily as it began."""
     train = f.train
-    if f.status != COMPLETED or len(train) < 4 or train[-1] < POOR or unsteady(f):
+    if f.status != COMPLETED or len(train) < 4 or unsteady(f):
+        return None
+    if not (f.hesitant or (f.behind and train[-1] > POOR)):
         return None
     if not falls(train) or halves(train) < AT_REST:
         return None
@@ -170,9 +226,9 @@ def learning_rate_too_low(f: Findings) -> Diagnosis | None:
         "and is not done",
         GRADIENT_DESCENT,
         (
-            *learning_rate(f, 10, "ten times larger steps"),
-            suggest("optimizer=adam", "steps that do not shrink with the gradient"),
-            *_more_epochs(f, 4),
+            *larger_steps(f),
+            *another_optimizer(f),
+            *more_epochs(f, 4),
         ),
         frozenset({"chance_level", "under_fitting", "too_few_epochs", "vanishing_gradient"}),
     )
@@ -181,8 +237,16 @@ def learning_rate_too_low(f: Findings) -> Diagnosis | None:
 def too_few_epochs(f: Findings) -> Diagnosis | None:
     """All epochs are done and the validation loss still falls by more than its noise."""
     val = f.val
-    if f.status != COMPLETED or len(val) < 4 or val[-1] < GOOD_ENOUGH or f.train[-1] > CHANCE:
+    if f.status != COMPLETED or not val or val[-1] < GOOD_ENOUGH or f.train[-1] > CHANCE:
         return None
+    if not (f.behind or f.hesitant):
+        return None
+    if len(val) < 4:
+        return _too_few(
+            f,
+            f"{len(val)} epochs only, the validation loss is {val[-1]:.3g} times "
+            f"that of chance{beside(f)}",
+        )
     window = val[-max(5, len(val) // 4) :]
     best = min(val)
     if not falls(window) or best < val[-1] - noise(val):
@@ -190,17 +254,25 @@ def too_few_epochs(f: Findings) -> Diagnosis | None:
     gained = 1 - window[-1] / window[0]
     if gained < STILL_FALLING:
         return None
-    return Diagnosis(
-        "too few epochs",
+    return _too_few(
+        f,
         f"the validation loss still fell by {gained:.0%} in the last {len(window)} of "
         f"{len(val)} epochs, to {val[-1]:.3g} times that of chance",
-        REGULARIZATION,
-        (*_more_epochs(f, 3), *learning_rate(f, 3, "larger steps in the same time")),
-        frozenset({"under_fitting"}),
     )
 
 
-def _more_epochs(f: Findings, factor: int) -> tuple[Suggestion, ...]:
+def _too_few(f: Findings, evidence: str) -> Diagnosis:
+    epochs = len(f.val)
+    return Diagnosis(
+        "too few epochs",
+        evidence,
+        REGULARIZATION,
+        (*more_epochs(f, 3 if epochs > 6 else 20), *larger_steps(f, 3)),
+        frozenset({"under_fitting", "behind_baseline"}),
+    )
+
+
+def more_epochs(f: Findings, factor: int) -> tuple[Suggestion, ...]:
     epochs = f.config.get("trainer.max_epochs", len(f.curve))
     return (suggest(f"trainer.max_epochs={factor * epochs}", "time to come to rest"),)
 
@@ -208,7 +280,7 @@ def _more_epochs(f: Findings, factor: int) -> tuple[Suggestion, ...]:
 def stopped_too_early(f: Findings) -> Diagnosis | None:
     """Early stopping ended a training that still got better by more than its noise."""
     patience, val, train = f.config.get("stopping.patience"), f.val, f.train
-    if f.status != EARLY_STOPPED or not patience or not train or min(val) < GOOD_ENOUGH:
+    if f.status != EARLY_STOPPED or not patience or not train or not f.behind:
         return None
     min_delta = f.config.get("stopping.min_delta") or 0.0
     waited = val[-patience:]
@@ -247,13 +319,13 @@ def stopped_too_early(f: Findings) -> Diagnosis | None:
 SHORT = 5
 """Epochs of patience up to which a curve's noise may look like its end."""
 
-LEARNING = 0.02
+LEARNING = 0.01
 """Share of the training loss that every epoch must still bring for a stop to be too early."""
 
 FALLING_FROM = 0.1
 """Multiple of the chance loss below which the training part has no more to give."""
 
-NOISE = 0.03
+NOISE = 0.05
 """Share of the validation loss that is noise at least."""
 
 
@@ -263,19 +335,95 @@ def hidden(f: Findings) -> list[int]:
 
 
 def chance_level(f: Findings) -> Diagnosis | None:
-    """The training loss never got below that of guessing."""
+    """The training loss never got below that of guessing, though the inputs tell of the target."""
     train = f.train
-    if len(train) < 2 or min(train) < CHANCE:
+    if len(train) < 2 or min(train) < CHANCE or not f.behind:
         return None
+    seen = (
+        f"train loss is {train[-1]:.3g} times that of guessing after {len(train)} epochs, "
+        f"{min(train):.3g} at best"
+    )
     return Diagnosis(
         "train loss at chance level",
-        f"train loss is {train[-1]:.3g} times that of guessing after {len(train)} epochs, "
-        f"{min(train):.3g} at best",
+        seen + beside(f),
         REGULARIZATION,
-        (
-            *learning_rate(f, 10, "if the steps are too small"),
-            *learning_rate(f, 0.1, "if they are too large"),
-            suggest("init=he", "if the gradient does not reach the first layers"),
-        ),
-        frozenset({"under_fitting", "too_few_epochs"}),
+        (*other_steps(f), *another_optimizer(f)),
+        frozenset({"under_fitting", "too_few_epochs", "behind_baseline"}),
     )
+
+
+def beside(f: Findings) -> str:
+    """What the best of the baselines reaches, in words."""
+    c = f.data.compared if f.data else None
+    if not c:
+        return ""
+    unit = "of the rows are wrong" if f.classes else "mean absolute error (scaled target)"
+    model, baseline = ((f"{v:.1%}" if f.classes else f"{v:.3g}") for v in (c.model, c.baseline))
+    return f"; {model} {unit}, {baseline} by {c.name}"
+
+
+def decayed_schedule(f: Findings) -> Diagnosis | None:
+    """The schedule took the learning rate away before anything was learned."""
+    rates = [row["lr"] for row in f.curve if "lr" in row]
+    lr = f.config.get("optimizer.lr")
+    if len(rates) < 4 or not lr or not f.behind or not f.options.get("scheduler"):
+        return None
+    used = sum(rates) / (lr * len(rates))
+    if used > SPENT:
+        return None
+    return Diagnosis(
+        "schedule leaves no learning rate",
+        f"scheduler={f.options['scheduler']}: the learning rate was {used:.1%} of "
+        f"optimizer.lr={lr:g} on average, {rates[-1]:.2g} in the last epoch{beside(f)}",
+        GRADIENT_DESCENT,
+        (
+            suggest("scheduler=constant", "the learning rate stays as it is"),
+            suggest("scheduler=cosine", "falls over all epochs, slowly at first"),
+        ),
+        frozenset({"learning_rate_too_low", "chance_level", "under_fitting", "too_few_epochs"})
+        | {"behind_baseline", "stopped_too_early", "over_regularized"},
+    )
+
+
+SPENT = 0.2
+"""Mean of the learning rates over ``optimizer.lr`` below which a schedule has left too little: a
+cosine has 0.5, a tenth from epoch to epoch 0.02."""
+
+
+def behind_baseline(f: Findings) -> Diagnosis | None:
+    """A model that needs no training predicts better, and nothing else was found."""
+    c = f.data.compared if f.data else None
+    if not c:
+        return None
+    behind, behind_val = c.behind and c.missed > MUCH, c.behind_val and c.missed_val > MUCH
+    if not behind and not behind_val:
+        return None
+    if behind:
+        seen = beside(f).removeprefix("; ")
+        steps = (
+            other_steps(f) if f.status == COMPLETED else (*smaller_steps(f)[:1], *larger_steps(f))
+        )
+        cure = (*steps, *(more_epochs(f, 4) if f.status == COMPLETED else ()), *_norm(f))
+    else:
+        as_words = (
+            f"{v:.1%} wrong" if f.classes else f"{v:.3g}" for v in (c.model_val, c.baseline_val)
+        )
+        seen = "on the validation rows {}, {} by ".format(*as_words) + c.name
+        cure = (
+            suggest("reg=dropout", "units that cannot rely on each other"),
+            suggest("reg=l2", "small weights make smooth functions"),
+            *smaller_steps(f)[:1],
+        )
+    return Diagnosis(f"behind {c.name}", seen, BASELINES, cure)
+
+
+def _norm(f: Findings) -> tuple[Suggestion, ...]:
+    if f.options.get("norm") != "none":
+        return ()
+    return (suggest("norm=batch", "activations with variance 1 in every layer"),)
+
+
+MUCH = 0.3
+"""Share of a baseline's gain that a model must miss to be told without a cause."""
+
+BASELINES = "Cover & Hart 1967 (nearest neighbours); Allen 1974 (PRESS)"

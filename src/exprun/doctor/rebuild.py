@@ -3,20 +3,26 @@ and at the last checkpoint. Nothing in the folder is changed."""
 
 from __future__ import annotations
 
+import math
 from dataclasses import replace
 from pathlib import Path
 
+import numpy as np
 import torch
+from torch import Tensor
+from torch.nn.functional import one_hot
 
 from exprun.build import target_of
 from exprun.common.errors import UsageError
+from exprun.common.streams import stream
 from exprun.config.schema import plain
 from exprun.diagnostics.measure import Row, measure
-from exprun.doctor.findings import DataFacts, Findings, read
+from exprun.doctor.baselines import MOST_TRAIN, MOST_VAL, Array, Sample, compare
+from exprun.doctor.findings import DataFacts, Findings, Targets, read
 from exprun.record import checkpoint
 from exprun.record.model import as_file
 from exprun.run_folder import Stored, check_config
-from exprun.training.prediction import class_ids, forward
+from exprun.training.prediction import class_ids, forward, probabilities
 from exprun.training.training import Training
 
 
@@ -42,36 +48,129 @@ def measured(findings: Findings, training: Training, state: dict[str, object] | 
     layers: list[Row] = []
     if not findings.layers:
         layers += [{"epoch": 0} | row for row in measure(training)]
-    recall: tuple[float | None, ...] = ()
     if state:
         training.load_state_dict(state)
         if not findings.layers:
             layers += [{"epoch": training.epoch} | row for row in measure(training)]
-        if training.kept:
-            training.model.load_state_dict(training.kept)
-            recall = recalls(training)
     classes = training.data.preprocessing.task.classes
     return replace(
         findings,
         layers=[*findings.layers, *layers],
         classes=len(classes),
-        data=data_facts(training, recall),
+        data=data_facts(training),
     )
 
 
-def data_facts(training: Training, recall: tuple[float | None, ...] = ()) -> DataFacts:
-    """What there is to know of the training rows."""
-    train = training.data.train
-    classes = len(training.data.preprocessing.task.classes)
+def data_facts(training: Training) -> DataFacts:
+    """What there is to know of the rows, and how well they are predicted by the kept model, if
+    there is one."""
+    data = training.data
+    train, val, task = data.train, data.val, data.preprocessing.task
+    classes = len(task.classes)
     counts = torch.bincount(train.y, minlength=classes) if classes else train.y.new_zeros(0)
     sizes = train.x.double().square().mean(0).sqrt().tolist()
-    names = training.data.preprocessing.input_names
+    weight = training.loss.class_weight
+    recall: tuple[float | None, ...] = ()
+    compared, underconfidence = None, 0.0
+    if training.kept:
+        training.model.load_state_dict(training.kept)
+        compared = compare(_sample(training))
+        underconfidence = _underconfidence(training)
+        recall = recalls(training)
     return DataFacts(
         rows=len(train),
         shares=tuple((counts / max(len(train), 1)).tolist()),
-        scales=dict(zip(names, sizes, strict=True)),
+        scales=dict(zip(data.preprocessing.input_names, sizes, strict=True)),
         recall=recall,
+        compared=compared,
+        targets=_targets(training) if len(val) and len(train) else None,
+        class_weight=None if weight is None else tuple(weight.tolist()),
+        underconfidence=underconfidence,
     )
+
+
+def _sample(training: Training) -> Sample:
+    """Rows of both parts, drawn alike for all runs, and the model's predictions for them."""
+    weight = training.loss.class_weight
+    parts = []
+    for part, most in ((training.data.train, MOST_TRAIN), (training.data.val, MOST_VAL)):
+        drawn = torch.arange(len(part))
+        if len(part) > most:
+            drawn = torch.randperm(len(part), generator=stream(0, "measured"))[:most]
+        drawn = drawn.to(part.x.device)
+        x, y = part.x[drawn], part.y[drawn]
+        outputs = forward(training.model, x) if len(x) else training.loss.encode(y)
+        parts += [array(x), *_predictions(training, outputs, y)]
+    x, y, predicted, x_val, y_val, predicted_val = parts
+    return Sample(
+        x, y, predicted, x_val, y_val, predicted_val,
+        bool(training.data.preprocessing.task.classes),
+        None if weight is None else array(weight),
+    )  # fmt: skip
+
+
+def _underconfidence(training: Training) -> float:
+    """Accuracy minus mean confidence on the measured training rows and the validation rows (Guo et
+    al. 2017)."""
+    activation = training.loss.output_activation
+    if not training.data.preprocessing.task.classes or activation == "identity":
+        return 0.0
+    parts = (training.measured, training.data.val)
+    x, y = torch.cat([p.x for p in parts]), torch.cat([p.y for p in parts])
+    shares = probabilities(forward(training.model, x), activation)
+    confidence, chosen = shares.max(1)
+    return float((chosen == y).double().mean() - confidence.mean())
+
+
+def _predictions(training: Training, outputs: Tensor, y: Tensor) -> tuple[Array, Array]:
+    """Targets and predictions, both one-hot for classes."""
+    classes = len(training.data.preprocessing.task.classes)
+    if not classes:
+        return array(y), array(outputs)
+    chosen = class_ids(outputs) if len(outputs) else y
+    return tuple(array(one_hot(ids, classes)) for ids in (y, chosen))  # type: ignore[return-value]
+
+
+def array(tensor: Tensor) -> Array:
+    return tensor.detach().double().cpu().numpy()
+
+
+def _targets(training: Training) -> Targets:
+    """Outliers of the targets, and whether both parts have the same ones."""
+    data = training.data
+    classes = len(data.preprocessing.task.classes)
+    n, m = len(data.train), len(data.val)
+    if classes:
+        shares = [
+            torch.bincount(part.y, minlength=classes).double() / len(part)
+            for part in (data.train, data.val)
+        ]
+        distance = float((shares[0] - shares[1]).abs().sum()) / 2
+        # McDiarmid: the distance exceeds its mean, at most √(K / 4)(1/√n + 1/√m), by t with
+        # probability exp(-2 t² / (1/n + 1/m))
+        mean = math.sqrt(classes / 4) * (n**-0.5 + m**-0.5)
+        p = math.exp(-2 * max(distance - mean, 0.0) ** 2 / (1 / n + 1 / m))
+        return Targets(distance, p)
+    scaling = data.preprocessing.target
+    found = []
+    for part in (data.train, data.val):
+        y = array(part.y)
+        squares = (y - y.mean(0)) ** 2
+        shares_ = squares / np.maximum(squares.sum(0), 1e-300)
+        row, column = np.unravel_index(shares_.argmax(), shares_.shape)
+        value = y[row, column] * scaling.std[column] + scaling.mean[column]
+        found.append((float(shares_[row, column]), float(value)))
+    pairs = zip(array(data.train.y).T, array(data.val.y).T, strict=True)
+    distance = max(_kolmogorov(a, b) for a, b in pairs)
+    p = min(1.0, 2 * math.exp(-2 * distance**2 * n * m / (n + m)))
+    return Targets(distance, p, *found[0], *found[1])
+
+
+def _kolmogorov(a: Array, b: Array) -> float:
+    """The largest distance of two empirical distribution functions."""
+    at = np.concatenate([a, b])
+    below = [np.searchsorted(np.sort(v), at, side="right") / len(v) for v in (a, b)]
+    return float(np.abs(below[0] - below[1]).max())
 
 
 def recalls(training: Training) -> tuple[float | None, ...]:

@@ -126,14 +126,24 @@ def verdicts(
     wanted = seeds * (1 + len(suggestions))
     if len(results) < wanted or any(r["status"] == INTERRUPTED for r in results):
         return None
-    metric = str(run.config.stopping.get("monitor", "val_loss"))
-    parts = [results[i : i + seeds] for i in range(0, len(results), seeds)]
-    before, *others = [tuple(figure_of(result, metric) for result in part) for part in parts]
+    monitored = str(run.config.stopping.get("monitor", "val_loss"))
+    before, *others = [results[i : i + seeds] for i in range(0, len(results), seeds)]
     confidence = 1 - 0.05 / len(suggestions)
     return [
-        Trial(s, metric, before, after, judge(differences(before, after, metric), confidence))
-        for s, after in zip(suggestions, others, strict=True)
+        _trial(suggestion, suggestion.metric or monitored, before, after, confidence)
+        for suggestion, after in zip(suggestions, others, strict=True)
     ]
+
+
+def _trial(
+    suggestion: Suggestion,
+    metric: str,
+    before: Sequence[dict[str, Any]],
+    after: Sequence[dict[str, Any]],
+    confidence: float,
+) -> Trial:
+    a, b = (tuple(figure_of(result, metric) for result in part) for part in (before, after))
+    return Trial(suggestion, metric, a, b, judge(differences(a, b, metric), confidence))
 
 
 def figure_of(result: dict[str, Any], metric: str) -> float | None:
