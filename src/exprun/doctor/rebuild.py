@@ -101,12 +101,11 @@ def _sample(training: Training) -> Sample:
         x, y = part.x[drawn], part.y[drawn]
         outputs = forward(training.model, x) if len(x) else training.loss.encode(y)
         parts += [array(x), *_predictions(training, outputs, y)]
-    x, y, predicted, x_val, y_val, predicted_val = parts
     return Sample(
-        x, y, predicted, x_val, y_val, predicted_val,
+        *parts,
         bool(training.data.preprocessing.task.classes),
         None if weight is None else array(weight),
-    )  # fmt: skip
+    )
 
 
 def _underconfidence(training: Training) -> float:
