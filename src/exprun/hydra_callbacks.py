@@ -24,6 +24,7 @@ from exprun.common.constants import CTRL_C, INTERRUPTED
 from exprun.common.errors import UsageError, nearest
 from exprun.common.signals import exit_code, heed
 from exprun.config.compose import sweep_configs
+from exprun.config.hydra_internals import BASIC_SWEEPER
 from exprun.config.parts import check_parts
 from exprun.config.schema import check, check_values, plain, spelled
 from exprun.config.sweep_overrides import expand_variants
@@ -224,7 +225,7 @@ def _move(job: DictConfig, config: DictConfig) -> None:
 
 GRID_SWEEPERS = (
     "hydra_plugins.exprun_sweeps.Sweeper",
-    "hydra._internal.core_plugins.basic_sweeper.BasicSweeper",
+    BASIC_SWEEPER,
 )
 """Sweepers that run every combination of the values, so that all jobs are known beforehand."""
 

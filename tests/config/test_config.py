@@ -12,6 +12,7 @@ from omegaconf import DictConfig, OmegaConf
 
 from exprun.build import mlp
 from exprun.common.errors import UsageError
+from exprun.config.hydra_internals import VERSION_BASE, register_resolver
 from exprun.config.paths import conf_dir
 from exprun.config.rules import RULES, rule_for
 from exprun.config.schema import check, leaves, plain
@@ -32,8 +33,8 @@ SCHEDULERS = sorted(path.stem for path in (CONF / "scheduler").glob("*.yaml"))
 
 
 def composed(*overrides: str) -> DictConfig:
-    OmegaConf.register_new_resolver("exprun.folder_name", folder_name, replace=True)
-    with initialize_config_dir(str(CONF), version_base="1.3", job_name="exprun"):
+    register_resolver("exprun.folder_name", folder_name)
+    with initialize_config_dir(str(CONF), job_name="exprun", **VERSION_BASE):
         return compose("config", list(overrides))
 
 

@@ -15,10 +15,11 @@ import pytest
 import torch
 from hydra import compose, initialize_config_dir
 from matplotlib.figure import Figure
-from omegaconf import DictConfig, OmegaConf
+from omegaconf import DictConfig
 from PIL import Image
 
 from exprun.cli import main
+from exprun.config.hydra_internals import VERSION_BASE, register_resolver
 from exprun.config.parts import PARTS
 from exprun.config.paths import conf_dir
 from exprun.config.schema import check, plain
@@ -41,8 +42,8 @@ DESCENTS = sorted(
 
 
 def composed(*overrides: str) -> DictConfig:
-    OmegaConf.register_new_resolver("exprun.folder_name", folder_name, replace=True)
-    with initialize_config_dir(str(conf_dir()), version_base="1.3", job_name="exprun"):
+    register_resolver("exprun.folder_name", folder_name)
+    with initialize_config_dir(str(conf_dir()), job_name="exprun", **VERSION_BASE):
         return compose("config", list(overrides))
 
 

@@ -6,8 +6,6 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-from hydra._internal.hydra import Hydra
-from hydra._internal.utils import create_config_search_path
 from hydra.core.global_hydra import GlobalHydra
 from hydra.core.object_type import ObjectType
 from hydra.core.override_parser.overrides_parser import OverridesParser
@@ -19,6 +17,7 @@ from omegaconf.errors import OmegaConfBaseException
 from yaml import YAMLError
 
 from exprun.common.errors import choices, nearest
+from exprun.config.hydra_internals import Hydra, main_hydra
 from exprun.config.paths import conf_dir
 from exprun.config.schema import leaves
 from exprun.config.sweep_overrides import expand
@@ -34,10 +33,7 @@ def explain(error: Exception, overrides: list[str], config_dir: str | None, swee
     if isinstance(error, UnicodeDecodeError) and config_dir and _unreadable(config_dir):
         return f"{_unreadable(config_dir)}: is not UTF-8 text"
     GlobalHydra.instance().clear()
-    search_path = create_config_search_path(str(conf_dir()))
-    if config_dir is not None:
-        search_path.prepend("command-line", f"file://{config_dir}")
-    hydra = Hydra.create_main_hydra2("exprun", search_path)
+    hydra = main_hydra(str(conf_dir()), config_dir)
     try:
         return _reason(hydra, overrides, sweep) or _one_line(error)
     except (HydraException, OmegaConfBaseException, YAMLError):
@@ -50,7 +46,6 @@ def _reason(hydra: Hydra, overrides: list[str], sweep: bool) -> str | None:
     """The first override that cannot be, and why."""
     parser = OverridesParser.create(hydra.config_loader)
     every = parser.parse_overrides(overrides)
-    sweep = sweep or _preset_sweeps(hydra, every)
     for override in every:
         reason = _wrong_group(override, sweep)
         if reason:
@@ -66,13 +61,6 @@ def _reason(hydra: Hydra, overrides: list[str], sweep: bool) -> str | None:
             if reason:
                 return reason
     return None
-
-
-def _preset_sweeps(hydra: Hydra, overrides: list[Override]) -> bool:
-    """Whether the chosen preset is a sweep by itself, without ``-m``."""
-    preset = [o for o in overrides if o.key_or_group == "experiment" and not o.is_sweep_override()]
-    chosen = [o.input_line or "" for o in preset if _wrong_group(o, sweep=True) is None]
-    return bool(hydra.get_mode("config", chosen) == RunMode.MULTIRUN)
 
 
 def _unparsable(override: str) -> str:

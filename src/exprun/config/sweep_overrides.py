@@ -5,10 +5,10 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from hydra._internal.core_plugins.basic_sweeper import BasicSweeper
 from hydra.core.global_hydra import GlobalHydra
 from hydra.core.override_parser.overrides_parser import OverridesParser
 
+from exprun.config.hydra_internals import basic_sweeper
 from exprun.config.schema import spelled
 
 
@@ -17,7 +17,7 @@ def expand(overrides: Sequence[str]) -> list[list[str]]:
     two for one key the latter counts. Hydra must be initialised."""
     loader = GlobalHydra.instance().config_loader()
     parsed = OverridesParser.create(loader).parse_overrides(list(overrides))
-    (jobs,) = BasicSweeper.split_arguments(parsed, max_batch_size=None)
+    (jobs,) = basic_sweeper().split_arguments(parsed, max_batch_size=None)
     return jobs
 
 
