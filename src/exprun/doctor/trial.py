@@ -23,6 +23,7 @@ from exprun.record.files import claim_folder
 from exprun.run_folder import Stored, check_config, stored, stored_job
 from exprun.sweeps import ledger
 from exprun.sweeps.dispatcher import run_stacked
+from exprun.sweeps.ranking import ranking
 
 
 @dataclass(frozen=True)
@@ -110,7 +111,7 @@ def verdicts(
     wanted = seeds * (1 + len(suggestions))
     if len(results) < wanted or any(r["status"] == INTERRUPTED for r in results):
         return None
-    metric = str(run.config.stopping.get("monitor", "val_loss"))
+    metric = ranking(results)[0]
     parts = [results[i : i + seeds] for i in range(0, len(results), seeds)]
     before, *others = [tuple(figure_of(result, metric) for result in part) for part in parts]
     confidence = 1 - 0.05 / len(suggestions)
