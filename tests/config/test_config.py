@@ -243,7 +243,19 @@ def test_wrong_values_are_named(overrides: list[str], message: str) -> None:
             ["data=diabetes", "loss.class_weight=balanced"],
             "loss.class_weight: diabetes has no classes; expected null",
         ),
-        (["stopping.monitor=val_rmse"], "for digits expected val_loss or val_accuracy"),
+        (
+            ["stopping.monitor=val_rmse"],
+            "for digits expected val_loss, val_accuracy, val_balanced_accuracy, val_macro_f1, "
+            "val_roc_auc or val_log_loss",
+        ),
+        (
+            ["data=diabetes", "stopping.monitor=val_macro_f1"],
+            "for diabetes expected val_loss, val_rmse, val_mae or val_r2",
+        ),
+        (
+            ["stopping.monitor=val_weighted_loss"],
+            "without loss.class_weight digits expected val_loss, val_accuracy",
+        ),
         (["optimizer._target_=torch.optim.Nope"], "there is no such class or function"),
         (["optimizer._target_=torch.optim"], "there is no such class or function"),
         (["+optimizer.foo=1"], "unexpected keyword argument 'foo'"),
