@@ -74,7 +74,19 @@ def _run_or_print(words: list[str]) -> int:
     if "--version" in words:
         print(f"exprun {__version__}")
         return 0
+    if any(word.startswith("query=") for word in words) and "COMP_LINE" in os.environ:
+        return _complete(words, os.environ["COMP_LINE"])
     return _hydra(words)
+
+
+def _complete(words: list[str], line: str) -> int:
+    """Answer the shell, which completes ``line``: a line of output for each word that fits."""
+    from exprun.commands.completion import complete, is_command
+
+    code = 0 if is_command(line) else _hydra(words)
+    for word in complete(line):
+        print(word)
+    return code
 
 
 class _Terminal(io.FileIO):

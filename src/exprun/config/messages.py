@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import re
+import shlex
 from collections.abc import Iterator
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -19,6 +22,7 @@ from yaml import YAMLError
 from exprun.common.errors import choices, nearest
 from exprun.config.hydra_internals import Hydra, main_hydra
 from exprun.config.paths import conf_dir
+from exprun.config.rules import rule_for
 from exprun.config.schema import leaves
 from exprun.config.sweep_overrides import expand
 
@@ -67,8 +71,31 @@ def _unparsable(override: str) -> str:
     if "=" not in override:
         return f"{override!r} is not of the form key=value"
     key, value = override.split("=", 1)
-    quoted = f"'{key}=\"{value}\"'"
-    return f"{override!r} cannot be read; expected quotes around special characters: {quoted}"
+    called = re.match(r"(\w+)\(", value)
+    if called and called[1] not in FUNCTIONS:
+        hint = nearest(called[1], FUNCTIONS)
+        return (
+            f"{override}: there is no function {called[1]}{hint}; expected values, like "
+            f"{key}=1,2,3, or {choices(f'{name}(…)' for name in SWEEPS)}"
+        )
+    rule = rule_for(key.lstrip("+~"))
+    items = value.removeprefix("[").removesuffix("]").split(",")
+    as_list = ",".join(f'"{item.strip()}"' for item in items)
+    for quoted in (f'{key}="{value}"', f"{key}=[{as_list}]"):
+        with suppress(OverrideParseException):
+            parsed = OverridesParser.create().parse_override(quoted)
+            if rule is None or rule.accepts(parsed.value()):
+                return (
+                    f"{override!r} cannot be read; expected quotes around special characters: "
+                    f"{shlex.quote(quoted)}"
+                )
+    expected = f"; expected {rule.expected}" if rule else ""
+    return f"{override!r} cannot be read{expected}"
+
+
+SWEEPS = ("range", "interval", "choice", "tag", "sort", "shuffle", "glob")
+FUNCTIONS = (*SWEEPS, "int", "float", "str", "bool", "json_str", "extend_list")
+"""What may be called for a value; the first for the values of a sweep."""
 
 
 def _wrong_group(override: Override, sweep: bool) -> str | None:
@@ -76,10 +103,12 @@ def _wrong_group(override: Override, sweep: bool) -> str | None:
     key = override.key_or_group
     if override.is_sweep_override() and not sweep:
         line = override.input_line or key
-        joined = (
-            f" (all of them together: '{key}=[{line.split('=', 1)[1]}]')" if key == "reg" else ""
-        )
-        return f"{line}: several values are a sweep; expected exprun -m …{joined}"
+        joined = f"'{key}=[{line.split('=', 1)[1]}]'"
+        rule = rule_for(key)
+        if rule and override.is_choice_sweep() and rule.accepts(list(override.sweep_iterator())):
+            return f"{line}: expected {rule.expected}; did you mean {joined}? (a sweep needs -m)"
+        together = f" (all of them together: {joined})" if key == "reg" else ""
+        return f"{line}: several values are a sweep; expected exprun -m …{together}"
     if not _is_group(key) or override.is_delete():
         return None
     options = _options(key)
