@@ -34,8 +34,8 @@ ALSO_CALLED = {
 
 
 def nearest(wrong: str, right: Iterable[str]) -> str:
-    """``"; did you mean X?"`` for what else ``wrong`` is called, or the closest of ``right``; if none
-    is close ``""``."""
+    """``"; did you mean X?"`` for what else ``wrong`` is called, or the closest of ``right``; if
+    none is close ``""``."""
     lowered = {word.lower(): word for word in right}
     if (meant := ALSO_CALLED.get(wrong.lower())) in lowered:
         return f"; did you mean {meant}?"
