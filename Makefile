@@ -9,6 +9,8 @@ ARGS ?= optimizer=adam reg=dropout
 
 run: $(VENV)/.installed
 	$(VENV)/bin/exprun $(ARGS)
+	@echo
+	@echo "exprun is $(VENV)/bin/exprun; for the shell to find it:  source $(VENV)/bin/activate"
 
 test: lint
 	$(VENV)/bin/pytest -n 2

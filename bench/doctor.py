@@ -103,7 +103,12 @@ def trained(run: Stored) -> list[dict[str, Any]]:
 
     def member(number: int, training: Training) -> Member:
         def done(outcome: Outcome) -> None:
-            results[number] = {"status": outcome.status, "metrics": figures(training)}
+            results[number] = {
+                "status": outcome.status,
+                "metrics": figures(training),
+                "monitor": training.stopping.monitor,
+                "overrides": run.overrides,
+            }
 
         def failed(error: Exception) -> None:
             raise error

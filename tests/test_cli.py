@@ -356,7 +356,31 @@ WRONG = [
         ["optimizer=sgd,adam"],
         "optimizer=sgd,adam: several values are a sweep",
     ),
-    (["model.hidden=[100"], "cannot be read; expected quotes"),
+    (["model.hidden=[100"], "cannot be read; expected a list of layer sizes of at least 1"),
+    # what is advised is right when followed
+    (
+        ["data.target=my (col)"],
+        "expected quotes around special characters: 'data.target=\"my (col)\"'",
+    ),
+    (
+        ["data.drop=[a (b),c]"],
+        'expected quotes around special characters: \'data.drop=["a (b)","c"]\'',
+    ),
+    (["optimizer.lr=a:b:c("], "cannot be read; expected a number above 0"),
+    (["optimizer.lr=logspace(-3,-1,5)"], "there is no function logspace; expected values, like"),
+    (["optimizer.lr=intervall(0,1)"], "there is no function intervall; did you mean interval?"),
+    (["model.hidden=256,128"], "did you mean 'model.hidden=[256,128]'? (a sweep needs -m)"),
+    (["optimizer.betas=0.9,0.99"], "did you mean 'optimizer.betas=[0.9,0.99]'? (a sweep needs -m)"),
+    (
+        ["optimizer.lr=0.1,0.2"],
+        "optimizer.lr=0.1,0.2: several values are a sweep; expected exprun -m",
+    ),
+    # what others call it
+    (["data=mnist"], "no such option; did you mean idx?"),
+    (["device=gpu"], "did you mean cuda?"),
+    (["init=kaiming"], "did you mean he?"),
+    (["model.activation=swish"], "did you mean silu?"),
+    (["optimizer=nag"], "did you mean nesterov?"),
     (["optimizer"], "'optimizer' is no command and not of the form key=value"),
     (["--mutirun"], "--mutirun: no such option; did you mean --multirun?"),
     (["--config-dir"], "--config-dir needs a value"),
@@ -512,6 +536,8 @@ def test_globs_sweep_over_options(exprun: Run, tmp_path: Path) -> None:
 
 def test_output_in_any_encoding(exprun: Run) -> None:
     shown = exprun("--help", PYTHONIOENCODING="ascii")
+    commands = [line.split("  ")[1] for line in shown.stdout.splitlines() if "  exprun " in line]
+    assert len({*commands}) == len(commands), "each is listed once"
     assert shown.returncode == 0
     assert "optimizer" in shown.stdout
 

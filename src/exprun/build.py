@@ -79,7 +79,7 @@ def mlp(config: Node) -> Training:
         scheduler=make_scheduler(config["scheduler"], optimizer),
         streams=streams,
         regularizers=regularizers,
-        stopping=make_stopping(config["stopping"], data),
+        stopping=make_stopping(config["stopping"], data, loss),
         averaging=make_averaging(config["averaging"], model),
         batch_size=None if batch_size == "full" else batch_size,
         max_epochs=config["trainer"]["max_epochs"],
@@ -239,14 +239,31 @@ def make_scheduler(node: Node, optimizer: torch.optim.Optimizer) -> Scheduler:
     return FactorScheduler(optimizer, factor, interval=interval, warmup_epochs=warmup)
 
 
-def make_stopping(node: Node, data: Data) -> Stopping:
+def make_stopping(node: Node, data: Data, loss: Loss) -> Stopping:
+    """``monitor=auto`` is the validation loss, weighted if classes are: what training lowers.
+
+    Raises UsageError for a figure that the learning curve cannot have.
+    """
+    weighted = loss.class_weight is not None
+    if node["monitor"] == "auto":
+        node = node | {"monitor": "val_weighted_loss" if weighted else "val_loss"}
     stopping: Stopping = call("stopping", node)
-    metric = stopping.monitor.removeprefix("val_")
-    known = metrics.names(data.preprocessing.task)
+    task, metric = data.preprocessing.task, stopping.monitor.removeprefix("val_")
+    known = [
+        *metrics.names(task),
+        *(["weighted_loss"] if weighted else []),
+        *(metrics.OF_CLASSES if task.classes else []),
+    ]
     if metric not in known:
+        missing = "; without loss.class_weight" if metric == "weighted_loss" else ": for"
         raise UsageError(
-            f"stopping.monitor={stopping.monitor}: for {data.name} expected "
+            f"stopping.monitor={stopping.monitor}{missing} {data.name} expected "
             f"{choices(f'val_{name}' for name in known)}"
+        )
+    if metric == "roc_auc" and len(data.val) and len(data.val.y.unique()) < 2:
+        raise UsageError(
+            "stopping.monitor=val_roc_auc: the validation part has rows of one class only; "
+            "expected another monitor, or a larger data.val_fraction"
         )
     return stopping
 

@@ -74,7 +74,19 @@ def _run_or_print(words: list[str]) -> int:
     if "--version" in words:
         print(f"exprun {__version__}")
         return 0
+    if any(word.startswith("query=") for word in words) and "COMP_LINE" in os.environ:
+        return _complete(words, os.environ["COMP_LINE"])
     return _hydra(words)
+
+
+def _complete(words: list[str], line: str) -> int:
+    """Answer the shell, which completes ``line``: a line of output for each word that fits."""
+    from exprun.commands.completion import complete, is_command
+
+    code = 0 if is_command(line) else _hydra(words)
+    for word in complete(line):
+        print(word)
+    return code
 
 
 class _Terminal(io.FileIO):
@@ -124,6 +136,10 @@ PRINTING = {"--help", "-h", "--version", "--cfg", "-c", "--info", "-i", "--hydra
 """Flags with which something is printed, and nothing is run."""
 
 
+MODES = PRINTING | {"--run", "-r", "--multirun", "-m", "--shell-completion", "-sc"}
+"""Flags that say what Hydra is to do, of which it takes one."""
+
+
 def _is_stacked(words: Sequence[str]) -> bool:
     """Whether this is a sweep that says here that it is stacked, and not in a file."""
     flags = {word.split("=")[0] for word in words}
@@ -135,23 +151,28 @@ def _hydra(words: list[str]) -> int:
     """Hand everything to Hydra, and turn its errors into UsageErrors."""
     import hydra
     from hydra.errors import HydraException
-    from omegaconf import OmegaConf
     from omegaconf.errors import OmegaConfBaseException
 
+    from exprun.config.hydra_internals import main_arguments, register_resolver
     from exprun.config.paths import conf_dir
     from exprun.hydra_callbacks import Escape
     from exprun.record.files import folder_name
 
-    OmegaConf.register_new_resolver("exprun.folder_name", folder_name, replace=True)
+    register_resolver("exprun.folder_name", folder_name)
     wants_traceback = os.environ.get("HYDRA_FULL_ERROR") == "1"
+    modes = [
+        word for word in words if word.startswith("hydra.mode=") or word.split("=")[0] in MODES
+    ]
+    if not modes and _is_sweep(words):
+        # Hydra 1.4 looks for hydra.mode in the command line and config.yaml alone
+        words = ["--multirun", *words]
     sys.argv = ["exprun", *words]
     try:
         if PRINTING & {word.split("=")[0] for word in words}:
             signal.signal(signal.SIGPIPE, signal.SIG_DFL)  # printing only: end with the reader
         with _hydra_raises():
-            hydra.main(version_base="1.3", config_path=str(conf_dir()), config_name="config")(
-                _task
-            )()
+            main = hydra.main(str(conf_dir()), "config", **main_arguments())
+            main(_task)()
     except SystemExit as stop:
         return stop.code if isinstance(stop.code, int) else int(stop.code is not None)
     except Escape as escape:
@@ -175,8 +196,21 @@ def _explained(error: Exception, words: list[str]) -> UsageError:
     from exprun.config.messages import explain
 
     overrides = [word for word in words if re.match(r"[^-].*=|~", word)]
-    sweep = bool({"-m", "--multirun"} & set(words))
-    return UsageError(explain(error, overrides, _option(words, "--config-dir", "-cd"), sweep))
+    config_dir = _option(words, "--config-dir", "-cd")
+    return UsageError(explain(error, overrides, config_dir, _is_sweep(words)))
+
+
+def _is_sweep(words: list[str]) -> bool:
+    """Whether it is said here, or by the chosen preset, that this is a sweep."""
+    from exprun.config.options import is_sweep, options
+    from exprun.config.paths import conf_dir
+
+    if {"-m", "--multirun"} & set(words):
+        return True
+    config_dir = _option(words, "--config-dir", "-cd")
+    presets = options("experiment", [conf_dir(), *([Path(config_dir)] if config_dir else [])])
+    chosen = [word.removeprefix("experiment=") for word in words if word.startswith("experiment=")]
+    return any(name in presets and is_sweep(presets[name]) for name in chosen)
 
 
 @contextmanager
@@ -220,9 +254,9 @@ def _task(config: Any) -> Any:
 def _checked(words: list[str]) -> list[str]:
     """The words with all flags first, as Hydra's parser wants them; raises UsageError for a flag
     that does not exist, or a word that is no override."""
-    from hydra._internal.utils import get_args_parser
+    from exprun.config.hydra_internals import flags as hydra_flags
 
-    actions = get_args_parser()._actions
+    actions = hydra_flags()
     takes_value = {flag: a.nargs != 0 for a in actions for flag in a.option_strings}
     allowed = {flag: a.choices for a in actions if a.choices for flag in a.option_strings}
     flags: list[str] = []

@@ -24,6 +24,7 @@ from exprun.common.constants import INTERRUPTED
 from exprun.common.errors import UsageError, nearest
 from exprun.common.signals import exit_code, heed, interruptible
 from exprun.config.compose import Composer, enter, hydra_files, overrides_of, resolve
+from exprun.config.hydra_internals import BASIC_LAUNCHER, BASIC_SWEEPER
 from exprun.config.options import check_names
 from exprun.config.parts import check_parts
 from exprun.config.schema import check, check_values, plain, spelled
@@ -235,14 +236,13 @@ LAUNCHER_KEYS = ("size", "workers")
 OWN_BASIC, OWN_STACKED = (
     f"hydra_plugins.exprun_sweeps.{name}Launcher" for name in ("Basic", "Stacked")
 )
-HYDRAS_BASIC = "hydra._internal.core_plugins.basic_launcher.BasicLauncher"
 
 
 def _choose_launcher(config: DictConfig) -> None:
     """Put exprun's launcher in the place of Hydra's own, which composes each job when it begins.
     Raises UsageError for others, which do so too."""
     launcher = config.hydra.launcher
-    if launcher._target_ == HYDRAS_BASIC:
+    if launcher._target_ == BASIC_LAUNCHER:
         with read_write(config):
             launcher._target_ = OWN_BASIC
     if launcher._target_ not in (OWN_BASIC, OWN_STACKED):
@@ -288,7 +288,7 @@ def _make(config: DictConfig, key: str, wanted: Path) -> list[Path]:
 
 GRID_SWEEPERS = (
     "hydra_plugins.exprun_sweeps.Sweeper",
-    "hydra._internal.core_plugins.basic_sweeper.BasicSweeper",
+    BASIC_SWEEPER,
 )
 """Sweepers that run every combination of the values, so that all jobs are known beforehand."""
 

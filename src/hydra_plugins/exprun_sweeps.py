@@ -7,13 +7,13 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from hydra._internal.core_plugins.basic_sweeper import BasicSweeper
 from hydra.core.override_parser.types import Override
 from hydra.core.utils import JobReturn, JobStatus
 from hydra.plugins.launcher import Launcher
 from hydra.types import HydraContext, TaskFunction
 from omegaconf import DictConfig
 
+from exprun.config.hydra_internals import basic_sweeper
 from exprun.config.sweep_overrides import expand_variants
 from exprun.hydra_callbacks import Hooks, surfacing
 from exprun.job import Job
@@ -21,7 +21,7 @@ from exprun.job import Job
 Results = tuple[dict[int, dict[str, Any]], int | None]
 
 
-class Sweeper(BasicSweeper):
+class Sweeper(basic_sweeper()):  # type: ignore[misc]
     """Hydra's basic sweeper, which composes no job just to see whether it can be composed, and runs
     every combination for each of some variants: overrides that belong together."""
 
@@ -34,7 +34,7 @@ class Sweeper(BasicSweeper):
         super().__init__(max_batch_size, params)
         self.variants = variants
 
-    def split_arguments(  # type: ignore[override]
+    def split_arguments(
         self, overrides: list[Override], max_batch_size: int | None
     ) -> list[list[list[str]]]:
         words = [str(override.input_line) for override in overrides]

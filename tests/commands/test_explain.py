@@ -15,6 +15,7 @@ from hydra import compose, initialize_config_dir
 from exprun.cli import main
 from exprun.commands import option_pages
 from exprun.commands.option_pages import CONFIG, HYDRA, PUBLISHED, SHARED
+from exprun.config.hydra_internals import VERSION_BASE
 from exprun.config.options import groups, options
 from exprun.config.paths import conf_dir, pages_dir
 from exprun.config.schema import check, spelled
@@ -132,7 +133,7 @@ def commands(text: str) -> Iterator[list[str]]:
 
 def test_every_command_is_valid(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
-    with initialize_config_dir(str(conf_dir()), version_base="1.3", job_name="exprun"):
+    with initialize_config_dir(str(conf_dir()), job_name="exprun", **VERSION_BASE):
         for group in PAGES:
             for words in commands(option_pages.page(group)):
                 overrides = [word for word in words if not word.startswith("-")]

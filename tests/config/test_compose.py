@@ -17,6 +17,7 @@ from hydra.types import RunMode
 from omegaconf import Container, DictConfig, Node, OmegaConf
 
 from exprun.config.compose import Composer, hydra_files, write_hydra_files
+from exprun.config.hydra_internals import register_resolver
 from exprun.config.paths import conf_dir
 from exprun.record.files import folder_name
 
@@ -62,8 +63,7 @@ JOBS = [
     ["hydra.job.config.override_dirname.exclude_keys=[seed]", "seed=1", "optimizer.lr=2"],
     ["hydra.job.env_copy=[HOME]", "+hydra.job.env_set.A=1", "seed=1"],
     ["hydra.sweep.dir=${hydra.job.name}/${now:%Y}", "seed=2"],
-    ["hydra/job_logging=default", "hydra/launcher=basic", "seed=2"],
-    ["hydra/sweeper=basic", "hydra.sweeper.max_batch_size=2", "seed=2"],
+    ["hydra/job_logging=default", "seed=2"],
     ["hydra.overrides.task=[first]", "optimizer=sgd", "seed=4"],
     ["+hydra={job:{num:3}}", "seed=4"],
 ]
@@ -108,7 +108,7 @@ def options(tmp_path: Path) -> Path:
 @pytest.fixture
 def hydra(options: Path) -> Iterator[Hydra]:
     """Hydra as ``exprun --config-dir`` sets it up."""
-    OmegaConf.register_new_resolver("exprun.folder_name", folder_name, replace=True)
+    register_resolver("exprun.folder_name", folder_name)
     search_path = create_config_search_path(str(conf_dir()))
     search_path.prepend("command-line", f"file://{options}")
     yield Hydra.create_main_hydra2("exprun", search_path)

@@ -12,6 +12,7 @@ from omegaconf import DictConfig, OmegaConf
 
 from exprun.build import mlp
 from exprun.common.errors import UsageError
+from exprun.config.hydra_internals import VERSION_BASE, register_resolver
 from exprun.config.paths import conf_dir
 from exprun.config.rules import RULES, rule_for
 from exprun.config.schema import check, leaves, plain
@@ -32,8 +33,8 @@ SCHEDULERS = sorted(path.stem for path in (CONF / "scheduler").glob("*.yaml"))
 
 
 def composed(*overrides: str) -> DictConfig:
-    OmegaConf.register_new_resolver("exprun.folder_name", folder_name, replace=True)
-    with initialize_config_dir(str(CONF), version_base="1.3", job_name="exprun"):
+    register_resolver("exprun.folder_name", folder_name)
+    with initialize_config_dir(str(CONF), job_name="exprun", **VERSION_BASE):
         return compose("config", list(overrides))
 
 
@@ -242,7 +243,19 @@ def test_wrong_values_are_named(overrides: list[str], message: str) -> None:
             ["data=diabetes", "loss.class_weight=balanced"],
             "loss.class_weight: diabetes has no classes; expected null",
         ),
-        (["stopping.monitor=val_rmse"], "for digits expected val_loss or val_accuracy"),
+        (
+            ["stopping.monitor=val_rmse"],
+            "for digits expected val_loss, val_accuracy, val_balanced_accuracy, val_macro_f1, "
+            "val_roc_auc or val_log_loss",
+        ),
+        (
+            ["data=diabetes", "stopping.monitor=val_macro_f1"],
+            "for diabetes expected val_loss, val_rmse, val_mae or val_r2",
+        ),
+        (
+            ["stopping.monitor=val_weighted_loss"],
+            "without loss.class_weight digits expected val_loss, val_accuracy",
+        ),
         (["optimizer._target_=torch.optim.Nope"], "there is no such class or function"),
         (["optimizer._target_=torch.optim"], "there is no such class or function"),
         (["+optimizer.foo=1"], "unexpected keyword argument 'foo'"),

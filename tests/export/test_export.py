@@ -224,7 +224,7 @@ def test_what_is_to_be_installed_is_said(package: str, monkeypatch: pytest.Monke
     with pytest.raises(UsageError) as caught:
         FORMATS["onnx"](made("numbers", "numbers", {"scaling": "none"}))
     assert str(caught.value) == (
-        f"export: --format onnx needs {package}; expected pip install 'exprun[onnx]'"
+        f"export: --format onnx needs {package}; expected pip install onnx onnxruntime"
     )
 
 

@@ -7,10 +7,14 @@ import math
 import pytest
 import torch
 
+from exprun.common.constants import HIGHER_IS_BETTER
+from exprun.data.task import Task
 from exprun.fit import learning_curve
 from exprun.fit.learning_curve import Curve
+from exprun.fit.loop import fit
+from exprun.training import metrics
 from exprun.training.divergence import Diverged
-from exprun.training.prediction import ROWS
+from exprun.training.prediction import ROWS, forward
 from exprun.training.training import Training
 from tests.conftest import built
 
@@ -88,3 +92,55 @@ def test_recorded_only_if_as_many_epochs_may_follow(left: int) -> None:
     for made.epoch in range(1, learning_curve.PAYS + 1):
         looked_at.row()
     assert (looked_at.program is not None) == (left >= learning_curve.PAYS)
+
+
+MONITORED = [*metrics.names(Task(("y",), ("a", "b"))), *metrics.OF_CLASSES, "weighted_loss"]
+
+
+@pytest.mark.parametrize("metric", MONITORED)
+def test_the_curve_has_the_monitored_figure_and_the_model_is_its_best(metric: str) -> None:
+    made = built(
+        "data=breast_cancer", "loss.class_weight=[1,5]", f"stopping.monitor=val_{metric}",
+        "stopping.patience=null", "optimizer.lr=0.01",
+    )  # fmt: skip
+    made.max_epochs = 5
+    fit(made)
+    values = [row[f"val_{metric}"] for row in made.history]
+    assert len({*values}) > 1
+    best = (max if metric in HIGHER_IS_BETTER else min)(values)
+    assert made.kept_row["epoch"] == 1 + values.index(best)
+    made.model.load_state_dict(made.kept)
+    val, loss = made.data.val, made.loss
+    outputs = forward(made.model, val.x)
+    full = metrics.full(outputs, val.y, made.data.preprocessing, loss.output_activation)
+    full |= {"loss": loss.reported(outputs, val.y).item()}
+    full |= {"weighted_loss": loss.weighted(outputs, val.y).item()}
+    assert best == pytest.approx(full[metric], rel=1e-6)
+
+
+@pytest.mark.parametrize(
+    ("words", "monitored"),
+    [
+        (["loss.class_weight=balanced"], "val_weighted_loss"),
+        (["loss.class_weight=balanced", "stopping=none"], "val_weighted_loss"),
+        (["loss.class_weight=balanced", "stopping.monitor=val_loss"], "val_loss"),
+        (["loss=bce", "loss.class_weight=[1,1]"], "val_weighted_loss"),
+        ([], "val_loss"),
+        (["loss=mse"], "val_loss"),
+    ],
+)
+def test_what_training_lowers_is_monitored_unless_asked_otherwise(
+    words: list[str], monitored: str
+) -> None:
+    assert built("data=breast_cancer", *words).stopping.monitor == monitored
+
+
+def test_plateau_looks_at_the_weighted_loss() -> None:
+    """With equal weights of 2 it is twice the other; a threshold between them tells."""
+    made = built("data=breast_cancer", "loss.class_weight=[2,2]", "scheduler=plateau")
+    seen: list[float] = []
+    made.scheduler.after_epoch = seen.append  # type: ignore[method-assign]
+    made.max_epochs = 2
+    fit(made)
+    assert seen == [row["val_weighted_loss"] for row in made.history]
+    assert seen == pytest.approx([2 * row["val_loss"] for row in made.history])

@@ -17,6 +17,7 @@ from hydra import compose, initialize_config_dir
 from exprun.build import mlp
 from exprun.cli import main
 from exprun.common.errors import UsageError
+from exprun.config.hydra_internals import VERSION_BASE
 from exprun.config.paths import conf_dir
 from exprun.config.schema import plain
 from exprun.data.prepare import Data
@@ -171,7 +172,7 @@ def test_several_parameter_groups_and_other_losses_and_data() -> None:
 
 
 def composed_training(*words: str) -> Training:
-    with initialize_config_dir(str(conf_dir()), version_base="1.3", job_name="exprun"):
+    with initialize_config_dir(str(conf_dir()), job_name="exprun", **VERSION_BASE):
         return mlp(plain(compose("config", list(words))))
 
 

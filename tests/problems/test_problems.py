@@ -10,19 +10,21 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import matplotlib as mpl
 import numpy as np
 import pytest
 import torch
 from hydra import compose, initialize_config_dir
 from matplotlib.figure import Figure
-from omegaconf import DictConfig, OmegaConf
+from omegaconf import DictConfig
 from PIL import Image
 
 from exprun.cli import main
+from exprun.config.hydra_internals import VERSION_BASE, register_resolver
 from exprun.config.parts import PARTS
 from exprun.config.paths import conf_dir
 from exprun.config.schema import check, plain
-from exprun.problems import functions
+from exprun.problems import descent_picture, functions, panels
 from exprun.problems.averages import moving_average, read_series
 from exprun.problems.build import descent
 from exprun.problems.curvature import Linear, curvatures, hessian
@@ -41,8 +43,8 @@ DESCENTS = sorted(
 
 
 def composed(*overrides: str) -> DictConfig:
-    OmegaConf.register_new_resolver("exprun.folder_name", folder_name, replace=True)
-    with initialize_config_dir(str(conf_dir()), version_base="1.3", job_name="exprun"):
+    register_resolver("exprun.folder_name", folder_name)
+    with initialize_config_dir(str(conf_dir()), job_name="exprun", **VERSION_BASE):
         return compose("config", list(overrides))
 
 
@@ -352,6 +354,52 @@ def test_what_diverges_leaves_the_picture(scale: str) -> None:
     low, high = axes.get_ylim()
     assert 1 < high < 4
     assert -1 < low < 1e-3
+
+
+@pytest.mark.parametrize(
+    "ends",
+    [
+        [1e-17, 1e-3, 100.0],  # the last path is flat
+        [100.0, 1e-3, 1e-17],
+        [50.0, 3.0],
+        [99.0, 90.0],
+        [99.99],
+        [0.0],
+        [1e-300, 1.0],
+    ],
+    ids=str,
+)
+def test_the_f_axis_has_numbers_whichever_path_is_drawn_last(ends: list[float]) -> None:
+    axes = Figure().subplots()
+    for end in ends:
+        rows = [{"iteration": float(i), "f": f} for i, f in enumerate((100.0, end))]
+        descent_picture.values(axes, rows, 0.0, "red")
+    descent_picture.ticks(axes)
+    low, high = axes.get_ylim()
+    shown = [tick for tick in axes.get_yticks() if low <= tick <= high]
+    assert len(shown) >= 3
+    labels = axes.yaxis.get_major_formatter().format_ticks(shown)
+    assert len({*labels}) == len(labels), "different places have different numbers"
+
+
+@pytest.mark.parametrize(
+    ("words", "order"),
+    [
+        (["optimizer.lr=0.1", "optimizer.lr=1e-3", "optimizer.lr=0.02"], [1, 2, 0]),
+        (["problem.a=1", "problem.a=-5", "problem.a=20"], [1, 0, 2]),
+        (["optimizer.lr=0.1", "problem.a=1", "problem.a=2"], []),
+        (["scheduler=constant", "scheduler=step", "scheduler=cosine"], []),
+        (["optimizer.lr=0.1", "optimizer.lr=0.2"], []),
+        (["optimizer.lr=0.1 problem.a=1", "optimizer.lr=0.2 problem.a=1", "optimizer.lr=0.3"], []),
+    ],
+)
+def test_a_number_has_an_ordered_color_map(words: list[str], order: list[int]) -> None:
+    paths = [Path2D(i, tuple(word.split(" ")), [], STABLE) for i, word in enumerate(words)]
+    assert [path.number for path in panels.order_of(paths)] == order
+    colors = panels.colors_of({path.setting: [path] for path in paths})
+    assert len({*colors.values()}) == len(paths)
+    light = [sum(mpl.colors.to_rgb(colors[paths[i].words])) for i in order]
+    assert light == sorted(light)
 
 
 @pytest.mark.parametrize("launcher", [[], ["hydra/launcher=stacked"]])

@@ -18,6 +18,7 @@ from hydra import initialize_config_dir
 from omegaconf import DictConfig, OmegaConf
 
 from exprun.common.errors import UsageError
+from exprun.config.hydra_internals import VERSION_BASE
 from exprun.config.paths import conf_dir
 from exprun.config.schema import check_values
 from exprun.config.sweep_overrides import expand_variants
@@ -221,7 +222,7 @@ def test_what_is_wrong_with_a_preset_is_said(text: str, message: str) -> None:
 
 def test_variants_come_in_turn_and_the_command_line_has_the_last_word() -> None:
     variants = {"a": {"optimizer": "sgd", "optimizer.lr": 0.1}, "b": {"reg": ["l2", "dropout"]}}
-    with initialize_config_dir(str(conf_dir()), version_base="1.3"):
+    with initialize_config_dir(str(conf_dir()), **VERSION_BASE):
         jobs = expand_variants(variants, ["seed=1,2", "optimizer.lr=3"])
         plain = expand_variants(None, ["seed=1,2"])
     assert jobs == [

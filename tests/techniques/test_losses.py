@@ -7,6 +7,7 @@ from functools import partial
 import numpy as np
 import pytest
 import torch
+from sklearn.metrics import log_loss
 from sklearn.utils.class_weight import compute_class_weight
 from torch import nn
 from torch.nn import functional as F
@@ -181,3 +182,18 @@ def test_auto_goes_by_the_task(task, cls):
 def test_losses_of_classes_refuse_regression(cls):
     with pytest.raises(UsageError, match=r"needs classes.*expected loss=mse, mae or huber"):
         cls(NUMBERS)
+
+
+@pytest.mark.parametrize("kind", [losses.CrossEntropy, losses.BinaryCrossEntropy])
+def test_the_weighted_loss_is_that_of_scikit_learn_times_the_mean_weight(kind):
+    """scikit-learn divides by the sum of the weights, ours by the number of rows."""
+    outputs, y = random(9, 1), torch.tensor([0, 1, 0, 0, 1, 0, 0, 0, 1])
+    if kind is losses.CrossEntropy:
+        outputs = torch.cat([torch.zeros(9, 1), outputs], 1)
+    loss = kind(TWO, class_weight=[0.5, 4.0])
+    p = torch.sigmoid(outputs[:, -1]).double().numpy()
+    weights = np.where(y.numpy() == 1, 4.0, 0.5)
+    expected = log_loss(y, p, sample_weight=weights) * weights.mean()
+    assert loss.weighted(outputs, y).item() == pytest.approx(expected, rel=1e-6)
+    assert loss.reported(outputs, y).item() == pytest.approx(log_loss(y, p), rel=1e-6)
+    assert loss(outputs, loss.encode(y)).item() == pytest.approx(expected, rel=1e-6)

@@ -24,9 +24,6 @@ exprun: controlled experiments on how to train a neural network
   exprun evaluate RUN FILE                all figures on rows with a target
   exprun export RUN --format onnx         one file for others; also torch, safetensors
   exprun explain GROUP=OPTION             its equation, keys, slide; also GROUP, or a key
-  exprun predict RUN FILE [-o OUT]        answers for new rows
-  exprun evaluate RUN FILE                all figures on rows with a target
-  exprun export RUN --format onnx         one file for others; also torch, safetensors
   tensorboard --logdir outputs            the curves
 
 Groups and their options, * marks the default:

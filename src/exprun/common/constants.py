@@ -25,7 +25,7 @@ ACTIVATIONS = {
 HIGHER_IS_BETTER = {"accuracy", "balanced_accuracy", "macro_f1", "roc_auc", "r2"}
 """Metrics to be maximised."""
 
-LOWER_IS_BETTER = {"loss", "log_loss", "rmse", "mae"}
+LOWER_IS_BETTER = {"loss", "weighted_loss", "log_loss", "rmse", "mae"}
 """Metrics to be minimised, as somebody's own are."""
 
 COMPLETED = "completed"

@@ -12,9 +12,35 @@ class UsageError(Exception):
     """A mistake in what the user asked for; its text is the one line that the user reads."""
 
 
+ALSO_CALLED = {
+    "gpu": "cuda",
+    "mnist": "idx",
+    "fashion_mnist": "idx",
+    "california_housing": "openml",
+    "tsv": "csv",
+    "pq": "parquet",
+    "numpy": "npz",
+    "kaiming": "he",
+    "glorot": "xavier",
+    "nag": "nesterov",
+    "ema": "momentum",
+    "swish": "silu",
+    "cosine_annealing": "cosine",
+    "reduce_on_plateau": "plateau",
+    "batch_norm": "batch",
+    "layer_norm": "layer",
+    "ridge": "l2",
+    "lasso": "l1",
+}
+"""Words for an option or a value that others use, and its own, which need not look alike."""
+
+
 def nearest(wrong: str, right: Iterable[str]) -> str:
-    """``"; did you mean X?"`` for the closest of ``right``, or ``""`` if none is close."""
+    """``"; did you mean X?"`` for what else ``wrong`` is called, or the closest of ``right``; if
+    none is close ``""``."""
     lowered = {word.lower(): word for word in right}
+    if (meant := ALSO_CALLED.get(wrong.lower())) in lowered:
+        return f"; did you mean {meant}?"
     close = difflib.get_close_matches(wrong.lower(), list(lowered), n=1, cutoff=0.6)
     return f"; did you mean {lowered[close[0]]}?" if close else ""
 

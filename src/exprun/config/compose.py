@@ -16,14 +16,13 @@ from typing import Any, Literal
 
 import yaml
 from hydra import compose, initialize_config_dir
-from hydra._internal.config_loader_impl import ConfigLoaderImpl, get_overrides_dirname
 from hydra.core.config_loader import ConfigLoader
 from hydra.core.hydra_config import HydraConfig
 from hydra.core.override_parser.overrides_parser import OverridesParser
 from hydra.core.override_parser.types import Override
 from omegaconf import DictConfig, OmegaConf, open_dict, read_write
-from omegaconf._utils import get_omega_conf_dumper
 
+from exprun.config import hydra_internals
 from exprun.config.paths import conf_dir
 from exprun.config.schema import plain
 
@@ -43,12 +42,8 @@ class Composer:
     """Composes with Hydra once for all jobs of a sweep that choose the same options."""
 
     def __init__(self, loader: ConfigLoader, master: DictConfig) -> None:
-        assert isinstance(loader, ConfigLoaderImpl)  # the only one that Hydra has
         self.loader, self.master = loader, master
-        _, repository = loader._parse_overrides_and_create_caching_repo(
-            master.hydra.job.config_name, overrides_of(master.hydra, "hydra")
-        )
-        self.is_group = functools.cache(repository.group_exists)
+        self.is_group = functools.cache(hydra_internals.is_group(loader, master))
         self.parsed = functools.cache(OverridesParser.create().parse_override)
         self.base = functools.cache(self._base)
 
@@ -66,15 +61,11 @@ class Composer:
         values = [override for override in overrides if self._is_value(override)]
         others = [override for override in overrides if not self._is_value(override)]
         config: DictConfig = pickle.loads(self.base(_lines(others)))
-        self.loader._apply_overrides_to_config(values, config)
-        hydra = config.hydra
+        hydra_internals.apply_values(config, values)
         own = [override for override in overrides if not override.is_hydra_override()]
         for line in _lines(own):
-            hydra.overrides.task.append(line)
-        style = hydra.job.config.override_dirname
-        hydra.job.override_dirname = get_overrides_dirname(
-            own, style.exclude_keys, style.item_sep, style.kv_sep
-        )
+            config.hydra.overrides.task.append(line)
+        hydra_internals.set_override_dirname(config, own)
         OmegaConf.copy_cache(from_config=self.master, to_config=config)
         return config
 
@@ -103,7 +94,7 @@ def compose_run(overrides: list[str], config_dir: str | None) -> DictConfig:
     """What ``exprun`` would compose for a single run with these overrides; ``config_dir`` has the
     user's own options. Raises what Hydra raises."""
     search_path = [f"hydra.searchpath=['file://{config_dir}']"] if config_dir else []
-    with initialize_config_dir(str(conf_dir()), version_base="1.3", job_name="exprun"):
+    with initialize_config_dir(str(conf_dir()), job_name="exprun", **hydra_internals.VERSION_BASE):
         return compose("config", [*overrides, *search_path], return_hydra_config=True)
 
 
@@ -163,7 +154,7 @@ class _Dumper(getattr(yaml, "CDumper", yaml.Dumper)):  # type: ignore[misc]
     """OmegaConf's dumper, in C where PyYAML has that."""
 
 
-_Dumper.add_representer(str, get_omega_conf_dumper().str_representer)
+_Dumper.add_representer(str, hydra_internals.get_omega_conf_dumper().str_representer)
 
 
 def to_yaml(content: Any) -> str:

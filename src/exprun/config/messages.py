@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import re
+import shlex
 from collections.abc import Iterator
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
-from hydra._internal.hydra import Hydra
-from hydra._internal.utils import create_config_search_path
 from hydra.core.global_hydra import GlobalHydra
 from hydra.core.object_type import ObjectType
 from hydra.core.override_parser.overrides_parser import OverridesParser
@@ -19,7 +20,9 @@ from omegaconf.errors import OmegaConfBaseException
 from yaml import YAMLError
 
 from exprun.common.errors import choices, list_override, nearest
+from exprun.config.hydra_internals import Hydra, main_hydra
 from exprun.config.paths import conf_dir
+from exprun.config.rules import rule_for
 from exprun.config.schema import leaves
 from exprun.config.sweep_overrides import expand
 
@@ -34,10 +37,7 @@ def explain(error: Exception, overrides: list[str], config_dir: str | None, swee
     if isinstance(error, UnicodeDecodeError) and config_dir and _unreadable(config_dir):
         return f"{_unreadable(config_dir)}: is not UTF-8 text"
     GlobalHydra.instance().clear()
-    search_path = create_config_search_path(str(conf_dir()))
-    if config_dir is not None:
-        search_path.prepend("command-line", f"file://{config_dir}")
-    hydra = Hydra.create_main_hydra2("exprun", search_path)
+    hydra = main_hydra(str(conf_dir()), config_dir)
     try:
         return _reason(hydra, overrides, sweep) or _one_line(error)
     except (HydraException, OmegaConfBaseException, YAMLError):
@@ -50,7 +50,6 @@ def _reason(hydra: Hydra, overrides: list[str], sweep: bool) -> str | None:
     """The first override that cannot be, and why."""
     parser = OverridesParser.create(hydra.config_loader)
     every = parser.parse_overrides(overrides)
-    sweep = sweep or _preset_sweeps(hydra, every)
     for override in every:
         reason = _wrong_group(override, sweep)
         if reason:
@@ -68,21 +67,34 @@ def _reason(hydra: Hydra, overrides: list[str], sweep: bool) -> str | None:
     return None
 
 
-def _preset_sweeps(hydra: Hydra, overrides: list[Override]) -> bool:
-    """Whether the chosen preset is a sweep by itself, without ``-m``."""
-    preset = [o for o in overrides if o.key_or_group == "experiment" and not o.is_sweep_override()]
-    chosen = [o.input_line or "" for o in preset if _wrong_group(o, sweep=True) is None]
-    return bool(hydra.get_mode("config", chosen) == RunMode.MULTIRUN)
-
-
 def _unparsable(override: str) -> str:
     if "=" not in override:
         return f"{override!r} is not of the form key=value"
     key, value = override.split("=", 1)
-    quoted = f"'{key}=\"{value}\"'"
-    if value.startswith("[") and value.endswith("]"):
-        quoted = list_override(key, (item.strip(" \"'") for item in value[1:-1].split(",")))
-    return f"{override!r} cannot be read; expected quotes around special characters: {quoted}"
+    called = re.match(r"(\w+)\(", value)
+    if called and called[1] not in FUNCTIONS:
+        hint = nearest(called[1], FUNCTIONS)
+        return (
+            f"{override}: there is no function {called[1]}{hint}; expected values, like "
+            f"{key}=1,2,3, or {choices(f'{name}(…)' for name in SWEEPS)}"
+        )
+    rule = rule_for(key.lstrip("+~"))
+    items = value.removeprefix("[").removesuffix("]").split(",")
+    for quoted in (f"'{key}=\"{value}\"'", list_override(key, (i.strip(" \"'") for i in items))):
+        with suppress(OverrideParseException):
+            parsed = OverridesParser.create().parse_override(shlex.split(quoted)[0])
+            if rule is None or rule.accepts(parsed.value()):
+                return (
+                    f"{override!r} cannot be read; expected quotes around special characters: "
+                    f"{quoted}"
+                )
+    expected = f"; expected {rule.expected}" if rule else ""
+    return f"{override!r} cannot be read{expected}"
+
+
+SWEEPS = ("range", "interval", "choice", "tag", "sort", "shuffle", "glob")
+FUNCTIONS = (*SWEEPS, "int", "float", "str", "bool", "json_str", "extend_list")
+"""What may be called for a value; the first for the values of a sweep."""
 
 
 def _wrong_group(override: Override, sweep: bool) -> str | None:
@@ -90,10 +102,12 @@ def _wrong_group(override: Override, sweep: bool) -> str | None:
     key = override.key_or_group
     if override.is_sweep_override() and not sweep:
         line = override.input_line or key
-        joined = (
-            f" (all of them together: '{key}=[{line.split('=', 1)[1]}]')" if key == "reg" else ""
-        )
-        return f"{line}: several values are a sweep; expected exprun -m …{joined}"
+        joined = f"'{key}=[{line.split('=', 1)[1]}]'"
+        rule = rule_for(key)
+        if rule and override.is_choice_sweep() and rule.accepts(list(override.sweep_iterator())):
+            return f"{line}: expected {rule.expected}; did you mean {joined}? (a sweep needs -m)"
+        together = f" (all of them together: {joined})" if key == "reg" else ""
+        return f"{line}: several values are a sweep; expected exprun -m …{together}"
     if not _is_group(key) or override.is_delete():
         return None
     options = _options(key)

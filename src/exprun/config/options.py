@@ -8,6 +8,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 from pathlib import Path
 
+import yaml
+
 from exprun.common.errors import UsageError
 from exprun.config.paths import conf_dir
 
@@ -50,6 +52,16 @@ def head(path: Path) -> list[str]:
 def is_global(path: Path) -> bool:
     """Whether an option's keys are not those of its group but of the whole config."""
     return "# @package _global_" in path.read_text(encoding="utf-8", errors="replace")
+
+
+def is_sweep(preset: Path) -> bool:
+    """Whether a preset's file says that it is a sweep by itself, without ``-m``: ``hydra.mode``."""
+    try:
+        content = yaml.safe_load(preset.read_text(encoding="utf-8"))
+    except (yaml.YAMLError, UnicodeDecodeError):  # whoever composes it says what is wrong with it
+        return False
+    hydra = content.get("hydra") if isinstance(content, dict) else None
+    return isinstance(hydra, dict) and hydra.get("mode") == "MULTIRUN"
 
 
 def first_comment(path: Path) -> str:

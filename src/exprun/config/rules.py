@@ -140,6 +140,11 @@ weights = Rule(
     lambda v: isinstance(v, Mapping) and bool(v) and all(map(positive.accepts, v.values())),
     "weights of labels, like {yes:5}",
 )
+MONITORED = (
+    *("loss", "weighted_loss", "accuracy", "balanced_accuracy", "macro_f1", "roc_auc", "log_loss"),
+    *("rmse", "mae", "r2"),
+)
+"""Figures of the validation part that early stopping may look at, if the task has them."""
 
 RULES: dict[str, Rule] = {
     "seed": integer(0),
@@ -215,11 +220,7 @@ RULES: dict[str, Rule] = {
     "patience": integer(0),
     "stopping.patience": either(null, integer(1)),
     "min_delta": at_least_zero,
-    "monitor": pattern(
-        r"val_(loss|accuracy|rmse|mae|r2)",
-        "val_loss, val_accuracy, val_rmse, val_mae or val_r2",
-        ("val_loss", "val_accuracy", "val_rmse", "val_mae", "val_r2"),
-    ),
+    "monitor": one_of("auto", *(f"val_{name}" for name in MONITORED)),
     "restore_best": boolean,
     "decay": share_below_one,
     "reduction": one_of("mean", "sum"),

@@ -6,7 +6,6 @@ from collections.abc import Mapping, Sequence
 from itertools import islice
 from typing import Any
 
-from hydra._internal.core_plugins.basic_sweeper import BasicSweeper
 from hydra.core.global_hydra import GlobalHydra
 from hydra.core.override_parser.overrides_parser import OverridesParser
 from hydra.core.override_parser.types import (
@@ -19,6 +18,7 @@ from hydra.core.override_parser.types import (
 )
 
 from exprun.common.errors import UsageError
+from exprun.config.hydra_internals import basic_sweeper
 from exprun.config.schema import spelled
 
 
@@ -30,7 +30,7 @@ def expand(overrides: Sequence[str]) -> list[list[str]]:
     parsed = OverridesParser.create(loader).parse_overrides(list(overrides))
     for override in parsed:
         _check_values(override)
-    (jobs,) = BasicSweeper.split_arguments(parsed, max_batch_size=None)
+    (jobs,) = basic_sweeper().split_arguments(parsed, max_batch_size=None)
     return jobs
 
 

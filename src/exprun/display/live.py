@@ -14,7 +14,6 @@ from exprun.common.constants import HIGHER_IS_BETTER
 from exprun.display.describe import about
 from exprun.display.panel import NARROW, Canvas, flow, heading, progress
 from exprun.display.text import NONE, duration, figure, per_second, printable
-from exprun.training import metrics
 from exprun.training.callbacks import Callback
 from exprun.training.training import Training
 
@@ -47,7 +46,7 @@ class LivePanel(Callback):
     def on_start(self, training: Training) -> None:
         self._training = training
         self._about = about(training, self._device)
-        self._names = metrics.names(training.data.preprocessing.task)
+        self._names = training.figures
         self._first_epoch, self._first_iteration = training.epoch, training.iteration
         self._iteration = training.iteration
         if training.kept_row:  # resumed

@@ -210,14 +210,17 @@ def _without_shared(rows: Sequence[Mapping[str, Any]]) -> tuple[list[dict[str, A
 
 def _leaderboard(rows: Sequence[Mapping[str, Any]], width: int, console: Console) -> Table:
     """Number, overrides, and as many of the test and validation figures as there is room
-    for; without validation those of the training part."""
+    for; without validation those of the training part. The first, which the heading names, is the
+    one that they are ranked by, as in ``leaderboard.csv``."""
     numbers = [str(row["number"]) for row in rows]
     titles = [printable(row["overrides"], console) for row in rows]
     columns: list[tuple[str, list[str]]] = []
     room = width - max(map(len, numbers)) - 2 - min(TITLE_WIDTH, max(map(cell_len, titles)))
     validated = any(key.startswith("val_") for row in rows for key in row)
     parts = ("test", "val") if validated else ("test", "train")
-    shown = [*(f"{part}_{name}" for part in parts for name in CURVE), *OF_FUNCTIONS]
+    figures = [key for key in rows[0] if key == "f" or key.startswith(("val_", "train_"))]
+    ranked_by = figures[:1]
+    shown = [*ranked_by, *(f"{part}_{name}" for part in parts for name in CURVE), *OF_FUNCTIONS]
     for key in (key for key in rows[0] if key in shown):
         heading, cells = key.replace("_", "\n", 1), [figure(row.get(key)) for row in rows]
         room -= 2 + max(map(len, [*heading.split("\n"), *cells]))
@@ -225,7 +228,8 @@ def _leaderboard(rows: Sequence[Mapping[str, Any]], width: int, console: Console
             columns.append((heading, cells))
     table = Table(box=None, pad_edge=False, padding=(0, 2, 0, 0), header_style="dim")
     table.add_column(style="dim", justify="right", no_wrap=True)
-    table.add_column("overrides", overflow="fold", vertical="bottom")
+    title = "\n".join([*(f"ranked by {name}" for name in ranked_by), "overrides"])
+    table.add_column(title, overflow="fold", vertical="bottom")
     for heading, _ in columns:
         table.add_column(heading, justify="right", no_wrap=True)
     for number, title, *cells in zip(

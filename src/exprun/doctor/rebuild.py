@@ -100,11 +100,17 @@ def _sample(training: Training) -> Sample:
         drawn = drawn.to(part.x.device)
         x, y = part.x[drawn], part.y[drawn]
         outputs = forward(training.model, x) if len(x) else training.loss.encode(y)
-        parts += [array(x), *_predictions(training, outputs, y)]
+        parts.append((array(x), *_predictions(training, outputs, y)))
+    (x_train, y_train, predicted), (x_val, y_val, predicted_val) = parts
     return Sample(
-        *parts,
-        bool(training.data.preprocessing.task.classes),
-        None if weight is None else array(weight),
+        x=x_train,
+        y=y_train,
+        predicted=predicted,
+        x_val=x_val,
+        y_val=y_val,
+        predicted_val=predicted_val,
+        classes=bool(training.data.preprocessing.task.classes),
+        class_weight=None if weight is None else array(weight),
     )
 
 

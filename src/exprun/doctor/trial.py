@@ -24,6 +24,7 @@ from exprun.record.files import claim_folder, folder_name
 from exprun.run_folder import Stored, check_config, stored_job
 from exprun.sweeps import ledger
 from exprun.sweeps.dispatcher import run_stacked
+from exprun.sweeps.ranking import ranking
 
 
 @dataclass(frozen=True)
@@ -126,7 +127,7 @@ def verdicts(
     wanted = seeds * (1 + len(suggestions))
     if len(results) < wanted or any(r["status"] == INTERRUPTED for r in results):
         return None
-    monitored = str(run.config.stopping.get("monitor", "val_loss"))
+    monitored = ranking(results)[0]
     before, *others = [results[i : i + seeds] for i in range(0, len(results), seeds)]
     confidence = 1 - 0.05 / len(suggestions)
     return [

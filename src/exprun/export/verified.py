@@ -52,7 +52,7 @@ def onnx(model: Model) -> tuple[bytes, float]:
         from exprun.export.graph import onnx_model
     except ModuleNotFoundError as error:
         raise UsageError(
-            f"export: --format onnx needs {error.name}; expected pip install 'exprun[onnx]'"
+            f"export: --format onnx needs {error.name}; expected pip install onnx onnxruntime"
         ) from None
     content = onnx_model(model)
     columns, frame = Columns.of(model.preprocessing), trial(model.preprocessing)

@@ -29,13 +29,16 @@ class Curve:
 
     def __init__(self, training: Training, *, replayed: bool) -> None:
         """``replayed=False`` runs them as they are written every time, and so does a part of more
-        rows than are looked at together, where it would bring nothing."""
+        rows than are looked at together, where it would bring nothing, and a monitored figure whose
+        operations depend on the values (``metrics.full``)."""
         t = training
         self.training = t
         parts = {"train": t.measured, "val": t.data.val}
         self.parts = {name: part for name, part in parts.items() if len(part)}
-        self.replayed = replayed and all(len(part) <= ROWS for part in self.parts.values())
-        self.names = metrics.names(t.data.preprocessing.task)
+        small = all(len(part) <= ROWS for part in self.parts.values())
+        steady = not set(t.figures) & set(metrics.OF_CLASSES)
+        self.replayed = replayed and small and steady
+        self.names = t.figures
         self.columns = [f"{part}_{name}" for name in self.names for part in self.parts]
         self.values = torch.zeros(len(self.columns) + 1, dtype=torch.float64, device=t.device)
         self.rows = 0
@@ -90,8 +93,19 @@ def evaluate(training: Training, part: Part) -> dict[str, Tensor]:
     t = training
     chunks = [t.model(x) for x in part.x.split(ROWS)]
     outputs = chunks[0] if len(chunks) == 1 else torch.cat(chunks)
-    loss = {"loss": t.loss.reported(outputs, part.y)}
-    return loss | metrics.evaluate(outputs, part.y, t.data.preprocessing)
+    preprocessing = t.data.preprocessing
+    figures = {"loss": t.loss.reported(outputs, part.y)}
+    figures |= metrics.evaluate(outputs, part.y, preprocessing)
+    if "weighted_loss" in t.figures:
+        figures["weighted_loss"] = t.loss.weighted(outputs, part.y)
+    if not figures.keys() >= set(t.figures):
+        full = metrics.full(outputs, part.y, preprocessing, t.loss.output_activation)
+        figures |= {
+            name: torch.tensor(full.get(name, math.nan), dtype=torch.float64, device=t.device)
+            for name in t.figures
+            if name not in figures
+        }
+    return figures
 
 
 def all_finite(model: nn.Module) -> bool:

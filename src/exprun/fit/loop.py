@@ -149,7 +149,8 @@ def end_epoch(
         if t.stopping.update(t.epoch, models_row):
             t.kept = t.copied_tensors()
             t.kept_row = models_row
-    t.scheduler.after_epoch(row.get("val_loss", row["train_loss"]))
+    lowered = "weighted_loss" if "train_weighted_loss" in row else "loss"
+    t.scheduler.after_epoch(row.get(f"val_{lowered}", row[f"train_{lowered}"]))
     for callback in callbacks:
         callback.on_epoch(t, row)
 

@@ -13,7 +13,7 @@ from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.colors import LinearSegmentedColormap
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
-from matplotlib.ticker import FuncFormatter, LogLocator, NullFormatter
+from matplotlib.ticker import FuncFormatter, LogLocator, MaxNLocator, NullFormatter
 from numpy.typing import NDArray
 
 from exprun.problems.curvature import Function, curvatures, is_quadratic
@@ -50,6 +50,7 @@ def draw(problem: Descent, folder: Path) -> list[str]:
         track(plane, problem.points, color)
         _legend(plane, problem, color)
         values(curve, problem.path, lowest_value(problem.function, problem.minima), color)
+        ticks(curve)
         curve.set_title("f over the iterations", loc="left", color=INK)
         figure.suptitle(f"{problem.title}:  {describe(problem)}", x=0.012, ha="left", color=INK)
         figure.supxlabel("\n".join(_facts(problem)), x=0.012, ha="left", fontsize=9, color=FAINT)
@@ -225,16 +226,29 @@ def values(
     if lowest is not None:
         heights = np.maximum(heights - lowest, 1e-32)
         axes.set_yscale("log")
-        axes.yaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:g}"))
-        axes.yaxis.set_minor_formatter(NullFormatter())
-        if heights.max() < 1000 * heights.min():
-            axes.yaxis.set_major_locator(LogLocator(subs=(1, 2, 5)))
     heights = np.where(np.abs(heights) < 1e200, heights, np.nan)
     axes.plot(iterations, heights, color=color, lw=1.5, ls=dashes, label=label)
     unit = "f" if not lowest else "f above the minimum"
     axes.set(xlabel="iteration", ylabel=unit)
     axes.grid(color="#e3e7ee", lw=0.6)
     axes.set_axisbelow(True)
+
+
+FEWEST_TICKS = 3
+
+
+def ticks(axes: Axes) -> None:
+    """Numbers at the f axis, once all lines are drawn and its limits are set: on a logarithmic one
+    at powers of ten, or at as many steps between them as it takes for FEWEST_TICKS."""
+    if axes.get_yscale() != "log":
+        return
+    axes.yaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:g}"))
+    axes.yaxis.set_minor_formatter(NullFormatter())
+    low, high = axes.get_ylim()
+    for locator in (LogLocator(), LogLocator(subs=(1, 2, 5)), MaxNLocator(5)):
+        axes.yaxis.set_major_locator(locator)
+        if sum(low <= tick <= high for tick in locator()) >= FEWEST_TICKS:
+            return
 
 
 FRAMES = 60

@@ -8,6 +8,9 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
+import matplotlib as mpl
+import numpy as np
+from matplotlib.colors import to_hex
 from matplotlib.figure import Figure
 
 STYLE: Any = {
@@ -62,3 +65,10 @@ def palette(count: int) -> list[str]:
     """Colors of ``count`` lines of one kind."""
     known = ("#d1495b", "#00798c", "#6a4c93", "#e07a1f", "#2b6cb0", "#3a7d44", *MORE)
     return [known[i % len(known)] for i in range(count)]
+
+
+def ordered(count: int) -> list[str]:
+    """Colors of ``count`` lines in the order of a number, from dark to light, but none too light
+    for white paper: viridis, whose colors are told apart in grey too."""
+    shades = mpl.colormaps["viridis"](np.linspace(0, 0.85, count))
+    return [to_hex(shade) for shade in shades]

@@ -105,7 +105,7 @@ def _draw(
         parts: Any = figure.subfigures(2, 1, height_ratios=heights)
         above, below = parts
         planes = np.atleast_1d(above.subplots(lines, columns)).flat
-        colors, dashes = _colors(panels), _dashes(panels)
+        colors, dashes = colors_of(panels), _dashes(panels)
         for setting, members in panels.items():
             plane = next(planes)
             descent_picture.contours(plane, function, minima, box)
@@ -131,6 +131,7 @@ def _draw(
                 line = colors[path.words], label, dashes[setting]
                 descent_picture.values(curve, path.rows, lowest, *line)
         show_settled(curve, paths)
+        descent_picture.ticks(curve)
         if len(paths) <= MOST_PANELS:
             curve.legend(
                 loc="center left", bbox_to_anchor=(1.0, 0.5), ncols=math.ceil(len(paths) / 12)
@@ -202,16 +203,31 @@ def _by_numbers(setting: str) -> list[tuple[float, str]]:
     return keys
 
 
-def _colors(panels: Mapping[str, Sequence[Path2D]]) -> dict[tuple[str, ...], str]:
-    """A color for each path: its optimizer's, or its own if they do not differ in that."""
+def colors_of(panels: Mapping[str, Sequence[Path2D]]) -> dict[tuple[str, ...], str]:
+    """A color for each path: its optimizer's, or its own if they do not differ in that, from dark
+    to light if it is a number in which they differ."""
     paths = [path for members in panels.values() for path in members]
     unknown = sorted({p.optimizer for p in paths} - set(figure_style.COLORS))
     own = dict(zip(unknown, figure_style.palette(len(unknown)), strict=True))
     if {path.optimizer for path in paths} == {""}:
-        each = figure_style.palette(len(paths))
-        return {path.words: color for path, color in zip(paths, each, strict=True)}
+        order = order_of(paths)
+        each = figure_style.ordered(len(paths)) if order else figure_style.palette(len(paths))
+        return {path.words: color for path, color in zip(order or paths, each, strict=True)}
     known = figure_style.COLORS | own
     return {path.words: known[path.optimizer] for path in paths}
+
+
+def order_of(paths: Sequence[Path2D]) -> list[Path2D]:
+    """The paths in the order of the number in which alone they differ; none if they differ in
+    something else, or there are only two."""
+    pairs = [" ".join(path.words).partition("=") for path in paths]
+    try:
+        numbers = [float(value) for _, _, value in pairs]
+    except ValueError:  # a word, or several overrides
+        return []
+    if len({key for key, _, _ in pairs}) > 1 or len(paths) < 3:
+        return []
+    return [path for _, path in sorted(zip(numbers, paths, strict=True), key=lambda p: p[0])]
 
 
 def _reached(

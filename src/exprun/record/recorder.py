@@ -98,7 +98,7 @@ class Recorder(Callback):
             self.diagnostics.on_start(training)
 
     def _describe(self, training: Training) -> None:
-        names = metrics.names(training.data.preprocessing.task)
+        names = training.figures
         self.events.hparams_start(hparams(self.config, self.choices))
         if training.averaging:
             names = [*names, *(f"ema_{name}" for name in names)]
@@ -186,6 +186,8 @@ class Recorder(Callback):
             measured = metrics.full(outputs, part.y, data.preprocessing, activation)
             if name == "test":
                 measured = {"loss": t.loss.reported(outputs, part.y).item()} | measured
+                if t.loss.class_weight is not None:
+                    measured["weighted_loss"] = t.loss.weighted(outputs, part.y).item()
                 if 0 < len(data.preprocessing.task.classes) <= MOST_IN_TABLE:
                     self._write_confusion(
                         metrics.confusion(outputs, part.y, data.preprocessing.task)

@@ -27,9 +27,11 @@ def result_of(
     """The content of ``result.json``, as plain data; ``training`` is None if none came about.
 
     ``seconds`` is the wall time of the whole run, ``metrics`` are those of the kept weights; a
-    figure that is not finite becomes null.
+    figure that is not finite becomes null. ``monitor`` is the figure that the weights were kept by,
+    null without a validation part.
     """
     kept = training.kept_row if training else {}
+    monitor = training.stopping.monitor if training else None
     return {
         "status": outcome.status,
         "reason": outcome.reason,
@@ -37,6 +39,7 @@ def result_of(
         "engine": outcome.engine,
         "epochs": training.epoch if training else 0,
         "best_epoch": int(kept["epoch"]) if kept else None,
+        "monitor": monitor if monitor in kept else None,
         "metrics": {k: v if math.isfinite(v) else None for k, v in (metrics or {}).items()},
         "averaged": bool(training and training.averaging),
         "parameters": training.parameters if training else None,

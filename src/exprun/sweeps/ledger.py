@@ -17,28 +17,19 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any
 
-from exprun.common.constants import COMPLETED, EARLY_STOPPED, HIGHER_IS_BETTER, INTERRUPTED
+from exprun.common.constants import INTERRUPTED
 from exprun.common.errors import UsageError
 from exprun.common.threads import OF_A_WORKER
 from exprun.config.compose import write_hydra_files
 from exprun.record.files import write_atomic, write_json
 from exprun.record.result import read_result
+from exprun.sweeps.ranking import cost, ended_well, ranking
 
 PENDING = "pending"
 """The status of a job that has no result."""
 
 BASIC, STACKED = "basic", "stacked"
 """How a sweep's jobs are run: one after the other, or many at once."""
-
-RANKED_BY = (
-    *("val_accuracy", "val_r2", "val_loss"),
-    "f",
-    *("train_accuracy", "train_r2", "train_loss"),
-)
-"""What orders a leaderboard: the first of these that a job has, ties by the following. A loss alone
-would not do, for jobs may differ in it. ``f`` is a test function's value; training figures count
-where there are no others."""
-
 
 LAST_COLUMNS = ("seconds", "folder", "reason")
 """Columns of a leaderboard that stand behind all metrics."""
@@ -208,39 +199,26 @@ def leaderboard(folder: Path) -> list[dict[str, Any]]:
 
 
 def ranked(folder: Path) -> list[dict[str, Any]]:
-    """A row for each job: best validation figures first, then the jobs that did not end well."""
+    """A row for each job: the best first, then the jobs that did not end well. The first metric is
+    the one that they are ranked by (``sweeps.ranking``)."""
     rows = []
     with read_from(folder):
         jobs = [(job, folder / str(job["folder"])) for job in read(folder)["jobs"]]
-    for job, job_folder in jobs:
-        result = state_of(job_folder)
+    results = [state_of(job_folder) for _, job_folder in jobs]
+    for (job, _), result in zip(jobs, results, strict=True):
         rows.append(
             {
                 "number": job["number"],
                 "overrides": " ".join(job["overrides"]),
                 "status": result["status"],
                 "best_epoch": result.get("best_epoch"),
-                **_ranking_first(result["metrics"]),
+                **result["metrics"],
                 "seconds": result.get("seconds"),
                 "folder": job["folder"],
                 "reason": result["reason"],
             }
         )
-    rows.sort(key=_rank)
-    return rows
-
-
-def _ranking_first(metrics: dict[str, float]) -> dict[str, float]:
-    ranking = {name: metrics[name] for name in RANKED_BY if name in metrics}
-    return ranking | metrics
-
-
-def _rank(row: dict[str, Any]) -> tuple[bool, list[float]]:
-    """Jobs that ended well first, by validation figures, lower is better."""
-    ended_well = row["status"] in (COMPLETED, EARLY_STOPPED)
-    figures = []
-    for name in RANKED_BY:
-        value = row.get(name)
-        sign = -1 if name.rpartition("_")[2] in HIGHER_IS_BETTER else 1
-        figures.append(float("inf") if value is None else sign * value)
-    return not ended_well, figures
+    names = ranking(results)
+    rows.sort(key=lambda row: (not ended_well(row), cost(row, names)))
+    first = ("number", "overrides", "status", "best_epoch", *names)
+    return [{key: row[key] for key in (*first, *row) if key in row} for row in rows]

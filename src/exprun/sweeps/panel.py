@@ -20,12 +20,12 @@ from exprun.common.constants import (
     DIVERGED,
     EARLY_STOPPED,
     FAILED,
-    HIGHER_IS_BETTER,
     INTERRUPTED,
 )
 from exprun.display.panel import SEPARATOR, Canvas, flow, heading, progress
+from exprun.display.summary import CURVE
 from exprun.display.text import default_console, draws, figure, per_second, printable, shorten
-from exprun.sweeps.ledger import RANKED_BY
+from exprun.sweeps.ranking import COMPARABLE, cost, higher_is_better
 
 STRIP = 6
 """Lines at most with a character for each job."""
@@ -207,7 +207,7 @@ class StackPanel:
         columns = ("5 %", "median", "95 %", "best")
         yield Text(f"{'':{label}}" + "".join(f"{column:>{cell}}" for column in columns), "dim")
         for name, values in figures.items():
-            best = (max if _higher_is_better(name) else min)(values, key=values.__getitem__)
+            best = (max if higher_is_better(name) else min)(values, key=values.__getitem__)
             title = shorten(self._jobs[best].title, room) if room >= SHORTEST_TITLE else ""
             shown = [*_percentiles(values.values()), values[best]]
             yield Text.assemble(
@@ -220,7 +220,7 @@ class StackPanel:
         """A character for each job, the taller the better. Jobs that differ in nothing but their
         last override stand side by side, others under each other; where there is no room for all
         lines, it begins with that of the first job that has not ended."""
-        ranking = [n for k in RANKED_BY for n in (k, k.replace("val", "train")) if n in figures]
+        ranking = _ranking(figures)
         ranks = _ranks(figures, ranking)
         marks = []
         for number, job in self._jobs.items():
@@ -248,8 +248,13 @@ class StackPanel:
             yield Text(f"{'':{self._digits}} {'  '.join(legend)}", "dim")
 
 
-def _higher_is_better(name: str) -> bool:
-    return name.partition("_")[2] in HIGHER_IS_BETTER
+def _ranking(figures: Collection[str]) -> list[str]:
+    """What the jobs are ranked by while they train: a curve has other figures than those of every
+    curve if they are monitored."""
+    usual = {part + name for part in ("val_", "train_") for name in CURVE}
+    monitored = [name for name in figures if name not in usual]
+    comparable = [n for k in COMPARABLE for n in (k, k.replace("val", "train")) if n in figures]
+    return list(dict.fromkeys([*monitored, *comparable]))
 
 
 def _percentiles(values: Collection[float]) -> tuple[float, float, float]:
@@ -261,16 +266,14 @@ def _percentiles(values: Collection[float]) -> tuple[float, float, float]:
 
 def _ranks(figures: Figures, names: Sequence[str]) -> dict[int, float]:
     """0 for the best job … 1 for the worst by the first of these figures, ties by the next."""
-    columns = [(-1 if _higher_is_better(name) else 1, figures[name]) for name in names]
-    jobs = {job for _, values in columns for job in values}
+    jobs = {job for name in names for job in figures[name]}
     costs = {
-        job: tuple(sign * values.get(job, sign * math.inf) for sign, values in columns)
-        for job in jobs
+        job: tuple(cost({name: figures[name].get(job) for name in names}, names)) for job in jobs
     }
     ranks: dict[tuple[float, ...], int] = {}
-    for rank, cost in enumerate(sorted(costs.values())):
-        ranks.setdefault(cost, rank)
-    return {job: ranks[cost] / max(len(jobs) - 1, 1) for job, cost in costs.items()}
+    for rank, values in enumerate(sorted(costs.values())):
+        ranks.setdefault(values, rank)
+    return {job: ranks[values] / max(len(jobs) - 1, 1) for job, values in costs.items()}
 
 
 def _period(titles: Iterable[str]) -> int:

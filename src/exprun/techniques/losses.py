@@ -1,9 +1,10 @@
 """Losses: what the network's outputs are compared with, and how (slide "Gradient Descent").
 
 A batch's loss is the mean over its rows (``reduction="mean"``) or their sum, the slides' mini-batch
-form (``"sum"``). The losses reported in curves and results are always the
-mean over rows, without class weights, label smoothing and penalties, so that techniques can be
-compared.
+form (``"sum"``). The losses reported in curves and results are always the mean over rows, without
+class weights, label smoothing and penalties, so that techniques can be compared. With class weights
+the weighted loss is reported beside it (``Loss.weighted``): what training lowers is what early
+stopping must look at.
 """
 
 from __future__ import annotations
@@ -76,7 +77,9 @@ class Loss(ABC):
 
     def training_rows(self, outputs: Tensor, targets: Tensor) -> Tensor:
         """What training lowers for every row, (…, n): with label smoothing and class weights."""
-        rows = self.rows(outputs, targets, self.label_smoothing)
+        return self._times_weights(self.rows(outputs, targets, self.label_smoothing), targets)
+
+    def _times_weights(self, rows: Tensor, targets: Tensor) -> Tensor:
         if self.class_weight is None:
             return rows
         return rows * self.class_weight.to(targets.device)[self.ids(targets)]
@@ -89,6 +92,12 @@ class Loss(ABC):
         """The loss of curves and results for outputs (n, K) and targets that are not encoded, a
         float64 scalar."""
         return self.rows(outputs, self.encode(y)).mean(dtype=torch.float64)
+
+    def weighted(self, outputs: Tensor, y: Tensor) -> Tensor:
+        """``reported`` with the class weights: the mean over rows of weight times loss, as in
+        training."""
+        targets = self.encode(y)
+        return self._times_weights(self.rows(outputs, targets), targets).mean(dtype=torch.float64)
 
 
 class LossOfClasses(Loss):

@@ -21,6 +21,10 @@ def names(task: Task) -> list[str]:
     return ["loss", "accuracy"] if task.classes else ["loss", "rmse", "mae", "r2"]
 
 
+OF_CLASSES = ("balanced_accuracy", "macro_f1", "roc_auc", "log_loss")
+"""What ``full`` gives of classes besides."""
+
+
 def evaluate(outputs: Tensor, y: Tensor, preprocessing: Preprocessing) -> dict[str, Tensor]:
     """Metrics of outputs (n, K) for targets ``y``, (n,) class ids or (n, targets) standardised, as
     float64 scalars.

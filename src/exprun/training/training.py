@@ -21,6 +21,7 @@ from exprun.techniques.networks import count_parameters
 from exprun.techniques.regularizers import Regularizer
 from exprun.techniques.schedules import Scheduler
 from exprun.techniques.stopping import Stopping
+from exprun.training import metrics
 from exprun.training.state_dicts import on_tensors
 
 MEASURED_ROWS = 256
@@ -66,6 +67,14 @@ class Training:
     def copied_tensors(self) -> dict[str, Tensor]:
         """``tensors`` as they are now, for good."""
         return {name: w.detach().clone() for name, w in self.tensors.items()}
+
+    @property
+    def figures(self) -> list[str]:
+        """The figures of the learning curve, ``loss`` for ``train_loss`` and ``val_loss``: those of
+        every curve, the weighted loss if classes are weighted, and the one that is monitored."""
+        own = ["weighted_loss"] if self.loss.class_weight is not None else []
+        monitored = self.stopping.monitor.removeprefix("val_")
+        return list(dict.fromkeys([*metrics.names(self.data.preprocessing.task), *own, monitored]))
 
     @property
     def parameters(self) -> int:

@@ -1,0 +1,135 @@
+"""What is taken from the inside of Hydra and OmegaConf, which no version promises to keep, and what
+their versions call differently.
+
+All else uses their documented interfaces, so a new version can break exprun here only. Each piece
+says why it is needed and what would replace it. They work alike with hydra-core 1.3 and OmegaConf
+2.3, and with hydra-core 1.4 and OmegaConf 2.4.
+"""
+
+from __future__ import annotations
+
+import argparse
+import inspect
+from collections.abc import Callable, Sequence
+from typing import TYPE_CHECKING, Any
+
+import hydra.utils
+from hydra._internal.config_loader_impl import ConfigLoaderImpl
+from hydra._internal.hydra import Hydra
+from hydra._internal.utils import create_config_search_path, get_args_parser
+from hydra.core.config_loader import ConfigLoader
+from hydra.core.override_parser.types import Override
+from omegaconf import DictConfig, OmegaConf
+from omegaconf._utils import get_omega_conf_dumper
+
+if TYPE_CHECKING:
+    from hydra._internal.core_plugins.basic_sweeper import BasicSweeper
+
+__all__ = [
+    "BASIC_LAUNCHER",
+    "BASIC_SWEEPER",
+    "VERSION_BASE",
+    "Hydra",
+    "apply_values",
+    "basic_sweeper",
+    "flags",
+    "get_omega_conf_dumper",
+    "is_group",
+    "main_arguments",
+    "main_hydra",
+    "register_resolver",
+    "set_override_dirname",
+]
+
+# get_omega_conf_dumper is the PyYAML dumper behind OmegaConf.to_yaml, whose text is written again
+# faster. Replaced by: OmegaConf.to_yaml.
+
+BASIC_LAUNCHER = "hydra._internal.core_plugins.basic_launcher.BasicLauncher"
+"""``_target_`` of ``hydra/launcher=basic`` as Hydra has it, in whose place exprun's own is put."""
+
+BASIC_SWEEPER = "hydra._internal.core_plugins.basic_sweeper.BasicSweeper"
+"""``_target_`` of ``hydra/sweeper=basic``, all of whose jobs are known beforehand."""
+
+
+def basic_sweeper() -> type[BasicSweeper]:
+    """Hydra's sweeper for all combinations of values, from which exprun's is derived. Hydra 1.3
+    makes that class anew when it looks for plugins, so it must be looked up where it is used.
+    Replaced by: ``hydra.plugins.sweeper.Sweeper``, which is documented, and the product of the
+    values that ``Override.sweep_string_iterator`` gives."""
+    from hydra._internal.core_plugins.basic_sweeper import BasicSweeper
+
+    return BasicSweeper
+
+
+IS_1_3 = hydra.__version__.startswith("1.3.")
+
+VERSION_BASE: dict[str, Any] = {"version_base": "1.3"} if IS_1_3 else {}
+"""What ``hydra.main`` and ``initialize_config_dir`` are given to behave as Hydra 1.3 does: later
+versions do so by themselves, and call the argument deprecated."""
+
+
+def main_arguments() -> dict[str, Any]:
+    """``VERSION_BASE``; and for Hydra 1.4 that a config may name any callback and launcher, as
+    in 1.3: it is the user's own, like every ``_target_`` of exprun's options (somebody else's
+    run folder is read without Hydra). Without a word about it 1.4 prints a warning."""
+    if IS_1_3:
+        return VERSION_BASE
+    # mypy reads one version only
+    return {"execution_whitelist": getattr(hydra.utils, "UNSAFE_DISABLE_EXECUTION_CHECKS")}  # noqa: B009
+
+
+def flags() -> list[argparse.Action]:
+    """The flags of Hydra's command line, to answer a wrong one in one line, where Hydra prints
+    argparse's usage. Replaced by: a list of them kept by hand."""
+    return get_args_parser()._actions
+
+
+def main_hydra(conf_dir: str, own: str | None) -> Hydra:
+    """Hydra as ``hydra.main`` makes it with ``--config-dir`` (``own``), to look for the override
+    that it could not compose. Replaced by: ``initialize_config_dir`` and ``compose``, once a search
+    path can be given to them for the options of groups too."""
+    search_path = create_config_search_path(conf_dir)
+    if own is not None:
+        search_path.prepend("command-line", f"file://{own}")
+    return Hydra.create_main_hydra2("exprun", search_path)
+
+
+def is_group(loader: ConfigLoader, master: DictConfig) -> Callable[[str], bool]:
+    """Whether a key names a group on the search path of a sweep's config ``master``, which may be
+    longer than that of the ``loader``. It serves, like the next two, to compose the jobs of a sweep
+    fast. Replaced by: ``loader.load_sweep_config`` for every job."""
+    assert isinstance(loader, ConfigLoaderImpl)  # the only one that Hydra has
+    own: Any = OmegaConf.to_container(master.hydra.overrides.hydra, resolve=False)
+    name = master.hydra.job.config_name
+    _, repository = loader._parse_overrides_and_create_caching_repo(name, own)
+    exists: Callable[[str], bool] = repository.group_exists
+    return exists
+
+
+def apply_values(config: DictConfig, overrides: Sequence[Override]) -> None:
+    """Apply overrides of values to a composed config, which is how Hydra's composing ends. Raises
+    what Hydra raises."""
+    ConfigLoaderImpl._apply_overrides_to_config(list(overrides), config)
+
+
+def set_override_dirname(config: DictConfig, overrides: Sequence[Override]) -> None:
+    """Set ``hydra.job.override_dirname``, which Hydra 1.3 computes while it composes; in 1.4 it is
+    an interpolation of the overrides."""
+    job = config.hydra.job
+    if OmegaConf.is_interpolation(job, "override_dirname"):
+        return
+    from hydra._internal.config_loader_impl import get_overrides_dirname  # not in 1.4
+
+    style = job.config.override_dirname
+    job.override_dirname = get_overrides_dirname(
+        list(overrides), style.exclude_keys, style.item_sep, style.kv_sep
+    )
+
+
+def register_resolver(name: str, resolver: Callable[..., Any]) -> None:
+    """Let ``${name:…}`` call ``resolver``. The documented method has another name in OmegaConf 2.4
+    than in 2.3, whose ``register_resolver`` is an older one."""
+    register: Callable[..., None] = OmegaConf.register_resolver
+    if "replace" not in inspect.signature(register).parameters:
+        register = OmegaConf.register_new_resolver
+    register(name, resolver, replace=True)

@@ -1,0 +1,66 @@
+"""By which figure the jobs of a sweep are ranked. Nothing here imports torch."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from exprun.common.constants import COMPLETED, EARLY_STOPPED, HIGHER_IS_BETTER
+
+COMPARABLE = (
+    *("val_accuracy", "val_r2", "val_loss"),
+    "f",
+    *("train_accuracy", "train_r2", "train_loss"),
+)
+"""Figures that mean the same for jobs with different losses, then what breaks ties between them.
+``f`` is a test function's value; training figures count where there are no others."""
+
+SETS_LOSS = ("loss=", "loss.", "experiment=")
+"""What an override begins with that may change the loss."""
+
+
+def ranking(results: Sequence[Mapping[str, Any]]) -> list[str]:
+    """The figures that jobs are ranked by, each breaking the ties of those before it. ``results``
+    are contents of ``result.json``, of which ``status``, ``monitor`` and ``overrides`` are read.
+
+    The first is the figure that the models were kept by (``monitor``), if all have the same and it
+    can be compared. Losses cannot if the jobs minimise different ones: then it is the accuracy, or,
+    if classes are weighted, ``val_balanced_accuracy``, for which a model that ignores a rare class
+    is no good.
+    """
+    ended = [result for result in results if ended_well(result)]
+    monitors = {str(m) for result in ended if (m := result.get("monitor"))}
+    losses = {
+        tuple(sorted(word for word in result["overrides"] if word.startswith(SETS_LOSS)))
+        for result in ended
+    }
+    first: list[str] = []
+    if len(monitors) == 1 and (len(losses) == 1 or not monitors & {"val_loss", WEIGHTED}):
+        first = [*monitors]
+    elif WEIGHTED in monitors:
+        first = ["val_balanced_accuracy"]
+    return list(dict.fromkeys([*first, *COMPARABLE]))
+
+
+WEIGHTED = "val_weighted_loss"
+
+
+def ended_well(result: Mapping[str, Any]) -> bool:
+    """Whether there are figures of a model, and it did not diverge."""
+    return result["status"] in (COMPLETED, EARLY_STOPPED)
+
+
+def higher_is_better(name: str) -> bool:
+    """Whether a figure like ``val_macro_f1`` is to be maximised."""
+    return name.partition("_")[2] in HIGHER_IS_BETTER
+
+
+def cost(metrics: Mapping[str, Any], names: Sequence[str]) -> list[float]:
+    """The figures of these names, signed so that lower is better, to sort by; infinite if one is
+    missing."""
+    values = ((name, metrics.get(name)) for name in names)
+    return [
+        math.inf if value is None else (-value if higher_is_better(name) else value)
+        for name, value in values
+    ]
