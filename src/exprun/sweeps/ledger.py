@@ -13,6 +13,7 @@ import json
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
+from datetime import datetime
 from functools import cached_property
 from pathlib import Path
 from typing import Any
@@ -55,9 +56,15 @@ def begin(
     published: Mapping[str, Any] | None = None,
 ) -> None:
     """Write down what was asked, before anything runs: the overrides, the jobs, the folder of the
-    user's own options, the launcher, and what the results are to be compared with."""
+    user's own options, the launcher, and what the results are to be compared with.
+
+    ``batches`` are what was asked for at one time, each with the number of its first job: what a
+    comparison may claim depends on whether jobs were added after a look at the others.
+    """
+    now = datetime.now().astimezone().isoformat(timespec="milliseconds")
     content = {
         "overrides": list(asked),
+        "batches": [{"asked": now, "overrides": list(asked), "first": 0}],
         "config_dir": config_dir,
         "launcher": launcher,
         "published": published,
