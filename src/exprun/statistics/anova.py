@@ -1,0 +1,56 @@
+"""Which factors of a full grid matter: analysis of variance with the seeds as blocks."""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Sequence
+from typing import NamedTuple
+
+import numpy as np
+from numpy.typing import ArrayLike
+
+
+class Effect(NamedTuple):
+    """Of one factor, or of the interaction of two: F with its degrees of freedom, p, and the share
+    of the variance within blocks that it explains (η²)."""
+
+    factors: tuple[str, ...]
+    f: float
+    df: int
+    df_error: int
+    p: float
+    share: float
+
+
+def blocked_anova(values: ArrayLike, factors: Sequence[str]) -> list[Effect]:
+    """Main effects and two-way interactions of ``values`` (blocks, levels of the first factor, of
+    the second, …), one figure a cell. What all cells of a block share is taken out; the error is
+    what is left when blocks and cells are additive (randomised complete blocks, Fisher 1935). Empty
+    if there is only one block, or no error to compare with.
+    """
+    from scipy.special import fdtrc
+
+    y = np.asarray(values, float)
+    blocks, *levels = y.shape
+    cells = y.mean(axis=0)
+    block_means = y.reshape(blocks, -1).mean(axis=1).reshape(-1, *[1] * len(levels))
+    residuals = y - cells - block_means + y.mean()
+    df_error = (blocks - 1) * (cells.size - 1)
+    error, total = float((residuals**2).sum()), float(((y - block_means) ** 2).sum())
+    if df_error == 0 or error <= 1e-20 * max(total, 1e-300):
+        return []
+    axes = range(len(levels))
+    effects = []
+    for chosen in [(i,) for i in axes] + list(itertools.combinations(axes, 2)):
+        part = np.zeros(cells.shape)
+        for size in range(len(chosen) + 1):  # inclusion and exclusion of margins
+            for kept in itertools.combinations(chosen, size):
+                others = tuple(axis for axis in axes if axis not in kept)
+                part = part + (-1) ** (len(chosen) - size) * cells.mean(axis=others, keepdims=True)
+        square = blocks * float((part**2).sum())
+        df = int(np.prod([levels[i] - 1 for i in chosen]))
+        f = square / df / (error / df_error)
+        p = float(fdtrc(df, df_error, f))
+        names = tuple(factors[i] for i in chosen)
+        effects.append(Effect(names, f, df, df_error, p, square / total))
+    return effects

@@ -1,0 +1,70 @@
+"""A t test that stays right however often one looks, and whenever one stops.
+
+E_n is the likelihood ratio of the t statistic of n differences, d_z ~ N(0, g) against d_z = 0
+(Grünwald, de Heide & Koolen 2024, JRSS B 86; Wang & Ramdas 2023, arXiv:2310.03722). Under equal
+means its expectation is 1 at every n, and the chance that it ever reaches 1/α is at most α (Ville).
+"""
+
+from __future__ import annotations
+
+import math
+
+import numpy as np
+from numpy.typing import ArrayLike
+
+from exprun.statistics.paired import Array
+
+G = 1.0
+"""Variance of the standardised effect d_z that is expected if there is one."""
+
+
+def log_e(t: ArrayLike, n: ArrayLike, g: float = G) -> Array:
+    """ln E of a t statistic with n-1 degrees of freedom, n ≥ 2."""
+    t, n = np.asarray(t, float), np.asarray(n, float)
+    nu = n - 1
+    square = np.minimum(t**2, 1e300)
+    ratio = np.log1p(square / nu) - np.log1p(square / (nu * (1 + n * g)))
+    return np.asarray(-0.5 * np.log1p(n * g) + 0.5 * n * ratio)
+
+
+def running_t(d: ArrayLike, overlap: float = 0.0) -> tuple[Array, Array, Array]:
+    """Mean, standard error and t of the first 2, 3, … of differences (..., n), each (..., n-1)."""
+    d = np.asarray(d, float)
+    n = np.arange(2, d.shape[-1] + 1)
+    mean = np.cumsum(d, -1)[..., 1:] / n
+    centred = d - d.mean(-1, keepdims=True)  # against cancellation
+    squares, sums = np.cumsum(centred**2, -1)[..., 1:], np.cumsum(centred, -1)[..., 1:]
+    variance = np.maximum(squares - sums**2 / n, 0.0) / (n - 1)
+    flat = np.maximum.accumulate(d, -1)[..., 1:] == np.minimum.accumulate(d, -1)[..., 1:]
+    error = np.where(flat, 0.0, np.sqrt(variance * (1 / n + overlap)))
+    with np.errstate(divide="ignore", invalid="ignore"):
+        t = np.where(flat, 0.0, mean / error)  # no spread: no evidence yet
+    return mean, error, t
+
+
+def p_value(d: ArrayLike, overlap: float = 0.0) -> Array:
+    """1 / max E over all looks at differences (..., n) so far, at most 1."""
+    d = np.asarray(d, float)
+    if d.shape[-1] < 2:
+        return np.ones(d.shape[:-1])
+    t = running_t(d, overlap)[2]
+    highest = log_e(t, np.arange(2, d.shape[-1] + 1)).max(-1)
+    return np.asarray(np.exp(-np.maximum(highest, 0.0)))
+
+
+def t_threshold(n: int, alpha: float = 0.05, g: float = G) -> float:
+    """|t| from which E ≥ 1/α; infinite for few pairs."""
+    c = (alpha**2 / (1 + n * g)) ** (-1 / n)
+    if c >= 1 + n * g:
+        return math.inf
+    return math.sqrt((n - 1) * (c - 1) / (1 - c / (1 + n * g)))
+
+
+def interval(d: ArrayLike, alpha: float = 0.05, overlap: float = 0.0) -> tuple[Array, Array]:
+    """What all looks at differences (..., n) so far leave of the mean; may be infinite."""
+    d = np.asarray(d, float)
+    mean, error, _ = running_t(d, overlap)
+    thresholds = [t_threshold(n, alpha) for n in range(2, d.shape[-1] + 1)]
+    with np.errstate(invalid="ignore"):
+        half = np.where(error > 0, error * np.array(thresholds), np.inf)
+    return (mean - half).max(-1), (mean + half).min(-1)

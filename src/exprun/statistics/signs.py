@@ -1,0 +1,50 @@
+"""Tests that need no normal distribution: of signs, of flipped signs, of ranks."""
+
+from __future__ import annotations
+
+import itertools
+import math
+from collections.abc import Sequence
+
+EXACT = 16
+"""Pairs up to which every flip of the signs is tried: 2^16."""
+
+
+def sign_flip(differences: Sequence[float]) -> float:
+    """Two-sided p-value: the share of all ways to flip the signs that give a mean at least as far
+    from 0 (Fisher 1935). With more than EXACT pairs, or infinite differences, of the signs alone.
+    """
+    n = len(differences)
+    if n > EXACT or not all(map(math.isfinite, differences)):
+        return sign_test(differences)
+    observed = abs(math.fsum(differences))
+    sizes = [abs(d) for d in differences]
+    tolerance = 1e-12 * math.fsum(sizes)
+    flips = itertools.product((1, -1), repeat=n)
+    extreme = sum(
+        abs(math.fsum(s * d for s, d in zip(signs, sizes, strict=True))) >= observed - tolerance
+        for signs in flips
+    )
+    return extreme / 2.0**n
+
+
+def sign_test(differences: Sequence[float]) -> float:
+    """Two-sided p-value of the number of positive differences among those that are not 0: exact for
+    any number of pairs."""
+    decided = [d for d in differences if d]
+    positive = sum(d > 0 for d in decided)
+    tail = min(positive, len(decided) - positive)
+    ways = sum(math.comb(len(decided), k) for k in range(tail + 1))
+    return min(1.0, 2 * ways / 2.0 ** len(decided))
+
+
+def wilcoxon(differences: Sequence[float]) -> float:
+    """Two-sided exact p-value of the signed ranks, zeros left out, ties ranked by their mean
+    (Wilcoxon 1945). The differences must have equal numbers where they mean the same (see
+    ``paired.differences``). With more than EXACT pairs, of the signs alone."""
+    decided = [d for d in differences if d]
+    ordered = sorted(abs(d) for d in decided)
+    mean_rank = {
+        size: ordered.index(size) + (1 + ordered.count(size)) / 2 for size in dict.fromkeys(ordered)
+    }
+    return sign_flip([math.copysign(mean_rank[abs(d)], d) for d in decided])

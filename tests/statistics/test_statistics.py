@@ -1,0 +1,246 @@
+"""The statistics against scipy and statsmodels, and against figures computed elsewhere: the test
+accuracies A, B, C of three configurations with eight seeds each."""
+
+import numpy as np
+import pytest
+from scipy import stats
+
+from exprun.statistics import anytime, paired, power, sequential, stein
+from exprun.statistics.anova import blocked_anova
+from exprun.statistics.equivalence import posterior, tost
+from exprun.statistics.expected_best import expected_best
+from exprun.statistics.multiplicity import holm
+from exprun.statistics.signs import sign_flip, sign_test, wilcoxon
+from exprun.statistics.skew import skew_test
+
+A = [0.9733, 0.9689, 0.9711, 0.9778, 0.9644, 0.9756, 0.9711, 0.9733]
+B = [0.9622, 0.9667, 0.9600, 0.9711, 0.9622, 0.9644, 0.9689, 0.9644]
+C = [0.9711, 0.9689, 0.9733, 0.9756, 0.9667, 0.9733, 0.9733, 0.9711]
+AB, AC, CB = (paired.differences(x, y) for x, y in ((A, B), (A, C), (C, B)))
+DRAWS = np.random.default_rng(0).normal(0.3, 1, (6, 11))
+"""Six times eleven differences."""
+
+
+def close(value):
+    """Equal to the ten digits that the expected figures were written down with."""
+    return pytest.approx(value, rel=1e-9, abs=5.1e-11)
+
+
+def test_the_paired_t_test_and_its_interval():
+    assert paired.moments(AB)[1:] == (close(0.00695), close(0.0042098524))
+    assert paired.t_statistic(AB) == close(4.6694198982)
+    assert paired.t_test(AB) == close(0.002289050777)
+    assert paired.interval(AB) == (close(0.0034304753), close(0.0104695247))
+    assert paired.t_test(AC) == close(0.7351796578)
+    assert paired.t_test(CB) == close(0.001109929063)
+    for d in DRAWS:
+        theirs = stats.ttest_1samp(d, 0)
+        assert paired.t_test(d) == pytest.approx(theirs.pvalue)
+        assert paired.interval(d, 0.1) == pytest.approx(theirs.confidence_interval(0.9))
+    assert paired.t_test(DRAWS) == pytest.approx([float(paired.t_test(d)) for d in DRAWS])
+
+
+def test_differences_without_a_spread_are_judged_by_their_signs():
+    equal = paired.differences([0.9, 0.8, 0.7, 0.6], [0.89, 0.79, 0.69, 0.59])
+    assert paired.t_test(equal) == 2 / 2**4
+    assert paired.t_test([0.0, 0.0, 0.0]) == 1
+    assert tost(equal, 0.02) == 1 / 2**4
+    assert anytime.p_value(equal) == 1
+    assert paired.t_test([0.3]) == 1
+
+
+def test_ties_are_those_of_counts_and_not_of_decimals():
+    a, b = np.array([97, 95, 96, 99, 90, 94]) / 100, np.array([96, 94, 95, 97, 91, 95]) / 100
+    d = paired.differences(a, b)
+    assert len(set(np.abs(d))) == 2
+    counts = stats.wilcoxon([1, 1, 1, 2, -1, -1], method="exact")  # ranks of equal counts are equal
+    assert sign_flip([1, 1, 1, 2, -1, -1]) == sign_flip(list(d))
+    assert wilcoxon(list(d)) == wilcoxon([1, 1, 1, 2, -1, -1])
+    assert wilcoxon(list(d)) == pytest.approx(counts.pvalue, abs=0.1)  # scipy's ignores ties
+    assert paired.wins(d) == (4, 0, 2)
+
+
+def test_effect_sizes():
+    assert paired.hedges(7) == close(0.8882029077)
+    assert paired.d_z(AB) == close(1.4663246207)
+    assert paired.wins(AB).probability == 1
+    assert paired.wins(AC).probability == 0.5625
+    assert paired.wins(AC) == (4, 1, 3)
+
+
+def test_signs_and_ranks():
+    assert wilcoxon(list(AB)) == sign_flip(list(AB)) == 2 / 256
+    for d in DRAWS:
+        assert wilcoxon(list(d)) == pytest.approx(stats.wilcoxon(d, method="exact").pvalue)
+        positive = int((d > 0).sum())
+        assert sign_test(list(d)) == pytest.approx(stats.binomtest(positive, len(d)).pvalue)
+    flips = stats.permutation_test(
+        (DRAWS[0],), np.mean, permutation_type="samples", n_resamples=np.inf
+    )
+    assert sign_flip(list(DRAWS[0])) == pytest.approx(flips.pvalue)
+
+
+def test_holm():
+    from statsmodels.stats.multitest import multipletests
+
+    p = [paired.t_test(d) for d in (AB, AC, CB)]
+    assert holm(p) == close([0.0045781016, 0.7351796578, 0.0033297872])
+    assert holm([0.01, 0.04, 0.03, 0.005]) == pytest.approx([0.03, 0.06, 0.06, 0.02])
+    many = np.random.default_rng(1).uniform(0, 0.2, (5, 10))
+    theirs = [multipletests(row, method="holm")[1] for row in many]
+    assert holm(many) == pytest.approx(np.array(theirs))
+
+
+def test_equivalence():
+    from statsmodels.stats.weightstats import DescrStatsW
+
+    assert tost(AC, 0.004) == close(0.0010198353)
+    for d in DRAWS:
+        assert tost(d, 0.8) == pytest.approx(DescrStatsW(d).ttost_mean(-0.8, 0.8)[0])
+    overlap = 0.1 / 0.9  # their ρ = .1
+    assert posterior(AB, 0.002, overlap) == (
+        pytest.approx(0.0016267016, abs=1e-10),
+        pytest.approx(0.0214260313, abs=1e-10),
+        pytest.approx(0.9769472671, abs=1e-10),
+    )
+    assert posterior(AB, 0.002).above == close(0.9936672374)
+
+
+def test_random_splits_of_one_data_set():
+    overlap = 270 / 1257
+    assert paired.t_statistic(AB, overlap) == close(2.8320967076)
+    assert paired.t_test(AB, overlap) == close(0.02532992568)
+    low, high = paired.interval(AB, overlap=overlap)
+    assert (high - low) / 2 == close(0.0058028169)
+
+
+def test_power_is_that_of_statsmodels():
+    from statsmodels.stats.power import TTestPower
+
+    assert [power.pairs_needed(d) for d in (0.5, 0.8, 1, 1.5, 2)] == [34, 15, 10, 6, 5]
+    assert power.power(0.5, 34) == close(0.8077775013)
+    assert power.power(1, 10) == close(0.8030968566)
+    assert power.power(0.8, 10) == close(0.6162327635)
+    assert power.power(0.8, 10) == pytest.approx(TTestPower().power(0.8, 10, 0.05))
+    seen = [round(power.visible(n), 3) for n in (3, 5, 8, 10, 20)]
+    assert seen == [3.264, 1.682, 1.156, 0.996, 0.660]
+
+
+def test_steins_plan():
+    assert stein.pairs_needed(0.004, 5, 0.002) == 31
+    assert stein.pairs_needed(0.004, 10, 0.002) == 21
+    assert stein.pairs_needed(0.0042098524, 8, 0.002) == 25
+    d = np.random.default_rng(2).normal(0, 1, (20_000, 24))
+    low, high = stein.interval(d, 6)
+    assert np.mean((low < 0) & (high > 0)) == pytest.approx(0.95, abs=0.005)
+    assert np.mean(stein.t_test(d, 6) < 0.05) == pytest.approx(0.05, abs=0.005)
+
+
+def test_the_e_value():
+    values = [float(np.exp(anytime.log_e(paired.t_statistic(AB[:n]), n))) for n in range(2, 9)]
+    expected = [1.070101, 1.921223, 3.718176, 4.410856, 9.910632, 11.707206, 29.10543001]
+    assert values == pytest.approx(expected, rel=1e-6)
+    assert np.exp(anytime.log_e(paired.t_statistic(AC), 8)) == close(0.3547719625)
+    assert anytime.p_value(AB) == pytest.approx(1 / 29.10543001)
+    mean, error, t = anytime.running_t(DRAWS)
+    assert t[:, -1] == pytest.approx(paired.t_statistic(DRAWS))
+    assert (mean / error)[:, 3] == pytest.approx(paired.t_statistic(DRAWS[:, :5]))
+
+
+def test_the_e_value_is_a_ratio_of_noncentral_t_densities():
+    t, n = 2.3, 7
+    effect = np.linspace(-8, 8, 4001)
+    density = stats.nct.pdf(t, n - 1, effect * np.sqrt(n)) * stats.norm.pdf(effect)
+    ratio = np.trapezoid(density, effect) / stats.t.pdf(t, n - 1)
+    assert np.exp(anytime.log_e(t, n)) == pytest.approx(ratio, rel=1e-6)
+
+
+def test_the_anytime_interval():
+    assert anytime.t_threshold(4) == np.inf
+    assert [anytime.t_threshold(n) for n in (5, 6)] == pytest.approx([8.4532, 5.4498], abs=5e-5)
+    assert anytime.t_threshold(8) == close(4.2508934888)
+    assert anytime.t_threshold(8) * paired.moments(AB).sd / np.sqrt(8) == close(0.0063270621)
+    for n in (8, 12, 30):  # the threshold is where E is 1/α
+        assert anytime.log_e(anytime.t_threshold(n, 0.01), n) == pytest.approx(np.log(100))
+    for d in DRAWS:
+        low, _ = anytime.interval(d)
+        assert (low > 0) == (anytime.p_value(d) < 0.05)
+
+
+def test_the_expected_best():
+    assert [expected_best(A, m) for m in (1, 2, 5, 8)] == [
+        close(0.9719375), close(0.9743678571), close(0.9767285714), close(0.9778)
+    ]  # fmt: skip
+    assert expected_best(A, 8, higher=False) == min(A)
+    with pytest.raises(ValueError, match="1 to 8"):
+        expected_best(A, 9)
+
+
+def test_blocked_anova_of_one_factor_is_that_of_repeated_measures():
+    import pandas
+    from statsmodels.stats.anova import AnovaRM
+
+    (effect,) = blocked_anova(np.transpose([A, B, C]), ["optimizer"])
+    assert (effect.df, effect.df_error) == (2, 14)
+    assert effect.f == close(21.0964773602)
+    assert effect.p == close(5.958311019e-05)
+    columns = zip("ABC", (A, B, C), strict=True)
+    rows = [(s, k, x) for k, column in columns for s, x in enumerate(column)]
+    theirs = AnovaRM(pandas.DataFrame(rows, columns=["s", "k", "y"]), "y", "s", ["k"]).fit()
+    assert effect.f == pytest.approx(theirs.anova_table["F Value"].iloc[0])
+
+
+def test_blocked_anova_of_two_factors_is_that_of_the_linear_model():
+    import pandas
+    from statsmodels.formula.api import ols
+    from statsmodels.stats.anova import anova_lm
+
+    y = np.random.default_rng(3).normal(size=(5, 3, 4)) + np.arange(3)[:, None]
+    rows = [(f"s{s}", f"a{a}", f"b{b}", v) for (s, a, b), v in np.ndenumerate(y)]
+    frame = pandas.DataFrame(rows, columns=["s", "a", "b", "y"])
+    theirs = anova_lm(ols("y ~ s + a * b", frame).fit())
+    ours = {effect.factors: effect for effect in blocked_anova(y, ["a", "b"])}
+    for factors, name in ((("a",), "a"), (("b",), "b"), (("a", "b"), "a:b")):
+        assert ours[factors].f == pytest.approx(theirs.F[name])
+        assert ours[factors].p == pytest.approx(theirs["PR(>F)"][name])
+        assert ours[factors].df == theirs.df[name]
+
+
+def test_skewness():
+    d = np.random.default_rng(4).exponential(size=(6, 12))
+    assert skew_test(d) == pytest.approx(stats.skewtest(d, axis=1).pvalue)
+    assert (skew_test(d[:, :7]) == 1).all()
+
+
+def test_a_first_batch_is_judged_as_anybody_would():
+    looks = sequential.Looks(8)
+    assert sequential.p_value(AB, looks) == paired.t_test(AB)
+    assert sequential.interval(AB, looks) == paired.interval(AB)
+    assert sequential.equivalence(AC, 0.004, looks) == tost(AC, 0.004)
+
+
+@pytest.mark.parametrize("method", [sequential.PLANNED, sequential.STEIN, sequential.ANYTIME])
+def test_what_later_seeds_add_is_at_most_a_tenth(method):
+    d = np.random.default_rng(5).normal(size=(20_000, 20))
+    looks = sequential.Looks(5, method)
+    claimed = sequential.p_value(d, looks) < sequential.ALPHA
+    at_first = paired.t_test(d[:, :5]) < sequential.ALPHA
+    assert (claimed >= at_first).all()
+    assert np.mean(claimed & ~at_first) < 1.1 * sequential.LATER
+    low, high = sequential.interval(d, looks)
+    assert np.mean((low > 0) | (high < 0)) == pytest.approx(np.mean(claimed), abs=1e-3)
+
+
+def test_without_a_first_batch_that_could_claim_anything_there_is_one_test_at_any_time():
+    looks = sequential.Looks(1, sequential.ANYTIME)
+    assert sequential.p_value(AB, looks) == anytime.p_value(AB)
+
+
+def test_a_plan_is_made_by_the_spread_alone():
+    plan = sequential.plan(10, 1, [0.01, 0.004], 0.004)
+    assert plan.pairs == stein.pairs_needed(0.01, 10, 0.004, sequential.LATER)
+    assert plan.method == sequential.STEIN
+    few = sequential.plan(5, 3, [0.01], 0.005)  # Stein's takes 60 pairs with 4 degrees of freedom
+    assert few.method == sequential.ANYTIME
+    assert few.pairs < stein.pairs_needed(0.01, 5, 0.005, sequential.LATER / 3)
+    assert sequential.plan(5, 3) == sequential.Plan(18, sequential.PLANNED)
