@@ -12,7 +12,7 @@ from typing import NoReturn
 
 from exprun.common.errors import UsageError, nearest
 
-COMMANDS = ("doctor", "evaluate", "explain", "export", "predict", "resume")
+COMMANDS = ("compare", "doctor", "evaluate", "explain", "export", "predict", "resume")
 """Their names, which are those of the modules."""
 
 

@@ -8,9 +8,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from rich.cells import cell_len
 from rich.console import Console
-from rich.table import Table
 from rich.text import Text
 
 from exprun.common.constants import (
@@ -165,23 +163,15 @@ def sweep_summary(
     *,
     pictures: Sequence[str] = (),
 ) -> None:
-    """After a sweep: the best jobs, how many ended how, which have no result and why.
+    """After a sweep: how many ended how, which have no result and why, where it lies.
 
     ``rows`` are those of the leaderboard, best first; ``folder`` is the sweep's, from the working
     directory; ``pictures`` are names of files in it.
     """
     console = console or default_console()
     rows, shared = _without_shared(rows)
-    best = [row for row in rows if row["status"] in SUCCESSFUL][:TOP]
     others = [row for row in rows if row["status"] not in SUCCESSFUL and row["reason"]]
     others.sort(key=lambda row: row["number"])
-    console.print()
-    if best:
-        width = min(console.width, MAX_WIDTH)
-        console.print(_leaderboard(best, width, console), width=width)
-        console.print()
-    if len(best) == TOP < len(rows) - len(others):
-        say(console, "", f"the best {TOP} of {len(rows)}, all in leaderboard.csv")
     if shared:
         say(console, "all", shared)
     counts = Counter(COMPLETED if row["status"] in SUCCESSFUL else row["status"] for row in rows)
@@ -206,37 +196,6 @@ def _without_shared(rows: Sequence[Mapping[str, Any]]) -> tuple[list[dict[str, A
     own = [" ".join(word for word in row if word not in shared) for row in words]
     stripped = [{**row, "overrides": title} for row, title in zip(rows, own, strict=True)]
     return stripped, " ".join(word for row in words[:1] for word in row if word in shared)
-
-
-def _leaderboard(rows: Sequence[Mapping[str, Any]], width: int, console: Console) -> Table:
-    """Number, overrides, and as many of the test and validation figures as there is room
-    for; without validation those of the training part. The first, which the heading names, is the
-    one that they are ranked by, as in ``leaderboard.csv``."""
-    numbers = [str(row["number"]) for row in rows]
-    titles = [printable(row["overrides"], console) for row in rows]
-    columns: list[tuple[str, list[str]]] = []
-    room = width - max(map(len, numbers)) - 2 - min(TITLE_WIDTH, max(map(cell_len, titles)))
-    validated = any(key.startswith("val_") for row in rows for key in row)
-    parts = ("test", "val") if validated else ("test", "train")
-    figures = [key for key in rows[0] if key == "f" or key.startswith(("val_", "train_"))]
-    ranked_by = figures[:1]
-    shown = [*ranked_by, *(f"{part}_{name}" for part in parts for name in CURVE), *OF_FUNCTIONS]
-    for key in (key for key in rows[0] if key in shown):
-        heading, cells = key.replace("_", "\n", 1), [figure(row.get(key)) for row in rows]
-        room -= 2 + max(map(len, [*heading.split("\n"), *cells]))
-        if room >= 0 or not columns:
-            columns.append((heading, cells))
-    table = Table(box=None, pad_edge=False, padding=(0, 2, 0, 0), header_style="dim")
-    table.add_column(style="dim", justify="right", no_wrap=True)
-    title = "\n".join([*(f"ranked by {name}" for name in ranked_by), "overrides"])
-    table.add_column(title, overflow="fold", vertical="bottom")
-    for heading, _ in columns:
-        table.add_column(heading, justify="right", no_wrap=True)
-    for number, title, *cells in zip(
-        numbers, titles, *(cells for _, cells in columns), strict=True
-    ):
-        table.add_row(number, Text(title), *cells)
-    return table
 
 
 def _ending(result: Mapping[str, Any]) -> str:

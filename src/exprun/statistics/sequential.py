@@ -18,11 +18,13 @@ import math
 from dataclasses import dataclass
 
 import numpy as np
-from numpy.typing import ArrayLike
+from numpy.typing import ArrayLike, NDArray
 
 from exprun.statistics import anytime, paired, stein
 from exprun.statistics.equivalence import tost
 from exprun.statistics.paired import Array
+from exprun.statistics.signs import sign_test
+from exprun.statistics.skew import skew_test
 
 ALPHA = 0.05
 LATER = ALPHA / 10
@@ -99,6 +101,12 @@ def equivalence(d: ArrayLike, delta: float, looks: Looks) -> Array:
     if looks.first >= FEWEST:
         p = np.minimum(p, tost(d[..., : looks.first], delta, looks.overlap))
     return p
+
+
+def rests_on_few(d: ArrayLike) -> NDArray[np.bool_]:
+    """Whether differences (..., n) are skewed, and their signs alone do not show what t shows: the
+    mean is carried by few, and t claims too much then."""
+    return np.asarray((skew_test(d) < ALPHA) & (sign_test(d) >= ALPHA))
 
 
 @dataclass(frozen=True)

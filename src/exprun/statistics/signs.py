@@ -6,6 +6,11 @@ import itertools
 import math
 from collections.abc import Sequence
 
+import numpy as np
+from numpy.typing import ArrayLike
+
+from exprun.statistics.paired import Array
+
 EXACT = 16
 """Pairs up to which every flip of the signs is tried: 2^16."""
 
@@ -16,7 +21,7 @@ def sign_flip(differences: Sequence[float]) -> float:
     """
     n = len(differences)
     if n > EXACT or not all(map(math.isfinite, differences)):
-        return sign_test(differences)
+        return float(sign_test(differences))
     observed = abs(math.fsum(differences))
     sizes = [abs(d) for d in differences]
     tolerance = 1e-12 * math.fsum(sizes)
@@ -28,14 +33,15 @@ def sign_flip(differences: Sequence[float]) -> float:
     return extreme / 2.0**n
 
 
-def sign_test(differences: Sequence[float]) -> float:
-    """Two-sided p-value of the number of positive differences among those that are not 0: exact for
-    any number of pairs."""
-    decided = [d for d in differences if d]
-    positive = sum(d > 0 for d in decided)
-    tail = min(positive, len(decided) - positive)
-    ways = sum(math.comb(len(decided), k) for k in range(tail + 1))
-    return min(1.0, 2 * ways / 2.0 ** len(decided))
+def sign_test(differences: ArrayLike) -> Array:
+    """Two-sided p-value of the number of positive differences among those that are not 0, along the
+    last axis: exact for any number of pairs, infinite ones included."""
+    from scipy.special import bdtr
+
+    d = np.asarray(differences, float)
+    positive, negative = (d > 0).sum(-1), (d < 0).sum(-1)
+    tail = bdtr(np.minimum(positive, negative), positive + negative, 0.5)
+    return np.asarray(np.minimum(1.0, 2 * tail))
 
 
 def wilcoxon(differences: Sequence[float]) -> float:

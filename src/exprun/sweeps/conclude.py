@@ -1,4 +1,5 @@
-"""The end of a sweep: its leaderboard, its pictures, and the published figures beside its own."""
+"""The end of a sweep: which configuration is best and how sure that is, its files, its pictures,
+and the published figures beside its own."""
 
 from __future__ import annotations
 
@@ -7,13 +8,18 @@ from pathlib import Path
 
 from exprun.common.constants import FINISHED
 from exprun.display.summary import sweep_summary
+from exprun.display.text import default_console
 from exprun.sweeps import ledger
+from exprun.sweeps.comparison import compare, write
+from exprun.sweeps.comparison_table import answer
+from exprun.sweeps.configurations import write_configurations
 from exprun.sweeps.published import judge
 from exprun.sweeps.published_table import comparison
+from exprun.sweeps.results import read_results
 
 
 def conclude(folder: Path, code: int | None = None, *, trust: bool = True) -> int:
-    """Write the leaderboard, show it, draw the paths of test functions and, unless the sweep was
+    """Write the leaderboard, the configurations and their comparison, show that, draw the paths of test functions and, unless the sweep was
     interrupted, show the published figures beside its own; returns the exit code: ``code`` if that
     is given, else 0 if every job came to a result (a divergence is one), or 1.
 
@@ -26,7 +32,14 @@ def conclude(folder: Path, code: int | None = None, *, trust: bool = True) -> in
         from exprun.problems.panels import draw_sweep  # matplotlib takes its time to import
 
         pictures = draw_sweep(folder, begun, trust=trust)
-    sweep_summary(rows, os.path.relpath(folder), pictures=pictures)
+    console = default_console()
+    results = read_results([folder])
+    if results.metrics:
+        compared = compare(results)
+        write(compared)
+        write_configurations(compared)
+        answer(compared, os.path.relpath(folder), console)
+    sweep_summary(rows, os.path.relpath(folder), console, pictures=pictures)
     if code is not None:
         return code
     asked = ledger.read(folder)

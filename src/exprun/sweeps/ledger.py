@@ -61,10 +61,9 @@ def begin(
     ``batches`` are what was asked for at one time, each with the number of its first job: what a
     comparison may claim depends on whether jobs were added after a look at the others.
     """
-    now = datetime.now().astimezone().isoformat(timespec="milliseconds")
     content = {
         "overrides": list(asked),
-        "batches": [{"asked": now, "overrides": list(asked), "first": 0}],
+        "batches": [{"asked": now(), "overrides": list(asked), "first": 0}],
         "config_dir": config_dir,
         "launcher": launcher,
         "published": published,
@@ -158,6 +157,11 @@ class Progress:
         self.done += result["status"] != INTERRUPTED
         title = " ".join(word for word in result["overrides"] if word not in self.shared)
         return f"{self.done}/{self.total}", title or "defaults"
+
+
+def now() -> str:
+    """The time, as the files of a sweep have it."""
+    return datetime.now().astimezone().isoformat(timespec="milliseconds")
 
 
 def read(folder: Path) -> dict[str, Any]:

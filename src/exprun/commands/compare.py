@@ -1,0 +1,55 @@
+"""``exprun compare``: which choice is better, by how much, and whether that is real."""
+
+from __future__ import annotations
+
+import argparse
+from pathlib import Path
+
+from exprun.commands import Parser
+from exprun.record.files import as_json
+from exprun.sweeps.comparison import compare, write
+from exprun.sweeps.comparison_table import show
+from exprun.sweeps.configurations import write_configurations
+from exprun.sweeps.results import read_results
+
+
+def main(words: list[str]) -> int:
+    parser = Parser("compare", "Which choice is better, by how much, and is that real?")
+    parser.add_argument("folders", type=Path, nargs="+", metavar="SWEEP")
+    parser.add_argument(
+        "--by", metavar="KEY[,KEY]", help="what to compare; other factors are tuned by validation"
+    )
+    parser.add_argument("--metric", help="the figure that decides (default: of the test part)")
+    parser.add_argument(
+        "--baseline", metavar="KEY=VALUE", help="compare all with this one, and nothing else"
+    )
+    parser.add_argument(
+        "--delta", type=_positive, metavar="X", help="differences within ± X do not matter"
+    )
+    parser.add_argument("--json", action="store_true", help="print what comparison.json holds")
+    arguments = parser.parse_args(words)
+    results = read_results(list(dict.fromkeys(arguments.folders)))
+    comparison = compare(
+        results,
+        [key for key in (arguments.by or "").split(",") if key],
+        arguments.metric,
+        arguments.baseline,
+        arguments.delta,
+    )
+    data = write(comparison)
+    write_configurations(comparison)
+    if arguments.json:
+        print(as_json(data).decode(), end="")
+    else:
+        show(comparison)
+    return 0
+
+
+def _positive(text: str) -> float:
+    try:
+        value = float(text)
+    except ValueError:
+        value = 0.0
+    if not 0 < value < float("inf"):
+        raise argparse.ArgumentTypeError(f"{text}: expected a number > 0")
+    return value

@@ -1,0 +1,211 @@
+"""A comparison as the terminal shows it."""
+
+from __future__ import annotations
+
+import shlex
+from collections.abc import Sequence
+
+from rich.console import Console
+from rich.table import Table
+from rich.text import Text
+
+from exprun.display.summary import MAX_WIDTH, say
+from exprun.display.text import NONE, default_console, figure, printable
+from exprun.statistics.sequential import ANYTIME, FIXED
+from exprun.sweeps.comparison import (
+    BETTER,
+    EQUAL,
+    INCONCLUSIVE,
+    NOT_COMPARABLE,
+    WORSE,
+    Comparison,
+    Level,
+    Pair,
+    visible_difference,
+)
+
+STYLES = {BETTER: "green", WORSE: "green", EQUAL: "cyan", INCONCLUSIVE: "yellow"}
+
+SHOWN = 10
+"""Levels and sentences that are shown at most; comparison.json has all."""
+
+PER_CENT = ("accuracy", "balanced_accuracy")
+"""Figures whose differences are spoken of as points, hundredths."""
+
+
+def show(comparison: Comparison, console: Console | None = None) -> None:
+    """The table of the levels, what is said of each pair, and what to run next."""
+    console = console or default_console()
+    console.print()
+    console.print(_levels(comparison), width=min(console.width, MAX_WIDTH))
+    if len(comparison.levels) > SHOWN:
+        say(console, "", f"the best {SHOWN} of {len(comparison.levels)} by {comparison.validation}")
+    console.print()
+    for sentence, style in sentences(comparison)[:SHOWN]:
+        say(console, "", sentence, style)
+    if len(comparison.pairs) > SHOWN:
+        say(console, "", f"and {len(comparison.pairs) - SHOWN} more pairs, all in comparison.json")
+    for effect in comparison.effects[:3]:
+        what = " with ".join(effect.factors)
+        text = f"{what}: {100 * effect.share:.0f} % of the variance, {p_value(effect.p)}"
+        say(console, "factor", f"{text} (F({effect.df}, {effect.df_error}) {effect.f:.1f})")
+    for note in comparison.notes:
+        say(console, "note", note)
+    advise(comparison, console)
+
+
+def advise(comparison: Comparison, console: Console) -> None:
+    """What can be seen with so many seeds, and the commands for more."""
+    seen = visible_difference(comparison)
+    unclear = [pair for pair in comparison.pairs if pair.verdict == INCONCLUSIVE]
+    if unclear and seen is not None:
+        n = min(pair.n for pair in comparison.pairs if pair.p is not None)
+        say(
+            console,
+            "power",
+            f"{n} seeds see a difference of {seen:.1f} standard deviations four times in five",
+        )
+    if not comparison.commands:
+        return
+    if comparison.shortlist:
+        say(
+            console,
+            "next",
+            f"{len(comparison.levels)} are too many to tell apart on the figures that they were "
+            f"chosen by: the best {len(comparison.shortlist)} on fresh seeds",
+        )
+    else:
+        more = max(pair.more_seeds for pair in comparison.pairs)
+        few = all(pair.verdict == NOT_COMPARABLE for pair in comparison.pairs)
+        text = "five seeds, for nothing can be said about chance" if few else f"{more} more seeds"
+        if comparison.plan and not few and any(p.method == FIXED for p in unclear):
+            half = f"± {comparison.delta:g}" if comparison.delta else "half as wide"
+            text += f", for intervals {half}"
+        say(console, "next", text)
+    for command in comparison.commands:
+        say(console, "", command, "cyan", to_copy=True)
+
+
+def _levels(comparison: Comparison) -> Table:
+    """Best by validation first: n, mean and interval of the metric."""
+    table = Table(box=None, pad_edge=False, padding=(0, 2, 0, 0), header_style="dim")
+    table.add_column("", overflow="fold")
+    table.add_column("n", justify="right")
+    table.add_column(comparison.metric, justify="right", no_wrap=True)
+    table.add_column("95 %", justify="right", no_wrap=True)
+    table.add_column(comparison.validation, justify="right", no_wrap=True)
+    for level in comparison.levels[:SHOWN]:
+        table.add_row(*(Text(cell) for cell in _cells(level)))
+    return table
+
+
+def _cells(level: Level) -> list[str]:
+    mean, low, high = level.summary()
+    interval = NONE if low is None or high is None else f"{figure(low)} – {figure(high)}"
+    name = f"{level.name} ({level.diverged} diverged)" if level.diverged else level.name
+    return [name, str(level.n), figure(mean), interval, figure(level.validation)]
+
+
+def sentences(comparison: Comparison) -> list[tuple[str, str]]:
+    """What is said of each pair, with its colour: the clear ones first."""
+    order = [BETTER, WORSE, EQUAL, INCONCLUSIVE, NOT_COMPARABLE]
+    pairs = sorted(comparison.pairs, key=lambda pair: order.index(pair.verdict))
+    return [(sentence(pair, comparison), STYLES.get(pair.verdict, "dim")) for pair in pairs]
+
+
+def sentence(pair: Pair, comparison: Comparison) -> str:
+    """``adam beats sgd by 0.70 points (95 % 0.34 to 1.05, 8 paired seeds, p = .005 adjusted for 3
+    pairs; for this split of the data)``."""
+    a, b = _short(pair.a, comparison.by), _short(pair.b, comparison.by)
+    if pair.verdict == NOT_COMPARABLE:
+        return f"{a} and {b} are not comparable: {pair.why}"
+    assert pair.difference is not None
+    first, second, sign = a, b, 1
+    if (pair.difference > 0) != comparison.higher:
+        first, second, sign = b, a, -1
+    if not comparison.higher:
+        sign = -sign
+    size, unit = sign * pair.difference, ""
+    ends = sorted(sign * x for x in (pair.low, pair.high) if x is not None)
+    if comparison.metric.partition("_")[2] in PER_CENT:
+        size, ends, unit = 100 * size, [100 * x for x in ends], " points"
+    amount = f"{_number(size)}{unit}"
+    span = f"95 % {_number(ends[0])} to {_number(ends[1])}" if len(ends) == 2 else "no interval yet"
+    tests = sum(other.p is not None for other in comparison.pairs)
+    assert pair.p_adjusted is not None
+    p = p_value(pair.p_adjusted) + (f" adjusted for {tests} pairs" if tests > 1 else "")
+    if pair.method == ANYTIME:
+        p += ", right at any time"
+    repeated = "random splits" if comparison.splits > 1 else "paired seeds"
+    details = f"({span}, {pair.n} {repeated}, {p}; {comparison.scope})"
+    if pair.verdict in (BETTER, WORSE):
+        return f"{first} beats {second} by {amount} {details}"
+    if pair.verdict == EQUAL:
+        assert pair.p_equal is not None
+        details = f"({span}, {pair.n} {repeated}, {p_value(pair.p_equal)}; {comparison.scope})"
+        return f"{a} and {b} are practically equal, within ± {comparison.delta:g} {details}"
+    wins = f"{pair.wins} of {pair.n} higher, {pair.ties} equal"
+    because = f"; {pair.why}: {wins}" if pair.why else ""
+    return f"inconclusive: {first} is {amount} better than {second} {details}{because}"
+
+
+def _short(name: str, by: Sequence[str]) -> str:
+    """Without the key, if there is only one."""
+    return name.partition("=")[2] or name if len(by) == 1 else name
+
+
+def _number(value: float) -> str:
+    if value == 0:
+        return "0"
+    return f"{value:.2f}" if 0.05 <= abs(value) < 1000 else f"{value:.2g}"
+
+
+def p_value(p: float) -> str:
+    """``p = .005``, ``p < .001``."""
+    return "p < .001" if p < 0.001 else f"p = {p:.3f}".replace("0.", ".", 1)
+
+
+def answer(comparison: Comparison, folder: str, console: Console) -> None:
+    """The end of a sweep: the configurations by their means over seeds, what can't be told apart
+    from the best, and what to run to tell."""
+    console.print()
+    console.print(_levels(comparison), width=min(console.width, MAX_WIDTH))
+    console.print()
+    if len(comparison.levels) > SHOWN:
+        say(
+            console,
+            "",
+            f"the best {SHOWN} of {len(comparison.levels)} by {comparison.validation}, all in "
+            "configurations.csv",
+        )
+    best = comparison.levels[0]
+    for verdict, others in _beside(best, comparison.pairs).items():
+        shown = printable(", ".join(others[:4]), console)
+        shown += f" and {len(others) - 4} more" if len(others) > 4 else ""
+        say(console, "answer", f"{best.name} is {WORDS[verdict]} {shown}", STYLES.get(verdict, ""))
+    for note in comparison.notes:
+        say(console, "note", note)
+    advise(comparison, console)
+    if comparison.pairs:
+        say(console, "more", f"exprun compare {shlex.quote(folder)}", "cyan", to_copy=True)
+
+
+WORDS = {
+    BETTER: "better than",
+    WORSE: "worse on the test part than",
+    EQUAL: "practically equal to",
+    INCONCLUSIVE: "not to be told apart from",
+    NOT_COMPARABLE: "not comparable with",
+}
+
+
+def _beside(best: Level, pairs: Sequence[Pair]) -> dict[str, list[str]]:
+    """The other levels by what can be said of the best and them."""
+    turned = {BETTER: WORSE, WORSE: BETTER}
+    found: dict[str, list[str]] = {}
+    for pair in pairs:
+        if pair.a == best.name:
+            found.setdefault(pair.verdict, []).append(pair.b)
+        elif pair.b == best.name:
+            found.setdefault(turned.get(pair.verdict, pair.verdict), []).append(pair.a)
+    return {verdict: found[verdict] for verdict in WORDS if verdict in found}

@@ -1,0 +1,46 @@
+"""``configurations.csv``: a row for each configuration of a sweep, best by validation first."""
+
+from __future__ import annotations
+
+import csv
+import io
+
+import numpy as np
+
+from exprun.record.files import write_atomic
+from exprun.sweeps import ledger
+from exprun.sweeps.comparison import Comparison
+
+NAME = "configurations.csv"
+
+
+def write_configurations(comparison: Comparison) -> None:
+    """Write it into the newest of the sweeps: ``overrides``, ``n`` runs with figures, how many
+    ``diverged`` besides, and mean and standard deviation (n-1) of every figure of those n."""
+    rows = []
+    metrics = comparison.results.metrics
+    metrics = [m for m in ledger.RANKED_BY if m in metrics] + [
+        m for m in metrics if m not in ledger.RANKED_BY
+    ]
+    for configuration in comparison.ranked:
+        jobs = configuration.jobs
+        well = [job for job in jobs if job.ended_well]
+        row: dict[str, object] = {
+            "overrides": " ".join(configuration.overrides),
+            "n": len(well),
+            "diverged": sum(job.counts for job in jobs) - len(well),
+        }
+        for metric in metrics:
+            values = list(configuration.figures(metric).values())
+            if values:
+                row[f"{metric}_mean"] = f"{np.mean(values):.12g}"
+            if len(values) > 1:
+                row[f"{metric}_std"] = f"{np.std(values, ddof=1):.6g}"
+        rows.append(row)
+    columns = ["overrides", "n", "diverged"]
+    columns += [f"{metric}_{what}" for metric in metrics for what in ("mean", "std")]
+    text = io.StringIO(newline="")
+    writer = csv.DictWriter(text, columns, restval="")
+    writer.writeheader()
+    writer.writerows(rows)
+    write_atomic(comparison.results.sweeps[-1] / NAME, text.getvalue().encode())
