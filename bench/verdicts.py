@@ -16,14 +16,12 @@ all compared with each other; of many, a shortlist by validation is confirmed on
 
 from __future__ import annotations
 
-import argparse
 import sys
 from collections.abc import Callable, Iterator
 from itertools import combinations
 
 import numpy as np
 
-from exprun.statistics import sequential
 from exprun.statistics.multiplicity import holm
 from exprun.statistics.paired import Array, differences, t_test
 from exprun.statistics.sequential import ALPHA, ANYTIME, Looks, p_value, plan

@@ -23,16 +23,13 @@ from exprun.display import diagnostics
 from exprun.display.text import default_console, duration, figure, printable, shorten
 
 TOP = 10
-"""Rows of the leaderboard, and jobs without a result, that are shown."""
+"""Jobs without a result that are shown."""
 
 MAX_WIDTH = 100
 """Columns used at most, but for paths and reasons."""
 
 TITLE_WIDTH = 32
 """Columns that figures leave to the overrides, at least."""
-
-OF_FUNCTIONS = ("f", "x", "y", "distance_to_minimum")
-"""Figures of test functions that a leaderboard shows."""
 
 LABEL_WIDTH = 8
 

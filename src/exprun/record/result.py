@@ -43,6 +43,7 @@ def result_of(
         "metrics": {k: v if math.isfinite(v) else None for k, v in (metrics or {}).items()},
         "averaged": bool(training and training.averaging),
         "parameters": training.parameters if training else None,
+        "rows": _rows(training) if training else None,
         "seconds": round(seconds, 3),
         "samples_per_second": round(outcome.samples_per_second, 1),
         "seed": config["seed"],
@@ -69,3 +70,10 @@ def read_result(folder: Path) -> dict[str, Any] | None:
         raise UsageError(f"{path}: is damaged, so it counts for nothing: no status or no metrics")
     found: dict[str, Any] = result
     return found
+
+
+def _rows(training: Training) -> dict[str, int]:
+    """How many rows each part has: how far figures of other splits may differ depends on it."""
+    data = training.data
+    parts = {"train": data.train, "val": data.val, "test": data.test}
+    return {name: len(part) if part is not None else 0 for name, part in parts.items()}

@@ -26,6 +26,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
+from exprun.common.constants import HIGHER_IS_BETTER
 from exprun.common.errors import UsageError, nearest
 from exprun.record.files import write_json
 from exprun.statistics import paired, sequential
@@ -105,9 +106,9 @@ class Level:
 class Pair:
     """Of two levels: ``difference`` is a - b, ``low`` to ``high`` its 95 % interval, ``p`` that of
     the test and ``p_adjusted`` by Holm; ``p_wilcoxon`` is of the ranks, for comparison;
-    ``p_equal`` of a difference within ±δ, by Holm too, ``chances`` those of below, within, above. ``method`` is
-    how the looks were paid for (``statistics.sequential``). ``more_seeds`` is how many it takes, 0
-    if all is said."""
+    ``p_equal`` of a difference within ±δ, by Holm too, ``chances`` those of below, within, above.
+    ``method`` is how the looks were paid for (``statistics.sequential``). ``more_seeds`` is how
+    many it takes, 0 if all is said."""
 
     a: str
     b: str
@@ -152,7 +153,8 @@ class Planned:
 
 @dataclass(frozen=True)
 class Comparison:
-    """The answer; ``levels`` are best first by validation, ``ranked`` are the configurations so."""
+    """The answer; ``levels`` are best first by validation, ``ranked`` are the configurations so.
+    Where these are too many, ``by_factor`` compares the values of each factor, others tuned."""
 
     results: Results
     metric: str
@@ -169,12 +171,18 @@ class Comparison:
     plan: Planned | None = None
     plans: list[Planned] = field(default_factory=list)
     shortlist: list[Level] = field(default_factory=list)
+    by_factor: list[Comparison] = field(default_factory=list)
     commands: list[str] = field(default_factory=list)
     notes: list[str] = field(default_factory=list)
 
     @property
     def higher(self) -> bool:
         return higher_is_better(self.metric)
+
+    @property
+    def by_chance(self) -> bool:
+        """Whether seeds have a say; a test function's descent has no chance in it."""
+        return "f" not in self.results.metrics
 
 
 def compare(
@@ -224,6 +232,9 @@ def compare(
         shortlist=levels[:SHORTLIST] if many else [],
         notes=notes,
     )
+    if many and len(chosen) > 1:
+        few = [key for key in chosen if len(results.factors[key]) <= MOST]
+        comparison.by_factor.extend(compare(results, [key], metric, None, delta) for key in few)
     comparison.commands.extend(_commands(comparison, read))
     return comparison
 
@@ -245,6 +256,9 @@ class _Figures:
 
     @staticmethod
     def _worst(jobs: Sequence[JobResult], metric: str) -> float | None:
+        """What a run that diverged counts as: 0 of 1, or the worst figure of all."""
+        if metric.partition("_")[2] in HIGHER_IS_BETTER - {"r2"}:
+            return 0.0
         figures = [f for job in jobs if (f := job.figure(metric)) is not None]
         return (min if higher_is_better(metric) else max)(figures, default=None)
 
@@ -485,6 +499,8 @@ def _not_comparable(a: Level, b: Level, read: _Figures) -> str:
         if a.values.get(key) != b.values.get(key):
             return f"different data ({key})"
     common = [block for block in a.figures if block in b.figures]
+    if "f" in a.configurations[0].jobs[0].metrics:
+        return "there is no chance in them: the figures are what they are"
     if len(common) < FEWEST:
         what = "seed" if len(common) == 1 else "seeds"
         return f"{len(common) or 'no'} {what} in common; {FEWEST} at least"
@@ -598,7 +614,7 @@ def _notes(
     if diverged:
         words = ", ".join(f"{count} of {name}" for name, count in [*diverged.items()][:4])
         worst = read.worst[metric]
-        value = "no figure at all" if worst is None else f"{metric} {worst:.4g}, the worst of all"
+        value = "no figure at all" if worst is None else f"{metric} {worst:.4g}, the worst"
         notes.append(f"diverged: {words}; counted as {value}")
     missing = sum(level.missing for level in levels)
     if missing:
@@ -639,7 +655,7 @@ def _commands(comparison: Comparison, read: _Figures) -> list[str]:
     if read.crossed or key != "seed":
         index = REPETITION.index(key)
         seeds = sorted({int(v) for job in results.jobs if (v := job.block[index]).isdigit()})
-    if not seeds:
+    if not seeds or not comparison.by_chance:
         return []
     if comparison.shortlist:
         return _confirm(comparison, max(100, seeds[-1] + 1))
@@ -648,7 +664,7 @@ def _commands(comparison: Comparison, read: _Figures) -> list[str]:
         return []
     sweep = results.sweeps[0]
     if len(seeds) == 1:
-        return [_again(results, f"{key}=range({seeds[0]},{seeds[0] + 5})", None)]
+        return [_again(results, f"{key}=range({f'{seeds[0]},' if seeds[0] else ''}{seeds[0] + 5})")]
     place = _beside(sweep, "more")
     first = f"{key}=range({seeds[-1] + 1},{seeds[-1] + 1 + more})"
     words = [*map(str, results.sweeps), place]
@@ -662,7 +678,7 @@ def _commands(comparison: Comparison, read: _Figures) -> list[str]:
     ]
 
 
-def _again(results: Results, repetition: str, place: str | None) -> str:
+def _again(results: Results, repetition: str, place: str | None = None) -> str:
     """The command of the first sweep with other seeds."""
     content = ledger.read(results.sweeps[0])
     key = repetition.partition("=")[0]
@@ -672,7 +688,9 @@ def _again(results: Results, repetition: str, place: str | None) -> str:
 
 def _command(content: Mapping[str, Any], words: list[str], place: str | None) -> list[str]:
     own = ["--config-dir", content["config_dir"]] if content.get("config_dir") else []
-    launcher = [f"hydra/launcher={content['launcher']}"]
+    launcher = (
+        [] if content["launcher"] == ledger.BASIC else [f"hydra/launcher={content['launcher']}"]
+    )
     folder = [f"hydra.sweep.dir={place}"] if place else []
     return ["exprun", *own, "-m", *launcher, *words, *folder]
 

@@ -10,7 +10,7 @@ from rich.table import Table
 from rich.text import Text
 
 from exprun.display.summary import MAX_WIDTH, say
-from exprun.display.text import NONE, default_console, figure, printable
+from exprun.display.text import NONE, default_console, figure
 from exprun.statistics.sequential import ANYTIME, FIXED
 from exprun.sweeps.comparison import (
     BETTER,
@@ -24,7 +24,13 @@ from exprun.sweeps.comparison import (
     visible_difference,
 )
 
-STYLES = {BETTER: "green", WORSE: "green", EQUAL: "cyan", INCONCLUSIVE: "yellow"}
+STYLES = {
+    BETTER: "green",
+    WORSE: "green",
+    EQUAL: "cyan",
+    INCONCLUSIVE: "yellow",
+    NOT_COMPARABLE: "dim",
+}
 
 SHOWN = 10
 """Levels and sentences that are shown at most; comparison.json has all."""
@@ -90,27 +96,30 @@ def _levels(comparison: Comparison) -> Table:
     """Best by validation first: n, mean and interval of the metric."""
     table = Table(box=None, pad_edge=False, padding=(0, 2, 0, 0), header_style="dim")
     table.add_column("", overflow="fold")
-    table.add_column("n", justify="right")
-    table.add_column(comparison.metric, justify="right", no_wrap=True)
-    table.add_column("95 %", justify="right", no_wrap=True)
-    table.add_column(comparison.validation, justify="right", no_wrap=True)
-    for level in comparison.levels[:SHOWN]:
-        table.add_row(*(Text(cell) for cell in _cells(level)))
+    shown = comparison.levels[:SHOWN]
+    columns = {comparison.metric: [figure(level.summary()[0]) for level in shown]}
+    if any(level.n > 1 for level in shown):
+        columns = {"n": [str(level.n) for level in shown]} | columns
+        columns["95 %"] = [_interval(level) for level in shown]
+    columns[comparison.validation] = [figure(level.validation) for level in shown]
+    for heading in columns:
+        table.add_column(heading, justify="right", no_wrap=True)
+    for level, *cells in zip(shown, *columns.values(), strict=True):
+        name = f"{level.name} ({level.diverged} diverged)" if level.diverged else level.name
+        table.add_row(Text(name), *cells)
     return table
 
 
-def _cells(level: Level) -> list[str]:
-    mean, low, high = level.summary()
-    interval = NONE if low is None or high is None else f"{figure(low)} – {figure(high)}"
-    name = f"{level.name} ({level.diverged} diverged)" if level.diverged else level.name
-    return [name, str(level.n), figure(mean), interval, figure(level.validation)]
+def _interval(level: Level) -> str:
+    _, low, high = level.summary()
+    return NONE if low is None or high is None else f"{figure(low)} – {figure(high)}"
 
 
 def sentences(comparison: Comparison) -> list[tuple[str, str]]:
     """What is said of each pair, with its colour: the clear ones first."""
     order = [BETTER, WORSE, EQUAL, INCONCLUSIVE, NOT_COMPARABLE]
     pairs = sorted(comparison.pairs, key=lambda pair: order.index(pair.verdict))
-    return [(sentence(pair, comparison), STYLES.get(pair.verdict, "dim")) for pair in pairs]
+    return [(sentence(pair, comparison), STYLES[pair.verdict]) for pair in pairs]
 
 
 def sentence(pair: Pair, comparison: Comparison) -> str:
@@ -178,16 +187,24 @@ def answer(comparison: Comparison, folder: str, console: Console) -> None:
             f"the best {SHOWN} of {len(comparison.levels)} by {comparison.validation}, all in "
             "configurations.csv",
         )
-    best = comparison.levels[0]
-    for verdict, others in _beside(best, comparison.pairs).items():
-        shown = printable(", ".join(others[:4]), console)
-        shown += f" and {len(others) - 4} more" if len(others) > 4 else ""
-        say(console, "answer", f"{best.name} is {WORDS[verdict]} {shown}", STYLES.get(verdict, ""))
+    for by in (comparison, *comparison.by_factor):
+        _say_answer(by, console)
     for note in comparison.notes:
         say(console, "note", note)
     advise(comparison, console)
-    if comparison.pairs:
+    if any(level.n > 1 for level in comparison.levels):
         say(console, "more", f"exprun compare {shlex.quote(folder)}", "cyan", to_copy=True)
+
+
+def _say_answer(comparison: Comparison, console: Console) -> None:
+    """What the best is better than, what it can't be told apart from, and so on."""
+    best = comparison.levels[0]
+    for verdict, others in _beside(best, comparison.pairs).items():
+        if verdict == NOT_COMPARABLE:  # advise says what it takes
+            continue
+        names = [_short(other, comparison.by) for other in others]
+        shown = ", ".join(names[:4]) + (f" and {len(names) - 4} more" if len(names) > 4 else "")
+        say(console, "answer", f"{best.name} is {WORDS[verdict]} {shown}", STYLES[verdict])
 
 
 WORDS = {

@@ -19,9 +19,10 @@ from exprun.sweeps.results import read_results
 
 
 def conclude(folder: Path, code: int | None = None, *, trust: bool = True) -> int:
-    """Write the leaderboard, the configurations and their comparison, show that, draw the paths of test functions and, unless the sweep was
-    interrupted, show the published figures beside its own; returns the exit code: ``code`` if that
-    is given, else 0 if every job came to a result (a divergence is one), or 1.
+    """Write the leaderboard, the configurations and their comparison, and show that; draw the paths
+    of test functions and, unless the sweep was interrupted, show the published figures beside its
+    own. Returns the exit code: ``code`` if that is given, else 0 if every job came to a result (a
+    divergence is one), or 1.
 
     Unless there is ``trust``, somebody's own test function is not called to be drawn (UsageError).
     """
