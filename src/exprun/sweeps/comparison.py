@@ -22,6 +22,7 @@ import shlex
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
+from statistics import fmean
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -99,7 +100,7 @@ class Level:
         if len(values) == 1:
             return values[0], None, None
         low, high = paired.interval(values)
-        return float(np.mean(values)), float(low), float(high)
+        return fmean(values), float(low), float(high)
 
 
 @dataclass(frozen=True)
@@ -278,7 +279,7 @@ class _Figures:
                 value = self.worst[metric]
             if value is not None:
                 found.setdefault(self.block(job), []).append(value)
-        return {block: float(np.mean(values)) for block, values in found.items()}
+        return {block: fmean(values) for block, values in found.items()}
 
     def block(self, job: JobResult) -> Block:
         return job.block[1:] if self.crossed else job.block
@@ -296,7 +297,7 @@ def _ranking(read: _Figures, configuration: Configuration) -> tuple[bool, float]
     values = read.of(configuration.jobs, read.validation).values()
     if not values:
         return True, 0.0
-    return False, _signed(float(np.mean(list(values))), read.validation)
+    return False, _signed(fmean(values), read.validation)
 
 
 def _signed(value: float, metric: str) -> float:
@@ -381,19 +382,19 @@ def _level(
     validations = [read.of(c.jobs, read.validation) for c in group]
     if len(group) > 1:
         figures = {}
-        blocks = list(dict.fromkeys(block for test in tests for block in test))
-        for block in blocks:
+        totals = [sum(v.values()) for v in validations]
+        for block in dict.fromkeys(block for test in tests for block in test):
             scores = [
-                _signed(float(np.mean(others)), read.validation)
-                if (others := [v for b, v in validation.items() if b != block]) and block in test
+                _signed((total - v.get(block, 0.0)) / others, read.validation)
+                if (others := len(v) - (block in v)) and block in test
                 else math.inf
-                for validation, test in zip(validations, tests, strict=True)
+                for v, total, test in zip(validations, totals, tests, strict=True)
             ]
-            best = int(np.argmin(scores))
+            best = min(range(len(scores)), key=scores.__getitem__)
             if math.isfinite(scores[best]):
                 figures[block] = tests[best][block]
     jobs = [job for c in group for job in c.jobs]
-    means = [float(np.mean(list(v.values()))) for v in validations if v]
+    means = [fmean(v.values()) for v in validations if v]
     higher = higher_is_better(read.validation)
     best_mean = (max if higher else min)(means, default=None)
     return Level(
@@ -513,7 +514,7 @@ def _refused(a: Level, b: Level, why: str) -> Pair:
     common = [block for block in a.figures if block in b.figures]
     more = 5 - len(common) if why.endswith("at least") else 0
     d = [a.figures[k] - b.figures[k] for k in common]
-    difference = float(np.mean(d)) if d and not why.startswith("different") else None
+    difference = fmean(d) if d and not why.startswith("different") else None
     return Pair(a.name, b.name, len(common), NOT_COMPARABLE, why, difference, more_seeds=more)
 
 
@@ -723,7 +724,7 @@ def comparison_best(level: Level, validation: str) -> Configuration:
 
     def score(configuration: Configuration) -> float:
         values = list(configuration.figures(validation).values())
-        return _signed(float(np.mean(values)), validation) if values else math.inf
+        return _signed(fmean(values), validation) if values else math.inf
 
     return min(level.configurations, key=score)
 

@@ -46,6 +46,8 @@ def show(comparison: Comparison, console: Console | None = None) -> None:
     console.print(_levels(comparison), width=min(console.width, MAX_WIDTH))
     if len(comparison.levels) > SHOWN:
         say(console, "", f"the best {SHOWN} of {len(comparison.levels)} by {comparison.validation}")
+    for by in comparison.by_factor:
+        _say_answer(by, console)
     console.print()
     for sentence, style in sentences(comparison)[:SHOWN]:
         say(console, "", sentence, style)

@@ -4,8 +4,7 @@ from __future__ import annotations
 
 import csv
 import io
-
-import numpy as np
+from statistics import fmean, stdev
 
 from exprun.record.files import write_atomic
 from exprun.sweeps import ledger
@@ -33,9 +32,9 @@ def write_configurations(comparison: Comparison) -> None:
         for metric in metrics:
             values = list(configuration.figures(metric).values())
             if values:
-                row[f"{metric}_mean"] = f"{np.mean(values):.12g}"
+                row[f"{metric}_mean"] = f"{fmean(values):.12g}"
             if len(values) > 1:
-                row[f"{metric}_std"] = f"{np.std(values, ddof=1):.6g}"
+                row[f"{metric}_std"] = f"{stdev(values):.6g}"
         rows.append(row)
     columns = ["overrides", "n", "diverged"]
     columns += [f"{metric}_{what}" for metric in metrics for what in ("mean", "std")]
