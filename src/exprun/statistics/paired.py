@@ -70,7 +70,7 @@ def t_test(d: ArrayLike, overlap: float = 0.0) -> Array:
     return np.where(np.isinf(t), 2.0 ** (1 - n), two_sided(t, n - 1))
 
 
-def two_sided(t: ArrayLike, df: float) -> Array:
+def two_sided(t: ArrayLike, df: ArrayLike) -> Array:
     """P(|T| ≥ |t|) of Student's distribution."""
     from scipy.special import stdtr
 

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import csv
 import io
-from statistics import fmean, stdev
+from statistics import fmean
+
+import numpy as np
 
 from exprun.record.files import write_atomic
 from exprun.sweeps import ledger
@@ -34,7 +36,7 @@ def write_configurations(comparison: Comparison) -> None:
             if values:
                 row[f"{metric}_mean"] = f"{fmean(values):.12g}"
             if len(values) > 1:
-                row[f"{metric}_std"] = f"{stdev(values):.6g}"
+                row[f"{metric}_std"] = f"{np.std(values, ddof=1):.6g}"
         rows.append(row)
     columns = ["overrides", "n", "diverged"]
     columns += [f"{metric}_{what}" for metric in metrics for what in ("mean", "std")]
