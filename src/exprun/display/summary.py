@@ -169,6 +169,7 @@ def sweep_summary(
     rows, shared = _without_shared(rows)
     others = [row for row in rows if row["status"] not in SUCCESSFUL and row["reason"]]
     others.sort(key=lambda row: row["number"])
+    console.print()
     if shared:
         say(console, "all", shared)
     counts = Counter(COMPLETED if row["status"] in SUCCESSFUL else row["status"] for row in rows)
