@@ -1,3 +1,25 @@
-"""exprun: controlled experiments on how to train a neural network."""
+"""exprun: controlled experiments on how to train a neural network.
+
+From Python: ``exprun.load_sweep(folder)`` and ``exprun.load_run(folder)`` give Arrow tables of
+results and curves.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from exprun.sweeps.load import load_run, load_sweep
 
 __version__ = "0.1.0"
+
+__all__ = ["__version__", "load_run", "load_sweep"]
+
+
+def __getattr__(name: str) -> Any:
+    """Import what reads results when it is asked for: the command line starts without it."""
+    if name in ("load_run", "load_sweep"):
+        from exprun.sweeps import load
+
+        return getattr(load, name)
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

@@ -38,7 +38,7 @@ def main(words: list[str]) -> int:
         help=f"train suggestion N, or the first {FIRST}, and the run as it was, with equal seeds",
     )
     parser.add_argument(
-        "--seeds", type=_at_least(2), default=5, metavar="N", help="pairs of a trial (default 5)"
+        "--seeds", type=_at_least(2), default=6, metavar="N", help="pairs of a trial (default 6)"
     )
     parser.add_argument(
         "--trust", action="store_true", help="let its config name code of somebody's own"

@@ -41,6 +41,11 @@ def figure(value: float | None) -> str:
     return f"{value:.1f}" if 1000 <= size < 100_000 else f"{value:.2e}"
 
 
+def p_value(p: float) -> str:
+    """``p = .005``, ``p < .001``."""
+    return "p < .001" if p < 0.001 else f"p = {p:.3f}".replace("0.", ".", 1)
+
+
 def duration(seconds: float) -> str:
     """``1.4 s``, ``0:02:05``."""
     return f"{seconds:.1f} s" if seconds < 60 else str(timedelta(seconds=round(seconds)))

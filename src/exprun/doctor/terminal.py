@@ -8,10 +8,9 @@ from collections.abc import Sequence
 from rich.console import Console
 
 from exprun.display.summary import say
-from exprun.display.text import default_console, figure
+from exprun.display.text import default_console, figure, p_value
 from exprun.doctor.findings import Diagnosis
-from exprun.doctor.pairs import EXACT, HELPED, WORSE
-from exprun.doctor.trial import Trial
+from exprun.doctor.trial import HELPED, WORSE, Trial
 
 
 def report(diagnoses: Sequence[Diagnosis], looked_at: str, console: Console | None = None) -> None:
@@ -50,26 +49,24 @@ def hint(folder: str, console: Console | None = None) -> None:
 def trials(made: Sequence[Trial], folder: str, console: Console | None = None) -> None:
     """The figures of each trial in pairs, and its verdict."""
     console = console or default_console()
-    confidence = 100 * (1 - 0.05 / max(len(made), 1))
     for trial in made:
         v = trial.verdict
         console.print()
         say(console, "trial", str(trial.suggestion), "bold")
         say(console, "before", "  ".join(map(figure, trial.before)))
         say(console, "after", f"{'  '.join(map(figure, trial.after))}   ({trial.metric})")
-        pairs = f"{v.better} of {len(trial.before)} pairs better, {v.worse} worse"
-        pairs += f", {v.equal} equal" if v.equal else ""
+        better, equal, worse = v.wins
+        pairs = f"{better} of {len(trial.before)} pairs better, {worse} worse"
+        pairs += f", {equal} equal" if equal else ""
         if v.mean is not None and v.interval is not None:
             low, high = v.interval
             pairs += (
-                f"; {trial.metric} better by {v.mean:.3g} on average "
-                f"({confidence:.3g} % CI {low:.3g} to {high:.3g})"
+                f"; {trial.metric} better by {v.mean:.3g} on average (95 % {low:.3g} to {high:.3g})"
             )
         else:
-            pairs += "; a run without a figure (-) diverged or failed"
-        least = f", at least {2 / 2 ** len(trial.before):.3g} with so few pairs"
-        few = len(trial.before) < EXACT and v.p > 0.05
-        say(console, "pairs", f"{pairs}; sign-flip p = {v.p:.3g}{least if few else ''}")
+            pairs += "; a run without a figure (-) diverged or failed: judged by the signs"
+        adjusted = f" adjusted for {len(made)} suggestions" if len(made) > 1 else ""
+        say(console, "pairs", f"{pairs}; {p_value(v.p)}{adjusted}")
         style = {HELPED: "green", WORSE: "red"}.get(v.conclusion, "yellow")
         say(console, "so", v.conclusion, style)
     console.print()

@@ -19,12 +19,30 @@ from exprun.common.errors import UsageError
 from exprun.config.compose import compose_run, enter, hydra_files
 from exprun.config.schema import leaves, plain
 from exprun.doctor.findings import Suggestion
-from exprun.doctor.pairs import Verdict, judge
 from exprun.record.files import claim_folder, folder_name
 from exprun.run_folder import Stored, check_config, stored_job
+from exprun.statistics import paired
+from exprun.statistics.multiplicity import holm
+from exprun.statistics.sequential import ALPHA
+from exprun.statistics.signs import sign_test
 from exprun.sweeps import ledger
 from exprun.sweeps.dispatcher import run_stacked
 from exprun.sweeps.ranking import ranking
+
+HELPED, WORSE, SAME = "helped", "made it worse", "no difference that {} pairs can show"
+
+
+@dataclass(frozen=True)
+class Verdict:
+    """Of the differences, turned so that positive is better: in how many pairs it is better, equal
+    and worse; their mean with Student's 95 % interval, None if a run of a pair gave no figure; p,
+    adjusted for all suggestions by Holm; and what may be said."""
+
+    wins: paired.Wins
+    mean: float | None
+    interval: tuple[float, float] | None
+    p: float
+    conclusion: str
 
 
 @dataclass(frozen=True)
@@ -123,28 +141,55 @@ def verdicts(
     run: Stored, suggestions: Sequence[Suggestion], seeds: int, results: Sequence[dict[str, Any]]
 ) -> list[Trial] | None:
     """What the results say of each suggestion, by validation figures alone; None if some are
-    missing. The intervals of several suggestions hold all together (Bonferroni)."""
+    missing."""
     wanted = seeds * (1 + len(suggestions))
     if len(results) < wanted or any(r["status"] == INTERRUPTED for r in results):
         return None
     monitored = ranking(results)[0]
     before, *others = [results[i : i + seeds] for i in range(0, len(results), seeds)]
-    confidence = 1 - 0.05 / len(suggestions)
-    return [
-        _trial(suggestion, suggestion.metric or monitored, before, after, confidence)
+    trained = [
+        (
+            suggestion,
+            metric := suggestion.metric or monitored,
+            tuple(figure_of(result, metric) for result in before),
+            tuple(figure_of(result, metric) for result in after),
+        )
         for suggestion, after in zip(suggestions, others, strict=True)
     ]
+    found = judge([differences(a, b, metric) for _, metric, a, b in trained])
+    return [Trial(*trial, verdict) for trial, verdict in zip(trained, found, strict=True)]
 
 
-def _trial(
-    suggestion: Suggestion,
-    metric: str,
-    before: Sequence[dict[str, Any]],
-    after: Sequence[dict[str, Any]],
-    confidence: float,
-) -> Trial:
-    a, b = (tuple(figure_of(result, metric) for result in part) for part in (before, after))
-    return Trial(suggestion, metric, a, b, judge(differences(a, b, metric), confidence))
+def judge(trials: Sequence[Sequence[float]]) -> list[Verdict]:
+    """The verdict on the differences of each trial, positive is better; ±inf where one run of a
+    pair has no figure.
+
+    By the paired t test, as ``exprun compare``. If a run gave no figure there is no mean, and the
+    signs alone are tested, one-sided, for the question is whether it helps: six pairs that agree
+    have p = 1/64 and are enough for three suggestions. Raises ValueError for fewer than 2 pairs.
+    """
+    p = holm([_p_value(d) for d in trials])
+    return [_verdict(d, float(adjusted)) for d, adjusted in zip(trials, p, strict=True)]
+
+
+def _p_value(d: Sequence[float]) -> float:
+    if len(d) < 2:
+        raise ValueError(f"{len(d)} pair: expected 2 at least")
+    if all(map(math.isfinite, d)):
+        return float(paired.t_test(d))
+    return float(sign_test(d)) / 2
+
+
+def _verdict(d: Sequence[float], p: float) -> Verdict:
+    wins, mean, interval = paired.wins(d), None, None
+    if all(map(math.isfinite, d)):
+        mean = sum(d) / len(d)
+        low, high = paired.interval(d)
+        interval = (float(low), float(high))
+    conclusion = SAME.format(len(d))
+    if p < ALPHA:
+        conclusion = HELPED if wins.wins > wins.losses or (mean or 0) > 0 else WORSE
+    return Verdict(wins, mean, interval, p, conclusion)
 
 
 def figure_of(result: dict[str, Any], metric: str) -> float | None:

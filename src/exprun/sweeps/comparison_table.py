@@ -10,7 +10,7 @@ from rich.table import Table
 from rich.text import Text
 
 from exprun.display.summary import MAX_WIDTH, say
-from exprun.display.text import NONE, default_console, figure
+from exprun.display.text import NONE, default_console, figure, p_value, printable
 from exprun.statistics.sequential import ANYTIME, FIXED
 from exprun.sweeps.comparison import (
     BETTER,
@@ -43,7 +43,7 @@ def show(comparison: Comparison, console: Console | None = None) -> None:
     """The table of the levels, what is said of each pair, and what to run next."""
     console = console or default_console()
     console.print()
-    console.print(_levels(comparison), width=min(console.width, MAX_WIDTH))
+    console.print(_levels(comparison, console), width=min(console.width, MAX_WIDTH))
     if len(comparison.levels) > SHOWN:
         say(console, "", f"the best {SHOWN} of {len(comparison.levels)} by {comparison.validation}")
     for by in comparison.by_factor:
@@ -94,7 +94,7 @@ def advise(comparison: Comparison, console: Console) -> None:
         say(console, "", command, "cyan", to_copy=True)
 
 
-def _levels(comparison: Comparison) -> Table:
+def _levels(comparison: Comparison, console: Console) -> Table:
     """Best by validation first: n, mean and interval of the metric."""
     table = Table(box=None, pad_edge=False, padding=(0, 2, 0, 0), header_style="dim")
     table.add_column("", overflow="fold")
@@ -108,7 +108,7 @@ def _levels(comparison: Comparison) -> Table:
         table.add_column(heading, justify="right", no_wrap=True)
     for level, *cells in zip(shown, *columns.values(), strict=True):
         name = f"{level.name} ({level.diverged} diverged)" if level.diverged else level.name
-        table.add_row(Text(name), *cells)
+        table.add_row(Text(printable(name, console)), *cells)
     return table
 
 
@@ -171,16 +171,11 @@ def _number(value: float) -> str:
     return f"{value:.2f}" if 0.05 <= abs(value) < 1000 else f"{value:.2g}"
 
 
-def p_value(p: float) -> str:
-    """``p = .005``, ``p < .001``."""
-    return "p < .001" if p < 0.001 else f"p = {p:.3f}".replace("0.", ".", 1)
-
-
 def answer(comparison: Comparison, folder: str, console: Console) -> None:
     """The end of a sweep: the configurations by their means over seeds, what can't be told apart
     from the best, and what to run to tell."""
     console.print()
-    console.print(_levels(comparison), width=min(console.width, MAX_WIDTH))
+    console.print(_levels(comparison, console), width=min(console.width, MAX_WIDTH))
     console.print()
     if len(comparison.levels) > SHOWN:
         say(

@@ -224,6 +224,13 @@ def read_results(folders: Sequence[Path]) -> Results:
     return _tabulate([*folders], batches, found)
 
 
+def read_run(folder: Path) -> Results:
+    """A single run as the only job of ``Results``. Raises UsageError if its result is damaged."""
+    job = _job(folder.parent, {"folder": folder.name, "number": 0}, None, 0)
+    words = [f"{key}={value}" for key, value in job.overrides.items()]
+    return _tabulate([folder], [Batch(folder, None, words)], [(job, words)])
+
+
 def _check_sweep(folder: Path) -> None:
     if (folder / "sweep.json").is_file():
         return
@@ -239,8 +246,9 @@ def _check_sweep(folder: Path) -> None:
     raise UsageError(f"{folder}: is no folder of a sweep{hint}; expected one like outputs/sweeps/…")
 
 
-def _job(folder: Path, job: Mapping[str, Any], words: list[str], batch: int) -> JobResult:
-    overrides = dict(word.lstrip("+").partition("=")[::2] for word in words)
+def _job(folder: Path, job: Mapping[str, Any], words: list[str] | None, batch: int) -> JobResult:
+    """A job from its line in ``sweep.json`` and its folder; without ``words`` its overrides are
+    those of its result."""
     path = folder / str(job["folder"])
     result: dict[str, Any] = {}
     if (path / "result.json").is_file():
@@ -250,6 +258,8 @@ def _job(folder: Path, job: Mapping[str, Any], words: list[str], batch: int) -> 
             raise UsageError(
                 f"{path / 'result.json'}: is damaged; delete it, and exprun resume {folder}"
             ) from None
+    words = result.get("overrides", []) if words is None else words
+    overrides = dict(word.lstrip("+").partition("=")[::2] for word in words)
     block = [overrides.get(key, "") for key in REPETITION]
     block[0] = str(result.get("seed", block[0] or 0))
     metrics = dict(result.get("metrics", {}))
