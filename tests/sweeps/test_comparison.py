@@ -1,0 +1,393 @@
+"""``exprun compare``: what is read from sweeps' folders, and what is said of it."""
+
+from __future__ import annotations
+
+import csv
+import json
+import shlex
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from scipy import stats
+
+import exprun
+from exprun.cli import main
+from exprun.sweeps.comparison import compare
+from exprun.sweeps.results import read_results
+from tests.sweeps.made_up import sweep
+
+FIGURES = {
+    "adam": [0.9733, 0.9689, 0.9711, 0.9778, 0.9644, 0.9756, 0.9711, 0.9733],
+    "sgd": [0.9622, 0.9667, 0.9600, 0.9711, 0.9622, 0.9644, 0.9689, 0.9644],
+    "rmsprop": [0.9711, 0.9689, 0.9733, 0.9756, 0.9667, 0.9733, 0.9733, 0.9711],
+}
+"""Test accuracies of seeds 0 to 7."""
+
+NOISE = np.random.default_rng(0).normal(0, 0.004, (40, 60))
+
+
+def of_eight(optimizer: str, seed: int) -> dict[str, float]:
+    value = FIGURES[optimizer][seed]
+    return {"val_accuracy": value, "test_accuracy": value}
+
+
+@pytest.fixture
+def eight(tmp_path: Path) -> Path:
+    asked = {"optimizer": [*FIGURES], "seed": range(8)}
+    return sweep(tmp_path / "eight", of_eight, asked)
+
+
+def answer(words: list[str], capsys: pytest.CaptureFixture[str]) -> dict[str, Any]:
+    assert main(["compare", *words, "--json"]) == 0
+    found: dict[str, Any] = json.loads(capsys.readouterr().out)
+    return found
+
+
+def pair(found: dict[str, Any], a: str, b: str) -> dict[str, Any]:
+    """The pair with the difference a - b."""
+    for one in found["pairs"]:
+        if (one["a"], one["b"]) == (a, b):
+            return dict(one)
+        if (one["a"], one["b"]) == (b, a):
+            turned = {"better": "worse", "worse": "better"}
+            low, high = one["high"], one["low"]
+            return one | {
+                "difference": -one["difference"],
+                "low": low and -low,
+                "high": high and -high,
+                "verdict": turned.get(one["verdict"], one["verdict"]),
+            }
+    raise AssertionError(f"no pair of {a} and {b}")
+
+
+def test_all_pairs_of_few_configurations(eight: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    found = answer([str(eight)], capsys)
+    better = pair(found, "optimizer=adam", "optimizer=sgd")
+    test = stats.ttest_rel(FIGURES["adam"], FIGURES["sgd"])
+    interval = test.confidence_interval(0.95)
+    assert better["verdict"] == "better"
+    assert better["difference"] == pytest.approx(0.00695)
+    assert (better["low"], better["high"]) == pytest.approx((interval.low, interval.high))
+    assert better["p"] == pytest.approx(test.pvalue)
+    assert better["p_adjusted"] == pytest.approx(0.0045781016)
+    assert better["p_wilcoxon"] == 2 / 256
+    assert (better["wins"], better["ties"], better["losses"]) in {(8, 0, 0), (0, 0, 8)}
+    assert pair(found, "optimizer=adam", "optimizer=rmsprop")["verdict"] == "inconclusive"
+    best, *_ = found["configurations"]
+    interval = stats.ttest_1samp(FIGURES["rmsprop"], 0).confidence_interval(0.95)
+    assert best["overrides"] == ["optimizer=rmsprop"]
+    assert (best["n"], best["diverged"]) == (8, 0)
+    assert (best["low"], best["high"]) == pytest.approx((interval.low, interval.high))
+    assert json.loads((eight / "comparison.json").read_text()) == found
+
+
+def test_what_the_terminal_says(eight: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["compare", str(eight)]) == 0
+    said = capsys.readouterr().out
+    assert (
+        "adam beats sgd by 0.70 points (95 % 0.34 to 1.05, 8 paired seeds, p = .005 adjusted for "
+        "3 pairs; for this split of the data)" in " ".join(said.split())
+    )
+
+
+def test_equivalence_is_asked_for_with_delta(
+    eight: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    found = answer([str(eight), "--delta", "0.004"], capsys)
+    equal = pair(found, "optimizer=adam", "optimizer=rmsprop")
+    assert equal["verdict"] == "practically_equal"
+    assert equal["p_equal"] == pytest.approx(3 * 0.0010198353)
+    assert sum(equal["chances"]) == pytest.approx(1)
+    assert pair(found, "optimizer=adam", "optimizer=sgd")["verdict"] == "better"
+
+
+def test_a_baseline_is_compared_with_all_others_and_nothing_else(
+    eight: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    found = answer([str(eight), "--baseline", "optimizer=sgd"], capsys)
+    assert [one["b"] for one in found["pairs"]] == ["optimizer=sgd"] * 2
+    raw = [stats.ttest_rel(FIGURES[name], FIGURES["sgd"]).pvalue for name in ("rmsprop", "adam")]
+    adjusted = [one["p_adjusted"] for one in found["pairs"]]
+    assert adjusted == pytest.approx([2 * min(raw), max(2 * min(raw), max(raw))])
+
+
+def test_lower_is_better_for_a_loss(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    def figures(optimizer: str, seed: int) -> dict[str, float]:
+        value = 1 - FIGURES[optimizer][seed]
+        return {"val_loss": value, "test_loss": value}
+
+    sweep(tmp_path / "s", figures, {"optimizer": ["adam", "sgd"], "seed": range(8)})
+    found = answer([str(tmp_path / "s")], capsys)
+    assert pair(found, "optimizer=adam", "optimizer=sgd")["verdict"] == "better"
+    assert main(["compare", str(tmp_path / "s")]) == 0
+    assert "adam beats sgd by 0.0070 (95 % 0.0034 to 0.010," in capsys.readouterr().out
+
+
+def test_accuracies_are_counts_of_rows(tmp_path: Path) -> None:
+    right = {"a": [97, 95, 96, 99, 90], "b": [96, 94, 95, 98, 89]}
+
+    def figures(reg: str, seed: int) -> dict[str, float]:
+        return {"val_accuracy": right[reg][seed] / 103, "test_accuracy": right[reg][seed] / 103}
+
+    sweep(tmp_path / "s", figures, {"reg": ["a", "b"], "seed": range(5)})
+    (one,) = compare(read_results([tmp_path / "s"])).pairs
+    assert one.p == 2 / 2**5  # the same number of rows five times: signs, no spread of decimals
+    assert one.verdict == "inconclusive"
+
+
+def test_a_factor_is_compared_with_the_others_tuned_on_other_seeds(tmp_path: Path) -> None:
+    values = {
+        ("adam", 0.1): ([0.90, 0.80, 0.80, 0.80], [0.50, 0.51, 0.52, 0.53]),
+        ("adam", 0.2): ([0.82, 0.82, 0.82, 0.82], [0.60, 0.61, 0.62, 0.63]),
+        ("sgd", 0.1): ([0.70] * 4, [0.40, 0.43, 0.41, 0.44]),
+    }
+
+    def figures(optimizer: str, optimizer_lr: float, seed: int) -> dict[str, float] | None:
+        if (optimizer, optimizer_lr) not in values:
+            return None
+        validation, test = values[optimizer, optimizer_lr]
+        return {"val_accuracy": validation[seed], "test_accuracy": test[seed]}
+
+    asked = {"optimizer": ["adam", "sgd"], "optimizer.lr": [0.1, 0.2], "seed": range(4)}
+    found = compare(read_results([sweep(tmp_path / "s", figures, asked)]), ["optimizer"])
+    adam = next(level for level in found.levels if level.name == "optimizer=adam")
+    # at seed 0 the others say lr=.2 is best; at seeds 1 to 3 seed 0 makes lr=.1 best
+    assert list(adam.figures.values()) == [0.60, 0.51, 0.52, 0.53]
+    assert "optimizer.lr tuned for each by val_accuracy on the other seeds" in found.notes[-1]
+    assert "4 of optimizer=sgd" in found.notes[0]
+
+
+def test_unequal_tuning_is_said_with_the_expected_best(tmp_path: Path) -> None:
+    first = sweep(
+        tmp_path / "a",
+        lambda optimizer, optimizer_lr, seed: dict.fromkeys(
+            ("val_accuracy", "test_accuracy"), 0.9 + optimizer_lr / 100 + NOISE[0, seed]
+        ),
+        {"optimizer": ["adam"], "optimizer.lr": [1, 2, 3], "seed": range(4)},
+    )
+    second = sweep(
+        tmp_path / "b",
+        lambda optimizer, optimizer_lr, seed: dict.fromkeys(
+            ("val_accuracy", "test_accuracy"), 0.9 + NOISE[1, seed]
+        ),
+        {"optimizer": ["sgd"], "optimizer.lr": [1], "seed": range(4)},
+    )
+    found = compare(read_results([first, second]), ["optimizer"])
+    assert "unequally: optimizer=adam 3, optimizer=sgd 1 configurations" in found.notes[-1]
+    mean = 0.92 + NOISE[0, :4].mean()
+    assert f"expected best val_accuracy of 1: optimizer=adam {mean:.4g}" in found.notes[-1]
+
+
+def test_many_configurations_get_a_shortlist_and_the_command_that_confirms_it(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def figures(optimizer: str, optimizer_lr: float, seed: int) -> dict[str, float]:
+        value = 0.9 + optimizer_lr / 10 + (optimizer == "adam") / 100 + NOISE[0, seed]
+        return {"val_accuracy": value, "test_accuracy": value}
+
+    asked = {"optimizer": ["adam", "sgd"], "optimizer.lr": [0.1, 0.2, 0.3, 0.4], "seed": range(5)}
+    found = answer([str(sweep(tmp_path / "s", figures, asked))], capsys)
+    assert found["pairs"] == []
+    assert found["shortlist"][:2] == [
+        "optimizer=adam optimizer.lr=0.4",
+        "optimizer=sgd optimizer.lr=0.4",
+    ]
+    confirm, then = found["commands"]
+    words = shlex.split(confirm)
+    assert words[:2] == ["exprun", "-m"]
+    assert "adam_0.4: {optimizer: adam, optimizer.lr: 0.4}" in words[2]
+    assert "seed=range(100,110)" in words
+    assert then == f"exprun compare {tmp_path}/s_confirm"
+    assert [effect["factors"] for effect in found["effects"]][0] == ["optimizer.lr"]
+
+
+def test_a_run_that_diverged_counts_as_the_worst(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def figures(optimizer_lr: float, seed: int) -> dict[str, float] | None:
+        value = 0.9 + NOISE[0, seed]
+        return None if optimizer_lr > 1 else {"val_accuracy": value, "test_accuracy": value}
+
+    folder = sweep(tmp_path / "s", figures, {"optimizer.lr": [0.1, 10], "seed": range(4)})
+    found = answer([str(folder)], capsys)
+    assert pair(found, "optimizer.lr=0.1", "optimizer.lr=10")["verdict"] == "better"
+    assert found["notes"] == [
+        "diverged: 4 of optimizer.lr=10; counted as test_accuracy 0, the worst"
+    ]
+    assert [one["diverged"] for one in found["configurations"]] == [0, 4]
+
+
+@pytest.mark.parametrize(("seeds", "more"), [(1, 4), (2, 3)])
+def test_few_seeds_say_nothing(
+    seeds: int, more: int, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    folder = sweep(tmp_path / "s", of_eight, {"optimizer": [*FIGURES], "seed": range(seeds)})
+    found = answer([str(folder)], capsys)
+    assert {one["verdict"] for one in found["pairs"]} == {"not_comparable"}
+    assert {one["more_seeds"] for one in found["pairs"]} == {more}
+    first = "seed=range(5)" if seeds == 1 else "seed=range(2,5)"
+    assert first in shlex.split(found["commands"][0])
+
+
+def test_figures_of_different_data_are_not_compared(tmp_path: Path) -> None:
+    def figures(data: str, optimizer: str, seed: int) -> dict[str, float]:
+        return of_eight(optimizer, seed)
+
+    asked = {"data": ["iris", "wine"], "optimizer": ["adam", "sgd"], "seed": range(5)}
+    pairs = compare(read_results([sweep(tmp_path / "s", figures, asked)])).pairs
+    assert {one.why for one in pairs} == {"", "different data (data)"}
+    assert sum(one.verdict == "not_comparable" for one in pairs) == 4
+
+
+def test_random_splits_speak_of_new_data_and_know_that_they_overlap(tmp_path: Path) -> None:
+    def figures(optimizer: str, data_split_seed: int) -> dict[str, float]:
+        return of_eight(optimizer, data_split_seed)
+
+    asked = {"optimizer": ["adam", "sgd"], "data.split_seed": range(8)}
+    found = compare(read_results([sweep(tmp_path / "s", figures, asked)]))
+    (one,) = found.pairs
+    assert one.p == pytest.approx(0.02532992568)
+    assert found.scope == "for new data like these, by 8 random splits"
+    old = sweep(tmp_path / "old", figures, asked, rows=None)
+    (one,) = compare(read_results([old])).pairs
+    assert one.verdict == "not_comparable"
+
+
+def two_batches(tmp_path: Path, seeds: int, at: str) -> list[Path]:
+    def figures(optimizer: str, seed: int) -> dict[str, float]:
+        value = 0.9 + NOISE[["adam", "sgd"].index(optimizer), seed]
+        return {"val_accuracy": value, "test_accuracy": value}
+
+    first = sweep(tmp_path / "a", figures, {"optimizer": ["adam", "sgd"], "seed": range(5)})
+    assert main(["compare", str(first)]) == 0
+    asked = {"optimizer": ["adam", "sgd"], "seed": range(5, seeds)}
+    return [first, sweep(tmp_path / f"b{seeds}{at[:4]}", figures, asked, at=at)]
+
+
+LATER, BEFORE = "2999-01-01T00:00:00.000+00:00", "2026-11-27T12:00:01.000+00:00"
+
+
+def test_the_ledger_tells_how_later_seeds_are_judged(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    first, _ = two_batches(tmp_path, 6, LATER)
+    found = answer([str(first)], capsys)
+    (planned,) = found["plans"]
+    assert found["pairs"][0]["method"] == "fixed"
+    assert f"seed=range(5,{planned['pairs']})" in found["commands"][0]
+    assert found["commands"][1] == f"exprun compare {first} {first}_more"
+
+    def method(seeds: int, at: str) -> str:
+        (tmp_path / str(seeds) / at[:4]).mkdir(parents=True)
+        folders = two_batches(tmp_path / str(seeds) / at[:4], seeds, at)
+        return str(answer([*map(str, folders)], capsys)["pairs"][0]["method"])
+
+    capsys.readouterr()
+    assert method(planned["pairs"], LATER) == "planned"
+    assert method(planned["pairs"] - 1, LATER) == "anytime"  # as many as one liked
+    assert method(planned["pairs"], BEFORE) == "anytime"  # asked for before it was planned
+
+
+def test_two_sweeps_that_ask_for_the_same_job_have_it_once(eight: Path, tmp_path: Path) -> None:
+    again = sweep(tmp_path / "again", of_eight, {"optimizer": ["adam"], "seed": range(3)}, at=LATER)
+    assert len(read_results([eight, again]).jobs) == 24
+
+
+def test_configurations_csv(eight: Path) -> None:
+    assert main(["compare", str(eight), "--json"]) == 0
+    with (eight / "configurations.csv").open(newline="") as file:
+        rows = {row["overrides"]: row for row in csv.DictReader(file)}
+    adam = rows["optimizer=adam"]
+    assert adam["n"] == "8"
+    assert float(adam["test_accuracy_mean"]) == pytest.approx(np.mean(FIGURES["adam"]))
+    assert float(adam["test_accuracy_std"]) == pytest.approx(
+        np.std(FIGURES["adam"], ddof=1), rel=1e-5
+    )
+
+
+@pytest.mark.parametrize(
+    ("words", "error"),
+    [
+        (["nowhere"], "nowhere: there is no such folder"),
+        (["."], "is no folder of a sweep; did you mean eight?"),
+        (["eight/000"], "is no folder of a sweep; did you mean eight?"),
+        (["eight", "--by", "optimiser"], "did you mean optimizer? (expected optimizer)"),
+        (["eight", "--by", "reg"], "--by reg: does not vary in this sweep (expected optimizer)"),
+        (["eight", "--by", "seed"], "--by seed: makes repetitions, which are not compared"),
+        (["eight", "--metric", "test_acuracy"], "did you mean test_accuracy? (expected val_acc"),
+        (["eight", "--baseline", "optimizer=adm"], "did you mean adam? (expected adam, sgd, rms"),
+        (["eight", "--baseline", "optimizer"], "expected key=value, like optimizer=sgd"),
+        (["eight", "--delta", "0"], "argument --delta: 0: expected a number > 0"),
+    ],
+)
+def test_what_is_not_there_is_said_in_one_line(
+    words: list[str],
+    error: str,
+    eight: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    monkeypatch.chdir(eight.parent)
+    before = sorted(eight.iterdir())
+    assert main(["compare", *words]) == 2
+    said = capsys.readouterr().err
+    assert error in said
+    assert said.count("\n") == 1
+    assert sorted(eight.iterdir()) == before
+
+
+def test_a_damaged_sweep(eight: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    (eight / "000" / "result.json").write_text("{")
+    assert main(["compare", str(eight)]) == 2
+    assert "result.json: is damaged; delete it" in capsys.readouterr().err
+    (eight / "000" / "result.json").unlink()
+    assert main(["compare", str(eight)]) == 0
+    assert "1 jobs have no result" in capsys.readouterr().out
+    (eight / "sweep.json").write_text('{"jobs": [{}]}')
+    assert main(["compare", str(eight)]) == 2
+    assert "sweep.json: is damaged" in capsys.readouterr().err
+
+
+def test_tables_for_a_notebook(eight: Path) -> None:
+    (eight / "003" / "metrics.csv").write_text("epoch,val_loss\n1,0.5\n2,\n")
+    results, curves = exprun.load_sweep(eight)
+    assert results.num_rows == 24
+    assert results.column_names[:5] == ["sweep", "number", "configuration", "optimizer", "seed"]
+    assert results.column("test_accuracy")[3].as_py() == FIGURES["adam"][3]
+    assert curves.column("configuration").to_pylist() == ["optimizer=adam"] * 2
+    assert np.isnan(curves.column("val_loss")[1].as_py())
+    run = exprun.load_run(eight / "003")
+    assert run.results.column("test_accuracy").to_pylist() == [FIGURES["adam"][3]]
+    assert run.curves.num_rows == 2
+    with pytest.raises(exprun.common.errors.UsageError, match="result.json"):
+        exprun.load_run(eight)
+
+
+def test_neither_torch_nor_scipy_stats_is_imported(eight: Path) -> None:
+    code = (
+        "import sys; from exprun.cli import main; main(sys.argv[1:]); "
+        "assert not {'torch', 'scipy.stats', 'matplotlib', 'hydra'} & set(sys.modules)"
+    )
+    subprocess.run([sys.executable, "-c", code, "compare", str(eight)], check=True)
+
+
+def test_the_end_of_a_sweep_is_the_answer_and_what_it_prints_works(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    words = ["hydra.sweep.dir=s", "data=iris", "trainer.max_epochs=1", "optimizer=sgd,adam"]
+    assert main(["-m", *words, "seed=range(3)"]) == 0
+    said = capfd.readouterr().out
+    found = json.loads((tmp_path / "s" / "comparison.json").read_text())
+    assert (tmp_path / "s" / "configurations.csv").is_file()
+    assert "\nanswer  optimizer=" in said
+    for command in found["commands"]:
+        assert f" {command}\n" in said
+        assert main(shlex.split(command)[1:]) == 0
+    both = json.loads((tmp_path / "s_more" / "comparison.json").read_text())
+    assert both["sweeps"] == ["s", "s_more"]
+    assert both["pairs"][0]["method"] == "planned"
