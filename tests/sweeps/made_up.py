@@ -1,4 +1,4 @@
-"""Sweeps' folders without a training: the files that comparisons read, with figures of one's own."""
+"""Folders of sweeps without a training: the files that comparisons read, with given figures."""
 
 from __future__ import annotations
 

@@ -166,9 +166,11 @@ def _short(name: str, by: Sequence[str]) -> str:
 
 
 def _number(value: float) -> str:
+    """Two decimals, or two digits of what is small; 0.695 is 0.70, whatever its last bit says."""
     if value == 0:
         return "0"
-    return f"{value:.2f}" if 0.05 <= abs(value) < 1000 else f"{value:.2g}"
+    value *= 1 + 1e-9
+    return f"{value:.2f}" if 0.05 <= abs(value) < 1000 else f"{value:#.2g}"
 
 
 def answer(comparison: Comparison, folder: str, console: Console) -> None:
