@@ -18,6 +18,7 @@ exprun: controlled experiments on how to train a neural network
   exprun -m KEY=VALUE,VALUE …             a sweep: every combination
   exprun -m hydra/launcher=stacked …      a sweep, many jobs at once
   exprun problem=rosenbrock …             a test function in the plane, and its picture
+  exprun compare SWEEP [--by KEY]         which is better, by how much, is that real
   exprun doctor RUN [--try]               what went wrong, and what to try
   exprun resume RUN_OR_SWEEP              go on exactly where it stopped
   exprun predict RUN FILE [-o OUT]        answers for new rows

@@ -374,7 +374,8 @@ def _level(
     values: dict[str, str], group: list[Configuration], read: _Figures, budget: int | None
 ) -> Level:
     """Of several configurations, the figure at a block is that of the one which is best by
-    validation on the *other* blocks: so the luck of tuning is part of what differs between blocks.
+    validation on the *other* blocks (of equals the first that was asked for): so the luck of tuning
+    is part of what differs between blocks.
     """
     name = " ".join(v if k == "variant" else f"{k}={v}" for k, v in values.items()) or "all jobs"
     tests = [read.of(c.jobs, read.metric) for c in group]
@@ -385,7 +386,7 @@ def _level(
         totals = [sum(v.values()) for v in validations]
         for block in dict.fromkeys(block for test in tests for block in test):
             scores = [
-                _signed((total - v.get(block, 0.0)) / others, read.validation)
+                _signed(round((total - v.get(block, 0.0)) / others, 12), read.validation)
                 if (others := len(v) - (block in v)) and block in test
                 else math.inf
                 for v, total, test in zip(validations, totals, tests, strict=True)
