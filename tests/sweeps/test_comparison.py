@@ -207,6 +207,40 @@ def test_many_configurations_get_a_shortlist_and_the_command_that_confirms_it(
     assert found["effects"][0]["factors"] == ["optimizer.lr"]
 
 
+def test_variants_are_compared_by_their_names_and_asked_for_again(tmp_path: Path) -> None:
+    folder = sweep(tmp_path / "s", of_eight, {"optimizer": ["adam", "sgd"], "seed": range(2)})
+    content = json.loads((folder / "sweep.json").read_text())
+    content["overrides"] = ["seed=0,1"]  # the variants are no overrides of the jobs
+    content["batches"][0]["overrides"] = ["seed=0,1"]
+    for job in content["jobs"]:
+        job["variant"] = "fast" if "optimizer=adam" in job["overrides"] else "slow"
+    (folder / "sweep.json").write_text(json.dumps(content))
+    found = compare(read_results([folder]), baseline="slow")
+    assert [level.name for level in found.levels] == ["fast", "slow"]
+    variants = "hydra.sweeper.variants={fast: {optimizer: adam}, slow: {optimizer: sgd}}"
+    assert shlex.split(found.commands[0])[2:4] == [variants, "seed=range(2,5)"]
+
+
+def test_skewed_differences_are_noticed_and_need_their_signs(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    carried = [0.02, 0.021, 0.03, 0.15, 0.004, -0.001, -0.002, -0.003, 0.001, -0.004, 0.02, 0.16]
+
+    def figures(reg: str, seed: int) -> dict[str, float]:
+        value = 0.8 + (carried[seed] if reg == "l2" else 0)
+        return {"val_accuracy": value, "test_accuracy": value}
+
+    folder = sweep(tmp_path / "s", figures, {"reg": ["l2", "none"], "seed": range(12)})
+    assert stats.skewtest(carried).pvalue < 0.05
+    assert main(["compare", str(folder)]) == 0
+    assert "skewed: 8 higher, 0 equal, 4 lower" in capsys.readouterr().out
+    far = [0.05 + d for d in carried]  # of the same shape, and every seed agrees
+    carried[:] = far
+    again = sweep(tmp_path / "far", figures, {"reg": ["l2", "none"], "seed": range(12)})
+    (one,) = compare(read_results([again])).pairs
+    assert (one.skewed, one.verdict) == (True, "better")
+
+
 def test_a_run_that_diverged_counts_as_the_worst(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:

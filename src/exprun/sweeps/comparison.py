@@ -39,8 +39,16 @@ from exprun.statistics.paired import Array
 from exprun.statistics.power import visible
 from exprun.statistics.sequential import ALPHA, ANYTIME, FEWEST, FIXED, Looks
 from exprun.statistics.signs import wilcoxon
+from exprun.statistics.skew import skew_test
 from exprun.sweeps import ledger
-from exprun.sweeps.results import REPETITION, Configuration, JobResult, Results, higher_is_better
+from exprun.sweeps.results import (
+    REPETITION,
+    VARIANT,
+    Configuration,
+    JobResult,
+    Results,
+    higher_is_better,
+)
 
 BETTER, WORSE, EQUAL = "better", "worse", "practically_equal"
 INCONCLUSIVE, NOT_COMPARABLE = "inconclusive", "not_comparable"
@@ -108,8 +116,8 @@ class Pair:
     """Of two levels: ``difference`` is a - b, ``low`` to ``high`` its 95 % interval, ``p`` that of
     the test and ``p_adjusted`` by Holm; ``p_wilcoxon`` is of the ranks, for comparison;
     ``p_equal`` of a difference within ±δ, by Holm too, ``chances`` those of below, within, above.
-    ``method`` is how the looks were paid for (``statistics.sequential``). ``more_seeds`` is how
-    many it takes, 0 if all is said."""
+    ``method`` is how the looks were paid for (``statistics.sequential``); ``skewed`` if the
+    differences are. ``more_seeds`` is how many it takes, 0 if all is said."""
 
     a: str
     b: str
@@ -310,8 +318,8 @@ def _words(baseline: str, results: Results) -> dict[str, str]:
     for word in re.split(r"[\s,]+(?=[\w.]+=|$)", baseline.strip()):
         key, equals, value = word.partition("=")
         if word and not equals:
-            if "variant" in results.factors and word in results.factors["variant"]:
-                key, value = "variant", word
+            if word in results.factors.get(VARIANT, ()):
+                key, value = VARIANT, word
             else:
                 raise UsageError(f"--baseline {word}: expected key=value, like optimizer=sgd")
         if word:
@@ -377,7 +385,7 @@ def _level(
     validation on the *other* blocks (of equals the first that was asked for): so the luck of tuning
     is part of what differs between blocks.
     """
-    name = " ".join(v if k == "variant" else f"{k}={v}" for k, v in values.items()) or "all jobs"
+    name = " ".join(v if k == VARIANT else f"{k}={v}" for k, v in values.items()) or "all jobs"
     tests = [read.of(c.jobs, read.metric) for c in group]
     figures = tests[0]
     validations = [read.of(c.jobs, read.validation) for c in group]
@@ -532,15 +540,14 @@ def _judged(
     mean = float(d.mean())
     low, high = (float(x) for x in sequential.interval(d, look))
     p, adjusted, p_equal = tests
-    skewed = bool(sequential.rests_on_few(d))
     verdict, why = INCONCLUSIVE, ""
-    if adjusted < ALPHA and not skewed:
+    if adjusted < ALPHA and not sequential.rests_on_few(d):
         up = (mean > 0) == higher_is_better(read.metric)
         verdict = BETTER if up else WORSE
     elif p_equal is not None and p_equal < ALPHA:
         verdict = EQUAL
     elif adjusted < ALPHA:
-        why = "the differences are skewed, and the signs alone do not show it"
+        why = "the signs alone do not show it"
     more = 0
     if verdict == INCONCLUSIVE:
         more = plan.pairs - len(d) if plan and plan.pairs > len(d) else len(d)
@@ -565,7 +572,7 @@ def _judged(
         losses=sides.losses,
         method=look.method,
         first=look.first,
-        skewed=skewed,
+        skewed=bool(skew_test(d) < ALPHA),
         more_seeds=more,
     )
 
@@ -684,7 +691,10 @@ def _again(results: Results, repetition: str, place: str | None = None) -> str:
     """The command of the first sweep with other seeds."""
     content = ledger.read(results.sweeps[0])
     key = repetition.partition("=")[0]
-    asked = [w for w in results.batches[0].overrides if w.lstrip("+").partition("=")[0] != key]
+    asked = results.batches[0].overrides
+    if VARIANT in results.factors and not any(word.startswith("experiment=") for word in asked):
+        asked = [_variants(results, results.configurations), *results.shared]
+    asked = [w for w in asked if w.lstrip("+").partition("=")[0] != key]
     return shlex.join(_command(content, [*asked, repetition], place))
 
 
@@ -707,20 +717,23 @@ def _confirm(comparison: Comparison, first: int) -> list[str]:
     """The shortlist on fresh seeds."""
     results = comparison.results
     content = ledger.read(results.sweeps[0])
-    best = [comparison_best(level, comparison.validation) for level in comparison.shortlist]
-    entries = []
-    for configuration in best:
-        own = [w for w in configuration.overrides if w not in results.shared]
-        name = re.sub(r"[^\w.]+", "_", "_".join(configuration.values.values())).strip("_")
-        items = ", ".join(f"{k}: {v}" for k, _, v in (w.partition("=") for w in own))
-        entries.append(f"{name}: {{{items}}}")
-    variants = f"hydra.sweeper.variants={{{', '.join(entries)}}}"
+    best = [best_configuration(level, comparison.validation) for level in comparison.shortlist]
     place = _beside(results.sweeps[0], "confirm")
-    words = [variants, *results.shared, f"seed=range({first},{first + 10})"]
+    words = [_variants(results, best), *results.shared, f"seed=range({first},{first + 10})"]
     return [shlex.join(_command(content, words, place)), shlex.join(["exprun", "compare", place])]
 
 
-def comparison_best(level: Level, validation: str) -> Configuration:
+def _variants(results: Results, configurations: Sequence[Configuration]) -> str:
+    """The override that asks for these configurations and no others."""
+    entries = []
+    for configuration in configurations:
+        own = [w.partition("=") for w in configuration.overrides if w not in results.shared]
+        name = re.sub(r"[^\w.]+", "_", "_".join(configuration.values.values())).strip("_")
+        entries.append(f"{name}: {{{', '.join(f'{key}: {value}' for key, _, value in own)}}}")
+    return f"hydra.sweeper.variants={{{', '.join(entries)}}}"
+
+
+def best_configuration(level: Level, validation: str) -> Configuration:
     """The level's configuration that is best by validation."""
 
     def score(configuration: Configuration) -> float:

@@ -148,15 +148,16 @@ def sentence(pair: Pair, comparison: Comparison) -> str:
     if pair.method == ANYTIME:
         p += ", right at any time"
     repeated = "random splits" if comparison.splits > 1 else "paired seeds"
+    if pair.skewed:
+        p += f", skewed: {pair.wins} higher, {pair.ties} equal, {pair.losses} lower"
+    if pair.verdict == EQUAL and pair.p_equal is not None:
+        p = p_value(pair.p_equal)
     details = f"({span}, {pair.n} {repeated}, {p}; {comparison.scope})"
     if pair.verdict in (BETTER, WORSE):
         return f"{first} beats {second} by {amount} {details}"
     if pair.verdict == EQUAL:
-        assert pair.p_equal is not None
-        details = f"({span}, {pair.n} {repeated}, {p_value(pair.p_equal)}; {comparison.scope})"
         return f"{a} and {b} are practically equal, within ± {comparison.delta:g} {details}"
-    wins = f"{pair.wins} of {pair.n} higher, {pair.ties} equal"
-    because = f"; {pair.why}: {wins}" if pair.why else ""
+    because = f": {pair.why}" if pair.why else ""
     return f"inconclusive: {first} is {amount} better than {second} {details}{because}"
 
 
