@@ -277,8 +277,7 @@ def test_a_sweep_without_other_rows_is_ranked_by_its_training_figures(
     board = rows_of(folder / "leaderboard.csv")
     assert [row["number"] for row in board] == ["1", "0"]
     assert float(board[0]["train_loss"]) < float(board[1]["train_loss"])
-    shown = done.stdout.split("overrides")[0]
-    assert shown.split()[-2:] == ["train", "train"]
+    assert "\noptimizer.lr=0.1 " in done.stdout.split("train_accuracy")[1]
 
 
 STRIKE = """

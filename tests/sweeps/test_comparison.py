@@ -389,6 +389,14 @@ def test_a_damaged_sweep(eight: Path, capsys: pytest.CaptureFixture[str]) -> Non
     assert "sweep.json: is damaged" in capsys.readouterr().err
 
 
+def test_where_all_diverged_there_is_nothing_to_compare(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    folder = sweep(tmp_path / "s", lambda **_: None, {"optimizer.lr": [1e9], "seed": range(3)})
+    assert main(["compare", str(folder)]) == 2
+    assert "no job has a figure: there is nothing to compare" in capsys.readouterr().err
+
+
 def test_tables_for_a_notebook(eight: Path) -> None:
     (eight / "003" / "metrics.csv").write_text("epoch,val_loss\n1,0.5\n2,\n")
     results, curves = exprun.load_sweep(eight)

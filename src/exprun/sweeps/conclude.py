@@ -35,7 +35,7 @@ def conclude(folder: Path, code: int | None = None, *, trust: bool = True) -> in
         pictures = draw_sweep(folder, begun, trust=trust)
     console = default_console()
     results = read_results([folder])
-    if results.metrics:
+    if results.figures:
         compared = compare(results)
         write(compared)
         write_configurations(compared)

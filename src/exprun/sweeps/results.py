@@ -147,29 +147,27 @@ class Results:
         return list(dict.fromkeys(name for job in self.jobs for name in job.metrics))
 
     @property
+    def figures(self) -> list[str]:
+        """The metrics but for MEASURES, which a run that diverged has too."""
+        return [name for name in self.metrics if name not in MEASURES]
+
+    @property
     def default_metric(self) -> str:
         """What a verdict is about if nobody says: the accuracy, R² or loss of the test part, or
-        the value of a test function."""
-        wanted = (
-            "test_accuracy",
-            "test_r2",
-            "test_loss",
-            "f",
-            "val_accuracy",
-            "val_r2",
-            "val_loss",
-        )
-        known = self.metrics
+        the value of a test function. Raises UsageError if no job has any figure."""
+        wanted = ("test_accuracy", "test_r2", "test_loss", *ledger.RANKED_BY)
+        known = self.figures
         if not known:
             names = ", ".join(str(sweep) for sweep in self.sweeps)
-            raise UsageError(f"{names}: no job has come to its end: there is nothing to compare")
+            raise UsageError(f"{names}: no job has a figure: there is nothing to compare")
         return next((name for name in wanted if name in known), known[0])
 
     @property
     def default_validation(self) -> str:
         """What configurations are chosen by: the first of the figures that a leaderboard is ordered
         by, of those that are there."""
-        return next((name for name in ledger.RANKED_BY if name in self.metrics), self.metrics[0])
+        known = self.figures
+        return next((name for name in ledger.RANKED_BY if name in known), self.default_metric)
 
     def check_metric(self, name: str) -> str:
         """The name; raises UsageError if no job has such a figure."""
