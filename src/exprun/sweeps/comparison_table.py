@@ -192,7 +192,7 @@ def answer(comparison: Comparison, folder: str, console: Console) -> None:
     for note in comparison.notes:
         say(console, "note", note)
     advise(comparison, console)
-    if any(level.n > 1 for level in comparison.levels):
+    if comparison.by_chance and len(comparison.levels) > 1:
         say(console, "more", f"exprun compare {shlex.quote(folder)}", "cyan", to_copy=True)
 
 

@@ -30,6 +30,7 @@ def conclude(folder: Path, code: int | None = None, *, trust: bool = True) -> in
     pictures: list[str] = []
     begun = [row for row in rows if row["status"] != ledger.PENDING]
     if any((folder / str(row["folder"]) / "trajectory.csv").is_file() for row in begun):
+        from exprun.common import font_cache  # noqa: F401  # set before anything imports matplotlib
         from exprun.problems.panels import draw_sweep  # matplotlib takes its time to import
 
         pictures = draw_sweep(folder, begun, trust=trust)
