@@ -9,7 +9,6 @@ from statistics import fmean
 import numpy as np
 
 from exprun.record.files import write_atomic
-from exprun.sweeps import ledger
 from exprun.sweeps.comparison import Comparison
 
 NAME = "configurations.csv"
@@ -20,8 +19,8 @@ def write_configurations(comparison: Comparison) -> None:
     ``diverged`` besides, and mean and standard deviation (n-1) of every figure of those n."""
     rows = []
     metrics = comparison.results.metrics
-    metrics = [m for m in ledger.RANKED_BY if m in metrics] + [
-        m for m in metrics if m not in ledger.RANKED_BY
+    metrics = [m for m in comparison.results.ranking if m in metrics] + [
+        m for m in metrics if m not in comparison.results.ranking
     ]
     for configuration in comparison.ranked:
         jobs = configuration.jobs

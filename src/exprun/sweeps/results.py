@@ -40,6 +40,7 @@ from typing import TYPE_CHECKING, Any
 from exprun.common.constants import COMPLETED, DIVERGED, EARLY_STOPPED, HIGHER_IS_BETTER
 from exprun.common.errors import UsageError, choices, nearest
 from exprun.sweeps import ledger
+from exprun.sweeps.ranking import ranking
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -82,6 +83,7 @@ class JobResult:
     reason: str
     metrics: dict[str, float | None]
     rows: dict[str, int] = field(default_factory=dict)
+    monitor: str | None = None
     values: dict[str, str] = field(default_factory=dict)
 
     @property
@@ -151,11 +153,25 @@ class Results:
         """The metrics but for MEASURES, which a run that diverged has too."""
         return [name for name in self.metrics if name not in MEASURES]
 
+    @cached_property
+    def ranking(self) -> list[str]:
+        """The figures that a leaderboard is ordered by."""
+        return ranking(
+            [
+                {
+                    "status": job.status,
+                    "monitor": job.monitor,
+                    "overrides": [f"{key}={value}" for key, value in job.overrides.items()],
+                }
+                for job in self.jobs
+            ]
+        )
+
     @property
     def default_metric(self) -> str:
         """What a verdict is about if nobody says: the accuracy, R² or loss of the test part, or
         the value of a test function. Raises UsageError if no job has any figure."""
-        wanted = ("test_accuracy", "test_r2", "test_loss", *ledger.RANKED_BY)
+        wanted = ("test_accuracy", "test_r2", "test_loss", *self.ranking)
         known = self.figures
         if not known:
             names = ", ".join(str(sweep) for sweep in self.sweeps)
@@ -167,7 +183,7 @@ class Results:
         """What configurations are chosen by: the first of the figures that a leaderboard is ordered
         by, of those that are there."""
         known = self.figures
-        return next((name for name in ledger.RANKED_BY if name in known), self.default_metric)
+        return next((name for name in self.ranking if name in known), self.default_metric)
 
     def check_metric(self, name: str) -> str:
         """The name; raises UsageError if no job has such a figure."""
@@ -274,6 +290,7 @@ def _job(folder: Path, job: Mapping[str, Any], words: list[str] | None, batch: i
         reason=result.get("reason", ""),
         metrics=metrics,
         rows=result.get("rows") or {},
+        monitor=result.get("monitor"),
     )
 
 
