@@ -25,7 +25,8 @@ exprun: controlled experiments on how to train a neural network
   exprun evaluate RUN FILE                all figures on rows with a target
   exprun export RUN --format onnx         one file for others; also torch, safetensors
   exprun explain GROUP=OPTION             its equation, keys, slide; also GROUP, or a key
-  tensorboard --logdir outputs            the curves
+  exprun report SWEEP [--figures DIR]     a page of HTML with all figures, and these as files
+  tensorboard --logdir RUN                the curves; of a sweep: SWEEP/mean
 
 Groups and their options, * marks the default:
 """

@@ -1,0 +1,63 @@
+"""How long ``exprun report`` takes and how large its page is.
+
+    python -m bench.report [--rounds 3]
+
+60 real jobs, and synthetic sweeps of 300 and 2000 (the folders of ``tests/report/sweeps.py``).
+"""
+
+from __future__ import annotations
+
+import argparse
+import statistics
+import subprocess
+import sys
+import tempfile
+import time
+from pathlib import Path
+
+from tests.report.sweeps import write_sweep
+
+EXPRUN = [sys.executable, "-m", "exprun"]
+SWEEP = "-m hydra/launcher=stacked optimizer=sgd,momentum,rmsprop,adam reg=none,l2,dropout"
+SWEEP += " seed=range(5) trainer.max_epochs=10 hydra.sweep.dir=60"
+OPTIMIZERS = ["sgd", "momentum", "rmsprop", "adam"]
+
+
+def rates(count: int) -> list[str]:
+    """Learning rates from 1e-4 to 1."""
+    return [f"{10 ** (-4 + 4 * i / (count - 1)):.3g}" for i in range(count)]
+
+
+SYNTHETIC = {
+    "300": {"optimizer": OPTIMIZERS, "optimizer.lr": rates(5), "reg": ["none", "l2", "dropout"]},
+    "2000": {"optimizer": OPTIMIZERS, "optimizer.lr": rates(100)},
+}
+"""Factors of the sweeps of so many jobs, with five seeds."""
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser()
+    parser.add_argument("--rounds", type=int, default=3)
+    rounds = parser.parse_args().rounds
+    with tempfile.TemporaryDirectory() as scratch:
+        top = Path(scratch)
+        subprocess.run([*EXPRUN, *SWEEP.split()], cwd=top, stdout=subprocess.DEVNULL, check=True)
+        for name, factors in SYNTHETIC.items():
+            write_sweep(top / name, factors, seeds=5, epochs=50)
+        print("| jobs | configurations | page, kB | seconds |\n|--:|--:|--:|--:|")
+        for name in ("60", *SYNTHETIC):
+            seconds = []
+            for _ in range(rounds):
+                start = time.perf_counter()
+                subprocess.run(
+                    [*EXPRUN, "report", name], cwd=top, stdout=subprocess.DEVNULL, check=True
+                )
+                seconds.append(time.perf_counter() - start)
+            text = (top / name / "report.html").read_text()
+            size = len(text.encode()) / 1000
+            count = text.split("<tbody>")[1].split("</tbody>")[0].count("<tr")
+            print(f"| {name} | {count} | {size:.0f} | {statistics.median(seconds):.1f} |")
+
+
+if __name__ == "__main__":
+    main()
