@@ -226,8 +226,7 @@ def heat_map(
 
     ``values`` is row by row.
     """
-    shown = [str(name) for name in rows]
-    left = min(max(map(text_width, [*shown, row_title])), 0.35 * WIDTH) + 14
+    left = min(max(map(text_width, [*rows, row_title])), 0.35 * WIDTH) + 14
     top, height = 42.0, 30.0
     width = (WIDTH - left) / len(columns)
     drawing = Drawing(
@@ -235,13 +234,14 @@ def heat_map(
     )
     finite = [v for row in values for v in row if math.isfinite(v)]
     best, worst = (min(finite), max(finite)) if lower_is_better else (max(finite), min(finite))
-    drawing.add(Text(0, 12, row_title, bold=True), Text(left + 4, 12, column_title, bold=True))
-    turned = any(text_width(name) > width - 4 for name in columns)
+    drawing.add(
+        Text(0, top - 8, _fitted(row_title, left - 8), bold=True),
+        Text((left + WIDTH) / 2, 12, column_title, "middle", bold=True),
+    )
     for j, name in enumerate(columns):
-        words = _fitted(name, width - 4 if turned else WIDTH)
-        drawing.add(Text(left + width * (j + 0.5), top - 8, words, "middle"))
+        drawing.add(Text(left + width * (j + 0.5), top - 8, _fitted(name, width - 4), "middle"))
     texts = _cell_texts(values, width - 6)
-    for i, name in enumerate(shown):
+    for i, name in enumerate(rows):
         y = top + height * i
         drawing.add(Text(left - 8, y + height / 2 + 4, _fitted(name, left - 10), "end"))
         for j, value in enumerate(values[i]):
@@ -263,15 +263,15 @@ def heat_map(
     return drawing
 
 
-VIRIDIS_LIKE = ("#f4f1c9", "#b9dca4", "#6cc0a0", "#2f9aa0", "#256f98", "#1f3f7a")
+SEQUENTIAL = ("#f4f1c9", "#b9dca4", "#6cc0a0", "#2f9aa0", "#256f98", "#1f3f7a")
 """From worse to better: light to dark in equal steps, so it reads in grey and colour-blind too."""
 
 
 def heat(part: float) -> tuple[str, bool]:
     """The colour for 0 (worst) to 1 (best), and whether text on it should be white."""
-    place = min(max(part, 0.0), 1.0) * (len(VIRIDIS_LIKE) - 1)
-    i = min(int(place), len(VIRIDIS_LIKE) - 2)
-    ends = [[int(color[k : k + 2], 16) for k in (1, 3, 5)] for color in VIRIDIS_LIKE[i : i + 2]]
+    place = min(max(part, 0.0), 1.0) * (len(SEQUENTIAL) - 1)
+    i = min(int(place), len(SEQUENTIAL) - 2)
+    ends = [[int(color[k : k + 2], 16) for k in (1, 3, 5)] for color in SEQUENTIAL[i : i + 2]]
     mixed = [round(a + (b - a) * (place - i)) for a, b in zip(*ends, strict=True)]
     luminance = 0.2126 * mixed[0] + 0.7152 * mixed[1] + 0.0722 * mixed[2]
     return "#" + "".join(f"{value:02x}" for value in mixed), luminance < 115
@@ -284,13 +284,11 @@ def parallel(
     first on top."""
     top, bottom = 44.0, 44.0 + HEIGHT
     count = len(coordinates)
-    margin = max(text_width(_axis_names(coordinates[0])[0]), 20)
-    left, right = min(margin, 70) + GAP, WIDTH - 40
+    widest = max(map(text_width, coordinates[0].names or ["0.0000"]))
+    left, right = min(widest, 70) + GAP, WIDTH - 40
     step = (right - left) / max(count - 1, 1)
-    width = WIDTH
-    drawing = Drawing(
-        width, bottom + 12, "configurations over " + ", ".join(c.title for c in coordinates)
-    )
+    titles = ", ".join(coordinate.title for coordinate in coordinates)
+    drawing = Drawing(WIDTH, bottom + 12, f"configurations over {titles}")
     scales = []
     for i, coordinate in enumerate(coordinates):
         x = left + step * i
@@ -315,10 +313,6 @@ def parallel(
         drawing.add(Text(place, 12 + 16 * (i % 2), coordinate.title, anchor, bold=True))
         drawing.add(*_coordinate_names(coordinate, x, y))
     return drawing
-
-
-def _axis_names(coordinate: Coordinate) -> list[str]:
-    return sorted(coordinate.names, key=len, reverse=True) or ["0.0000"]
 
 
 def _coordinate_names(coordinate: Coordinate, x: float, y: Scale) -> list[Shape]:
