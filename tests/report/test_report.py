@@ -388,7 +388,7 @@ def test_nothing_to_report_is_said_in_a_line_and_writes_nothing(tmp_path, capsys
     folder = write_sweep(tmp_path / "s", TWO, ended=lambda levels, seed: ("pending", ""))
     before = sorted(tmp_path.rglob("*"))
     wrong = {
-        (str(folder),): "no job has come to its end",
+        (str(folder),): "no job has a figure",
         (str(tmp_path / "none"),): "there is no such folder",
         (str(tmp_path),): "is no folder of a sweep",
         (str(folder), "-o", "page.pdf"): "expected a name that ends in .html",
