@@ -9,6 +9,7 @@ import pytest
 from exprun.report.charts import Curve, Key, Look, lines
 from exprun.report.drawing import (
     DARK,
+    EDGE,
     PALETTE,
     SERIES,
     Area,
@@ -78,7 +79,7 @@ def test_pdf_is_a_page_of_the_size_with_its_font(tmp_path):
     content = drawing().pdf()
     assert content.startswith(b"%PDF-")
     (box,) = re.findall(rb"/MediaBox \[ ?0 0 ([\d.]+) ([\d.]+) ?\]", content)
-    assert [float(v) for v in box] == pytest.approx([75, 37.5])
+    assert [float(v) for v in box] == pytest.approx([0.75 * (100 + EDGE), 0.75 * 50])
     assert b"/FontFile2" in content
     assert drawing().pdf() == content
 

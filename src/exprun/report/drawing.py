@@ -56,6 +56,9 @@ DASHES = ((), (5.0, 2.5), (1.5, 2.0), (8.0, 2.5, 1.5, 2.5))
 
 FONT_SIZE = 12.0
 
+EDGE = 3.0
+"""Pixels left of 0, for the widths of texts are estimates."""
+
 Point = tuple[float, float]
 Paint = Callable[["Shape"], str]
 """How a shape is painted, as attributes of its element."""
@@ -141,7 +144,7 @@ class Drawing:
 
     def svg(self) -> str:
         """The drawing as a file of its own, on white, without a style sheet."""
-        background = Area(_box(0, 0, self.width, self.height), "surface")
+        background = Area(_box(-EDGE, 0, self.width, self.height), "surface")
         body = self._svg(_with_attributes, before=[background])
         return body.replace("<svg ", '<svg xmlns="http://www.w3.org/2000/svg" ', 1) + "\n"
 
@@ -150,8 +153,9 @@ class Drawing:
         return _pdf(self)
 
     def _svg(self, paint: Paint, before: Sequence[Shape] = ()) -> str:
-        box = f"0 0 {_number(self.width)} {_number(self.height)}"
-        size = f'width="{_number(self.width)}" height="{_number(self.height)}"'
+        width, height = _number(self.width + EDGE), _number(self.height)
+        box = f"{_number(-EDGE)} 0 {width} {height}"
+        size = f'width="{width}" height="{height}"'
         shapes = "".join(_element(shape, paint) for shape in [*before, *self.shapes])
         font = "" if paint is _with_classes else f' font-family="{FONT}"'
         return (
@@ -308,10 +312,10 @@ def _pdf(drawing: Drawing) -> bytes:
     from matplotlib.figure import Figure
 
     with rc_context({"pdf.fonttype": 42, "font.family": "sans-serif"}):
-        figure = Figure(figsize=(drawing.width / 96, drawing.height / 96))
+        figure = Figure(figsize=((drawing.width + EDGE) / 96, drawing.height / 96))
         axes = figure.add_axes((0, 0, 1, 1))
         axes.set_axis_off()
-        axes.set_xlim(0, drawing.width)
+        axes.set_xlim(-EDGE, drawing.width)
         axes.set_ylim(drawing.height, 0)
         for order, (shape, clip) in enumerate(_flat(drawing.shapes)):
             artist = _artist(shape)
