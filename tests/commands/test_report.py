@@ -79,3 +79,25 @@ def test_hparams_of_a_job_are_what_was_asked_for(folder):
     assert row["optimizer"].string_value == "sgd"
     assert row["optimizer.lr"].number_value == 1e30
     assert row["seed"].number_value == 1
+
+
+def test_figures_leave_nothing_outside_of_their_folder(folder, tmp_path):
+    home = tmp_path / "home"
+    home.mkdir()
+    hidden = {"MPLCONFIGDIR", "XDG_CACHE_HOME", "XDG_CONFIG_HOME"}
+    environment = {k: v for k, v in os.environ.items() if k not in hidden} | {"HOME": str(home)}
+    environment |= {"TMPDIR": str(tmp_path), "PYTHONPATH": os.pathsep.join(filter(None, sys.path))}
+    words = ["report", "sweep", "-o", str(tmp_path / "p.html"), "--figures", str(tmp_path / "f")]
+    done = subprocess.run(
+        [*EXPRUN, *words],
+        cwd=folder.parent,
+        env=environment,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.returncode == 0, done.stderr
+    assert not done.stderr
+    assert {path.name for path in tmp_path.iterdir()} == {"home", "p.html", "f"}
+    assert not list(home.rglob("*.json"))
+    assert {path.suffix for path in (tmp_path / "f").iterdir()} == {".svg", ".pdf", ".csv", ".tex"}

@@ -307,6 +307,7 @@ def _box(left: float, top: float, right: float, bottom: float) -> list[Point]:
 
 def _pdf(drawing: Drawing) -> bytes:
     """By matplotlib: a figure whose only axes are the page, in pixels of 1/96 inch."""
+    from exprun.common import font_cache  # noqa: F401, I001  # set before matplotlib is imported
     from matplotlib import rc_context
     from matplotlib.backends.backend_pdf import FigureCanvasPdf
     from matplotlib.figure import Figure
