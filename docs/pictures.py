@@ -18,7 +18,14 @@ from rich.text import Text
 DOCS = Path(__file__).parent
 SCRIPTS = Path(sys.executable).parent
 RUN = "exprun optimizer=adam reg=dropout"
-SWEEP = "exprun -m optimizer=sgd,adam reg=none,dropout stopping=none trainer.max_epochs=30"
+SWEEP = (
+    "exprun -m hydra/launcher=stacked optimizer=sgd,adam reg=none,dropout seed=range(5) "
+    "stopping=none trainer.max_epochs=30"
+)
+QUESTION = (
+    "exprun -m hydra/launcher=stacked optimizer=sgd,momentum,rmsprop,adam reg=none,l2,dropout "
+    "seed=range(5) trainer.max_epochs=10"
+)
 DIAGNOSED = "exprun diagnostics=full model.activation=sigmoid model.hidden=[64,64,64,64]"
 PORT = 6123
 PAGE = f"http://localhost:{PORT}/#"
@@ -50,7 +57,9 @@ def tensorboard(folder: Path, command: str, page: str, name: str) -> None:
     folder.mkdir()
     subprocess.run(command.split(), cwd=folder, env=environment, check=True)
     (made,) = (folder / "outputs").glob("*/*")
-    server_command = [str(SCRIPTS / "tensorboard"), "--logdir", str(made), "--port", str(PORT)]
+    mean = made / "mean"
+    logdir = mean if mean.is_dir() else made
+    server_command = [str(SCRIPTS / "tensorboard"), "--logdir", str(logdir), "--port", str(PORT)]
     with subprocess.Popen(server_command, stderr=subprocess.DEVNULL) as server:
         try:
             wait_for(lambda: answers(f"http://localhost:{PORT}/data/plugin/custom_scalars/layout"))
@@ -59,6 +68,18 @@ def tensorboard(folder: Path, command: str, page: str, name: str) -> None:
             subprocess.run([*CHROMIUM.split(), *options], check=True)
         finally:
             server.terminate()
+
+
+def report(folder: Path) -> None:
+    """The head of the page of a sweep."""
+    environment = {**os.environ, "PATH": f"{SCRIPTS}{os.pathsep}{os.environ['PATH']}"}
+    folder.mkdir()
+    for command in (f"{QUESTION} hydra.sweep.dir=sweep", "exprun report sweep"):
+        subprocess.run(command.split(), cwd=folder, env=environment, check=True)
+    command = CHROMIUM.replace("1060,500", "1200,1340").replace("factor=1.5", "factor=1")
+    profile, picture = folder / "profile", DOCS / "report.png"
+    options = [f"--user-data-dir={profile}", f"--screenshot={picture}"]
+    subprocess.run([*command.split(), *options, f"{folder}/sweep/report.html"], check=True)
 
 
 def answers(address: str) -> bool:
@@ -82,4 +103,5 @@ if __name__ == "__main__":
         terminal(Path(scratch))
         curves = "custom_scalars&_smoothingWeight=0"
         tensorboard(Path(scratch) / "sweep", SWEEP, curves, "tensorboard.png")
+        report(Path(scratch) / "report")
         tensorboard(Path(scratch) / "run", DIAGNOSED, "histograms", "diagnostics.png")

@@ -66,7 +66,7 @@ def test_a_run_leaves_all_its_files(exprun: Run, tmp_path: Path) -> None:
     folder = only_run(tmp_path)
     assert folder.name.endswith("_optimizer=adam,reg=dropout,trainer.max_epochs=3")
     assert str(folder.relative_to(tmp_path)) in done.stdout
-    assert "tensorboard --logdir outputs" in done.stdout
+    assert f"tensorboard --logdir {folder.relative_to(tmp_path)}\n" in done.stdout
 
     rows = rows_of(folder / "metrics.csv")
     columns = "epoch iteration lr train_loss val_loss train_accuracy val_accuracy"

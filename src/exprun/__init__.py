@@ -1,7 +1,7 @@
 """exprun: controlled experiments on how to train a neural network.
 
 From Python: ``exprun.load_sweep(folder)`` and ``exprun.load_run(folder)`` give Arrow tables of
-results and curves.
+results and curves, ``exprun.load_figures(folder)`` the figures of a sweep's report.
 """
 
 from __future__ import annotations
@@ -9,11 +9,12 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from exprun.report.load import load_figures
     from exprun.sweeps.load import load_run, load_sweep
 
 __version__ = "0.1.0"
 
-__all__ = ["__version__", "load_run", "load_sweep"]
+__all__ = ["__version__", "load_figures", "load_run", "load_sweep"]
 
 
 def __getattr__(name: str) -> Any:
@@ -22,4 +23,8 @@ def __getattr__(name: str) -> Any:
         from exprun.sweeps import load
 
         return getattr(load, name)
+    if name == "load_figures":
+        from exprun.report.load import load_figures
+
+        return load_figures
     raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

@@ -412,7 +412,7 @@ def test_summary_of_a_run() -> None:
         "ended   early stopped: val_loss has not improved for 10",
         "        epochs (0:02:05)",
         f"run     {folder}",
-        "curves  tensorboard --logdir outputs",
+        f"curves  tensorboard --logdir {folder}",
     ]
 
 
@@ -466,15 +466,14 @@ def test_sweep_summary(width: int) -> None:
     rows += [failed | {"number": 13 + i, "overrides": "data=csv"} for i in range(11)]
     rows[-11:] = rows[:-12:-1]  # a leaderboard has them in the order of their figures
     text = printed(sweep_summary, rows, "outputs/sweeps/today", width=width)
-    to_be_copied = "exprun resume outputs/sweeps/today"
-    assert all(len(li) <= width for li in text.splitlines() if not li.endswith(to_be_copied))
+    assert all(len(li) <= width for li in text.splitlines() if not li.endswith("/today"))
     words = " ".join(text.split())
     assert "jobs 24: 12 completed, 1 diverged, 11 failed" in words
     assert "[12] optimizer.lr=1e9 diverged in epoch 3" in words
     assert "[13] data=csv failed: no such file" in words
     assert words.endswith(
         "and 2 more, see leaderboard.csv sweep outputs/sweeps/today "
-        "curves tensorboard --logdir outputs go on exprun resume outputs/sweeps/today"
+        "curves tensorboard --logdir outputs/sweeps/today go on exprun resume outputs/sweeps/today"
     )
 
 
@@ -495,9 +494,20 @@ def test_an_interrupted_sweep_does_not_list_the_jobs_that_never_began() -> None:
         "jobs    2: 1 interrupted, 1 pending",
         "        [0] x=1  interrupted in epoch 2",
         "sweep   outputs/sweeps/today",
-        "curves  tensorboard --logdir outputs",
+        "curves  tensorboard --logdir outputs/sweeps/today",
         "go on   exprun resume outputs/sweeps/today",
     ]
+
+
+def test_a_sweep_names_the_means_over_its_seeds(tmp_path: Path) -> None:
+    rows = [RESULT | METRICS | {"number": 0, "overrides": "seed=0"}]
+    assert f"curves  tensorboard --logdir {tmp_path}\n" in printed(
+        sweep_summary, rows, str(tmp_path)
+    )
+    (tmp_path / "mean").mkdir()
+    assert f"curves  tensorboard --logdir {tmp_path}/mean\n" in printed(
+        sweep_summary, rows, str(tmp_path)
+    )
 
 
 def test_a_sweep_without_jobs() -> None:

@@ -8,11 +8,12 @@ torch costs the others nothing.
 from __future__ import annotations
 
 import argparse
+from pathlib import Path
 from typing import NoReturn
 
 from exprun.common.errors import UsageError, nearest
 
-COMMANDS = ("compare", "doctor", "evaluate", "explain", "export", "predict", "resume")
+COMMANDS = ("compare", "doctor", "evaluate", "explain", "export", "predict", "report", "resume")
 """Their names, which are those of the modules."""
 
 
@@ -28,3 +29,26 @@ class Parser(argparse.ArgumentParser):
         unknown = message.partition("unrecognized arguments: ")[2].split()
         hint = nearest(unknown[0], flags) if unknown else ""
         raise UsageError(f"{self.prog.partition(' ')[2]}: {message}{hint}; expected {usage}")
+
+
+def check_output(path: Path, suffixes: tuple[str, ...], source: str | None = None) -> None:
+    """Raise UsageError for a file that cannot be written, before anything is computed."""
+    if path.suffix not in suffixes:
+        hint = nearest(path.suffix, suffixes)
+        raise UsageError(f"-o {path}: expected a name that ends in {' or '.join(suffixes)}{hint}")
+    if path.is_dir() or not path.parent.is_dir():
+        what = "is a folder" if path.is_dir() else f"there is no folder {path.parent}"
+        raise UsageError(f"-o {path}: {what}; expected a file in a folder that exists")
+    if source is not None and path.exists() and path.samefile(Path(source).expanduser()):
+        raise UsageError(f"-o {path}: is the file that is read; expected another")
+
+
+def positive(text: str) -> float:
+    """The type of an argument that is a positive number."""
+    try:
+        value = float(text)
+    except ValueError:
+        value = 0.0
+    if not 0 < value < float("inf"):
+        raise argparse.ArgumentTypeError(f"{text}: expected a number > 0")
+    return value

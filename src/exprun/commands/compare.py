@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-import argparse
 from pathlib import Path
 
-from exprun.commands import Parser
+from exprun.commands import Parser, positive
 from exprun.record.files import as_json
 from exprun.sweeps.comparison import compare, write
 from exprun.sweeps.comparison_table import show
@@ -24,7 +23,7 @@ def main(words: list[str]) -> int:
         "--baseline", metavar="KEY=VALUE", help="compare all with this one, and nothing else"
     )
     parser.add_argument(
-        "--delta", type=_positive, metavar="X", help="differences within ± X do not matter"
+        "--delta", type=positive, metavar="X", help="differences within ± X do not matter"
     )
     parser.add_argument("--json", action="store_true", help="print what comparison.json holds")
     arguments = parser.parse_args(words)
@@ -43,13 +42,3 @@ def main(words: list[str]) -> int:
     else:
         show(comparison)
     return 0
-
-
-def _positive(text: str) -> float:
-    try:
-        value = float(text)
-    except ValueError:
-        value = 0.0
-    if not 0 < value < float("inf"):
-        raise argparse.ArgumentTypeError(f"{text}: expected a number > 0")
-    return value

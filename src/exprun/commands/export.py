@@ -6,8 +6,7 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
-from exprun.commands import Parser
-from exprun.commands.predict import check_output
+from exprun.commands import Parser, check_output
 from exprun.common.constants import EXIT_CODES, FAILED
 from exprun.export.inputs import Columns, Disagreement
 from exprun.export.verified import FORMATS, SUFFIXES

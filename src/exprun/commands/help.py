@@ -19,13 +19,14 @@ exprun: controlled experiments on how to train a neural network
   exprun -m hydra/launcher=stacked …      a sweep, many jobs at once
   exprun problem=rosenbrock …             a test function in the plane, and its picture
   exprun compare SWEEP [--by KEY]         which is better, by how much, is that real
+  exprun report SWEEP [--figures DIR]     a page of HTML with all figures, and these as files
   exprun doctor RUN [--try]               what went wrong, and what to try
   exprun resume RUN_OR_SWEEP              go on exactly where it stopped
   exprun predict RUN FILE [-o OUT]        answers for new rows
   exprun evaluate RUN FILE                all figures on rows with a target
   exprun export RUN --format onnx         one file for others; also torch, safetensors
   exprun explain GROUP=OPTION             its equation, keys, slide; also GROUP, or a key
-  tensorboard --logdir outputs            the curves
+  tensorboard --logdir RUN                the curves; of a sweep: SWEEP/mean
 
 Groups and their options, * marks the default:
 """

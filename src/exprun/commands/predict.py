@@ -16,8 +16,8 @@ from numpy.typing import NDArray
 from pyarrow import csv as pa_csv
 from pyarrow import parquet
 
-from exprun.commands import Parser
-from exprun.common.errors import UsageError, nearest
+from exprun.commands import Parser, check_output
+from exprun.common.errors import UsageError
 from exprun.data.files import read_columns
 from exprun.data.frame import Frame
 from exprun.data.preprocess import Preprocessing
@@ -38,7 +38,9 @@ def main(words: list[str]) -> int:
     )
     arguments = parser.parse_args(words)
     if arguments.output:
-        check_output(arguments.output, SUFFIXES, arguments.file)
+        check_output(
+            arguments.output, SUFFIXES, None if arguments.file == STDIN else arguments.file
+        )
     check_order("predict", arguments.run, arguments.file)
     model = load_model(arguments.run)
     with naming(arguments.file) as path:
@@ -60,18 +62,6 @@ def check_order(command: str, run: Path, file: str) -> None:
     """Raise UsageError if the run stands where the file should."""
     if run.is_file() and run.suffix != ".safetensors" and Path(file).expanduser().is_dir():
         raise UsageError(f"{file} is a folder; expected exprun {command} {file} {run}")
-
-
-def check_output(path: Path, suffixes: tuple[str, ...], source: str = STDIN) -> None:
-    """Raise UsageError for a file that cannot be written, before anything is computed."""
-    if path.suffix not in suffixes:
-        hint = nearest(path.suffix, suffixes)
-        raise UsageError(f"-o {path}: expected a name that ends in {' or '.join(suffixes)}{hint}")
-    if path.is_dir() or not path.parent.is_dir():
-        what = "is a folder" if path.is_dir() else f"there is no folder {path.parent}"
-        raise UsageError(f"-o {path}: {what}; expected a file in a folder that exists")
-    if source != STDIN and path.exists() and path.samefile(Path(source).expanduser()):
-        raise UsageError(f"-o {path}: is the file that is read; expected another")
 
 
 @contextlib.contextmanager

@@ -203,10 +203,10 @@ def _ending(result: Mapping[str, Any]) -> str:
 
 
 def _say_where(console: Console, what: str, folder: str, *, unfinished: bool) -> None:
-    """The folder, the command that shows its curves and those of its neighbours, and the one that
-    goes on with what is not finished."""
-    top, *_ = Path(folder).parts or (folder,)
-    logdir = folder if top in (Path(folder).anchor, "..") else top
+    """The folder, the command that shows its curves (of a sweep, the means over the seeds), and the
+    one that goes on with what is not finished."""
+    mean = Path(folder) / "mean"
+    logdir = str(mean) if mean.is_dir() else folder
     say(console, what, folder, to_copy=True)
     say(console, "curves", f"tensorboard --logdir {shlex.quote(logdir)}", "cyan", to_copy=True)
     if unfinished:

@@ -9,7 +9,6 @@ from pathlib import Path
 from typing import Any
 
 from exprun.common.constants import COMPLETED, INTERRUPTED
-from exprun.config.parts import parts_of
 from exprun.problems.problem import Problem
 from exprun.record.files import write_atomic, write_json
 from exprun.record.recorder import hparams
@@ -34,8 +33,7 @@ class ProblemRecorder:
         self.overrides = overrides
         self.problem = problem
         self.events = EventFile(folder)
-        own = {key: config[key] for key in parts_of(config) or config if key in config}
-        self.events.hparams_start(hparams(own, choices))
+        self.events.hparams_start(hparams(config, choices, overrides))
 
     def close(self) -> None:
         self.events.close()

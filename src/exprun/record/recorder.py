@@ -6,7 +6,7 @@ import csv
 import io
 import math
 import time
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -23,7 +23,7 @@ from exprun.record.diagnostics import DiagnosticsRecorder
 from exprun.record.files import write_atomic, write_json
 from exprun.record.model import as_file, save_model
 from exprun.record.result import result_of
-from exprun.record.tensorboard import EventFile, tags
+from exprun.record.tensorboard import EventFile, Value, best_tag, tags
 from exprun.training import metrics
 from exprun.training.callbacks import Callback, Outcome
 from exprun.training.prediction import forward
@@ -99,7 +99,7 @@ class Recorder(Callback):
 
     def _describe(self, training: Training) -> None:
         names = training.figures
-        self.events.hparams_start(hparams(self.config, self.choices))
+        self.events.hparams_start(hparams(self.config, self.choices, self.overrides))
         if training.averaging:
             names = [*names, *(f"ema_{name}" for name in names)]
         charts = {name: [f"{name}/train", f"{name}/validation"] for name in names}
@@ -164,7 +164,7 @@ class Recorder(Callback):
         if outcome.status != INTERRUPTED:
             final = {k: v for k, v in figures.items() if k.startswith("test_")}
             # TensorBoard's table shows the last point of a curve, the model is the best one
-            best = {f"best/{k}": v for k, v in figures.items() if k.startswith("val_")}
+            best = {best_tag(k): v for k, v in figures.items() if k.startswith("val_")}
             self.events.scalars(tags(final) | best, training.epoch)
             # TensorBoard takes the first end of a session for the last word
             self.events.hparams_end(outcome.status in (COMPLETED, EARLY_STOPPED))
@@ -212,27 +212,33 @@ class Recorder(Callback):
 
 
 def hparams(
-    config: Mapping[str, Any], choices: Mapping[str, str | None]
-) -> dict[str, bool | int | float | str]:
-    """The config as TensorBoard's table of hyperparameters takes it: flat, plain, without paths to
-    code and published figures; the chosen regularisers by name."""
-    flat: dict[str, bool | int | float | str]
-    flat = {"reg": "+".join(config["reg"]) or "none"} if "reg" in config else {}
-    for group, option in choices.items():
-        if "/" not in group and group in config and option is not None:
-            flat[group] = str(option)
-    for key, value in _leaves(config):
-        if not key.endswith("_target_") and not key.startswith("published."):
-            plain = isinstance(value, bool | int | float | str)
-            flat[key] = value if plain else str(value)
-    return flat
+    config: Mapping[str, Any], choices: Mapping[str, str | None], overrides: Sequence[str]
+) -> dict[str, Value]:
+    """What was asked for, as a row of TensorBoard's table of hyperparameters: the seed and each key
+    of the overrides with its value; the chosen regularisers by name.
+
+    What a chosen option brings along is left out, for it tells nothing that the option's name does
+    not, and a column that is empty in a row has its default there. The whole config is a text of
+    its own.
+    """
+    row: dict[str, Value] = {}
+    for key in dict.fromkeys(
+        ["seed", *(word.lstrip("+~").partition("=")[0] for word in overrides)]
+    ):
+        value = _leaf(config, key)
+        if key == "reg":
+            value = "+".join(config["reg"]) or "none"
+        elif isinstance(value, Mapping):
+            value = choices.get(key)
+        if value is not None:
+            row[key] = value if isinstance(value, bool | int | float | str) else str(value)
+    return row
 
 
-def _leaves(node: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str, Any]]:
-    """Dotted keys and their values."""
-    for name, value in node.items():
-        key = f"{prefix}{name}"
-        if isinstance(value, Mapping):
-            yield from _leaves(value, f"{key}.")
-        else:
-            yield key, value
+def _leaf(node: Any, key: str) -> Any:
+    """What stands at a dotted key; None if nothing does."""
+    for name in key.split("."):
+        if not isinstance(node, Mapping) or name not in node:
+            return None
+        node = node[name]
+    return node

@@ -14,13 +14,19 @@ import socket
 import struct
 import time
 from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 
 from tensorboard.compat.proto.event_pb2 import Event, SessionLog
 from tensorboard.compat.proto.summary_pb2 import Summary
 from tensorboard.compat.proto.types_pb2 import DT_DOUBLE, DT_STRING
 from tensorboard.plugins.custom_scalar.layout_pb2 import Layout
-from tensorboard.plugins.hparams.api_pb2 import STATUS_FAILURE, STATUS_SUCCESS
+from tensorboard.plugins.hparams.api_pb2 import (
+    DATA_TYPE_FLOAT64,
+    DATA_TYPE_STRING,
+    STATUS_FAILURE,
+    STATUS_SUCCESS,
+)
 from tensorboard.plugins.hparams.plugin_data_pb2 import HParamsPluginData
 
 CATEGORY = "train and validation"
@@ -28,26 +34,47 @@ LAYERS = "layers"
 """The categories of all layouts: TensorBoard merges the charts of many runs within one only."""
 
 SESSION_END = "_hparams_/session_end_info"
-FINAL = re.compile(f"/test$|^best/|^{SESSION_END}$")
+FINAL = re.compile(f"^test/|^validation/|^{SESSION_END}$")
 """Tags that are written once, at the very end."""
 
-PARTS = {"train": "train", "val": "validation", "test": "test"}
+PARTS = {"train": "train", "val": "validation"}
+
+Value = bool | int | float | str
+"""What TensorBoard takes as the value of a hyperparameter."""
+
+
+@dataclass(frozen=True)
+class Band:
+    """The tags of a curve and of the edges of the band around it; all three have the same
+    steps."""
+
+    value: str
+    lower: str
+    upper: str
+
+
+def tag_of(name: str) -> str:
+    """A figure's name as TensorBoard groups it: ``train_loss`` is ``loss/train``, ``val_loss``
+    ``loss/validation``, ``test_loss`` ``test/loss``, so that its views begin with the curves and
+    not with single points; everything else keeps its name."""
+    part, _, metric = name.partition("_")
+    if metric and part == "test":
+        return f"test/{metric}"
+    return f"{metric}/{PARTS[part]}" if metric and part in PARTS else name
+
+
+def best_tag(name: str) -> str:
+    """The tag of a validation figure of the best epoch: ``validation/best_loss`` of
+    ``val_loss``."""
+    return f"validation/best_{name.removeprefix('val_')}"
 
 
 def tags(row: Mapping[str, float]) -> dict[str, float]:
-    """A row of the learning curve, or final metrics, under TensorBoard's grouped names.
-
-    ``train_loss`` becomes ``loss/train``, ``val_loss`` ``loss/validation``, ``test_loss``
-    ``loss/test``; ``epoch`` and ``iteration`` are left out, everything else keeps its name.
-    """
-    tagged = {}
-    for name, value in row.items():
-        part, _, metric = name.partition("_")
-        if metric and part in PARTS:
-            tagged[f"{metric}/{PARTS[part]}"] = value
-        elif name not in ("epoch", "iteration"):
-            tagged[name] = value
-    return tagged
+    """A row of the learning curve, or final metrics, by their tags; without ``epoch`` and
+    ``iteration``."""
+    return {
+        tag_of(name): value for name, value in row.items() if name not in ("epoch", "iteration")
+    }
 
 
 class EventFile:
@@ -69,8 +96,7 @@ class EventFile:
         # A running TensorBoard forgets what it has read of the files that this one replaces.
         self._write(Event(step=0, session_log=SessionLog(status=SessionLog.START)))
         for event in _kept(earlier, until):
-            self._file.write(framed(event.SerializeToString()))
-        self._file.flush()
+            self._put(event.SerializeToString())
         for path in earlier:
             path.unlink()
 
@@ -91,8 +117,10 @@ class EventFile:
         value.image.encoded_image_string = png
         self._write(Event(step=step, summary=Summary(value=[value])))
 
-    def charts(self, charts: Mapping[str, Sequence[str]], layers: Sequence[str] = ()) -> None:
-        """The custom layout: each title is a chart, its tags are drawn together; and a chart for
+    def charts(
+        self, charts: Mapping[str, Sequence[str | Band]], layers: Sequence[str] = ()
+    ) -> None:
+        """The custom layout: each title is a chart, its curves are drawn together; and a chart for
         each of the figures that ``layers`` have, with the curves ``figure/layer`` of all of them.
 
         Equal charts of several runs become one; charts with equal titles and different tags do
@@ -100,9 +128,13 @@ class EventFile:
         """
         layout = Layout()
         category = layout.category.add(title=CATEGORY)
-        for title, drawn in charts.items():
-            patterns = [f"{re.escape(tag)}$" for tag in drawn]
-            category.chart.add(title=title).multiline.tag.extend(patterns)
+        for title, curves in charts.items():
+            # In a multiline chart the order of the curves, and so which marker is whose, is that of
+            # a hash table of TensorBoard's; in a margin chart it is ours. A curve is its own band.
+            margin = category.chart.add(title=title).margin
+            for curve in curves:
+                band = Band(curve, curve, curve) if isinstance(curve, str) else curve
+                margin.series.add(value=band.value, lower=band.lower, upper=band.upper)
         if layers:
             category = layout.category.add(title=LAYERS)
         for figure in layers:
@@ -119,7 +151,7 @@ class EventFile:
         value.tensor.double_val.extend(number for bucket in buckets for number in bucket)
         self._write(Event(step=step, summary=Summary(value=[value])))
 
-    def hparams_start(self, hparams: Mapping[str, bool | int | float | str]) -> None:
+    def hparams_start(self, hparams: Mapping[str, Value]) -> None:
         """This run's row in the HParams table; all its scalars are the metrics of the row.
 
         The columns are those of all runs together: TensorBoard finds them by itself as long as no
@@ -137,6 +169,27 @@ class EventFile:
             else:
                 entry.number_value = value
         self._plugin("hparams", "_hparams_/session_start_info", data.SerializeToString())
+
+    def hparams_columns(
+        self, levels: Mapping[str, Sequence[Value]], metrics: Mapping[str, str]
+    ) -> None:
+        """The columns of the HParams table: hyperparameters with the values that they take, then
+        the metrics of these tags, under their names. All runs of a log directory must write the
+        same, or none: TensorBoard shows those of one of them."""
+        data = HParamsPluginData()
+        for name, values in levels.items():
+            info = data.experiment.hparam_infos.add(name=name)
+            numbers = [value for value in values if isinstance(value, int | float)]
+            if len(numbers) == len(values) and not any(isinstance(v, bool) for v in values):
+                info.type = DATA_TYPE_FLOAT64
+                info.domain_interval.min_value = min(numbers)
+                info.domain_interval.max_value = max(numbers)
+            else:
+                info.type = DATA_TYPE_STRING
+                info.domain_discrete.extend([str(value) for value in values])
+        for tag, name in metrics.items():
+            data.experiment.metric_infos.add(display_name=name).name.tag = tag
+        self._plugin("hparams", "_hparams_/experiment", data.SerializeToString())
 
     def hparams_end(self, succeeded: bool) -> None:
         """The status of the row. Final: TensorBoard ignores a second one."""
@@ -160,8 +213,34 @@ class EventFile:
 
     def _write(self, event: Event) -> None:
         event.wall_time = time.time()
-        self._file.write(framed(event.SerializeToString()))
+        self._put(event.SerializeToString())
+
+    def _put(self, data: bytes) -> None:
+        self._file.write(framed(data))
         self._file.flush()
+
+
+class BufferedEventFile(EventFile):
+    """An event file whose records are written by ``write_buffered``, with those of others."""
+
+    def __init__(self, folder: Path) -> None:
+        self.records: list[bytes] = []
+        super().__init__(folder)
+
+    def _put(self, data: bytes) -> None:
+        self.records.append(data)
+
+    def write(self, frames: Sequence[bytes]) -> None:
+        """Write its records, framed, and close it."""
+        self._file.write(b"".join(frames))
+        self.close()
+
+
+def write_buffered(files: Sequence[BufferedEventFile]) -> None:
+    """Write and close the files; the checksums of all their records are computed at once."""
+    frames = iter(framed_all([data for file in files for data in file.records]))
+    for file in files:
+        file.write([next(frames) for _ in file.records])
 
 
 def read(path: Path) -> Iterator[Event]:
@@ -184,10 +263,10 @@ def _kept(paths: Sequence[Path], until: int) -> Iterator[Event]:
     """Summaries of epochs up to ``until``, each once; no final metrics and no end of a session,
     for the training goes on."""
     seen = set()
-    for event in (event for path in paths for event in read(path)):
+    for event in (event for path in paths if until for event in read(path)):
         key = (event.step, *(value.tag for value in event.summary.value))
         final = any(FINAL.search(str(tag)) for tag in key[1:])
-        if until and len(key) > 1 and event.step <= until and not final and key not in seen:
+        if len(key) > 1 and event.step <= until and not final and key not in seen:
             seen.add(key)
             yield event
 
@@ -198,14 +277,50 @@ def framed(data: bytes) -> bytes:
     return length + _checksum(length) + data + _checksum(data)
 
 
+def framed_all(records: Sequence[bytes]) -> list[bytes]:
+    """``framed`` of each record, by numpy, of all at once: for thousands of them."""
+    lengths = [struct.pack("<Q", len(data)) for data in records]
+    checked = zip(lengths, _checksums(lengths), records, _checksums(records), strict=True)
+    return [b"".join(parts) for parts in checked]
+
+
 def _checksum(data: bytes) -> bytes:
     """The masked CRC-32C of TFRecord files, little-endian."""
     crc = 0xFFFFFFFF
     for byte in data:
         crc = CRC_TABLE[(crc ^ byte) & 0xFF] ^ (crc >> 8)
-    crc ^= 0xFFFFFFFF
-    masked = ((crc >> 15 | crc << 17) + 0xA282EAD8) & 0xFFFFFFFF
-    return struct.pack("<I", masked)
+    return _masked(crc ^ 0xFFFFFFFF)
+
+
+def _masked(crc: int) -> bytes:
+    return struct.pack("<I", ((crc >> 15 | crc << 17) + 0xA282EAD8) & 0xFFFFFFFF)
+
+
+def _checksums(records: Sequence[bytes]) -> list[bytes]:
+    """``_checksum`` of each record: a step of all of them for each place that they have."""
+    import numpy as np
+
+    table = np.array(CRC_TABLE, np.uint32)
+    longest_first = sorted(range(len(records)), key=lambda i: -len(records[i]))
+    lengths = np.array([len(records[i]) for i in longest_first])
+    found = [b""] * len(records)
+    for start in range(0, len(records), TOGETHER):
+        chosen = longest_first[start : start + TOGETHER]
+        size = len(records[chosen[0]])
+        padded = b"".join(records[i].ljust(size, b"\0") for i in chosen)
+        places = np.frombuffer(padded, np.uint8).reshape(len(chosen), size).T.copy()
+        crc = np.full(len(chosen), 0xFFFFFFFF, np.uint32)
+        ends = lengths[start : start + TOGETHER]
+        for place, column in enumerate(places):
+            n = int(np.searchsorted(-ends, -place))  # so many are longer
+            crc[:n] = table[(crc[:n] ^ column[:n]) & 0xFF] ^ (crc[:n] >> 8)
+        for i, value in zip(chosen, (crc ^ 0xFFFFFFFF).tolist(), strict=True):
+            found[i] = _masked(value)
+    return found
+
+
+TOGETHER = 10_000
+"""Records whose checksums are computed at once, which bounds the memory."""
 
 
 def _crc_table() -> list[int]:

@@ -13,16 +13,17 @@ from exprun.sweeps import ledger
 from exprun.sweeps.comparison import compare, write
 from exprun.sweeps.comparison_table import answer
 from exprun.sweeps.configurations import write_configurations
+from exprun.sweeps.mean_runs import write_mean
 from exprun.sweeps.published import judge
 from exprun.sweeps.published_table import comparison
 from exprun.sweeps.results import read_results
 
 
 def conclude(folder: Path, code: int | None = None, *, trust: bool = True) -> int:
-    """Write the leaderboard, the configurations and their comparison, and show that; draw the paths
-    of test functions and, unless the sweep was interrupted, show the published figures beside its
-    own. Returns the exit code: ``code`` if that is given, else 0 if every job came to a result (a
-    divergence is one), or 1.
+    """Write the leaderboard, the configurations, their comparison and ``mean/``, and show what
+    there is; draw the paths of test functions and, unless the sweep was interrupted, show the
+    published figures beside its own. Returns the exit code: ``code`` if that is given, else 0 if
+    every job came to a result (a divergence is one), or 1.
 
     Unless there is ``trust``, somebody's own test function is not called to be drawn (UsageError).
     """
@@ -36,6 +37,7 @@ def conclude(folder: Path, code: int | None = None, *, trust: bool = True) -> in
         pictures = draw_sweep(folder, begun, trust=trust)
     console = default_console()
     results = read_results([folder])
+    write_mean(folder, results)
     if results.figures:
         compared = compare(results)
         write(compared)

@@ -54,6 +54,9 @@ SPLITS = ("data.split_seed", "data.fold")
 VARIANT = "variant"
 """The factor of a sweep whose overrides belong together (``hydra.sweeper.variants``)."""
 
+CURVES = ("metrics.csv", "trajectory.csv")
+"""Tables with a row for each epoch, or each iteration of a test function."""
+
 MEASURES = ("seconds", "epochs", "parameters")
 """Figures of a run beside its metrics."""
 
@@ -103,12 +106,14 @@ class JobResult:
         return None if value is None else float(f"{value:.12g}")
 
     def curve(self) -> dict[str, list[float]]:
-        """The columns of ``metrics.csv``; an empty cell is NaN. Empty if there is no such file."""
-        path = self.folder / "metrics.csv"
-        if not path.is_file():
+        """The columns of ``metrics.csv``, or of a test function's ``trajectory.csv``; an empty cell
+        is NaN. Empty if there is no such file."""
+        paths = [self.folder / name for name in CURVES if (self.folder / name).is_file()]
+        if not paths:
             return {}
-        with path.open(newline="") as file:
-            names, *rows = csv.reader(file)
+        with paths[0].open(newline="") as file:
+            names, *rows = list(csv.reader(file)) or [[]]
+        rows = [row for row in rows if len(row) == len(names)]  # a run may be writing its last
         columns = zip(*rows, strict=True) if rows else [()] * len(names)
         return {
             name: [float(cell) if cell else math.nan for cell in column]

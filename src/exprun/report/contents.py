@@ -1,0 +1,341 @@
+"""What stands in the report of a sweep, in which order and in which words."""
+
+from __future__ import annotations
+
+import json
+import shlex
+import statistics
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+
+from exprun import __version__
+from exprun.common.constants import COMPLETED, EARLY_STOPPED, FINISHED
+from exprun.report import comparison_views, curve_views, factor_views
+from exprun.report.markup import Markup, join, tag
+from exprun.report.page import (
+    Page,
+    Row,
+    Section,
+    columns_of,
+    configurations_table,
+    plain_table,
+    shown,
+)
+from exprun.report.study import Cell, Study, Table, View, figures, mean, study_of
+from exprun.sweeps.comparison import MOST, NOT_COMPARABLE, Comparison, compare
+from exprun.sweeps.comparison_table import sentence
+from exprun.sweeps.results import JobResult, Results
+
+OTHER_CURVES = ("val_loss", "train_loss", "grad_norm")
+"""Columns whose curves are shown beside that of the metric."""
+
+DECIMALS = {"epochs": 1, "iterations": 1, "seconds": 1}
+"""Of columns that do not have four."""
+
+REASONS = 100
+"""Jobs that are listed with a reason for each status at most."""
+
+
+@dataclass(frozen=True)
+class Report:
+    """A page, its figures, and its tables by the names of their files."""
+
+    page: Page
+    views: list[View]
+    tables: dict[str, Table]
+
+
+def report(
+    results: Results,
+    folder: str,
+    metric: str | None = None,
+    baseline: str | None = None,
+    delta: float | None = None,
+) -> Report:
+    """The report of the sweep in ``folder``: its configurations compared (``compare`` says what
+    ``metric``, ``baseline`` and ``delta`` are), and the levels of each factor, the others tuned.
+
+    Raises UsageError for what is not there, or if no job has come to its end.
+    """
+    whole = compare(results, metric=metric, baseline=baseline, delta=delta)
+    by_factor = {
+        factor: compare(results, by=[factor], metric=metric, delta=delta)
+        for factor, levels in results.factors.items()
+        if len(results.factors) > 1 and 2 <= len(levels) <= MOST
+    }
+    study = study_of(whole, by_factor)
+    answer = _there(
+        comparison_views.configurations(study),
+        comparison_views.differences(study),
+        *(comparison_views.differences(study, factor) for factor in study.by_factor),
+    )
+    columns = dict.fromkeys([study.curve, *OTHER_CURVES])
+    curves = _there(
+        *(curve_views.learning_curves(study, column) for column in columns),
+        curve_views.paths(study),
+    )
+    time = _there(
+        curve_views.best_so_far(study, "epochs"),
+        curve_views.best_so_far(study, "seconds"),
+        curve_views.time_to_target(study),
+    )
+    factors = _there(
+        factor_views.main_effects(study),
+        *(factor_views.sensitivity(study, name) for name in study.order),
+        *factor_views.heat_maps(study),
+        factor_views.parallel(study),
+    )
+    table = configurations(study)
+    pairs = {v.name: v.table for v in answer if v.name.startswith("differences")}
+    sections = [
+        Section("answer", "Answer", views=answer),
+        Section("configurations", "Configurations", html=_with_controls(study, table)),
+        Section("curves", "Curves", views=curves),
+        Section("time", "Time", views=time),
+        Section("factors", "Factors", html=_effects(study), views=factors),
+        Section("jobs", "Jobs", html=_jobs(study)),
+        Section("next", "What to run next", html=_commands({"": whole.commands})),
+        Section("how", "How this was made", html=_how(study, folder)),
+    ]
+    page = Page(
+        kicker=f"exprun report · {folder} · {datetime.now():%Y-%m-%d %H:%M}",
+        question=question(study),
+        asked=asked(study),
+        verdict=answer_of(study, whole, by_factor),
+        warnings=warnings(study, folder),
+        sections=sections,
+        footer=f"exprun {__version__}. This page is complete in itself and loads nothing.",
+    )
+    return Report(page, [*answer, *curves, *time, *factors], {"table": table, **pairs})
+
+
+def _there(*found: View | None) -> list[View]:
+    return [view for view in found if view is not None]
+
+
+def question(study: Study) -> str:
+    """The question that a sweep asks, from what it varies."""
+    metric = study.metric.replace("_", " ")
+    best = f"the {'lowest' if study.lower else 'best'} {metric}"
+    *others, last = [*study.levels] or [""]
+    if not last:
+        return f"How much does {metric} vary?"
+    if not others:
+        return f"Which {last} gives {best}?"
+    if len(others) < 3:
+        return f"Which {', '.join(others)} and {last} give {best}?"
+    return f"Which of {len(study.ranked)} configurations gives {best}?"
+
+
+def asked(study: Study) -> str:
+    """The design in a line: the levels of every factor, the seeds, the number of jobs."""
+    words = []
+    for name, levels in study.levels.items():
+        named = ", ".join(levels) if len(levels) <= 8 else f"{levels[0]} … {levels[-1]}"
+        words.append(f"{len(levels)} × {name} ({named})")
+    words.append("1 seed" if study.seeds == 1 else f"{study.seeds} seeds")
+    shared = f" All with {' '.join(study.results.shared)}." if study.results.shared else ""
+    return f"{', '.join(words)}: {len(study.results.jobs)} jobs.{shared}"
+
+
+def answer_of(study: Study, whole: Comparison, by_factor: Mapping[str, Comparison]) -> Markup:
+    """What answers the question: the best configuration, and what can be said of it and the others;
+    or, if there are too many, of the levels of each factor."""
+    best = study.compared[study.ranked[0].name]
+    value = "none" if best["mean"] is None else f"{best['mean']:.4g}"
+    interval = f" (95 % {best['low']:.4g} to {best['high']:.4g})" if best["low"] is not None else ""
+    first = f"Best by {study.ranking}: {best['name']}, {study.metric} {value}{interval}."
+    said = [tag("p", tag("strong", first))]
+    if len(study.ranked) == 1:
+        return join(*said)
+    if study.step == "iteration":
+        chance = "A test function has no chance in it: the figures themselves are the differences."
+        return join(*said, tag("p", chance))
+    if not whole.shortlist:
+        return join(*said, _said_of(whole))
+    said.append(
+        tag(
+            "p",
+            f"{len(whole.levels)} configurations are too many to be told apart on the figures that "
+            f"they were chosen by: compare the best {len(whole.shortlist)} on ",
+            tag("a", "fresh seeds", href="#next"),
+            ".",
+        )
+    )
+    for factor, compared in by_factor.items():
+        others = ", ".join(name for name in study.levels if name != factor)
+        said += [tag("p", tag("strong", f"By {factor}"), f", with {others} tuned for each:")]
+        said += [_said_of(compared)]
+    return join(*said)
+
+
+def _said_of(comparison: Comparison) -> Markup:
+    """The verdict on the best level and each other one, or, if no two can be compared, why."""
+    why = {pair.why for pair in comparison.pairs if pair.verdict == NOT_COMPARABLE}
+    if len(why) == 1 and all(pair.verdict == NOT_COMPARABLE for pair in comparison.pairs):
+        return tag("p", f"Nothing can be said about chance: {why.pop()}.")
+    best = comparison.levels[0].name
+    beside = [pair for pair in comparison.pairs if best in (pair.a, pair.b)]
+    return tag("ul", *(tag("li", f"{sentence(pair, comparison)}.") for pair in beside))
+
+
+def warnings(study: Study, folder: str) -> list[str]:
+    """What the reader must know before the figures."""
+    jobs = study.results.jobs
+    said = [f"{note[0].upper()}{note[1:]}." for note in study.comparison["notes"]]
+    missing = [job for job in jobs if job.status not in FINISHED]
+    if not missing:
+        return said
+    return [
+        *said,
+        f"{len(missing)} of {len(jobs)} jobs have no result ({_counted(missing)}): "
+        f"`exprun resume {shlex.quote(folder)}` runs what is missing.",
+    ]
+
+
+def _counted(jobs: Sequence[JobResult]) -> str:
+    """``3 completed, 1 early stopped``."""
+    counts = Counter(job.status for job in jobs)
+    return ", ".join(f"{n} {status.replace('_', ' ')}" for status, n in counts.most_common())
+
+
+def configurations(study: Study) -> Table:
+    """A row for each configuration, best first."""
+    others = [
+        name
+        for name in dict.fromkeys([study.ranking, study.curve, "test_loss", "val_loss"])
+        if name != study.metric and name in study.results.metrics
+    ]
+    rows: list[tuple[Cell, ...]] = []
+    for c in study.ranked:
+        compared, values = study.compared[c.name], figures(c, study.metric)
+        row: list[Cell] = [c.name, compared["n"], compared["mean"]]
+        is_whole = len(values) > 1 and not compared["diverged"]
+        row += [statistics.stdev(values) if is_whole else None]
+        row += [compared["low"], compared["high"]]
+        row += [mean(found) if (found := figures(c, name)) else None for name in others]
+        for name in ("epochs", "seconds"):
+            there = [v for job in c.jobs if (v := job.metrics.get(name)) is not None]
+            row.append(mean(there) if there else None)
+        rows.append((*row, _counted(c.jobs)))
+    head = ["configuration", "n", study.metric, "sd", "low", "high", *others]
+    head += [f"{study.step}s", "seconds", "jobs"]
+    filled = [i for i in range(len(head)) if any(row[i] is not None for row in rows)]
+    return Table([head[i] for i in filled], [[row[i] for i in filled] for row in rows])
+
+
+def _with_controls(study: Study, table: Table) -> Markup:
+    """The table of configurations as the page shows it."""
+    rows = []
+    for configuration, cells in zip(study.ranked, table.rows, strict=True):
+        look = study.look(configuration)
+        words = [
+            shown(cell, DECIMALS.get(column))
+            for cell, column in zip(cells, table.columns, strict=True)
+        ]
+        number = study.numbers[configuration.name]
+        rows.append(Row(number, look.color, look.dash, [study.name(configuration), *words[1:]]))
+    caption = (
+        f"Best {study.ranking} first. n: seeds; then the mean of {study.metric}, a diverged run "
+        "as the worst of all, its standard deviation and 95 % interval; then means over the jobs "
+        "that have a figure."
+    )
+    return configurations_table(columns_of(table), rows, caption)
+
+
+def _effects(study: Study) -> Markup | None:
+    """The analysis of variance of a full grid."""
+    effects = study.comparison["effects"]
+    if not effects:
+        return None
+    rows = [
+        (" × ".join(e["factors"]), e["share"], e["f"], f"{e['df']}, {e['df_error']}", e["p"])
+        for e in effects
+    ]
+    columns = ("effect", "share of variance", "F", "degrees of freedom", "p")
+    return plain_table(
+        Table(columns, rows),
+        f"Analysis of variance of {study.metric}, the seeds as blocks: main effects and two-way "
+        "interactions.",
+    )
+
+
+def _jobs(study: Study) -> Markup:
+    """How the jobs ended; those that did not end well, with the reason."""
+    jobs = study.results.jobs
+    parts = [tag("p", f"{len(jobs)} jobs: {_counted(jobs)}.")]
+    for status in dict.fromkeys(job.status for job in jobs):
+        of_status = [job for job in jobs if job.status == status]
+        if status in (COMPLETED, EARLY_STOPPED):
+            continue
+        rows = [(job.number, _differs(study, job), job.reason) for job in of_status[:REASONS]]
+        table = plain_table(
+            Table(("job", "what differs", "reason"), rows),
+            f"Jobs that are {status.replace('_', ' ')}"
+            + (f", the first {REASONS}" if len(of_status) > REASONS else ""),
+        )
+        parts.append(tag("details", tag("summary", _counted(of_status)), table))
+    return join(*parts)
+
+
+def _differs(study: Study, job: JobResult) -> str:
+    """The overrides that not all jobs have."""
+    words = [f"{key}={value}" for key, value in job.overrides.items()]
+    return " ".join(word for word in words if word not in study.results.shared)
+
+
+def _how(study: Study, folder: str) -> Markup:
+    """The commands and the environment."""
+    quoted = shlex.quote(folder)
+    commands = {
+        "The sweep": [f"exprun -m {shlex.join(b.overrides)}" for b in study.results.batches],
+        "The answer": [f"exprun compare {quoted}"],
+        "This page": [f"exprun report {quoted}"],
+        "The figures as SVG, PDF and CSV, the tables as CSV and LaTeX, by the names under them": [
+            f"exprun report {quoted} --figures figures"
+        ],
+        "The curves in TensorBoard": [f"tensorboard --logdir {shlex.quote(folder + '/mean')}"],
+        "The best configuration by validation": [
+            f"exprun {shlex.join(study.ranked[0].overrides)}".strip()
+        ],
+    }
+    facts = [
+        part
+        for name, value in environment(study.results.jobs).items()
+        for part in (tag("dt", name), tag("dd", value))
+    ]
+    return join(_commands(commands), tag("h3", "Environment"), tag("dl", *facts))
+
+
+def _commands(titled: Mapping[str, Sequence[str]]) -> Markup | None:
+    """Commands to copy, with what they are for; None if there are none."""
+    parts = [
+        part
+        for title, commands in titled.items()
+        if commands
+        for part in (
+            tag("p", f"{title}:") if title else None,
+            tag("pre", tag("code", "\n".join(commands))),
+        )
+    ]
+    return join(*parts) if parts else None
+
+
+def environment(jobs: Sequence[JobResult]) -> dict[str, str]:
+    """Versions, commit, device, engine and time of the jobs: all values that occur."""
+    facts: dict[str, dict[str, None]] = {}
+    for job in jobs:
+        path = job.folder / "result.json"
+        if not path.is_file():
+            continue
+        result = json.loads(path.read_text())
+        values = {**(result.get("versions") or {})}
+        values |= {name: result.get(name) for name in ("git", "device", "threads", "engine")}
+        for name, value in values.items():
+            if value is not None:
+                facts.setdefault(name, {})[str(value)] = None
+    seconds = sum(job.metrics.get("seconds") or 0 for job in jobs)
+    shown_facts = {name: ", ".join(values) for name, values in facts.items()}
+    return shown_facts | {"seconds of all jobs": f"{seconds:.1f}"}

@@ -1,0 +1,249 @@
+"""Figures of learning curves: means over the seeds, the best so far, time to a target."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+
+import numpy as np
+
+from exprun.common.constants import DIVERGED
+from exprun.record.mean_curves import POINTS, Column, Curve, mean_curve, thinned
+from exprun.report import charts
+from exprun.report.charts import Estimate
+from exprun.report.study import DRAWN, Cell, Study, Table, View
+from exprun.sweeps.results import Configuration, JobResult, higher_is_better
+
+BANDS = 8
+"""Configurations that have a band around their curve at most: more would hide each other."""
+
+ROWS = 20
+"""Rows of a chart of dots at most."""
+
+PARTS = {"val": "Validation", "train": "Training", "test": "Test"}
+
+
+def title(column: str) -> str:
+    """``val_roc_auc`` is ``Validation roc auc``."""
+    part, _, name = column.partition("_")
+    return f"{PARTS[part]} {name.replace('_', ' ')}" if part in PARTS and name else column
+
+
+def learning_curves(study: Study, column: str) -> View | None:
+    """Mean and band over the seeds of a column of the curves, by configuration; None if no run has
+    the column."""
+    curves: list[charts.Curve] = []
+    rows: list[tuple[Cell, ...]] = []
+    for place, configuration in enumerate(study.ranked[:DRAWN]):
+        curve = mean_curve(_to_the_end(study, configuration), column, study.step)
+        if curve is None:
+            continue
+        band = curve.std if place < BANDS else None
+        curves.append(_drawn(study, configuration, curve.steps, curve.mean, band))
+        stds = [None] * len(curve.steps) if curve.std is None else curve.std.tolist()
+        for at, value, std in zip(curve.steps.tolist(), curve.mean.tolist(), stds, strict=True):
+            rows.append((study.name(configuration), at, value, std))
+    if not curves:
+        return None
+    caption = f"{column} after each {study.step}"
+    if study.seeds > 1:
+        caption += (
+            ", mean over the seeds, as far as all seeds of a configuration were trained; the "
+        )
+        caption += "band is one standard deviation to either side"
+        caption += f", around the best {BANDS}" if len(curves) > BANDS else ""
+    log_y, y_range = y_axis(curves, column)
+    drawing = charts.lines(
+        curves, study.step, column, legend=study.legend, log_y=log_y, y_range=y_range
+    )
+    table = Table(("configuration", study.step, f"{column}_mean", f"{column}_sd"), rows)
+    caption += f".{study.best(len(curves))}"
+    return View(f"curve_{column}", title(column), caption, drawing, table)
+
+
+def _to_the_end(study: Study, configuration: Configuration) -> list[Curve]:
+    """The curves of its jobs; those that diverged only if all did, for they end early."""
+    found = study.curves_of(configuration)
+    return [curve for job, curve in found if job.status != DIVERGED] or [c for _, c in found]
+
+
+def _drawn(
+    study: Study, configuration: Configuration, x: Column, y: Column, std: Column | None = None
+) -> charts.Curve:
+    return charts.Curve(
+        study.name(configuration),
+        study.look(configuration),
+        x.tolist(),
+        y.tolist(),
+        () if std is None else (y - std).tolist(),
+        () if std is None else (y + std).tolist(),
+        study.numbers[configuration.name],
+    )
+
+
+def y_axis(curves: Sequence[charts.Curve], column: str) -> tuple[bool, tuple[float, float] | None]:
+    """Whether a log scale shows more, and the range worth showing: the first epochs, or a bad
+    configuration, would flatten all others, so a twentieth of the points may lie outside."""
+    values = np.array([v for c in curves for v in c.y if math.isfinite(v)])
+    if not len(values):
+        return False, None
+    is_loss = not higher_is_better(column)
+    low, high = float(values.min()), float(values.max())
+    if is_loss and low > 0 and high > 20 * low:
+        return True, (low, float(np.quantile(values, 0.95)))
+    edges = [v for c in curves for v in (*c.low, *c.high) if math.isfinite(v)]
+    low, high = min([low, *edges]), max([high, *edges])
+    if is_loss:
+        return False, (low, min(high, float(np.quantile(values, 0.95))))
+    return False, (max(low, float(np.quantile(values, 0.05))), high)
+
+
+def best_so_far(study: Study, unit: str) -> View | None:
+    """The best value of the curve up to each epoch, or second of training (``unit``): means over
+    the seeds, as far as the seed that was trained longest."""
+    curves: list[charts.Curve] = []
+    rows: list[tuple[Cell, ...]] = []
+    for configuration in study.ranked[:DRAWN]:
+        found = _bests(study, configuration, unit)
+        if not found:
+            continue
+        start, end = (max(float(times[i]) for times, _ in found) for i in (0, -1))
+        at = np.linspace(start, end, POINTS)
+        if unit == "epochs":
+            at = np.arange(start, end + 1)[thinned(int(end - start) + 1)]
+        steps = [best[np.searchsorted(times, at + 1e-9, side="right") - 1] for times, best in found]
+        mean = np.mean(steps, axis=0)
+        curves.append(_drawn(study, configuration, at, mean))
+        points = zip(at.tolist(), mean.tolist(), strict=True)
+        rows += [(study.name(configuration), *point) for point in points]
+    if not curves:
+        return None
+    caption = f"The best {study.curve} up to then, mean over the seeds.{study.best(len(curves))}"
+    if unit == "seconds":
+        caption += " Seconds are each run's own. Runs of a sweep share the machine, stacked runs a "
+        caption += "core: they can be compared within a sweep only."
+    log_y, y_range = y_axis(curves, study.curve)
+    label = f"best {study.curve} so far"
+    drawing = charts.lines(curves, unit, label, legend=study.legend, log_y=log_y, y_range=y_range)
+    table = Table(("configuration", unit, f"best_{study.curve}"), rows)
+    return View(f"best_so_far_{unit}", f"Best so far against {unit}", caption, drawing, table)
+
+
+def _bests(study: Study, configuration: Configuration, unit: str) -> list[tuple[Column, Column]]:
+    """For each job of a configuration when its epochs ended, and the best value up to them."""
+    found = []
+    for job, curve in study.curves_of(configuration):
+        if study.step != "epoch" or study.curve not in curve:
+            continue
+        values = curve[study.curve]
+        best = np.fmax if higher_is_better(study.curve) else np.fmin  # nan is no value
+        times = _times(job, curve, unit)
+        if np.isfinite(times).all():
+            found.append((times, best.accumulate(values)))
+    return found
+
+
+def _times(job: JobResult, curve: Curve, unit: str) -> Column:
+    """When each epoch ended, in epochs or seconds; nan if that is not known."""
+    if unit == "epochs":
+        return curve["epoch"]
+    seconds = job.metrics.get("seconds")
+    part: Column = curve["epoch"] / curve["epoch"][-1]
+    return part * (math.nan if seconds is None else seconds)
+
+
+def target(study: Study) -> tuple[float, str] | None:
+    """What the curve is to reach, and where that comes from: the best of the baseline's median run,
+    or, without a baseline, of the median configuration's. None if fewer than two configurations
+    have a curve."""
+    medians = {}
+    for configuration in study.ranked[:DRAWN]:
+        bests = [float(best[-1]) for _, best in _bests(study, configuration, "epochs")]
+        if bests and all(map(math.isfinite, bests)):
+            medians[configuration.name] = float(np.median(bests))
+    if len(medians) < 2:
+        return None
+    baseline = study.comparison["baseline"]
+    if baseline in medians:
+        return medians[baseline], "the baseline reaches in its median run"
+    worst_first = sorted(medians.values(), reverse=not higher_is_better(study.curve))
+    middle = worst_first[(len(worst_first) - 1) // 2]
+    return middle, "the median configuration reaches in its median run"
+
+
+def time_to_target(study: Study) -> View | None:
+    """How many epochs until the curve is at ``target``: the median and each seed, the fastest
+    first; seconds are in the table."""
+    found = target(study)
+    if found is None:
+        return None
+    goal, origin = found
+    rows: list[tuple[Cell, ...]] = []
+    estimates = []
+    for configuration in study.ranked[:DRAWN]:
+        epochs, seconds = (_reached(study, configuration, goal, u) for u in ("epochs", "seconds"))
+        if not epochs:
+            continue
+        name, there = study.name(configuration), [v for v in epochs if math.isfinite(v)]
+        medians = [_median(values) for values in (epochs, seconds)]
+        rows.append((name, len(there), len(epochs), *medians))
+        remark = f"{len(there)} of {len(epochs)} reach it" if len(there) < len(epochs) else ""
+        value = math.nan if medians[0] is None else medians[0]
+        estimates.append(
+            Estimate(
+                name,
+                value,
+                singles=there if len(epochs) > 1 else (),
+                look=study.look(configuration),
+                configuration=study.numbers[configuration.name],
+                remark=remark,
+            )
+        )
+    estimates.sort(key=lambda row: (math.isnan(row.value), row.value))
+    drawing = charts.dots(estimates[:ROWS], f"epochs to {study.curve} {goal:.4g}")
+    caption = f"Epochs until {study.curve} is {goal:.4g}, which {origin}: median and each seed. A "
+    caption += "seed that does not get there counts as infinitely long."
+    if len(estimates) > ROWS:
+        caption += f" The fastest {ROWS} of {len(estimates)}."
+    columns = ("configuration", "reached", "runs", "median_epochs", "median_seconds")
+    return View("time_to_target", "Time to target", caption, drawing, Table(columns, rows))
+
+
+def _reached(study: Study, configuration: Configuration, goal: float, unit: str) -> list[float]:
+    """When the curve of each job is at the goal; infinity if never."""
+    up = higher_is_better(study.curve)
+    reached = []
+    for times, best in _bests(study, configuration, unit):
+        there = np.flatnonzero(best >= goal if up else best <= goal)
+        reached.append(float(times[there[0]]) if len(there) else math.inf)
+    return reached
+
+
+def _median(values: Sequence[float]) -> float | None:
+    """The median, which may be infinite: None, as it is if there are no values."""
+    middle = float(np.median(values)) if values else math.inf
+    return middle if math.isfinite(middle) else None
+
+
+def paths(study: Study) -> View | None:
+    """Of test functions: the ways through the plane."""
+    curves: list[charts.Curve] = []
+    rows: list[tuple[Cell, ...]] = []
+    for configuration in study.ranked[:DRAWN]:
+        for _, curve in study.curves_of(configuration)[:1]:
+            if "x" not in curve or "y" not in curve:
+                continue
+            chosen = thinned(len(curve["x"]))
+            points = np.stack([curve["x"][chosen], curve["y"][chosen]])
+            x, y = points[:, np.isfinite(points).all(axis=0)]
+            if len(x):
+                curves.append(_drawn(study, configuration, x, y))
+                pairs = zip(x.tolist(), y.tolist(), strict=True)
+                rows += [(study.name(configuration), *pair) for pair in pairs]
+    if not curves:
+        return None
+    inside = [np.quantile([v for c in curves for v in c.y], q) for q in (0.01, 0.99)]
+    y_range = float(inside[0]), float(inside[1])
+    drawing = charts.lines(curves, "x", "y", legend=study.legend, y_range=y_range)
+    caption = f"Every path from its start.{study.best(len(curves))}"
+    return View("paths", "Paths", caption, drawing, Table(("configuration", "x", "y"), rows))
