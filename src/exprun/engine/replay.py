@@ -257,4 +257,5 @@ class ReplayedTraining:
             regularizer.constrain(t.model)
         if t.averaging:
             t.averaging.update()
+        t.streams.dropout.advance()
         t.optimizer.zero_grad()

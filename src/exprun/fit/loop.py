@@ -170,13 +170,9 @@ def iterate(training: Training, xb: Tensor, yb: Tensor, iteration: int) -> float
     Raises Diverged."""
     t = training
     t.scheduler.before_iteration(iteration, t.iterations_per_epoch)
-    reevaluates = isinstance(t.optimizer, torch.optim.LBFGS)
-    masks = t.streams.dropout.get_state() if reevaluates else None
     values: list[float] = []
 
     def closure() -> Tensor:
-        if masks is not None:
-            t.streams.dropout.set_state(masks)  # the same masks for all evaluations
         t.optimizer.zero_grad()
         loss = with_penalties(t, t.loss(t.model(xb), yb))
         if not values:
@@ -191,4 +187,5 @@ def iterate(training: Training, xb: Tensor, yb: Tensor, iteration: int) -> float
         regularizer.constrain(t.model)
     if t.averaging:
         t.averaging.update()
+    t.streams.dropout.advance()
     return values[0]

@@ -124,6 +124,7 @@ class Stack:
                 regularizer.constrain(member.model)
             if member.averaging:
                 member.averaging.update()
+            member.streams.dropout.advance()
             member.optimizer.zero_grad()
 
     def _objective(self, x: Tensor, y: Tensor) -> Tensor:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import ctypes
-from ctypes import POINTER, c_double, c_float, c_int32, c_int64, c_uint32, c_uint64, c_void_p
+from ctypes import POINTER, c_double, c_int32, c_int64, c_uint32, c_uint64, c_void_p
 from functools import cache
 from importlib.util import find_spec
 from pathlib import Path
@@ -108,6 +108,9 @@ SIGNATURES: dict[str, tuple[object, list[object]]] = {
     "native_evaluate": (None, [c_void_p, POINTER(Rows), c_void_p]),
     "native_outputs": (None, [c_void_p, POINTER(Rows), c_void_p]),
     "native_finite": (ctypes.c_int, [POINTER(Network)]),
+    "native_saved": (c_int64, [POINTER(Network)]),
+    "native_save": (None, [POINTER(Network), c_void_p]),
+    "native_restore": (None, [POINTER(Network), c_void_p]),
     "native_function": (None, [ctypes.c_int, ctypes.c_int, c_void_p, c_void_p, c_int64]),
     "native_philox": (None, [c_uint32 * 4, c_uint32 * 2, c_uint32 * 4]),
     "native_masks": (
@@ -157,15 +160,3 @@ def targets() -> list[str]:
         names.append(name.decode())
     return names
 
-
-__all__ = [
-    "Hyper",
-    "Layer",
-    "Network",
-    "Parameter",
-    "Rows",
-    "Unavailable",
-    "c_float",
-    "load",
-    "targets",
-]

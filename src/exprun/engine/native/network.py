@@ -220,7 +220,7 @@ class NativeNetwork:
             layers=self.layers,
             depth=len(linear),
             batch=t.batch_size or len(t.data.train),
-            seed=t.streams.masks.seed,
+            seed=t.streams.dropout.seed,
             label_smoothing=t.loss.label_smoothing,
             delta=getattr(t.loss, "delta", 0.0),
             average_decay=t.averaging.decay if t.averaging else 0.0,

@@ -183,6 +183,59 @@ int native_finite(const Network *net)
     return 1;
 }
 
+/* What becomes of each piece of memory that a training changes. */
+typedef void Piece(void *memory, size_t size, char **block);
+
+static void each_piece(const Network *net, Piece *piece, char **block)
+{
+    EACH_PARAMETER(net, p) {
+        const size_t size = p->count * sizeof(float);
+        piece(p->w, size, block);
+        for (int i = 0; i < 3; i++) piece(p->state[i], size, block);
+        piece(p->average, size, block);
+        piece(p->step, p->wide_step ? sizeof(double) : sizeof(float), block);
+        piece(p->product, sizeof(float), block);
+        piece(&p->fresh, sizeof p->fresh, block);
+    }
+    for (long l = 0; l < net->depth; l++) {
+        const Layer *layer = &net->layers[l];
+        piece(layer->running_mean, layer->out * sizeof(float), block);
+        piece(layer->running_var, layer->out * sizeof(float), block);
+        piece(layer->batches, sizeof *layer->batches, block);
+    }
+}
+
+static void measure_piece(void *memory, size_t size, char **block) { if (memory) *block += size; }
+
+static void save_piece(void *memory, size_t size, char **block)
+{
+    if (!memory) return;
+    memcpy(*block, memory, size);
+    *block += size;
+}
+
+static void restore_piece(void *memory, size_t size, char **block)
+{
+    if (!memory) return;
+    memcpy(memory, *block, size);
+    *block += size;
+}
+
+int64_t native_saved(const Network *net)
+{
+    char *end = 0;
+    each_piece(net, measure_piece, &end);
+    return (int64_t)(intptr_t)end;
+}
+
+void native_save(const Network *net, char *block) { each_piece(net, save_piece, &block); }
+
+void native_restore(const Network *net, const char *block)
+{
+    char *from = (char *)block;
+    each_piece(net, restore_piece, &from);
+}
+
 /* ---- threads ---- */
 
 enum { SPINS = 2000 };

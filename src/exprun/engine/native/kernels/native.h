@@ -115,6 +115,11 @@ void native_outputs(Workspace *, const Rows *, float *outputs);
 /* Whether all numbers that are trained are finite. */
 int native_finite(const Network *);
 
+/* Copy all that a training changes into a block of native_saved bytes, and back. */
+int64_t native_saved(const Network *);
+void native_save(const Network *, char *block);
+void native_restore(const Network *, const char *block);
+
 /* For tests: n values of one of functions.h, and dropout's random words. */
 void native_function(int target, int which, const float *x, float *y, int64_t n);
 void native_philox(const uint32_t counter[4], const uint32_t key[2], uint32_t words[4]);
