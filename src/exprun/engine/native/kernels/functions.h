@@ -8,6 +8,7 @@
 #include <stdint.h>
 #include <string.h>
 
+#include "native.h"
 #include "vector.h"
 
 INLINE float float_of(int32_t bits) { float x; memcpy(&x, &bits, 4); return x; }
@@ -139,18 +140,58 @@ static double power(double base, int64_t n)
     return y;
 }
 
-/* The sum of n numbers f(0) … in LANES partial sums, which a tree adds up: the same order
-   whatever the width of a register. `expression` is of the index r. */
-#define SUM(total, n, expression)                                                                   \
-    do {                                                                                            \
-        float lanes_[LANES] = {0};                                                                  \
-        long base_ = 0;                                                                             \
-        for (; base_ + LANES <= (n); base_ += LANES)                                                \
-            for (long lane_ = 0; lane_ < LANES; lane_++) { const long r = base_ + lane_; lanes_[lane_] += (expression); } \
-        for (long lane_ = 0; base_ + lane_ < (n); lane_++) { const long r = base_ + lane_; lanes_[lane_] += (expression); } \
-        for (long half_ = LANES / 2; half_; half_ /= 2)                                             \
-            for (long lane_ = 0; lane_ < half_; lane_++) lanes_[lane_] += lanes_[lane_ + half_];    \
-        (total) = lanes_[0];                                                                        \
-    } while (0)
+/* Sums of n numbers: LANES partial sums, number r in sum r % LANES, which are then added up by halves. The same
+   order whatever the width of a register is. */
+typedef float lanes __attribute__((vector_size(LANES * 4), aligned(4)));
+
+INLINE lanes load(const float *x) { return *(const lanes *)x; }
+
+/* The last n < LANES numbers, and zeros. */
+INLINE lanes load_some(const float *x, long n)
+{
+    float some[LANES] = {0};
+    for (long i = 0; i < n; i++) some[i] = x[i];
+    return load(some);
+}
+
+INLINE float add_up(lanes sums)
+{
+    typedef float eight __attribute__((vector_size(32)));
+    typedef float four __attribute__((vector_size(16)));
+    const eight a = __builtin_shufflevector(sums, sums, 0, 1, 2, 3, 4, 5, 6, 7) +
+                    __builtin_shufflevector(sums, sums, 8, 9, 10, 11, 12, 13, 14, 15);
+    const four b = __builtin_shufflevector(a, a, 0, 1, 2, 3) + __builtin_shufflevector(a, a, 4, 5, 6, 7);
+    return (b[0] + b[2]) + (b[1] + b[3]);
+}
+
+/* Σ x */
+INLINE float sum(const float *x, long n)
+{
+    lanes sums = {0};
+    long r = 0;
+    for (; r + LANES <= n; r += LANES) sums += load(x + r);
+    if (r < n) sums += load_some(x + r, n - r);
+    return add_up(sums);
+}
+
+/* Σ x y */
+INLINE float dot(const float *x, const float *y, long n)
+{
+    lanes sums = {0};
+    long r = 0;
+    for (; r + LANES <= n; r += LANES) sums += load(x + r) * load(y + r);
+    if (r < n) sums += load_some(x + r, n - r) * load_some(y + r, n - r);
+    return add_up(sums);
+}
+
+/* Σ (x - mean)² */
+INLINE float squares(const float *x, float mean, long n)
+{
+    lanes sums = {0};
+    long r = 0;
+    for (; r + LANES <= n; r += LANES) sums += (load(x + r) - mean) * (load(x + r) - mean);
+    for (; r < n; r++) sums[r % LANES] += (x[r] - mean) * (x[r] - mean);
+    return add_up(sums);
+}
 
 #endif

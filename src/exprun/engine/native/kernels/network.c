@@ -27,6 +27,7 @@ static void wait_for_all(Worker me)
 /* The first of `count` units, or of other things taken `grain` at a time, that belong to a thread. */
 static long first_of(long count, long grain, int index, int threads)
 {
+    if (index == 0 || index == threads) return index ? count : 0;
     return smaller_long(count, (count + grain - 1) / grain * index / threads * grain);
 }
 
@@ -90,7 +91,7 @@ static void forward(Worker me, long n, long ld, int64_t number)
         Memory *m = &w->memory[l];
         long u0, u1;
         share_of(me, layer->out, TILE_ROWS, &u0, &u1);
-        product(u1 - u0, padded(n), layer->in, layer->weight.w + u0 * layer->in, layer->in, 1, x, ld,
+        if (u0 < u1) product(u1 - u0, padded(n), layer->in, layer->weight.w + u0 * layer->in, layer->in, 1, x, ld,
                 m->h.by_unit + u0 * ld, ld, layer->bias.w ? layer->bias.w + u0 : 0);
         if (layer->norm == LAYER_NORM) wait_for_all(me);
         if (l < net->depth - 1) {
@@ -144,7 +145,7 @@ static void update_layer(Worker me, const Layer *layer, Memory *m, const float *
         update(w->network, &layer->weight, steps, first * in, (last - first) * in, gradient);
     }
     if (layer->bias.w) {
-        for (long u = u0; u < u1; u++) SUM(gradient[u - u0], n, m->dz[u * ld + r]);
+        for (long u = u0; u < u1; u++) gradient[u - u0] = sum(m->dz + u * ld, n);
         update(w->network, &layer->bias, steps, u0, u1 - u0, gradient);
     }
     if (layer->norm == LAYER_NORM && (layer->scale.w || layer->shift.w))
@@ -172,8 +173,7 @@ static int iterate(Worker me, const Rows *data, const int64_t *rows, long n, int
     share_of(me, padded(n), LANES, &r0, &r1);
     compute_loss(net->loss, &answers, output->h.by_unit, output->dh, w->losses, r0, r1);
     wait_for_all(me);
-    float total;
-    SUM(total, n, w->losses[r]);
+    const float total = sum(w->losses, n);
     if (!(total - total == 0.0f)) return 0; /* infinite, or no number */
     for (long l = top; l >= 0; l--) {
         const Layer *layer = &net->layers[l];
@@ -185,7 +185,7 @@ static int iterate(Worker me, const Rows *data, const int64_t *rows, long n, int
         if (l > 0) {
             long i0, i1;
             share_of(me, layer->in, TILE_ROWS, &i0, &i1);
-            product(i1 - i0, padded(n), layer->out, layer->weight.w + i0, 1, layer->in, m->dz, ld,
+            if (i0 < i1) product(i1 - i0, padded(n), layer->out, layer->weight.w + i0, 1, layer->in, m->dz, ld,
                     w->memory[l - 1].dh + i0 * ld, ld, 0);
             wait_for_all(me);
         }

@@ -17,11 +17,7 @@ static void batch_norm_forward(float *h, float *normed, float *inverse, long ld,
 {
     for (long u = u0; u < u1; u++) {
         float *restrict x = h + u * ld, *restrict y = normed + u * ld;
-        float mean, variance;
-        SUM(mean, n, x[r]);
-        mean /= (float)n;
-        SUM(variance, n, (x[r] - mean) * (x[r] - mean));
-        variance /= (float)n;
+        const float mean = sum(x, n) / (float)n, variance = squares(x, mean, n) / (float)n;
         const float factor = 1.0f / __builtin_sqrtf(variance + eps);
         inverse[u] = factor;
         const float a = scale ? scale[u] : 1.0f, b = shift ? shift[u] : 0.0f;
@@ -58,12 +54,10 @@ static void batch_norm_backward(float *dx, const float *dy, const float *normed,
     for (long u = u0; u < u1; u++) {
         const float *restrict g = dy + u * ld, *restrict y = normed + u * ld;
         float *restrict out = dx + u * ld;
-        float sum, dot;
-        SUM(sum, n, g[r]);
-        SUM(dot, n, g[r] * y[r]);
-        shift_gradient[u] = sum;
-        scale_gradient[u] = dot;
-        const float factor = (scale ? scale[u] : 1.0f) * inverse[u], a = sum / (float)n, b = dot / (float)n;
+        shift_gradient[u] = sum(g, n);
+        scale_gradient[u] = dot(g, y, n);
+        const float factor = (scale ? scale[u] : 1.0f) * inverse[u];
+        const float a = shift_gradient[u] / (float)n, b = scale_gradient[u] / (float)n;
         for (long r = 0; r < all; r++) out[r] = factor * (g[r] - a - y[r] * b);
         for (long r = n; r < all; r++) out[r] = 0.0f; /* padding has no gradient */
     }
@@ -94,28 +88,28 @@ static void layer_norm_forward(float *h, float *normed, float *restrict inverse,
     }
 }
 
-/* dx from dy for rows r0 … r1; sum, dot: (rows,) of work. */
+/* dx from dy for rows r0 … r1; mean, share: (rows,) of work. */
 static void layer_norm_backward(float *dx, const float *dy, const float *normed, const float *inverse, long ld,
-                                long units, long r0, long r1, const float *scale, float *restrict sum,
-                                float *restrict dot)
+                                long units, long r0, long r1, const float *scale, float *restrict mean,
+                                float *restrict share)
 {
-    for (long r = r0; r < r1; r++) sum[r] = dot[r] = 0.0f;
+    for (long r = r0; r < r1; r++) mean[r] = share[r] = 0.0f;
     for (long u = 0; u < units; u++) {
         const float a = scale ? scale[u] : 1.0f;
         for (long r = r0; r < r1; r++) {
             const float g = dy[u * ld + r] * a;
-            sum[r] += g;
-            dot[r] = __builtin_fmaf(g, normed[u * ld + r], dot[r]);
+            mean[r] += g;
+            share[r] = __builtin_fmaf(g, normed[u * ld + r], share[r]);
         }
     }
     for (long r = r0; r < r1; r++) {
-        sum[r] /= (float)units;
-        dot[r] /= (float)units;
+        mean[r] /= (float)units;
+        share[r] /= (float)units;
     }
     for (long u = 0; u < units; u++) {
         const float a = scale ? scale[u] : 1.0f;
         for (long r = r0; r < r1; r++)
-            dx[u * ld + r] = inverse[r] * (dy[u * ld + r] * a - sum[r] - normed[u * ld + r] * dot[r]);
+            dx[u * ld + r] = inverse[r] * (dy[u * ld + r] * a - mean[r] - normed[u * ld + r] * share[r]);
     }
 }
 
@@ -124,9 +118,8 @@ static void layer_norm_gradients(const float *dy, const float *normed, long ld, 
                                  float *scale_gradient, float *shift_gradient)
 {
     for (long u = u0; u < u1; u++) {
-        const float *restrict g = dy + u * ld, *restrict y = normed + u * ld;
-        SUM(shift_gradient[u], n, g[r]);
-        SUM(scale_gradient[u], n, g[r] * y[r]);
+        shift_gradient[u] = sum(dy + u * ld, n);
+        scale_gradient[u] = dot(dy + u * ld, normed + u * ld, n);
     }
 }
 

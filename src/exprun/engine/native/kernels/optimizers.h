@@ -7,6 +7,13 @@
 #include "functions.h"
 #include "network.h"
 
+/* An average of gradients that has all but died away is 0. Without that it would shrink to a number smaller
+   than normal ones and stay there, and processors compute with those a hundred times slower. */
+INLINE float settled(float x) { return x < 1e-30f && x > -1e-30f ? 0.0f : x; }
+
+/* The same for an average of squares. */
+INLINE float settled_square(float x) { return x < 1.17549435e-38f ? 0.0f : x; }
+
 INLINE float lerp(float from, float to, float share) { return __builtin_fmaf(share, to - from, from); }
 
 static Step prepare_step(int optimizer, int options, const Hyper *h, int64_t t, float product)
@@ -24,7 +31,7 @@ static Step prepare_step(int optimizer, int options, const Hyper *h, int64_t t, 
         case ADAM:
         case ADAMW:
             s.step_size = (float)(h->lr / correction1);
-            s.root = (float)__builtin_sqrt(correction2);
+            s.root = (float)(1.0 / __builtin_sqrt(correction2));
             break;
         case ADAMAX: s.step_size = (float)(h->lr / correction1); break;
         case NADAM: {
@@ -33,7 +40,7 @@ static Step prepare_step(int optimizer, int options, const Hyper *h, int64_t t, 
             s.product = (float)((double)product * (double)(float)mu);
             s.step_size = (float)(h->lr * (1.0 - mu) / (1.0 - s.product));
             s.other = (float)(h->lr * next / (1.0 - s.product * next));
-            s.root = (float)__builtin_sqrt(correction2);
+            s.root = (float)(1.0 / __builtin_sqrt(correction2));
             break;
         }
         case RADAM: {
@@ -59,7 +66,7 @@ static void sgd(long n, float *restrict w, const float *restrict g, float *restr
         const float own = nesterov ? 1.0f : 0.0f, of_u = nesterov ? ahead : 1.0f;
         for (long i = 0; i < n; i++) {
             const float d = __builtin_fmaf(s.decay, w[i], g[i]);
-            u[i] = __builtin_fmaf(old, u[i], new * d);
+            u[i] = settled(__builtin_fmaf(old, u[i], new * d));
             w[i] = __builtin_fmaf(-s.lr, __builtin_fmaf(of_u, u[i], own * d), w[i]);
         }
     }
@@ -69,7 +76,7 @@ static void sgd(long n, float *restrict w, const float *restrict g, float *restr
 static void momentum(long n, float *restrict w, const float *restrict g, float *restrict u, Step s)
 {
     for (long i = 0; i < n; i++) {
-        u[i] = lerp(u[i], __builtin_fmaf(s.decay, w[i], g[i]), s.rest1);
+        u[i] = settled(lerp(u[i], __builtin_fmaf(s.decay, w[i], g[i]), s.rest1));
         w[i] = __builtin_fmaf(-s.lr, u[i], w[i]);
     }
 }
@@ -89,7 +96,7 @@ static void adadelta(long n, float *restrict w, const float *restrict g, float *
 {
     for (long i = 0; i < n; i++) {
         const float d = __builtin_fmaf(s.decay, w[i], g[i]);
-        square_avg[i] = __builtin_fmaf(s.rest1 * d, d, s.beta1 * square_avg[i]);
+        square_avg[i] = settled_square(__builtin_fmaf(s.rest1 * d, d, s.beta1 * square_avg[i]));
         const float delta = __builtin_sqrtf(acc_delta[i] + s.eps) / __builtin_sqrtf(square_avg[i] + s.eps) * d;
         acc_delta[i] = __builtin_fmaf(s.rest1 * delta, delta, s.beta1 * acc_delta[i]);
         w[i] = __builtin_fmaf(-s.lr, delta, w[i]);
@@ -102,14 +109,14 @@ static void rmsprop(long n, float *restrict w, const float *restrict g, float *r
 {
     for (long i = 0; i < n; i++) {
         const float d = __builtin_fmaf(s.decay, w[i], g[i]);
-        square_avg[i] = __builtin_fmaf(s.rest1 * d, d, s.beta1 * square_avg[i]);
+        square_avg[i] = settled_square(__builtin_fmaf(s.rest1 * d, d, s.beta1 * square_avg[i]));
         float square = square_avg[i];
         if (grad_avg) {
             grad_avg[i] = lerp(grad_avg[i], d, s.rest1);
             square = __builtin_fmaf(-grad_avg[i], grad_avg[i], square);
         }
         const float move = d / (__builtin_sqrtf(square) + s.eps);
-        if (buffer) buffer[i] = __builtin_fmaf(s.beta2, buffer[i], move);
+        if (buffer) buffer[i] = settled(__builtin_fmaf(s.beta2, buffer[i], move));
         w[i] = __builtin_fmaf(-s.lr, buffer ? buffer[i] : move, w[i]);
     }
 }
@@ -120,11 +127,11 @@ static void adam(long n, float *restrict w, const float *restrict g, float *rest
 {
     for (long i = 0; i < n; i++) {
         const float shrunk = w[i] * s.shrink, d = __builtin_fmaf(s.decay, w[i], g[i]);
-        m[i] = lerp(m[i], d, s.rest1);
-        v[i] = __builtin_fmaf(s.rest2 * d, d, s.beta2 * v[i]);
+        m[i] = settled(lerp(m[i], d, s.rest1));
+        v[i] = settled_square(__builtin_fmaf(s.rest2 * d, d, s.beta2 * v[i]));
         float square = v[i];
         if (most) square = most[i] = larger(most[i], square);
-        w[i] = shrunk - s.step_size * m[i] / (__builtin_sqrtf(square) / s.root + s.eps);
+        w[i] = shrunk - s.step_size * m[i] / __builtin_fmaf(__builtin_sqrtf(square), s.root, s.eps);
     }
 }
 
@@ -132,7 +139,7 @@ static void adamax(long n, float *restrict w, const float *restrict g, float *re
 {
     for (long i = 0; i < n; i++) {
         const float d = __builtin_fmaf(s.decay, w[i], g[i]);
-        m[i] = lerp(m[i], d, s.rest1);
+        m[i] = settled(lerp(m[i], d, s.rest1));
         u[i] = larger(s.beta2 * u[i], __builtin_fabsf(d) + s.eps);
         w[i] -= s.step_size * m[i] / u[i];
     }
@@ -142,9 +149,10 @@ static void nadam(long n, float *restrict w, const float *restrict g, float *res
 {
     for (long i = 0; i < n; i++) {
         const float shrunk = w[i] * s.shrink, d = __builtin_fmaf(s.decay, w[i], g[i]);
-        m[i] = lerp(m[i], d, s.rest1);
-        v[i] = __builtin_fmaf(s.rest2 * d, d, s.beta2 * v[i]);
-        w[i] = shrunk - __builtin_fmaf(s.step_size, d, s.other * m[i]) / (__builtin_sqrtf(v[i]) / s.root + s.eps);
+        m[i] = settled(lerp(m[i], d, s.rest1));
+        v[i] = settled_square(__builtin_fmaf(s.rest2 * d, d, s.beta2 * v[i]));
+        w[i] = shrunk - __builtin_fmaf(s.step_size, d, s.other * m[i]) /
+                           __builtin_fmaf(__builtin_sqrtf(v[i]), s.root, s.eps);
     }
 }
 
@@ -153,8 +161,8 @@ static void radam(long n, float *restrict w, const float *restrict g, float *res
 {
     for (long i = 0; i < n; i++) {
         const float shrunk = w[i] * s.shrink, d = __builtin_fmaf(s.decay, w[i], g[i]);
-        m[i] = lerp(m[i], d, s.rest1);
-        v[i] = __builtin_fmaf(s.rest2 * d, d, s.beta2 * v[i]);
+        m[i] = settled(lerp(m[i], d, s.rest1));
+        v[i] = settled_square(__builtin_fmaf(s.rest2 * d, d, s.beta2 * v[i]));
         const float adapted = s.other / (__builtin_sqrtf(v[i]) + s.eps);
         w[i] = shrunk - s.step_size * m[i] * (s.other ? adapted : 1.0f);
     }
@@ -190,9 +198,8 @@ static void update(const Network *network, const Parameter *p, const Step *steps
     if (p->max_norm) {
         const long width = p->count / p->rows;
         for (long row = 0; row < n; row += width) {
-            float *unit = w + row, square;
-            SUM(square, width, unit[r] * unit[r]);
-            const float size = __builtin_sqrtf(square), bound = (float)p->max_norm;
+            float *unit = w + row;
+            const float size = __builtin_sqrtf(dot(unit, unit, width)), bound = (float)p->max_norm;
             if (size > bound)
                 for (long i = 0; i < width; i++) unit[i] *= bound / size;
         }

@@ -65,20 +65,20 @@ static void product(long m, long n, long depth, const float *a, long ai, long ak
 {
     const long panel = TILE_VECTORS * WIDTH;
     const long tiles = (m + TILE_ROWS - 1) / TILE_ROWS;
-    long cached = CACHED_NUMBERS / (depth + 1) / panel * panel;
-    if (cached < panel) cached = panel;
+    const int small = m / tiles, larger_ones = m % tiles; /* tiles as alike in size as can be */
+    const long most = CACHED_NUMBERS / panel / depth * panel, cached = most > panel ? most : panel;
     for (long right = n; right > 0;) {
         const long left = right > cached ? (right - 1) / cached * cached : 0;
         for (long t = 0, i = 0; t < tiles; t++) {
-            const long end = m * (t + 1) / tiles; /* as alike in size as can be */
-            const float *row = a + i * ai;
-            const float *start = bias ? bias + i : 0;
+            const int rows = small + (t < larger_ones);
+            const float *row = a + i * ai, *start = bias ? bias + i : 0;
+            float *to = c + i * ldc;
             long j = left + (right - left + WIDTH - 1) / WIDTH * WIDTH;
             for (; (j - left) % panel; j -= WIDTH)
-                tile_rows(end - i, 0, depth, row, ai, ak, b + j - WIDTH, ldb, c + i * ldc + j - WIDTH, ldc, start);
+                tile_rows(rows, 0, depth, row, ai, ak, b + j - WIDTH, ldb, to + j - WIDTH, ldc, start);
             for (; j > left; j -= panel)
-                tile_rows(end - i, 1, depth, row, ai, ak, b + j - panel, ldb, c + i * ldc + j - panel, ldc, start);
-            i = end;
+                tile_rows(rows, 1, depth, row, ai, ak, b + j - panel, ldb, to + j - panel, ldc, start);
+            i += rows;
         }
         right = left;
     }
