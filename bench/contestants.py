@@ -473,7 +473,7 @@ CONTESTANTS = {
         functools.partial(exprun, scripted=False), ("exprun",)
     ),
     f"{US}, plain loop": Contestant(
-        functools.partial(exprun, more=["trainer.replay=false"]), ("exprun",)
+        functools.partial(exprun, more=["trainer.engine=plain"]), ("exprun",)
     ),
     "PyTorch loop, DataLoader": Contestant(functools.partial(torch_loop, loader=True), ("torch",)),
     "PyTorch loop, tensors": Contestant(functools.partial(torch_loop, loader=False), ("torch",)),

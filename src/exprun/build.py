@@ -83,7 +83,7 @@ def mlp(config: Node) -> Training:
         averaging=make_averaging(config["averaging"], model),
         batch_size=None if batch_size == "full" else batch_size,
         max_epochs=config["trainer"]["max_epochs"],
-        replay=config["trainer"]["replay"],
+        engine=config["trainer"]["engine"],
     )
     set_threads(config["trainer"]["threads"], training)
     return training

@@ -79,9 +79,10 @@ def test_it_changes_nothing_of_the_training(words: list[str]) -> None:
 
 @pytest.mark.parametrize("words", VARIANTS, ids=" ".join)
 def test_replayed_stacked_and_resumed_end_alike(words: list[str]) -> None:
+    words = [*words, "trainer.engine=replay"]
     solo, ordinary, resumed = (built(*words, *AVERAGED) for _ in range(3))
     fit(solo)
-    ordinary.replay = False
+    ordinary.engine = "plain"
     fit(ordinary)
     assert same_bits(solo.state_dict(), ordinary.state_dict())
 

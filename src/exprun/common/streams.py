@@ -58,10 +58,10 @@ class MaskStream:
         words = philox(counter, (self.seed & WORD, self.seed >> 32))
         return torch.stack(words, -1).view(rows, 4 * groups)[:, :units]
 
-    def advance(self) -> None:
-        """An iteration is done; the next one has other masks."""
+    def advance(self, iterations: int = 1) -> None:
+        """So many are done; the next one has other masks."""
         if self.layers:
-            self.iteration += 1
+            self.iteration += iterations
 
 
 WORD = 0xFFFFFFFF

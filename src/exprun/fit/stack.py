@@ -19,6 +19,7 @@ import torch
 from torch import Tensor, nn
 
 from exprun.common.constants import ALONE, DIVERGED, INTERRUPTED
+from exprun.engine.native.network import obstacle as native_obstacle
 from exprun.engine.replay import Replay, obstacle
 from exprun.engine.tape import Unrecordable
 from exprun.fit.learning_curve import Curve
@@ -244,7 +245,7 @@ def fit_stack(
     interrupted: Callable[[], bool] = lambda: False,
 ) -> None:
     """Train all that arrive, at most ``size`` at once, each as ``fit`` would; ``on_iteration`` of
-    the callbacks is not called.
+    the callbacks is not called. What the native engine can train is trained by it, one by one.
 
     Members that have ended leave when they are many enough, and others take their places. What
     cannot be stacked, or has a loss that is not finite, goes on alone.
@@ -274,7 +275,8 @@ def _join(members: list[Member], member: Member, interrupted: Callable[[], bool]
     with _isolated(member):
         for callback in member.callbacks:
             callback.on_start(member.training)
-        if ended(member.training):  # resumed at its end
+        native = native_obstacle(member.training) is None  # nothing is faster together then
+        if native or ended(member.training):  # resumed at its end
             member.running = False
             member.done(go_on(member.training, member.callbacks, interrupted))
             return

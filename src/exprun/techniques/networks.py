@@ -33,8 +33,7 @@ class Dropout(nn.Module):
         return x * self.draw(torch.empty_like(x))
 
     def draw(self, mask: Tensor) -> Tensor:
-        """Fill ``mask`` (n, units) with what the units are to be multiplied by: 1 / (1 - p), or 0.
-        """
+        """Fill ``mask`` (n, units) with what units are to be multiplied by, 1 / (1 - p) or 0."""
         if not self.p:
             return mask.fill_(1.0)
         words = self.masks.words(self.layer, *mask.shape)

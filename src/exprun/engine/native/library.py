@@ -18,7 +18,9 @@ class Unavailable(Exception):
 class Hyper(ctypes.Structure):
     """What a parameter group says in one iteration."""
 
-    _fields_ = [(name, c_double) for name in ("lr", "weight_decay", "eps", "beta1", "beta2", "decay")]
+    _fields_ = [
+        (name, c_double) for name in ("lr", "weight_decay", "eps", "beta1", "beta2", "decay")
+    ]
 
 
 class Parameter(ctypes.Structure):
@@ -126,7 +128,8 @@ STRUCTURES = (Hyper, Parameter, Layer, Rows, Network)
 def path() -> Path:
     """Where the library lies, if it was built. Raises Unavailable."""
     package = find_spec("exprun.engine.native")
-    for folder in package.submodule_search_locations if package else []:
+    assert package
+    for folder in package.submodule_search_locations or []:
         found = Path(folder) / NAME
         if found.exists():
             return found
@@ -159,4 +162,3 @@ def targets() -> list[str]:
     while name := library.native_target(len(names)):
         names.append(name.decode())
     return names
-

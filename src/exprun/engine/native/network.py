@@ -70,12 +70,16 @@ REGULARIZERS = (
 
 NESTEROV, CENTERED, AMSGRAD, DECOUPLED = 1, 2, 4, 8
 
+NOT_ASKED = "another engine was chosen"
+
 Group = dict[str, Any]
 
 
 def obstacle(training: Training) -> str | None:
     """Why a training cannot be done by the native engine; None if it can."""
     t = training
+    if t.engine not in ("auto", "native"):
+        return NOT_ASKED
     try:
         library.load()
     except library.Unavailable as why:
@@ -209,7 +213,9 @@ class NativeNetwork:
             w: i for i, group in enumerate(t.optimizer.param_groups) for w in group["params"]
         }
         averages = t.averaging.sums if t.averaging else []
-        self.averages = dict(zip(t.model.parameters(), averages, strict=False))
+        self.averages: dict[Tensor, Tensor] = dict(
+            zip(t.model.parameters(), averages, strict=False)
+        )
         hidden = _hidden(t.model)
         output: Any = t.model.output
         linear = [*(layer.linear for layer in hidden), output]
@@ -225,9 +231,9 @@ class NativeNetwork:
             delta=getattr(t.loss, "delta", 0.0),
             average_decay=t.averaging.decay if t.averaging else 0.0,
             smoothing_classes=t.loss.task.width,
-            loss=LOSS_CODES.index(type(t.loss)),  # type: ignore[arg-type]
+            loss=LOSS_CODES.index(type(t.loss)),
             sum=t.loss.reduction == "sum",
-            optimizer=OPTIMIZER_CODES.index(self.kind),  # type: ignore[arg-type]
+            optimizer=OPTIMIZER_CODES.index(self.kind),
             options=_options(self.kind, t.optimizer.param_groups[0]),
             groups=len(t.optimizer.param_groups),
             threads=t.threads,

@@ -7,10 +7,9 @@ import ctypes
 import math
 import time
 import weakref
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
-import torch
 from torch import Tensor
 
 from exprun.engine.native import library
@@ -46,9 +45,7 @@ class NativeTraining:
         if t.loss.class_weight is not None:
             self.rows.set_weights(t.loss.class_weight[t.loss.ids(t.targets)])
         self.measured: dict[int, _Rows] = {}
-        self.saved = ctypes.create_string_buffer(
-            self.library.native_saved(self.network.structure)
-        )
+        self.saved = ctypes.create_string_buffer(self.library.native_saved(self.network.structure))
         t.optimizer._opt_called = True  # type: ignore[attr-defined]  # what torch's schedulers ask
 
     def __call__(self, order: Tensor, number: int) -> int:
@@ -60,7 +57,7 @@ class NativeTraining:
         size = t.batch_size or len(order)
         first, last = number * size, min((number + count) * size, len(order))
         iteration = t.iteration + number
-        done = self.library.native_train(
+        done: int = self.library.native_train(
             self.workspace,
             self.rows.structure,
             order.data_ptr() + 8 * first,
@@ -70,7 +67,7 @@ class NativeTraining:
             self._hyper(iteration, count),
             t.scheduler.steady,
         )
-        t.streams.dropout.iteration.fill_(iteration + done)
+        t.streams.dropout.advance(done)
         if not self.attached:
             self._attach()
         if done < count:
@@ -84,11 +81,11 @@ class NativeTraining:
         """What the parameter groups say in so many iterations, or in all of them."""
         t = self.training
         kind, groups = self.network.kind, t.optimizer.param_groups
-        numbers = []
+        hypers: list[library.Hyper] = []
         for i in range(1 if t.scheduler.steady else count):
             t.scheduler.before_iteration(iteration + i, t.iterations_per_epoch)
-            numbers += [read(kind, group) for group in groups]
-        return (library.Hyper * len(numbers))(*numbers)
+            hypers += [library.Hyper(*read(kind, group)) for group in groups]
+        return (library.Hyper * len(hypers))(*hypers)
 
     attached = False
     """Whether the optimizer knows the states that the engine has made for it."""
@@ -120,34 +117,35 @@ class NativeTraining:
             t.optimizer.state.clear()
             self.attached = False
 
-    def figures(self, part: Part) -> dict[str, float]:
-        """``learning_curve.evaluate`` of one part of the data."""
+    def figures(self, parts: Mapping[str, Part], names: Sequence[str]) -> tuple[list[float], bool]:
+        """``learning_curve.evaluate`` of the parts of the data, each of ``names`` for all of them,
+        and whether a weight is not finite."""
+        measured = [self._measure(part) for part in parts.values()]
+        broken = not self.library.native_finite(self.network.structure)
+        return [of[name] for name in names for of in measured], broken
+
+    def _measure(self, part: Part) -> dict[str, float]:
         t = self.training
         rows = self.measured.get(id(part))
         if rows is None:
-            targets = part.y if t.loss.task.classes and _takes_ids(t) else t.loss.encode(part.y)
+            targets = part.y if _takes_ids(t) else t.loss.encode(part.y)
             rows = self.measured[id(part)] = _Rows(t, part, targets)
-        outputs = t.loss.outputs
+        outputs, n = t.loss.outputs, len(part)
         found = (ctypes.c_double * (2 + 2 * outputs))()
         self.library.native_evaluate(self.workspace, rows.structure, found)
         loss, right, *errors = found
-        n = len(part)
         if t.loss.task.classes:
             return {"loss": loss / n, "accuracy": right / n}
         squared = [e / n for e in errors[::2]]
         units = t.data.preprocessing.target.std
         r2 = [
-            (1 - s / max(v, 1e-300) if v > 0 else float(s == 0))
+            1 - s / max(v, 1e-300) if v > 0 else float(s == 0)
             for s, v in zip(squared, rows.spread, strict=True)
         ]
         rmse = [math.sqrt(s) * unit for s, unit in zip(squared, units, strict=True)]
         mae = [e / n * unit for e, unit in zip(errors[1::2], units, strict=True)]
-        figures = {"rmse": rmse, "mae": mae, "r2": r2}
-        return {"loss": loss / n} | {k: sum(v) / outputs for k, v in figures.items()}
-
-    def all_finite(self) -> bool:
-        """Whether all parameters are finite numbers."""
-        return bool(self.library.native_finite(self.network.structure))
+        means = {"rmse": rmse, "mae": mae, "r2": r2}
+        return {"loss": loss / n} | {name: sum(v) / outputs for name, v in means.items()}
 
 
 def _takes_ids(training: Training) -> bool:
