@@ -20,6 +20,8 @@
 
 #include <stdint.h>
 
+#pragma GCC visibility push(default)
+
 enum { LANES = 16 }; /* partial sums of a sum over rows, and the multiple that rows are padded to */
 
 enum Activation {
@@ -126,5 +128,7 @@ void native_philox(const uint32_t counter[4], const uint32_t key[2], uint32_t wo
 void native_masks(int target, float *mask, int64_t rows, int64_t units, double p, uint64_t seed, int64_t layer,
                   int64_t iteration);
 int64_t native_size(int structure); /* of Hyper, Parameter, Layer, Rows, Network: to be compared */
+
+#pragma GCC visibility pop
 
 #endif
