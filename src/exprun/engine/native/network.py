@@ -200,7 +200,7 @@ def first_state(kind: type, group: Group, w: Tensor) -> dict[str, Tensor]:
 class NativeNetwork:
     """The structure ``Network`` of a training, and the tensors whose memory it names."""
 
-    def __init__(self, training: Training) -> None:
+    def __init__(self, training: Training, threads: int) -> None:
         t = training
         self.training = t
         self.kind = type(t.optimizer)
@@ -236,7 +236,7 @@ class NativeNetwork:
             optimizer=OPTIMIZER_CODES.index(self.kind),
             options=_options(self.kind, t.optimizer.param_groups[0]),
             groups=len(t.optimizer.param_groups),
-            threads=t.threads,
+            threads=threads,
         )
 
     def _describe(

@@ -30,12 +30,13 @@ class NativeTraining:
     whatever is done to them between two calls counts.
     """
 
-    def __init__(self, training: Training, target: int = 0) -> None:
-        """``target`` is an index of ``library.targets()``."""
+    def __init__(self, training: Training, *, target: int = 0, threads: int | None = None) -> None:
+        """``target`` is an index of ``library.targets()``; ``threads`` if not as many as torch
+        has."""
         t = training
         self.training = t
         self.library = library.load()
-        self.network = NativeNetwork(t)
+        self.network = NativeNetwork(t, threads or t.threads)
         self.workspace = self.library.native_open(self.network.structure, target)
         if not self.workspace:
             raise MemoryError("the native engine: not enough memory for the activations of a batch")
@@ -104,6 +105,10 @@ class NativeTraining:
         return {
             "streams": t.streams.state_dict(),
             "scheduler": copy.deepcopy(t.scheduler.state_dict()),
+            "groups": [
+                {name: value for name, value in group.items() if name != "params"}
+                for group in t.optimizer.param_groups
+            ],
             "begun": bool(t.optimizer.state),
         }
 
@@ -113,6 +118,8 @@ class NativeTraining:
         self.library.native_restore(self.network.structure, self.saved)
         t.streams.load_state_dict(saved["streams"])
         t.scheduler.load_state_dict(saved["scheduler"])
+        for group, values in zip(t.optimizer.param_groups, saved["groups"], strict=True):
+            group.update(values)
         if not saved["begun"]:
             t.optimizer.state.clear()
             self.attached = False
