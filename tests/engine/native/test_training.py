@@ -72,12 +72,13 @@ def tensors(t: Training) -> dict[str, list[Tensor]]:
 
 
 def determined(t: Training) -> list[Tensor]:
-    """Of each weight the numbers with a gradient that is more than rounding. Where it is not, as of
-    a bias before a batch normalisation, which takes it away again, adaptive optimizers make a step
-    as long as any in a direction that nothing determines."""
+    """Of each weight the numbers whose step is determined. An adaptive optimizer makes a step of
+    full length where the gradient is little more than rounding too, as of a bias before a batch
+    normalisation, which takes it away again."""
     gradients = [w.grad.abs() for w in t.model.parameters() if w.grad is not None]
     largest = torch.stack([g.max() for g in gradients]).max()
-    return [(g == 0) | (g > 1e-5 * largest) for g in gradients]
+    enough = 1e-3 * largest if type(t.optimizer) not in (torch.optim.SGD, Momentum) else 0.0
+    return [g >= enough for g in gradients]
 
 
 def distance(a: Sequence[Tensor], b: Sequence[Tensor]) -> float:
