@@ -9,6 +9,7 @@ member. So a member ends with the bits of its solo run.
 
 from __future__ import annotations
 
+import re
 import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
@@ -291,7 +292,7 @@ def _join(members: list[Member], member: Member, interrupted: Callable[[], bool]
 def _train_alone(member: Member, interrupted: Callable[[], bool], reason: str) -> None:
     member.running = False
     outcome = go_on(member.training, member.callbacks, interrupted)
-    engine = str(outcome.engine).partition(":")[0]
+    engine = re.split("[:;]", str(outcome.engine))[0]
     member.done(replace(outcome, engine=f"{engine}; {ALONE}{reason}"))
 
 
