@@ -122,6 +122,9 @@ SIGNATURES: dict[str, tuple[object, list[object]]] = {
     "native_size": (c_int64, [ctypes.c_int]),
 }
 
+MOST_GROUPS, MOST_THREADS = 16, 64
+"""Parameter groups and threads of a network, as in ``kernels/network.h``."""
+
 STRUCTURES = (Hyper, Parameter, Layer, Rows, Network)
 
 

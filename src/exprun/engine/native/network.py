@@ -109,6 +109,8 @@ def obstacle(training: Training) -> str | None:
             return f"it does not know {layer.activation}"
         if isinstance(layer.norm, nn.BatchNorm1d) and layer.norm.running_mean is None:
             return "it does not know batch normalisation without running statistics"
+    if len(t.optimizer.param_groups) > library.MOST_GROUPS:
+        return f"the optimizer has more than {library.MOST_GROUPS} parameter groups"
     for group in t.optimizer.param_groups:
         if group.get("maximize"):
             return "it does not maximise"
@@ -236,7 +238,7 @@ class NativeNetwork:
             optimizer=OPTIMIZER_CODES.index(self.kind),
             options=_options(self.kind, t.optimizer.param_groups[0]),
             groups=len(t.optimizer.param_groups),
-            threads=threads,
+            threads=min(threads, library.MOST_THREADS),
         )
 
     def _describe(

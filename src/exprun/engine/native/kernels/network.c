@@ -13,7 +13,7 @@
 #include "optimizers.h"
 #include "products.h"
 
-/* What one thread of several has to do. */
+/* One thread of several that train a network. */
 typedef struct {
     Workspace *w;
     int index, threads;
