@@ -16,6 +16,7 @@ from exprun.engine.native import library
 from exprun.engine.native.network import NativeNetwork, read
 from exprun.engine.replay import AT_ONCE_SECONDS
 from exprun.techniques.losses import CrossEntropy
+from exprun.training import metrics
 from exprun.training.divergence import locate
 
 if TYPE_CHECKING:
@@ -123,6 +124,10 @@ class NativeTraining:
         if not saved["begun"]:
             t.optimizer.state.clear()
             self.attached = False
+
+    def measures(self, names: Sequence[str]) -> bool:
+        """Whether ``figures`` knows all of these."""
+        return set(names) <= set(metrics.names(self.training.loss.task))
 
     def figures(self, parts: Mapping[str, Part], names: Sequence[str]) -> tuple[list[float], bool]:
         """``learning_curve.evaluate`` of the parts of the data, each of ``names`` for all of them,
