@@ -57,7 +57,7 @@ FUNCTIONS: list[tuple[Callable[..., np.ndarray], float, float, float]] = [
     (np.expm1, -30, 88, 1.5),
     (np.log, 1e-30, 1e30, 1.0),
     (softplus, -80, 80, 2.0),
-    (special.expit, -80, 80, 2.5),
+    (special.expit, -80, 80, 2.6),
     (np.tanh, -12, 12, 2.5),
     (special.erf, -5, 5, 2.5),
 ]
