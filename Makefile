@@ -4,6 +4,7 @@
 PYTHON ?= $(shell command -v python3.11 || command -v python3)
 VENV ?= .venv
 ARGS ?= optimizer=adam reg=dropout
+TESTS ?= # all
 
 .PHONY: run test lint format clean
 
@@ -13,7 +14,7 @@ run: $(VENV)/.installed
 	@echo "exprun is $(VENV)/bin/exprun; for the shell to find it:  source $(VENV)/bin/activate"
 
 test: lint
-	$(VENV)/bin/pytest -n 2
+	$(VENV)/bin/pytest -n 2 $(TESTS)
 
 lint: $(VENV)/.installed-dev
 	$(VENV)/bin/ruff check .
@@ -28,7 +29,7 @@ format: $(VENV)/.installed-dev
 clean:
 	rm -rf $(VENV)
 
-$(VENV)/.installed: pyproject.toml constraints.txt
+$(VENV)/.installed: pyproject.toml constraints.txt $(wildcard src/exprun/engine/native/kernels/*)
 	test -x $(VENV)/bin/python || $(PYTHON) -m venv $(VENV)
 	$(VENV)/bin/pip install --quiet --disable-pip-version-check --constraint constraints.txt --editable .
 	touch $@

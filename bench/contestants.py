@@ -469,11 +469,14 @@ JAX = "JAX scan (no validation, no logging)"
 PRODUCTS = "matrix products alone"
 CONTESTANTS = {
     US: Contestant(exprun, ("exprun",)),
+    f"{US}, replay": Contestant(
+        functools.partial(exprun, more=["trainer.engine=replay"]), ("exprun",)
+    ),
     f"{US}, replay without TorchScript": Contestant(
-        functools.partial(exprun, scripted=False), ("exprun",)
+        functools.partial(exprun, more=["trainer.engine=replay"], scripted=False), ("exprun",)
     ),
     f"{US}, plain loop": Contestant(
-        functools.partial(exprun, more=["trainer.replay=false"]), ("exprun",)
+        functools.partial(exprun, more=["trainer.engine=plain"]), ("exprun",)
     ),
     "PyTorch loop, DataLoader": Contestant(functools.partial(torch_loop, loader=True), ("torch",)),
     "PyTorch loop, tensors": Contestant(functools.partial(torch_loop, loader=False), ("torch",)),

@@ -116,7 +116,7 @@ def built(*words: str) -> Training:
     nodes = {group: option(group, chosen.get(group, usual)) for group, usual in GROUPS.items()}
     regularizers = [name for name in chosen.get("reg", "none").split(",") if name]
     config = OmegaConf.create({"seed": 0, "device": "cpu", **nodes})
-    config.trainer = {"max_epochs": 3, "threads": "auto", "replay": True}
+    config.trainer = {"max_epochs": 3, "threads": "auto", "engine": "auto"}
     config.reg = OmegaConf.merge(*(option("reg", name) for name in regularizers))
     config.batching.batch_size, config.model.hidden = 16, [8, 5]
     values = [word for word in words if word.split("=")[0] not in (*GROUPS, "reg")]

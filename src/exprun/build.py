@@ -30,6 +30,7 @@ from exprun.data.spelling import places
 from exprun.data.table import Table
 from exprun.data.task import Task
 from exprun.diagnostics.settings import Diagnostics
+from exprun.engine.native.network import obstacle
 from exprun.techniques import torch_optim
 from exprun.techniques.averaging import WeightAverage
 from exprun.techniques.initializers import initialize
@@ -83,9 +84,11 @@ def mlp(config: Node) -> Training:
         averaging=make_averaging(config["averaging"], model),
         batch_size=None if batch_size == "full" else batch_size,
         max_epochs=config["trainer"]["max_epochs"],
-        replay=config["trainer"]["replay"],
+        engine=config["trainer"]["engine"],
     )
     set_threads(config["trainer"]["threads"], training)
+    if training.engine == "native" and (why := obstacle(training)):
+        raise UsageError(f"trainer.engine=native: {why}; expected auto, replay or plain")
     return training
 
 

@@ -49,7 +49,10 @@ def test_the_values_of_a_key_beside_hydras_own_answer(start: str, tmp_path: Path
         ("exprun optimizer=adam res", []),
         ("exprun resume ", []),  # the shell has the paths
         ("exprun device=c", ["device=cpu", "device=cuda"]),
-        ("exprun trainer.replay=", ["trainer.replay=false", "trainer.replay=true"]),
+        (
+            "exprun trainer.engine=",
+            [f"trainer.engine={name}" for name in ("auto", "native", "plain", "replay")],
+        ),
         (
             "exprun stopping.monitor=val_m",
             ["stopping.monitor=val_macro_f1", "stopping.monitor=val_mae"],

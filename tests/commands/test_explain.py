@@ -179,7 +179,7 @@ def test_a_key_by_its_full_name_its_own_name_or_what_is_above_it(
     assert re.findall(r"^# (.*)$", explained(capsys, "trainer"), re.MULTILINE) == [
         "trainer.max_epochs",
         "trainer.threads",
-        "trainer.replay",
+        "trainer.engine",
     ]
 
 

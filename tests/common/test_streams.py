@@ -7,13 +7,18 @@ from itertools import combinations
 import pytest
 import torch
 
-from exprun.common.streams import Streams, derive, stream
+from exprun.common.streams import MaskStream, Streams, derive, philox, stream
 
 NAMES = ("init", "order", "dropout")
 
 
-def numbers(generator: torch.Generator) -> list[float]:
-    return torch.rand(8, generator=generator).tolist()
+def numbers(drawn_from: torch.Generator | MaskStream) -> list[float]:
+    """The next eight; of masks, those of one iteration."""
+    if isinstance(drawn_from, MaskStream):
+        words = drawn_from.words(layer=0, rows=2, units=4).flatten().tolist()
+        drawn_from.advance()
+        return words
+    return torch.rand(8, generator=drawn_from).tolist()
 
 
 def test_purposes_and_seeds_differ():
@@ -44,6 +49,8 @@ def test_derived_seeds_are_fixed_for_all_time():
 @pytest.mark.parametrize("drawn_from", NAMES)
 def test_drawing_from_one_stream_leaves_the_others(drawn_from):
     touched, fresh = Streams.from_seed(3), Streams.from_seed(3)
+    for streams in (touched, fresh):
+        streams.dropout.new_layer()
     numbers(getattr(touched, drawn_from))
     for name in NAMES:
         same = numbers(getattr(touched, name)) == numbers(getattr(fresh, name))
@@ -58,11 +65,46 @@ def test_streams_leave_the_global_generator_alone():
 
 
 def test_state_round_trip_goes_on_exactly():
-    streams = Streams.from_seed(5)
+    streams, other = Streams.from_seed(5), Streams.from_seed(5)
+    for each in (streams, other):
+        each.dropout.new_layer()
     numbers(streams.order)
     numbers(streams.dropout)
     state = streams.state_dict()
     expected = [numbers(streams.order), numbers(streams.dropout)]
-    other = Streams.from_seed(9)
     other.load_state_dict(state)
     assert [numbers(other.order), numbers(other.dropout)] == expected
+
+
+# Philox4x32-10 as its authors publish it with Random123 (``tests/kat_vectors``): counter, key,
+# random words.
+PUBLISHED = [
+    ([0, 0, 0, 0], (0, 0), [0x6627E8D5, 0xE169C58D, 0xBC57AC4C, 0x9B00DBD8]),
+    (
+        [0xFFFFFFFF] * 4,
+        (0xFFFFFFFF, 0xFFFFFFFF),
+        [0x408F276D, 0x41C83B0E, 0xA20BC7C6, 0x6D5451FD],
+    ),
+    (
+        [0x243F6A88, 0x85A308D3, 0x13198A2E, 0x03707344],
+        (0xA4093822, 0x299F31D0),
+        [0xD16CFE09, 0x94FDCCEB, 0x5001E420, 0x24126EA1],
+    ),
+]
+
+
+@pytest.mark.parametrize(("counter", "key", "words"), PUBLISHED)
+def test_masks_are_drawn_with_the_published_philox(counter, key, words):
+    found = philox([torch.tensor([c]) for c in counter], key)
+    assert [int(word) for word in found] == words
+
+
+def test_a_mask_is_a_function_of_its_place():
+    """Any part of a larger mask is the mask of that part: rows and units have their own words."""
+    masks = MaskStream(12345)
+    whole = masks.words(layer=1, rows=9, units=11)
+    assert torch.equal(masks.words(layer=1, rows=4, units=6), whole[:4, :6])
+    assert len(whole.unique()) == whole.numel()
+    assert not torch.equal(masks.words(layer=0, rows=9, units=11), whole)
+    counter = [torch.tensor([7]), torch.tensor([2]), torch.tensor([1]), torch.tensor([0])]
+    assert whole[7, 9] == philox(counter, (12345, 0))[1]  # unit 9 is the second of its four

@@ -409,7 +409,7 @@ def test_members_of_a_stack_write_what_they_write_alone_and_train_the_same(tmp_p
         found[launcher] = [jobs[number] for number in range(6)]
     for alone, stacked in zip(*found.values(), strict=True):
         engine = json.loads((stacked / "result.json").read_text())["engine"]
-        assert engine.startswith("stacked")
+        assert engine.startswith(("native", "stacked"))
         for name in ("diagnostics.csv", "initialization.csv"):
             if "diagnostics=off" in alone.name:
                 assert not (alone / name).exists()

@@ -257,7 +257,7 @@ class Interrupt(Callback):
 
 try:
     with watch("title", "cpu") as screen:
-        fit(make_training(max_epochs=2000, replay=False), [screen, Interrupt()])
+        fit(make_training(max_epochs=2000, engine="plain"), [screen, Interrupt()])
 except KeyboardInterrupt:
     print("interrupted")
 """

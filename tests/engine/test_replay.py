@@ -62,6 +62,9 @@ SCHEDULERS = [
 ]
 BIT_BY_BIT = {"optimizers": OPTIMIZERS, "regularizers": REGULARIZERS}
 
+ENGINES = {True: "replay", False: "plain"}
+"""What computes the iterations, by whether they are replayed."""
+
 
 @pytest.fixture(autouse=True)
 def measured_by_replay(monkeypatch):
@@ -77,17 +80,17 @@ def both(make: Callable[[bool], Training], engine: str | None = "replayed") -> l
     assert same_bits(replayed.state_dict(), ordinary.state_dict())
     assert [o.status for o in outcomes] == [outcomes[1].status] * 2
     assert [o.reason for o in outcomes] == [outcomes[1].reason] * 2
-    assert outcomes[1].engine == "ordinary: replay is off"
+    assert outcomes[1].engine == "ordinary: trainer.engine=plain"
     assert engine is None or outcomes[0].engine == engine
     return outcomes
 
 
 def from_words(*words: str) -> Callable[[bool], Training]:
-    return lambda replay: built(*words, f"trainer.replay={replay}")
+    return lambda replay: built(*words, f"trainer.engine={ENGINES[replay]}")
 
 
 def by_hand(data: Any, **options: Any) -> Callable[[bool], Training]:
-    return lambda replay: training(data, **options, replay=replay)
+    return lambda replay: training(data, **options, engine=ENGINES[replay])
 
 
 # ------------------------------------------------------------------------------ the same bits
@@ -261,7 +264,9 @@ def test_a_learning_rate_of_nothing_at_first(
 
 def test_a_cycle_from_a_learning_rate_of_zero() -> None:
     def make(replay: bool) -> Training:
-        made = built("optimizer=momentum", f"trainer.replay={replay}", "trainer.max_epochs=5")
+        made = built(
+            "optimizer=momentum", f"trainer.engine={ENGINES[replay]}", "trainer.max_epochs=5"
+        )
         cycle = torch.optim.lr_scheduler.CyclicLR(
             made.optimizer, base_lr=0.0, max_lr=0.5, step_size_up=2, cycle_momentum=False
         )
@@ -492,7 +497,7 @@ def test_a_layer_that_somebody_watches(iris) -> None:
     seen: list[int] = []
 
     def make(replay: bool) -> Training:
-        made = training(iris, replay=replay)
+        made = training(iris, engine=ENGINES[replay])
         made.model.hidden[0].register_forward_hook(lambda layer, inputs, out: seen.append(1))
         return made
 
@@ -504,7 +509,7 @@ def test_a_layer_that_somebody_watches(iris) -> None:
 
 def test_frozen_weights_stay(iris) -> None:
     def make(replay: bool) -> Training:
-        made = training(iris, replay=replay)
+        made = training(iris, engine=ENGINES[replay])
         made.model.hidden[0].linear.weight.requires_grad_(False)
         return made
 
@@ -607,7 +612,7 @@ def test_an_interrupted_epoch_counts_as_not_begun(after: int, monkeypatch) -> No
     states = {}
     ends = []
     for replays in (True, False):
-        interrupted = built(*words, f"trainer.replay={replays}")
+        interrupted = built(*words, f"trainer.engine={ENGINES[replays]}")
         diary = CountedStates()
         outcome = fit(interrupted, [diary], lambda d=diary: len(d.iterations) >= after)
         assert outcome.status == INTERRUPTED
@@ -615,7 +620,7 @@ def test_an_interrupted_epoch_counts_as_not_begun(after: int, monkeypatch) -> No
         states[replays] = copy.deepcopy(interrupted.state_dict())
         assert fit(interrupted).status == COMPLETED
         ends.append(interrupted.state_dict())
-    whole = built(*words)
+    whole = built(*words, "trainer.engine=plain")
     fit(whole)
     assert same_bits(states[True], states[False])
     assert same_bits(ends[0], ends[1])
@@ -638,22 +643,24 @@ BEFORE_AND_AFTER += [("adamax", (True, False)), ("adamax", (False, True))]
 def test_resumed_is_uninterrupted(optimizer: str, replays: tuple[bool, bool], tmp_path) -> None:
     words = f"optimizer={optimizer}", "reg=dropout,weight_decay", "norm=batch"
     words = (*words, "scheduler=plateau", "scheduler.patience=0", "trainer.max_epochs=5")
-    whole = built(*words)
+    whole = built(*words, "trainer.engine=plain")
     fit(whole)
     diary = CountedStates()
-    fit(built(*words, f"trainer.replay={replays[0]}"), [diary])
+    fit(built(*words, f"trainer.engine={ENGINES[replays[0]]}"), [diary])
     for epoch in (1, 3):
         torch.save(diary.states[epoch], tmp_path / "last.pt")
-        resumed = built(*words, f"trainer.replay={replays[1]}")
+        resumed = built(*words, f"trainer.engine={ENGINES[replays[1]]}")
         resumed.load_state_dict(torch.load(tmp_path / "last.pt", weights_only=True))
-        assert fit(resumed).engine == ("replayed" if replays[1] else "ordinary: replay is off")
+        assert fit(resumed).engine == (
+            "replayed" if replays[1] else "ordinary: trainer.engine=plain"
+        )
         assert same_bits(resumed.state_dict(), whole.state_dict())
 
 
 def test_resumed_while_the_learning_rate_is_nothing(iris) -> None:
     def make(replay: bool, epochs: int) -> Training:
         options = {"optimizer": partial(Momentum, lr=0.1), "scheduler": factors(1, 0, 0, 1)}
-        return training(iris, max_epochs=epochs, replay=replay, **options)
+        return training(iris, max_epochs=epochs, engine=ENGINES[replay], **options)
 
     whole, begun, resumed = make(False, 5), make(True, 1), make(True, 5)
     fit(whole)

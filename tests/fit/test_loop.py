@@ -89,7 +89,10 @@ def constant_data(x: list[list[float]], y: list[list[float]]) -> Data:
 @pytest.mark.parametrize("reduction", ["mean", "sum"])
 def test_fit_is_a_loop_written_by_hand(iris, make_training, batch_size, reduction):
     training = make_training(
-        iris, loss=partial(losses.CrossEntropy, reduction=reduction), batch_size=batch_size
+        iris,
+        loss=partial(losses.CrossEntropy, reduction=reduction),
+        batch_size=batch_size,
+        engine="plain",
     )
     twin = copy.deepcopy(training.model)
     optimizer = torch.optim.SGD(twin.parameters(), lr=0.1)
@@ -406,7 +409,9 @@ def test_resuming_stops_where_early_stopping_did(iris, make_training, saved_befo
     def make() -> Training:
         stopping = Stopping(patience=3)
         steep = partial(torch.optim.SGD, lr=0.7)
-        return make_training(iris, optimizer=steep, stopping=stopping, max_epochs=200)
+        return make_training(
+            iris, optimizer=steep, stopping=stopping, max_epochs=200, engine="plain"
+        )
 
     whole, expected = fitted(make())
     assert whole.epoch < 200

@@ -24,10 +24,15 @@ from exprun.techniques.regularizers import L1, L2
 from exprun.techniques.schedules import FactorScheduler
 from exprun.training.callbacks import Callback, Outcome
 from exprun.training.training import Training
-from tests.conftest import built, same_bits, training
+from tests import conftest
+from tests.conftest import same_bits
 from tests.engine.test_replay import OPTIMIZERS, REGULARIZERS, OwnOptimizer, sets, targets
 
 Make = Callable[[], Training]
+
+built = partial(conftest.built, "trainer.engine=replay")
+training = partial(conftest.training, engine="replay")
+"""What the native engine trains is not stacked."""
 
 
 @pytest.fixture(autouse=True)
@@ -506,7 +511,7 @@ def test_what_cannot_be_stacked_is_trained_alone(iris) -> None:
         partial(built, "optimizer=lbfgs"),
         partial(built, "reg=l1", "reg.l1.biases=true"),
         partial(built, "model.hidden=[9]"),
-        partial(built, "trainer.replay=false"),
+        partial(built, "trainer.engine=plain"),
         partial(foreign, 3),
         *each(seed=[2, 3]),
     ]
@@ -519,7 +524,7 @@ def test_what_cannot_be_stacked_is_trained_alone(iris) -> None:
         "ordinary; not stacked: L-BFGS evaluates the loss several times in an iteration",
         "replayed; not stacked: reg.l1.biases=true is not stacked",
         "replayed; not stacked: its shapes are its own",
-        "ordinary; not stacked: replay is off",
+        "ordinary; not stacked: trainer.engine=plain",
         "ordinary; not stacked: OwnOptimizer is code of somebody's own",
         stack,
         stack,

@@ -79,9 +79,10 @@ def test_it_changes_nothing_of_the_training(words: list[str]) -> None:
 
 @pytest.mark.parametrize("words", VARIANTS, ids=" ".join)
 def test_replayed_stacked_and_resumed_end_alike(words: list[str]) -> None:
+    words = [*words, "trainer.engine=replay"]
     solo, ordinary, resumed = (built(*words, *AVERAGED) for _ in range(3))
     fit(solo)
-    ordinary.replay = False
+    ordinary.engine = "plain"
     fit(ordinary)
     assert same_bits(solo.state_dict(), ordinary.state_dict())
 
@@ -128,7 +129,8 @@ def test_the_model_is_the_average_of_the_best_epoch() -> None:
     assert training.kept_row["train_loss"] == best["train_ema_loss"]
     training.model.load_state_dict(training.kept)
     training.set_mode(False)
-    assert evaluate(training, training.data.val)["loss"].item() == best["val_ema_loss"]
+    measured = evaluate(training, training.data.val)["loss"].item()  # by torch
+    assert measured == pytest.approx(best["val_ema_loss"], rel=1e-6)
 
 
 def test_without_memory_the_average_is_the_last_iterations_weights() -> None:

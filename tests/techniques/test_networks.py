@@ -9,6 +9,7 @@ import torch
 from torch import nn
 
 from exprun.common.constants import ACTIVATIONS
+from exprun.common.streams import MaskStream
 from exprun.techniques.networks import MLP, Dropout, Output, count_parameters, describe
 
 X = torch.randn(20, 6, generator=torch.Generator().manual_seed(0))
@@ -106,7 +107,7 @@ def test_description_and_number_of_parameters(hidden, norm, words, parameters):
 def test_dropout_keeps_its_share_and_divides_by_it(p):
     """40 000 draws: the share's standard deviation is at most 0.0025."""
     x = torch.full((200, 200), 3.0)
-    dropped = Dropout(p, generator())(x)
+    dropped = Dropout(p, MaskStream(0))(x)
     kept = dropped != 0
     assert kept.double().mean().item() == pytest.approx(1 - p, abs=0.01)
     torch.testing.assert_close(dropped[kept], torch.full_like(dropped[kept], 3 / (1 - p)))
@@ -114,34 +115,35 @@ def test_dropout_keeps_its_share_and_divides_by_it(p):
 
 def test_dropout_has_nn_dropouts_gradient():
     x = torch.ones(50, 50, requires_grad=True)
-    dropped = Dropout(0.5, generator())(x)
+    dropped = Dropout(0.5, MaskStream(0))(x)
     dropped.sum().backward()
     assert torch.equal(x.grad, dropped.detach())
 
 
 @pytest.mark.parametrize(("p", "training"), [(0.5, False), (0.0, True)])
-def test_dropout_that_drops_nothing_is_the_identity_and_draws_nothing(p, training):
-    random = generator()
-    before = random.get_state()
-    assert torch.equal(Dropout(p, random).train(training)(X), X)
-    assert torch.equal(random.get_state(), before)
+def test_dropout_that_drops_nothing_is_the_identity(p, training):
+    assert torch.equal(Dropout(p, MaskStream(0)).train(training)(X), X)
 
 
 def test_dropout_draws_from_its_own_stream_alone():
     before = torch.get_rng_state()
-    first = Dropout(0.5, generator(1))(X)
+    first = Dropout(0.5, MaskStream(1))(X)
     assert torch.equal(torch.get_rng_state(), before)
-    assert torch.equal(Dropout(0.5, generator(1))(X), first)
-    assert not torch.equal(Dropout(0.5, generator(2))(X), first)
+    assert torch.equal(Dropout(0.5, MaskStream(1))(X), first)
+    assert not torch.equal(Dropout(0.5, MaskStream(2))(X), first)
 
 
-def test_dropout_draws_a_new_mask_every_time():
-    layer = Dropout(0.5, generator())
-    assert not torch.equal(layer(X), layer(X))
+def test_dropout_draws_a_new_mask_in_every_iteration():
+    masks = MaskStream(0)
+    layer = Dropout(0.5, masks)
+    first = layer(X)
+    assert torch.equal(layer(X), first)
+    masks.advance()
+    assert not torch.equal(layer(X), first)
 
 
 def test_one_p_per_hidden_layer():
-    model = MLP(6, 3, hidden=[400, 300], dropout=[0.2, 0.7], dropout_stream=generator())
+    model = MLP(6, 3, hidden=[400, 300], dropout=[0.2, 0.7], dropout_stream=MaskStream(0))
     shares = []
     for layer in model.hidden:
         layer.register_forward_hook(
@@ -157,7 +159,7 @@ def test_one_p_per_hidden_layer():
 
 def test_dropout_leaves_the_networks_eval_forward_alone():
     plain = MLP(6, 3, hidden=[8])
-    dropped = MLP(6, 3, hidden=[8], dropout=[0.5], dropout_stream=generator())
+    dropped = MLP(6, 3, hidden=[8], dropout=[0.5], dropout_stream=MaskStream(0))
     dropped.load_state_dict(plain.state_dict())
     assert torch.equal(dropped.eval()(X), plain.eval()(X))
     assert not torch.equal(dropped.train()(X), plain.train()(X))

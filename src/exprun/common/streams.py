@@ -7,9 +7,11 @@ numbers of all others untouched, and runs with equal seeds are paired.
 from __future__ import annotations
 
 import hashlib
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import torch
+from torch import Tensor
 
 
 def derive(seed: int, purpose: str) -> int:
@@ -23,6 +25,60 @@ def stream(seed: int, purpose: str, device: torch.device | str = "cpu") -> torch
     return torch.Generator(device).manual_seed(derive(seed, purpose))
 
 
+class MaskStream:
+    """Random words for dropout masks, each a function of seed, layer, iteration, row and unit.
+
+    They are those of Philox4x32-10, a counter-based generator (Salmon, Moraes, Dror & Shaw 2011,
+    "Parallel random numbers: as easy as 1, 2, 3"), with the seed as key and the counter
+    (row, unit // 4, layer, iteration), of whose four words a unit takes number unit % 4. So every
+    engine, device and member of a stack draws the same masks. The only state is the iteration, a
+    tensor that recorded operations read and count up.
+    """
+
+    def __init__(self, seed: int, device: torch.device | str = "cpu") -> None:
+        self.seed = seed
+        self.iteration = torch.zeros((), dtype=torch.int64, device=device)
+        self.layers = 0
+
+    def new_layer(self) -> int:
+        """The number of one more layer that draws from it, 0 the first."""
+        self.layers += 1
+        return self.layers - 1
+
+    def words(self, layer: int, rows: int, units: int) -> Tensor:
+        """Numbers from 0 up to 2³² - 1 for this iteration, (rows, units) int64."""
+        device = self.iteration.device
+        groups = -(-units // 4)
+        counter = (
+            torch.arange(rows, device=device)[:, None],
+            torch.arange(groups, device=device)[None, :],
+            torch.full((1, 1), layer, device=device),
+            self.iteration.view(1, 1),
+        )
+        words = philox(counter, (self.seed & WORD, self.seed >> 32))
+        return torch.stack(words, -1).view(rows, 4 * groups)[:, :units]
+
+    def advance(self, iterations: int = 1) -> None:
+        """So many are done; the next one has other masks."""
+        if self.layers:
+            self.iteration += iterations
+
+
+WORD = 0xFFFFFFFF
+
+
+def philox(counter: Sequence[Tensor], key: tuple[int, int]) -> list[Tensor]:
+    """The four random words of a counter of four words, int64 tensors of one shape, and a key of
+    two."""
+    c0, c1, c2, c3 = counter
+    for i in range(10):
+        key0, key1 = (key[0] + i * 0x9E3779B9) & WORD, (key[1] + i * 0xBB67AE85) & WORD
+        even, odd = c0 * 0xD2511F53, c2 * 0xCD9E8D57  # 64 bits; the sign is one of them
+        c0, c2 = (odd >> 32 & WORD) ^ c1 ^ key0, (even >> 32 & WORD) ^ c3 ^ key1
+        c1, c3 = odd & WORD, even & WORD
+    return [c0, c1, c2, c3]
+
+
 @dataclass(frozen=True)
 class Streams:
     """The random streams that a training draws from.
@@ -33,15 +89,16 @@ class Streams:
 
     init: torch.Generator
     order: torch.Generator
-    dropout: torch.Generator
+    dropout: MaskStream
 
     @classmethod
     def from_seed(cls, seed: int, device: torch.device | str = "cpu") -> Streams:
-        return cls(stream(seed, "init"), stream(seed, "order"), stream(seed, "dropout", device))
+        dropout = MaskStream(derive(seed, "dropout"), device)
+        return cls(stream(seed, "init"), stream(seed, "order"), dropout)
 
     def state_dict(self) -> dict[str, torch.Tensor]:
-        return {"order": self.order.get_state(), "dropout": self.dropout.get_state()}
+        return {"order": self.order.get_state(), "dropout": self.dropout.iteration.clone()}
 
     def load_state_dict(self, state: dict[str, torch.Tensor]) -> None:
         self.order.set_state(state["order"])
-        self.dropout.set_state(state["dropout"])
+        self.dropout.iteration.copy_(state["dropout"])

@@ -153,7 +153,7 @@ RULES: dict[str, Rule] = {
     ),
     "trainer.max_epochs": integer(1),
     "trainer.threads": either(one_of("auto"), integer(1)),
-    "trainer.replay": boolean,
+    "trainer.engine": one_of("auto", "native", "replay", "plain"),
     "checkpoint.every": either(one_of("auto"), integer(1)),
     "diagnostics.rows": integer(1),
     "diagnostics.every": either(one_of("auto"), integer(1)),

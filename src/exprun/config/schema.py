@@ -132,7 +132,7 @@ NEEDED = (
     "device",
     "trainer.max_epochs",
     "trainer.threads",
-    "trainer.replay",
+    "trainer.engine",
     "checkpoint.every",
     "batching.batch_size",
 )

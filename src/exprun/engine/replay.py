@@ -35,8 +35,8 @@ OWN = ("torch.nn.", "exprun.")
 def obstacle(training: Training) -> str | None:
     """Why the iterations of this training run as they are written; None if they may be replayed."""
     t = training
-    if not t.replay:
-        return "replay is off"
+    if t.engine == "plain":
+        return "trainer.engine=plain"
     if isinstance(t.optimizer, torch.optim.LBFGS):
         return "L-BFGS evaluates the loss several times in an iteration"
     if any(m._forward_hooks or m._forward_pre_hooks for m in t.model.modules()):
@@ -257,4 +257,5 @@ class ReplayedTraining:
             regularizer.constrain(t.model)
         if t.averaging:
             t.averaging.update()
+        t.streams.dropout.advance()
         t.optimizer.zero_grad()

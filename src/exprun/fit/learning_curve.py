@@ -8,6 +8,7 @@ import torch
 from torch import Tensor, nn
 
 from exprun.data.prepare import Part
+from exprun.engine.native.training import NativeTraining
 from exprun.engine.program import Program
 from exprun.engine.tape import Unrecordable, record
 from exprun.training import metrics
@@ -27,12 +28,15 @@ class Curve:
     iterations (``replay``), with the same bits, as long as the weights stay in their place.
     """
 
-    def __init__(self, training: Training, *, replayed: bool) -> None:
+    def __init__(
+        self, training: Training, *, replayed: bool, native: NativeTraining | None = None
+    ) -> None:
         """``replayed=False`` runs them as they are written every time, and so does a part of more
         rows than are looked at together, where it would bring nothing, and a monitored figure whose
-        operations depend on the values (``metrics.full``)."""
+        operations depend on the values (``metrics.full``); ``native`` measures the others."""
         t = training
         self.training = t
+        self.native = native if native and native.measures(t.figures) else None
         parts = {"train": t.measured, "val": t.data.val}
         self.parts = {name: part for name, part in parts.items() if len(part)}
         small = all(len(part) <= ROWS for part in self.parts.values())
@@ -49,10 +53,13 @@ class Curve:
         ``Training.measured``. Raises Diverged if a weight or a loss is not finite."""
         t = self.training
         t.set_mode(False)
-        self._measure()
-        *values, total = self.values.tolist()
+        if self.native:
+            values, broken = self.native.figures(self.parts, self.names)
+        else:
+            self._measure()
+            *values, total = self.values.tolist()
+            broken = not math.isfinite(total) and not all_finite(t.model)
         figures = dict(zip(self.columns, values, strict=True))
-        broken = not math.isfinite(total) and not all_finite(t.model)
         for name, part in self.parts.items():
             if broken or not math.isfinite(figures[f"{name}_loss"]):
                 raise locate(t.model, part.x[:ROWS], t.epoch, t.iteration, updates=t.iteration)

@@ -4,8 +4,9 @@
 comes a validation, and whoever watches is told. Everything here takes plain objects and knows
 nothing of configs, files and screens.
 
-Iterations that are the same operations every time are recorded and replayed (``replay``), with the
-same bits; ``iterate`` is what they all do, and what runs whenever a replay will not do.
+``iterate`` is what every iteration does, and what runs when nothing faster will do. Faster are
+whole epochs as compiled code (``engine.native``), and, where that cannot be, the operations of an
+iteration recorded and replayed (``engine.replay``).
 """
 
 from __future__ import annotations
@@ -19,7 +20,11 @@ import torch
 from torch import Tensor
 
 from exprun.common.constants import COMPLETED, DIVERGED, EARLY_STOPPED, INTERRUPTED
-from exprun.engine.replay import ReplayedTraining, obstacle
+from exprun.engine.native.network import NOT_ASKED
+from exprun.engine.native.network import obstacle as native_obstacle
+from exprun.engine.native.training import NativeTraining
+from exprun.engine.replay import ReplayedTraining
+from exprun.engine.replay import obstacle as replay_obstacle
 from exprun.engine.tape import Unrecordable
 from exprun.fit.learning_curve import Curve, as_averages
 from exprun.techniques import torch_optim
@@ -54,36 +59,46 @@ def go_on(
     """``fit`` for a training that the callbacks know already."""
     t = training
     seconds, rows = 0.0, 0
+    not_native, ordinary = native_obstacle(t), replay_obstacle(t)
+    native = None if not_native else NativeTraining(t)
+    replay = None if native or ordinary else ReplayedTraining(t, with_penalties)
+    curve = Curve(t, replayed=replay is not None, native=native)
 
     def outcome(status: str, reason: str) -> Outcome:
-        engine = f"ordinary: {ordinary}" if ordinary else "replayed"
+        engine = describe_engine(not_native, ordinary)
         return Outcome(status, reason, rows / seconds if seconds else 0.0, engine)
 
-    ordinary = obstacle(t)
-    curve = Curve(t, replayed=ordinary is None)
-    replay = None if ordinary else ReplayedTraining(t, with_penalties)
     try:
         while not (ending := ended(t)):
             began = time.perf_counter()
-            before = t.snapshot()
+            before = native.save() if native else t.snapshot()
+            go_back = native.restore if native else t.load_state_dict
             try:
-                iterations = train_epoch(t, replay, callbacks, interrupted)
+                done = train_epoch(t, native, replay, callbacks, interrupted)
                 sound = replay is None or replay.all_finite()
             except Unrecordable as why:
                 ordinary, sound = str(why), False
             if not sound:  # once more, and look at every loss
-                t.load_state_dict(before)
+                go_back(before)
                 replay, ordinary = None, ordinary or TOO_LARGE
                 continue
-            if iterations is None:
-                t.load_state_dict(before)
+            if done is None:
+                go_back(before)
                 return outcome(INTERRUPTED, f"interrupted in epoch {t.epoch + 1}")
             seconds += time.perf_counter() - began
             rows += t.rows_per_epoch
-            end_epoch(t, curve, iterations, callbacks)
+            end_epoch(t, curve, done, callbacks)
     except Diverged as divergence:
         return outcome(DIVERGED, str(divergence))
     return outcome(*ending)
+
+
+def describe_engine(not_native: str | None, ordinary: str | None) -> str:
+    """What computed the iterations, and why nothing faster did: ``engine`` of ``result.json``."""
+    if not_native is None:
+        return "native"
+    used = f"ordinary: {ordinary}" if ordinary else "replayed"
+    return used if not_native == NOT_ASKED else f"{used}; not native: {not_native}"
 
 
 def ended(training: Training) -> tuple[str, str] | None:
@@ -99,6 +114,7 @@ def ended(training: Training) -> tuple[str, str] | None:
 
 def train_epoch(
     training: Training,
+    native: NativeTraining | None,
     replay: ReplayedTraining | None,
     callbacks: Sequence[Callback],
     interrupted: Callable[[], bool],
@@ -106,9 +122,27 @@ def train_epoch(
     """Train on all training rows in a new order; returns the iterations done since the start of the
     training, or None if it was interrupted."""
     t = training
-    done = 0
     t.set_mode(True)
-    for xs, ys in epoch(t):
+    done = 0
+    for done in iterations(t, native, replay):
+        for callback in callbacks:
+            callback.on_iteration(t, t.iteration + done)
+        if interrupted():
+            return None
+    return t.iteration + done
+
+
+def iterations(
+    training: Training, native: NativeTraining | None, replay: ReplayedTraining | None
+) -> Iterator[int]:
+    """Do those of an epoch, one or several at a time; yields how many are done."""
+    t = training
+    order = new_order(t)
+    done = 0
+    while native and done < t.iterations_per_epoch:
+        done += native(order, done)
+        yield done
+    for xs, ys in () if native else batches(t, order):
         end = done + len(xs)
         while done < end:
             if replay:
@@ -116,19 +150,18 @@ def train_epoch(
             else:
                 iterate(t, xs[done - end], ys[done - end], t.iteration + done)
                 done += 1
-            for callback in callbacks:
-                callback.on_iteration(t, t.iteration + done)
-            if interrupted():
-                return None
-    return t.iteration + done
+            yield done
 
 
-def epoch(training: Training) -> Iterator[tuple[Tensor, Tensor]]:
-    """The batches (m, n, inputs) of all training rows in a new order, and their targets."""
-    t = training
-    rows = len(t.data.train)
-    order = torch.randperm(rows, generator=t.streams.order).to(t.device)
-    return blocks(t.data.train.x, t.targets, order, t.batch_size or rows, t.smallest_batch)
+def new_order(training: Training) -> Tensor:
+    """The training rows of an epoch, as they are gone through, on the CPU."""
+    return torch.randperm(len(training.data.train), generator=training.streams.order)
+
+
+def batches(training: Training, order: Tensor) -> Iterator[tuple[Tensor, Tensor]]:
+    """The batches (m, n, inputs) of all training rows in this order, and their targets."""
+    t, rows = training, order.to(training.device)
+    return blocks(t.data.train.x, t.targets, rows, t.batch_size or len(rows), t.smallest_batch)
 
 
 def end_epoch(
@@ -170,13 +203,9 @@ def iterate(training: Training, xb: Tensor, yb: Tensor, iteration: int) -> float
     Raises Diverged."""
     t = training
     t.scheduler.before_iteration(iteration, t.iterations_per_epoch)
-    reevaluates = isinstance(t.optimizer, torch.optim.LBFGS)
-    masks = t.streams.dropout.get_state() if reevaluates else None
     values: list[float] = []
 
     def closure() -> Tensor:
-        if masks is not None:
-            t.streams.dropout.set_state(masks)  # the same masks for all evaluations
         t.optimizer.zero_grad()
         loss = with_penalties(t, t.loss(t.model(xb), yb))
         if not values:
@@ -191,4 +220,5 @@ def iterate(training: Training, xb: Tensor, yb: Tensor, iteration: int) -> float
         regularizer.constrain(t.model)
     if t.averaging:
         t.averaging.update()
+    t.streams.dropout.advance()
     return values[0]

@@ -9,6 +9,7 @@ member. So a member ends with the bits of its solo run.
 
 from __future__ import annotations
 
+import re
 import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
@@ -19,6 +20,7 @@ import torch
 from torch import Tensor, nn
 
 from exprun.common.constants import ALONE, DIVERGED, INTERRUPTED
+from exprun.engine.native.network import obstacle as native_obstacle
 from exprun.engine.replay import Replay, obstacle
 from exprun.engine.tape import Unrecordable
 from exprun.fit.learning_curve import Curve
@@ -124,6 +126,7 @@ class Stack:
                 regularizer.constrain(member.model)
             if member.averaging:
                 member.averaging.update()
+            member.streams.dropout.advance()
             member.optimizer.zero_grad()
 
     def _objective(self, x: Tensor, y: Tensor) -> Tensor:
@@ -243,7 +246,7 @@ def fit_stack(
     interrupted: Callable[[], bool] = lambda: False,
 ) -> None:
     """Train all that arrive, at most ``size`` at once, each as ``fit`` would; ``on_iteration`` of
-    the callbacks is not called.
+    the callbacks is not called. What the native engine can train is trained by it, one by one.
 
     Members that have ended leave when they are many enough, and others take their places. What
     cannot be stacked, or has a loss that is not finite, goes on alone.
@@ -273,7 +276,8 @@ def _join(members: list[Member], member: Member, interrupted: Callable[[], bool]
     with _isolated(member):
         for callback in member.callbacks:
             callback.on_start(member.training)
-        if ended(member.training):  # resumed at its end
+        native = native_obstacle(member.training) is None  # nothing is faster together then
+        if native or ended(member.training):  # resumed at its end
             member.running = False
             member.done(go_on(member.training, member.callbacks, interrupted))
             return
@@ -288,7 +292,7 @@ def _join(members: list[Member], member: Member, interrupted: Callable[[], bool]
 def _train_alone(member: Member, interrupted: Callable[[], bool], reason: str) -> None:
     member.running = False
     outcome = go_on(member.training, member.callbacks, interrupted)
-    engine = str(outcome.engine).partition(":")[0]
+    engine = re.split("[:;]", str(outcome.engine))[0]
     member.done(replace(outcome, engine=f"{engine}; {ALONE}{reason}"))
 
 

@@ -15,7 +15,7 @@ from torch import Tensor
 
 from exprun.common.constants import COMPLETED, DIVERGED, INTERRUPTED
 from exprun.common.errors import UsageError
-from exprun.fit.loop import epoch, iterate
+from exprun.fit.loop import batches, iterate, new_order
 from exprun.problems.problem import Problem
 from exprun.techniques.networks import count_parameters
 from exprun.training.callbacks import Outcome
@@ -235,5 +235,5 @@ class LRRangeTest(Problem):
 def _endless_batches(training: Training) -> Iterator[tuple[Tensor, Tensor]]:
     """The batches of one epoch after the other, each in a new order."""
     while True:
-        for xs, ys in epoch(training):
+        for xs, ys in batches(training, new_order(training)):
             yield from zip(xs, ys, strict=True)

@@ -10,19 +10,22 @@ import torch
 from torch import Tensor, nn
 
 from exprun.common.constants import ACTIVATIONS
+from exprun.common.streams import WORD, MaskStream
 
 
 class Dropout(nn.Module):
     """Inverted dropout with masks from a stream of its own (slide "Dropout").
 
     While training, each unit is kept with probability 1 - p and then divided by 1 - p. The slide
-    draws the mask with ``randn``; it must be uniform numbers, as in ``nn.Dropout``.
+    draws the mask with ``randn``; it must be uniform numbers, as in ``nn.Dropout``. Several
+    forward passes of one iteration have the same mask.
     """
 
-    def __init__(self, p: float, generator: torch.Generator) -> None:
+    def __init__(self, p: float, masks: MaskStream) -> None:
         super().__init__()
         self.p = p
-        self.generator = generator
+        self.masks = masks
+        self.layer = masks.new_layer()
 
     def forward(self, x: Tensor) -> Tensor:
         if not self.training or not self.p:
@@ -30,10 +33,12 @@ class Dropout(nn.Module):
         return x * self.draw(torch.empty_like(x))
 
     def draw(self, mask: Tensor) -> Tensor:
-        """Fill ``mask`` with what the units are to be multiplied by: 1 / (1 - p), or 0."""
+        """Fill ``mask`` (n, units) with what units are to be multiplied by, 1 / (1 - p) or 0."""
         if not self.p:
             return mask.fill_(1.0)
-        return mask.bernoulli_(1 - self.p, generator=self.generator).div_(1 - self.p)
+        words = self.masks.words(self.layer, *mask.shape)
+        bound = min(int((1 - self.p) * 2**32), WORD)  # no more words than there are below it
+        return mask.copy_(words < bound).mul_(1 / (1 - self.p))
 
     def extra_repr(self) -> str:
         return f"p={self.p}"
@@ -108,7 +113,7 @@ class MLP(nn.Module):
         norm: Callable[[int], nn.Module] | None = None,
         norm_position: Literal["pre", "post"] = "pre",
         dropout: Sequence[float] = (),
-        dropout_stream: torch.Generator | None = None,
+        dropout_stream: MaskStream | None = None,
     ) -> None:
         """``norm`` makes a normalisation layer for a number of units; ``dropout`` holds one p per
         hidden layer and then needs a ``dropout_stream``. Raises ValueError if their numbers differ.

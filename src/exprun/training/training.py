@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
-from typing import Any
+from typing import Any, Literal
 
 import torch
 from torch import Tensor, nn
@@ -35,7 +35,8 @@ class Training:
     ``batch_size=None`` takes all training rows at once. ``epoch`` and ``iteration`` count what is
     done; ``history`` is the learning curve, a row an epoch; ``kept`` are the weights that become
     the model (see ``Stopping``) and ``kept_row`` is their row; with ``averaging`` they are averages
-    of the weights. ``replay=False`` runs every iteration as ``iterate`` is written.
+    of the weights. ``engine`` computes the iterations: the fastest that can (``auto``), or one
+    that is chosen; ``plain`` runs each of them as ``fit.loop.iterate`` is written.
     """
 
     model: nn.Module
@@ -49,7 +50,7 @@ class Training:
     averaging: WeightAverage | None = None
     batch_size: int | None = 32
     max_epochs: int = 50
-    replay: bool = True
+    engine: Literal["auto", "native", "replay", "plain"] = "auto"
 
     epoch: int = 0
     iteration: int = 0

@@ -1,0 +1,185 @@
+"""A training by the native engine: its epochs, and the figures of its learning curve."""
+
+from __future__ import annotations
+
+import copy
+import ctypes
+import math
+import time
+import weakref
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING, Any
+
+from torch import Tensor
+
+from exprun.engine.native import library
+from exprun.engine.native.network import NativeNetwork, read
+from exprun.engine.replay import AT_ONCE_SECONDS
+from exprun.techniques.losses import CrossEntropy
+from exprun.training import metrics
+from exprun.training.divergence import locate
+
+if TYPE_CHECKING:
+    from exprun.data.prepare import Part
+    from exprun.training.training import Training
+
+
+class NativeTraining:
+    """What ``fit.loop.iterate`` does for a training, by compiled code.
+
+    Weights, the optimizer's states and everything else stay in torch's tensors, where they lie; so
+    whatever is done to them between two calls counts.
+    """
+
+    def __init__(self, training: Training, *, target: int = 0, threads: int | None = None) -> None:
+        """``target`` is an index of ``library.targets()``; ``threads`` if not as many as torch
+        has."""
+        t = training
+        self.training = t
+        self.library = library.load()
+        self.network = NativeNetwork(t, threads or t.threads)
+        self.workspace = self.library.native_open(self.network.structure, target)
+        if not self.workspace:
+            raise MemoryError("the native engine: not enough memory for the activations of a batch")
+        weakref.finalize(self, self.library.native_close, self.workspace)
+        self.at_once = 1
+        self.rows = _Rows(t, t.data.train, t.targets)
+        if t.loss.class_weight is not None:
+            self.rows.set_weights(t.loss.class_weight[t.loss.ids(t.targets)])
+        self.measured: dict[int, _Rows] = {}
+        self.saved = ctypes.create_string_buffer(self.library.native_saved(self.network.structure))
+        t.optimizer._opt_called = True  # type: ignore[attr-defined]  # what torch's schedulers ask
+
+    def __call__(self, order: Tensor, number: int) -> int:
+        """Iterations from ``number`` of the epoch on, whose rows are in ``order`` (n,) int64;
+        returns how many. Raises Diverged."""
+        t = self.training
+        began = time.perf_counter()
+        count = min(self.at_once, t.iterations_per_epoch - number)
+        size = t.batch_size or len(order)
+        first, last = number * size, min((number + count) * size, len(order))
+        iteration = t.iteration + number
+        done: int = self.library.native_train(
+            self.workspace,
+            self.rows.structure,
+            order.data_ptr() + 8 * first,
+            last - first,
+            count,
+            iteration,
+            self._hyper(iteration, count),
+            t.scheduler.steady,
+        )
+        t.streams.dropout.advance(done)
+        if not self.attached:
+            self._attach()
+        if done < count:
+            rows = order[first + done * size : first + (done + 1) * size]
+            failed = iteration + done
+            raise locate(t.model, t.data.train.x[rows], t.epoch + 1, failed + 1, updates=failed)
+        self.at_once = max(1, int(done / (time.perf_counter() - began) * AT_ONCE_SECONDS))
+        return done
+
+    def _hyper(self, iteration: int, count: int) -> ctypes.Array[library.Hyper]:
+        """What the parameter groups say in so many iterations, or in all of them."""
+        t = self.training
+        kind, groups = self.network.kind, t.optimizer.param_groups
+        hypers: list[library.Hyper] = []
+        for i in range(1 if t.scheduler.steady else count):
+            t.scheduler.before_iteration(iteration + i, t.iterations_per_epoch)
+            hypers += [library.Hyper(*read(kind, group)) for group in groups]
+        return (library.Hyper * len(hypers))(*hypers)
+
+    attached = False
+    """Whether the optimizer knows the states that the engine has made for it."""
+
+    def _attach(self) -> None:
+        state = self.training.optimizer.state
+        for w, made in self.network.states.items():
+            if made and w not in state:
+                state[w] = made
+        self.attached = True
+
+    def save(self) -> dict[str, Any]:
+        """Note where the training is, to be able to go back there; the newest note counts."""
+        t = self.training
+        self.library.native_save(self.network.structure, self.saved)
+        return {
+            "streams": t.streams.state_dict(),
+            "scheduler": copy.deepcopy(t.scheduler.state_dict()),
+            "groups": [
+                {name: value for name, value in group.items() if name != "params"}
+                for group in t.optimizer.param_groups
+            ],
+            "begun": bool(t.optimizer.state),
+        }
+
+    def restore(self, saved: Mapping[str, Any]) -> None:
+        """Go back to where ``save`` was called."""
+        t = self.training
+        self.library.native_restore(self.network.structure, self.saved)
+        t.streams.load_state_dict(saved["streams"])
+        t.scheduler.load_state_dict(saved["scheduler"])
+        for group, values in zip(t.optimizer.param_groups, saved["groups"], strict=True):
+            group.update(values)
+        if not saved["begun"]:
+            t.optimizer.state.clear()
+            self.attached = False
+
+    def measures(self, names: Sequence[str]) -> bool:
+        """Whether ``figures`` knows all of these."""
+        return set(names) <= set(metrics.names(self.training.loss.task))
+
+    def figures(self, parts: Mapping[str, Part], names: Sequence[str]) -> tuple[list[float], bool]:
+        """``learning_curve.evaluate`` of the parts of the data, each of ``names`` for all of them,
+        and whether a weight is not finite."""
+        measured = [self._measure(part) for part in parts.values()]
+        broken = not self.library.native_finite(self.network.structure)
+        return [of[name] for name in names for of in measured], broken
+
+    def _measure(self, part: Part) -> dict[str, float]:
+        t = self.training
+        rows = self.measured.get(id(part))
+        if rows is None:
+            targets = part.y if _takes_ids(t) else t.loss.encode(part.y)
+            rows = self.measured[id(part)] = _Rows(t, part, targets)
+        outputs, n = t.loss.outputs, len(part)
+        found = (ctypes.c_double * (2 + 2 * outputs))()
+        self.library.native_evaluate(self.workspace, rows.structure, found)
+        loss, right, *errors = found
+        if t.loss.task.classes:
+            return {"loss": loss / n, "accuracy": right / n}
+        squared = [e / n for e in errors[::2]]
+        units = t.data.preprocessing.target.std
+        r2 = [
+            1 - s / max(v, 1e-300) if v > 0 else float(s == 0)
+            for s, v in zip(squared, rows.spread, strict=True)
+        ]
+        rmse = [math.sqrt(s) * unit for s, unit in zip(squared, units, strict=True)]
+        mae = [e / n * unit for e, unit in zip(errors[1::2], units, strict=True)]
+        means = {"rmse": rmse, "mae": mae, "r2": r2}
+        return {"loss": loss / n} | {name: sum(v) / outputs for name, v in means.items()}
+
+
+def _takes_ids(training: Training) -> bool:
+    return type(training.loss) is CrossEntropy
+
+
+class _Rows:
+    """Rows of data as the engine sees them, and the tensors whose memory it names."""
+
+    def __init__(self, training: Training, part: Part, targets: Tensor) -> None:
+        classes = bool(training.loss.task.classes)
+        self.x, self.y = part.x.contiguous(), part.y.contiguous()
+        self.targets = targets.contiguous()
+        self.structure = library.Rows(
+            x=self.x.data_ptr(),
+            ids=self.y.data_ptr() if classes else None,
+            targets=None if _takes_ids(training) else self.targets.data_ptr(),
+            rows=len(part),
+        )
+        self.spread = [] if classes else self.y.double().var(0, correction=0).tolist()
+
+    def set_weights(self, weights: Tensor) -> None:
+        """What the loss of each row is multiplied by."""
+        self.weights = weights.float().contiguous()
+        self.structure.weights = self.weights.data_ptr()
