@@ -94,6 +94,26 @@ def test_what_the_terminal_says(eight: Path, capsys: pytest.CaptureFixture[str])
     )
 
 
+@pytest.mark.parametrize(
+    ("shifts", "words"),
+    [
+        ([0.0] * 6, "adam and sgd are equal in each of the 6 pairs"),
+        ([0.01, -0.01] * 3, "adam and sgd are equal on average"),
+        ([0.03, -0.01] * 3, "sgd is 1.00 points better than adam"),
+    ],
+)
+def test_a_difference_of_nothing_is_nobodys(
+    shifts: list[float], words: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def figures(optimizer: str, seed: int) -> dict[str, float]:
+        value = 0.9 + (shifts[seed] if optimizer == "sgd" else 0.0)
+        return {"val_accuracy": value, "test_accuracy": value}
+
+    sweep(tmp_path / "s", figures, {"optimizer": ["adam", "sgd"], "seed": range(6)})
+    assert main(["compare", str(tmp_path / "s")]) == 0
+    assert f"inconclusive: {words}" in " ".join(capsys.readouterr().out.split())
+
+
 def test_equivalence_is_asked_for_with_delta(
     eight: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:

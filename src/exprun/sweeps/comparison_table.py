@@ -158,7 +158,16 @@ def sentence(pair: Pair, comparison: Comparison) -> str:
     if pair.verdict == EQUAL:
         return f"{a} and {b} are practically equal, within ± {comparison.delta:g} {details}"
     because = f": {pair.why}" if pair.why else ""
+    if pair.wins == pair.losses == 0:
+        even = f"are equal in each of the {pair.n} pairs"
+        return f"inconclusive: {a} and {b} {even} {details}{because}"
+    if abs(size) < ROUNDING:
+        return f"inconclusive: {a} and {b} are equal on average {details}{because}"
     return f"inconclusive: {first} is {amount} better than {second} {details}{because}"
+
+
+ROUNDING = 1e-7
+"""Points, or units of the metric, below which a mean difference is one of float32's rounding."""
 
 
 def _short(name: str, by: Sequence[str]) -> str:
