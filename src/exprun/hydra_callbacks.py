@@ -63,6 +63,7 @@ class Hooks(Callback):
 
     def __init__(self) -> None:
         self.jobs: dict[int, Job] = {}
+        self.begun = False  # whether the sweep's jobs are fixed
         self.holding = ExitStack()  # the folder of the run or the sweep
 
     @surfacing
@@ -136,6 +137,7 @@ class Hooks(Callback):
                     path.rmdir()
             raise
         self.progress = ledger.Progress(ledger.read(folder)["jobs"])
+        self.begun = True
 
     def add_jobs(self, config: DictConfig, first: int, overrides: Sequence[Sequence[str]]) -> None:
         """Take in jobs of a sweeper that decides as it goes."""
@@ -188,6 +190,8 @@ class Hooks(Callback):
         from exprun.sweeps.conclude import conclude
 
         self.holding.close()
+        if not self.begun:  # Hydra 1.4 calls this after a mistake, too
+            return
         raise SystemExit(conclude(Path(config.hydra.sweep.dir)))
 
 
@@ -243,7 +247,7 @@ def _choose_launcher(config: DictConfig) -> None:
     Raises UsageError for others, which do so too."""
     launcher = config.hydra.launcher
     if launcher._target_ == BASIC_LAUNCHER:
-        with read_write(config):
+        with read_write(launcher):
             launcher._target_ = OWN_BASIC
     if launcher._target_ not in (OWN_BASIC, OWN_STACKED):
         name = config.hydra.runtime.choices["hydra/launcher"]
