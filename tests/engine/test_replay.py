@@ -396,11 +396,11 @@ def test_a_callback_that_changes_a_hyperparameter(iris) -> None:
             training.optimizer.param_groups[0]["momentum"] = 0.1 * training.epoch
 
     trainings = [
-        training(iris, optimizer=partial(Optim.SGD, lr=0.05), replay=replay)
-        for replay in (True, False)
+        training(iris, optimizer=partial(Optim.SGD, lr=0.05), engine=engine)
+        for engine in ("replay", "plain")
     ]
     engines = [fit(t, [Raises()]).engine for t in trainings]
-    assert engines == ["replayed", "ordinary: replay is off"]
+    assert engines == ["replayed", "ordinary: trainer.engine=plain"]
     assert same_bits(trainings[0].state_dict(), trainings[1].state_dict())
 
 

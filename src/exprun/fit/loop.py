@@ -20,7 +20,7 @@ import torch
 from torch import Tensor
 
 from exprun.common.constants import COMPLETED, DIVERGED, EARLY_STOPPED, INTERRUPTED
-from exprun.engine.native.network import NOT_ASKED
+from exprun.engine.native.network import NOT_ASKED, Changed
 from exprun.engine.native.network import obstacle as native_obstacle
 from exprun.engine.native.training import NativeTraining
 from exprun.engine.replay import ReplayedTraining
@@ -76,6 +76,12 @@ def go_on(
             try:
                 done = train_epoch(t, native, replay, callbacks, interrupted)
                 sound = replay is None or replay.all_finite()
+            except Changed as why:  # nothing of what the engine was made for may be assumed
+                go_back(before)
+                native, not_native = None, str(why)
+                replay = None if ordinary else ReplayedTraining(t, with_penalties)
+                curve = Curve(t, replayed=replay is not None)
+                continue
             except Unrecordable as why:
                 ordinary, sound = str(why), False
             if not sound:  # once more, and look at every loss

@@ -34,6 +34,7 @@ from exprun.training.callbacks import Callback, Outcome
 from exprun.training.training import Training
 from tests.conftest import built, same_bits, training
 from tests.engine.native import needs_native
+from tests.engine.test_replay import HYPERPARAMETERS, sets
 
 pytestmark = needs_native
 
@@ -194,6 +195,47 @@ def cycle(optimizer: torch.optim.Optimizer) -> TorchScheduler:
 )
 def test_schedulers_of_the_momentum(iris, optimizer: Any) -> None:
     step_by_step(partial(training, iris, optimizer=optimizer, scheduler=cycle), epochs=3)
+
+
+@pytest.mark.parametrize("at", [{"epoch": 3}, {"iteration": 25}], ids=["epoch", "iteration"])
+@pytest.mark.parametrize("what", HYPERPARAMETERS)
+def test_hyperparameters_that_change_on_the_way(iris, what: str, at: dict[str, int]) -> None:
+    """Numbers are read again; what the engine was made for ends it, and another one goes on."""
+    optimizer, value = HYPERPARAMETERS[what]
+    (interval, time), name = next(iter(at.items())), what.split()[1]
+    native, plain = (
+        training(
+            iris,
+            optimizer=partial(optimizer, lr=0.01),
+            scheduler=sets(name, {time: value}, interval),
+            max_epochs=5,
+            engine=engine,
+        )
+        for engine in ("auto", "plain")
+    )
+    engine = fit(native).engine
+    fit(plain)
+    for a, b in zip(native.history, plain.history, strict=True):
+        assert a == pytest.approx(b, rel=1e-3, abs=1e-4)
+    built_in = what in ("sgd momentum turned on", "sgd momentum turned off", "sgd nesterov")
+    assert (engine == "native") == (not built_in and what != "sgd maximize")
+
+
+def test_a_state_that_is_replaced_on_the_way(iris) -> None:
+    class Replaces(Callback):
+        def on_epoch(self, training: Training, row: dict[str, float]) -> None:
+            if training.epoch == 2:
+                training.optimizer.load_state_dict(copy.deepcopy(training.optimizer.state_dict()))
+                for state in training.optimizer.state.values():
+                    state["momentum_buffer"].mul_(3.0)
+
+    sgd = partial(torch.optim.SGD, lr=0.01, momentum=0.9)
+    native, plain = (training(iris, optimizer=sgd, engine=e) for e in ("auto", "plain"))
+    engine = str(fit(native, [Replaces()]).engine)
+    fit(plain, [Replaces()])
+    assert engine.endswith("not native: the state of the optimizer was replaced on the way")
+    for a, b in zip(native.history, plain.history, strict=True):
+        assert a == pytest.approx(b, rel=1e-3, abs=1e-4)
 
 
 @pytest.mark.parametrize(

@@ -169,6 +169,20 @@ def _options(kind: type, group: Group) -> int:
     )
 
 
+class Changed(Exception):
+    """A training is no longer what the engine was made for; the text says what is new."""
+
+
+def made_for(kind: type, group: Group) -> dict[str, Any]:
+    """What of a parameter group is built into a network; all else is read again (``read``)."""
+    return {
+        "its options": _options(kind, group),
+        "its states": state_names(kind, group),
+        "maximize": bool(group.get("maximize")),
+        "a learning rate that is a tensor": isinstance(group["lr"], Tensor),
+    }
+
+
 def state_names(kind: type, group: Group) -> tuple[str | None, ...]:
     """The optimizer's state that ``Parameter.state`` holds, in its order."""
     moments = "exp_avg", "exp_avg_sq"
@@ -211,6 +225,7 @@ class NativeNetwork:
             for group in t.optimizer.param_groups
             for w in group["params"]
         }
+        self.made_for = [made_for(self.kind, group) for group in t.optimizer.param_groups]
         self.groups = {
             w: i for i, group in enumerate(t.optimizer.param_groups) for w in group["params"]
         }

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 from torch import Tensor
 
 from exprun.engine.native import library
-from exprun.engine.native.network import NativeNetwork, read
+from exprun.engine.native.network import Changed, NativeNetwork, made_for, read
 from exprun.engine.replay import AT_ONCE_SECONDS
 from exprun.techniques.losses import CrossEntropy
 from exprun.training import metrics
@@ -52,7 +52,7 @@ class NativeTraining:
 
     def __call__(self, order: Tensor, number: int) -> int:
         """Iterations from ``number`` of the epoch on, whose rows are in ``order`` (n,) int64;
-        returns how many. Raises Diverged."""
+        returns how many. Raises Diverged, and Changed before anything is done."""
         t = self.training
         began = time.perf_counter()
         count = min(self.at_once, t.iterations_per_epoch - number)
@@ -80,13 +80,21 @@ class NativeTraining:
         return done
 
     def _hyper(self, iteration: int, count: int) -> ctypes.Array[library.Hyper]:
-        """What the parameter groups say in so many iterations, or in all of them."""
+        """The parameter groups' numbers of so many iterations, or of all of them. Raises Changed."""
         t = self.training
+        if self.attached and any(
+            t.optimizer.state[w] is not made for w, made in self.network.states.items() if made
+        ):
+            raise Changed("the state of the optimizer was replaced on the way")
         kind, groups = self.network.kind, t.optimizer.param_groups
         hypers: list[library.Hyper] = []
         for i in range(1 if t.scheduler.steady else count):
             t.scheduler.before_iteration(iteration + i, t.iterations_per_epoch)
-            hypers += [library.Hyper(*read(kind, group)) for group in groups]
+            for group, known in zip(groups, self.network.made_for, strict=True):
+                if (now := made_for(kind, group)) != known:
+                    new = " and ".join(name for name in now if now[name] != known[name])
+                    raise Changed(f"{new} of the optimizer changed on the way")
+                hypers.append(library.Hyper(*read(kind, group)))
         return (library.Hyper * len(hypers))(*hypers)
 
     attached = False
