@@ -80,7 +80,7 @@ class NativeTraining:
         return done
 
     def _hyper(self, iteration: int, count: int) -> ctypes.Array[library.Hyper]:
-        """The parameter groups' numbers of so many iterations, or of all of them. Raises Changed."""
+        """The numbers of the parameter groups in so many iterations, or in all. Raises Changed."""
         t = self.training
         if self.attached and any(
             t.optimizer.state[w] is not made for w, made in self.network.states.items() if made
