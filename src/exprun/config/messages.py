@@ -79,8 +79,10 @@ def _unparsable(override: str) -> str:
             f"{key}=1,2,3, or {choices(f'{name}(…)' for name in SWEEPS)}"
         )
     rule = rule_for(key.lstrip("+~"))
-    items = value.removeprefix("[").removesuffix("]").split(",")
-    for quoted in (f"'{key}=\"{value}\"'", list_override(key, (i.strip(" \"'") for i in items))):
+    advised = [f"'{key}=\"{value}\"'"]
+    if value.startswith("[") and value.endswith("]"):
+        advised.append(list_override(key, (item.strip(" \"'") for item in value[1:-1].split(","))))
+    for quoted in advised:
         with suppress(OverrideParseException):
             parsed = OverridesParser.create().parse_override(shlex.split(quoted)[0])
             if rule is None or rule.accepts(parsed.value()):
