@@ -2,8 +2,8 @@
 their versions call differently.
 
 All else uses their documented interfaces, so a new version can break exprun here only. Each piece
-says why it is needed and what would replace it. They work alike with hydra-core 1.3 and OmegaConf
-2.3, and with hydra-core 1.4 and OmegaConf 2.4.
+says why it is needed and what would replace it. They are written for hydra-core 1.3 with OmegaConf
+2.3 and 1.4 with 2.4; what still keeps exprun below 1.4 stands in CONTRIBUTING.md.
 """
 
 from __future__ import annotations
