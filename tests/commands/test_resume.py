@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import shutil
 import signal
 import subprocess
@@ -31,9 +32,15 @@ RUN = [
 ]
 
 
-def exprun(folder: Path, *words: str) -> subprocess.CompletedProcess[str]:
+def exprun(folder: Path, *words: str, **environment: str) -> subprocess.CompletedProcess[str]:
     return subprocess.run(
-        [*EXPRUN, *words], cwd=folder, capture_output=True, text=True, timeout=120, check=False
+        [*EXPRUN, *words],
+        cwd=folder,
+        env=os.environ | environment,
+        capture_output=True,
+        text=True,
+        timeout=120,
+        check=False,
     )
 
 

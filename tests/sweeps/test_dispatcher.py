@@ -241,6 +241,17 @@ def test_a_single_job_is_a_sweep_too(tmp_path: Path) -> None:
     assert states_of(tmp_path / "sweep") == ["completed"]
 
 
+@pytest.mark.parametrize("length", [1, 100])
+def test_a_temporary_folder_with_a_long_name(length: int, tmp_path: Path) -> None:
+    """multiprocessing makes a socket in it, and the path of a socket may have 107 bytes."""
+    temporary = tmp_path / ("t" * length)
+    temporary.mkdir()
+    words = "data=iris", "trainer.max_epochs=1", "hydra.sweep.dir=sweep"
+    done = exprun(tmp_path, *STACKED, *words, TMPDIR=str(temporary))
+    assert done.returncode == 0, done.stderr
+    assert list(temporary.iterdir()) == []
+
+
 def test_a_sweep_in_several_batches(tmp_path: Path) -> None:
     """The sweeper launches a few jobs at a time; their configs are composed once for all."""
     words = ["data=iris", "trainer.max_epochs=2", "optimizer.lr=0.01,0.02,0.03,0.04,0.05"]

@@ -10,15 +10,22 @@ import atexit
 import multiprocessing
 import os
 import signal
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
 from multiprocessing import forkserver, resource_tracker
 from multiprocessing.connection import Connection
 from multiprocessing.process import BaseProcess
+from pathlib import Path
 from typing import Any
 
 from exprun.common.signals import held_back, importing
 
 FORKSERVER = "forkserver"
 CAN_FORK = FORKSERVER in multiprocessing.get_all_start_methods()
+LONGEST_SOCKET = 103
+"""Bytes that the path of a Unix socket may have on macOS, less its final zero; on Linux 107."""
+
 CONTEXT: Any = multiprocessing.get_context(FORKSERVER if CAN_FORK else "spawn")
 
 
@@ -27,8 +34,25 @@ def prepare() -> None:
     if CAN_FORK:
         resource_tracker.ensure_running()  # else started with the server, and it lets signals in
         CONTEXT.set_forkserver_preload(["exprun.sweeps.worker_preload"])
-        with held_back():
+        with held_back(), _short_path_for_a_socket():
             forkserver.ensure_running()
+
+
+@contextmanager
+def _short_path_for_a_socket() -> Iterator[None]:
+    """Let multiprocessing take ``/tmp`` where the path of its socket would be too long.
+
+    It makes a folder and a socket in it where ``TMPDIR`` says (Python 3.14 looks for a shorter
+    place by itself).
+    """
+    before = tempfile.tempdir
+    longest = Path(tempfile.gettempdir(), "pymp-12345678", "listener-12345678")
+    if len(os.fsencode(longest)) > LONGEST_SOCKET:
+        tempfile.tempdir = "/tmp"
+    try:
+        yield
+    finally:
+        tempfile.tempdir = before
 
 
 @atexit.register
