@@ -118,15 +118,13 @@ def arrays(case: str) -> Arrays:
     return x, y.astype(np.int64), x_val, y_val.astype(np.int64)
 
 
-def exprun(job: Job, stamp: Stamp, *, more: Sequence[str] = (), scripted: bool = True) -> None:
-    """A run into a temporary folder, as the command line makes it with ``more`` words; if not
-    ``scripted``, as where there is no TorchScript."""
+def exprun(job: Job, stamp: Stamp, *, more: Sequence[str] = ()) -> None:
+    """A run into a temporary folder, as the command line makes it with ``more`` words."""
     from hydra import compose, initialize_config_dir
 
     from exprun import run as runner
     from exprun.config.paths import conf_dir
     from exprun.config.schema import plain
-    from exprun.engine.program import Program
     from exprun.fit.loop import fit
     from exprun.job import Job as OurJob
     from exprun.training.callbacks import Callback
@@ -158,8 +156,6 @@ def exprun(job: Job, stamp: Stamp, *, more: Sequence[str] = (), scripted: bool =
     with ExitStack() as stack:
         folder = Path(stack.enter_context(tempfile.TemporaryDirectory()))
         stack.enter_context(patch.object(runner, "fit", stamped))
-        if not scripted:
-            stack.enter_context(patch.object(Program, "compiled", None))
         result = runner.run(OurJob(plain(config), folder, words, choices))
     assert result["status"] == "completed", result["reason"]
 
@@ -471,9 +467,6 @@ CONTESTANTS = {
     US: Contestant(exprun, ("exprun",)),
     f"{US}, replay": Contestant(
         functools.partial(exprun, more=["trainer.engine=replay"]), ("exprun",)
-    ),
-    f"{US}, replay without TorchScript": Contestant(
-        functools.partial(exprun, more=["trainer.engine=replay"], scripted=False), ("exprun",)
     ),
     f"{US}, plain loop": Contestant(
         functools.partial(exprun, more=["trainer.engine=plain"]), ("exprun",)

@@ -409,7 +409,10 @@ WRONG = [
     (["-m", "seed=range(0,3,0)"], "seed=range(0,3,0): its values cannot be listed"),
     (["-m", "seed=range(0,1,0.0)"], "seed=range(0,1,0.0): its values cannot be listed"),
     (["optimizer.lr=${oc.env:NO_LR,0.01}"], "optimizer.lr='0.01' (text): expected a number above"),
-    (["-m", "optimizer.lr=${oc.env:NO_LR,0.01}"], "${oc.decode:…} makes a number of a text"),
+    (
+        ["-m", "optimizer.lr=${oc.env:NO_LR,0.01}"],
+        """did you mean 'optimizer.lr="${oc.decode:${oc.env:NO_LR,0.01}}"', quotes included?""",
+    ),
     (["-m", "optimizer.lr=${oc.env:NO_LR}"], "NO_LR"),
     (["+optimizer@second=sgd"], "second: nobody reads a group of that name"),
     (["+data@dta=iris"], "dta: nobody reads a group of that name; did you mean data?"),

@@ -1,10 +1,16 @@
-"""A member of a stack ends as it would alone, to the last bit."""
+"""A member of a stack ends as it would alone.
+
+Stacks are for GPUs; here they run on the CPU, in double precision, where batched products and
+single ones differ by so little that nothing else can hide behind it.
+"""
 
 from __future__ import annotations
 
 import copy
+import functools
 import itertools
 from collections.abc import Callable, Iterator, Sequence
+from dataclasses import replace
 from functools import partial
 from typing import Any
 
@@ -14,8 +20,9 @@ from torch import nn
 
 from exprun.common.constants import ACTIVATIONS, COMPLETED, DIVERGED, EARLY_STOPPED, INTERRUPTED
 from exprun.config.paths import conf_dir
+from exprun.data.prepare import Data, Part
 from exprun.engine import replay
-from exprun.fit import learning_curve
+from exprun.fit import learning_curve, stack
 from exprun.fit.loop import fit
 from exprun.fit.stack import Member, capacity, fit_stack, not_stackable, shape
 from exprun.techniques import losses
@@ -30,15 +37,67 @@ from tests.engine.test_replay import OPTIMIZERS, REGULARIZERS, OwnOptimizer, set
 
 Make = Callable[[], Training]
 
-built = partial(conftest.built, "trainer.engine=replay")
-training = partial(conftest.training, engine="replay")
-"""What the native engine trains is not stacked."""
+CLOSE = {"rtol": 1e-6, "atol": 1e-7}
+
+on_a_cpu = partial(conftest.built, "trainer.engine=replay")
+
+
+def built(*words: str) -> Training:
+    return in_double(on_a_cpu(*words))
+
+
+def training(data: Data, **options: Any) -> Training:
+    return in_double(conftest.training(data, engine="replay", **options))
+
+
+@functools.cache
+def data_in_double(key: int, data: Data) -> Data:
+    """The same object for the same data: members may share it."""
+    parts = {
+        name: Part(
+            part.x.double(),
+            part.y.double() if part.y.is_floating_point() else part.y,
+        )
+        for name, part in (("train", data.train), ("val", data.val), ("test", data.test))
+    }
+    return replace(data, **parts)
+
+
+def in_double(t: Training) -> Training:
+    t.model.double()
+    for state in t.optimizer.state.values():
+        state.update({name: v.double() for name, v in state.items() if v.is_floating_point()})
+    if t.averaging:
+        t.averaging.sums = [v.double() for v in t.averaging.sums]
+    t.data = data_in_double(id(t.data), t.data)
+    if t.targets.is_floating_point():
+        t.targets = t.targets.double()
+    return t
 
 
 @pytest.fixture(autouse=True)
 def measured_by_replay(monkeypatch):
     """Short as these trainings are, what is measured after their epochs is replayed, too."""
     monkeypatch.setattr(learning_curve, "PAYS", 2)
+
+
+@pytest.fixture(autouse=True)
+def stacked_on_the_cpu(monkeypatch):
+    monkeypatch.setattr(stack, "STACKED_ON", ("cpu",))
+
+
+def alike(a: object, b: object) -> bool:
+    """Equal through dicts, lists and tensors, but for rounding."""
+    if isinstance(a, torch.Tensor):
+        return isinstance(b, torch.Tensor) and torch.allclose(a, b, **CLOSE, equal_nan=True)
+    if isinstance(a, dict):
+        same = isinstance(b, dict) and a.keys() == b.keys()
+        return same and all(alike(a[key], b[key]) for key in a)
+    if isinstance(a, list | tuple):
+        return isinstance(b, list | tuple) and len(a) == len(b) and all(map(alike, a, b))
+    if isinstance(a, float):
+        return a == pytest.approx(b, rel=CLOSE["rtol"], abs=CLOSE["atol"], nan_ok=True)
+    return a == b
 
 
 class End:
@@ -86,7 +145,7 @@ def assert_as_alone(
         assert end.outcome is not None
         found = (end.outcome.status, end.outcome.reason)
         assert found == (expected.status, expected.reason), number
-        assert same_bits(end.state, solo.state_dict()), number
+        assert alike(end.state, solo.state_dict()), number
         assert engine is None or str(end.outcome.engine).startswith(engine)
     return ends
 
@@ -147,12 +206,12 @@ DIFFERING_INITS = {
 RATES = {"adadelta": 1.0, "sgd": 0.05, "nesterov": 0.01, "momentum": 0.1}
 
 
-@pytest.mark.parametrize("reg", REGULARIZERS[:-1])
 @pytest.mark.parametrize("norm", NORMS)
 @pytest.mark.parametrize("optimizer", OPTIMIZERS)
-def test_optimizers_norms_regularizers_and_inits(optimizer: str, norm: str, reg: str) -> None:
-    """Initial weights, schedules and the position of a norm take turns."""
-    turn = OPTIMIZERS.index(optimizer) + 3 * NORMS.index(norm) + 5 * REGULARIZERS.index(reg)
+def test_optimizers_norms_regularizers_and_inits(optimizer: str, norm: str) -> None:
+    """Regularizers, initial weights, schedules and the position of a norm take turns."""
+    turn = OPTIMIZERS.index(optimizer) + 3 * NORMS.index(norm)
+    reg = REGULARIZERS[turn % (len(REGULARIZERS) - 1)]
     lr = RATES.get(optimizer, 0.01)
     init = INITS[turn % len(INITS)]
     words = [f"optimizer={optimizer}", f"norm={norm}", f"reg={reg}", f"init={init}"]
@@ -220,46 +279,9 @@ def test_variants(words: list[str]) -> None:
     assert_as_alone(each(*words, seed=range(3)))
 
 
-@pytest.mark.parametrize(
-    "words",
-    [
-        ["batching.batch_size=1", "trainer.max_epochs=1"],
-        ["data=wine", "batching.batch_size=1", "trainer.max_epochs=1"],
-        ["data=wine", "batching.batch_size=10"],
-        ["data=diabetes", "batching.batch_size=50"],
-        ["data=breast_cancer", "batching.batch_size=5", "trainer.max_epochs=1"],
-    ],
-    ids=" ".join,
-)
-def test_batches_that_begin_anywhere(words: list[str]) -> None:
-    assert_as_alone(each(*words, seed=range(3)))
-
-
-@pytest.mark.parametrize("hidden", ["[8]", "[33,5]"])
-def test_a_stack_of_one_with_batches_that_begin_anywhere(hidden: str) -> None:
-    """As is left when all others have ended."""
-    words = "data=breast_cancer", "batching.batch_size=3", "trainer.max_epochs=2"
-    assert_as_alone(each(*words, f"model.hidden={hidden}", seed=[0]))
-
-
-@pytest.mark.parametrize("units", range(1, 20))
-def test_layers_of_any_size(units: int) -> None:
-    """Products and activations of few numbers are left to other kernels."""
-    sizes = f"model.hidden=[{units},{20 - units}]"
-    assert_as_alone(each(sizes, "model.activation=silu", "reg=dropout", seed=range(2 + units % 3)))
-
-
-def test_products_that_differ_now_and_then() -> None:
-    """A left-over batch of 10 rows of 5 numbers for 7 units: the gradient of the weights."""
-    sizes = "model.hidden=[5,7]", "model.activation=identity", "trainer.max_epochs=10"
-    assert_as_alone(each(*sizes, seed=range(3)))
-
-
-@pytest.mark.parametrize("hidden", ["[8,16]", "[6,9]", "[1]"])
 @pytest.mark.parametrize("activation", sorted(ACTIVATIONS))
-def test_activations(activation: str, hidden: str) -> None:
-    """Batches of 16 and 10 rows: 16 × 16 numbers fill the kernels' lanes, 16 × 5 do not."""
-    assert_as_alone(each(f"model.activation={activation}", f"model.hidden={hidden}", seed=range(3)))
+def test_activations(activation: str) -> None:
+    assert_as_alone(each(f"model.activation={activation}", seed=range(3)))
 
 
 @pytest.mark.parametrize("reduction", ["mean", "sum"])
@@ -304,13 +326,13 @@ def test_losses_of_numbers(loss: Any, outputs: int, reduction: str) -> None:
 def test_other_rows_to_train_on() -> None:
     makes = each("reg=dropout", seed=[0, 1, 0, 1], data__split_seed=[0, 0, 5, 6])
     ends = assert_as_alone(makes)
-    assert not same_bits(ends[0].state["model"], ends[2].state["model"])
+    assert not alike(ends[0].state["model"], ends[2].state["model"])
 
 
 def test_equal_members_stay_equal() -> None:
     ends = assert_as_alone(each(seed=[2, 2, 2]))
-    assert same_bits(ends[0].state, ends[1].state)
-    assert same_bits(ends[0].state, ends[2].state)
+    assert alike(ends[0].state, ends[1].state)
+    assert alike(ends[0].state, ends[2].state)
 
 
 def test_a_stack_of_one() -> None:
@@ -345,17 +367,16 @@ def test_members_that_come_and_go(size: int) -> None:
     assert len({end.state["epoch"] for end in ends}) > 3
 
 
-@pytest.mark.parametrize(
-    ("hidden", "size", "expected"),
-    [
-        ("[100,100]", 32, 8),  # 17,610 weights, gradients and two moments: 14 fit into 4 MiB
-        ("[100,100]", 3, 3),
-        ("[8]", 32, 32),
-        ("[600,600]", 32, 1),  # not even one fits
-    ],
-)
-def test_a_stack_is_as_large_as_the_cache(hidden: str, size: int, expected: int) -> None:
-    assert capacity(built("data=digits", f"model.hidden={hidden}"), size) == expected
+def test_on_a_cpu_nothing_is_stacked(monkeypatch) -> None:
+    """Members are trained one by one, with the bits of their solo runs."""
+    monkeypatch.undo()
+    assert capacity(on_a_cpu(), 100) == 1
+    ends = stacked([on_a_cpu(f"seed={seed}", "reg=dropout") for seed in range(3)])
+    for seed, end in enumerate(ends):
+        solo = on_a_cpu(f"seed={seed}", "reg=dropout")
+        assert end.outcome is not None
+        assert end.outcome.engine == fit(solo).engine
+        assert same_bits(end.state, solo.state_dict())
 
 
 def test_arrivals_are_asked_for_when_there_is_room() -> None:
@@ -407,7 +428,7 @@ def test_what_goes_wrong_with_one_member_is_nobody_elses_concern(
         solo = makes[number]()
         fit(solo)
         assert ends[number].error is None
-        assert same_bits(ends[number].state, solo.state_dict())
+        assert alike(ends[number].state, solo.state_dict())
 
 
 def test_an_error_while_the_end_is_noted_is_the_members() -> None:
@@ -458,7 +479,7 @@ def test_a_member_that_diverges_harms_nobody(optimizer: str, norm: str) -> None:
         "trainer.max_epochs=5",
         "reg=dropout",
         "data.standardize_target=true",
-        optimizer__lr=[0.001, 1e30, 0.002, 1e18, 0.003, 30, 0.001],
+        optimizer__lr=[0.001, 1e250, 0.002, 1e180, 0.003, 0.3, 0.001],
         seed=range(7),
     )
     ends = assert_as_alone(makes, engine=None)
@@ -477,7 +498,7 @@ def test_divergence_early_and_late(iris, epoch: int, within: int) -> None:
 
     def make(number: int) -> Training:
         def factor(t: float) -> float:
-            return 1e38 if number == 2 and t > explodes - 1e-6 else 1.0
+            return 1e300 if number == 2 and t > explodes - 1e-6 else 1.0
 
         return training(
             iris,
@@ -494,7 +515,7 @@ def test_divergence_early_and_late(iris, epoch: int, within: int) -> None:
 
 
 def test_all_diverge() -> None:
-    makes = each("loss=bce", "optimizer=sgd", optimizer__lr=[1e30, 1e31, 1e32], seed=range(3))
+    makes = each("loss=bce", "optimizer=sgd", optimizer__lr=[1e250, 1e251, 1e252], seed=range(3))
     ends = assert_as_alone(makes, size=2, engine=None)
     assert {end.outcome.status for end in ends if end.outcome} == {DIVERGED}
 
@@ -517,17 +538,17 @@ def test_what_cannot_be_stacked_is_trained_alone(iris) -> None:
     ]
     ends = assert_as_alone(makes, engine=None)
     engines = [end.outcome.engine for end in ends if end.outcome]
-    stack = "stacked: up to 9 at once"
+    together = "stacked: up to 9 at once"
     assert engines == [
-        stack,
-        stack,
+        together,
+        together,
         "ordinary; not stacked: L-BFGS evaluates the loss several times in an iteration",
         "replayed; not stacked: reg.l1.biases=true is not stacked",
         "replayed; not stacked: its shapes are its own",
         "ordinary; not stacked: trainer.engine=plain",
         "ordinary; not stacked: OwnOptimizer is code of somebody's own",
-        stack,
-        stack,
+        together,
+        together,
     ]
 
 
@@ -679,19 +700,19 @@ def test_interrupted_members_are_at_the_start_of_the_epoch_and_go_on(
         assert end.outcome.status == INTERRUPTED
         assert end.outcome.reason == f"interrupted in epoch {epoch + 1}"
         assert len(states.states) == epoch + 1
-        assert same_bits(end.state, states.states[-1])
+        assert alike(end.state, states.states[-1])
         alone_again = make()
         alone_again.load_state_dict(copy.deepcopy(end.state))
         fit(alone_again)
         whole = make()
         fit(whole)
-        assert same_bits(alone_again.state_dict(), whole.state_dict())
+        assert alike(alone_again.state_dict(), whole.state_dict())
         going_on.load_state_dict(copy.deepcopy(end.state))
         finished.append(whole)
     for end, whole in zip(stacked(resumed, 3), finished, strict=True):
         assert end.outcome is not None
         assert end.outcome.status == COMPLETED
-        assert same_bits(end.state, whole.state_dict())
+        assert alike(end.state, whole.state_dict())
 
 
 def test_members_resumed_in_different_epochs_are_one_stack() -> None:
@@ -710,7 +731,7 @@ def test_members_resumed_in_different_epochs_are_one_stack() -> None:
     for end, expected in zip(stacked(resumed), whole, strict=True):
         assert end.outcome is not None
         assert str(end.outcome.engine).startswith("stacked")
-        assert same_bits(end.state, expected.state_dict())
+        assert alike(end.state, expected.state_dict())
 
 
 def test_resumed_at_the_end_nothing_is_done() -> None:
@@ -718,7 +739,7 @@ def test_resumed_at_the_end_nothing_is_done() -> None:
     fit(ended)
     before = copy.deepcopy(ended.state_dict())
     ends = stacked([ended, running])
-    assert same_bits(ends[0].state, before)
+    assert alike(ends[0].state, before)
     assert [end.outcome.status for end in ends if end.outcome] == [COMPLETED] * 2
 
 

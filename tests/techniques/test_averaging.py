@@ -16,7 +16,6 @@ from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
 from exprun.cli import main
 from exprun.fit.learning_curve import evaluate
 from exprun.fit.loop import fit
-from exprun.fit.stack import Member, fit_stack
 from exprun.techniques.averaging import WeightAverage
 from exprun.training.batch_norm import recompute_statistics
 from exprun.training.training import Training
@@ -78,7 +77,7 @@ def test_it_changes_nothing_of_the_training(words: list[str]) -> None:
 
 
 @pytest.mark.parametrize("words", VARIANTS, ids=" ".join)
-def test_replayed_stacked_and_resumed_end_alike(words: list[str]) -> None:
+def test_replayed_and_resumed_end_alike(words: list[str]) -> None:
     words = [*words, "trainer.engine=replay"]
     solo, ordinary, resumed = (built(*words, *AVERAGED) for _ in range(3))
     fit(solo)
@@ -92,32 +91,6 @@ def test_replayed_stacked_and_resumed_end_alike(words: list[str]) -> None:
     again.load_state_dict(resumed.snapshot())
     fit(again)
     assert same_bits(solo.state_dict(), again.state_dict())
-
-    others = [["seed=0"], ["seed=1"], ["averaging.decay=0.5"], ["averaging=none"]]
-    alone, members = [], []
-    for own in others:
-        kept = [word for word in AVERAGED if own != ["averaging=none"]]
-        alone.append(built(*words, *kept, *own))
-        fit(alone[-1])
-        members.append(built(*words, *kept, *own))
-    ends: list[tuple[int, dict[str, object], str | None]] = []
-
-    def member(number: int, training: Training) -> Member:
-        def failed(error: Exception) -> None:
-            raise error
-
-        return Member(
-            training,
-            [],
-            lambda outcome: ends.append((number, training.snapshot(), outcome.engine)),
-            failed,
-        )
-
-    fit_stack(iter([member(i, training) for i, training in enumerate(members)]), 4)
-    assert len(ends) == len(others)
-    for number, state, engine in ends:
-        assert same_bits(state, alone[number].state_dict())
-        assert str(engine).startswith("stacked") == ("optimizer=lbfgs" not in words)
 
 
 def test_the_model_is_the_average_of_the_best_epoch() -> None:

@@ -45,19 +45,6 @@ class MaskStream:
         self.layers += 1
         return self.layers - 1
 
-    def words(self, layer: int, rows: int, units: int) -> Tensor:
-        """Numbers from 0 up to 2³² - 1 for this iteration, (rows, units) int64."""
-        device = self.iteration.device
-        groups = -(-units // 4)
-        counter = (
-            torch.arange(rows, device=device)[:, None],
-            torch.arange(groups, device=device)[None, :],
-            torch.full((1, 1), layer, device=device),
-            self.iteration.view(1, 1),
-        )
-        words = philox(counter, (self.seed & WORD, self.seed >> 32))
-        return torch.stack(words, -1).view(rows, 4 * groups)[:, :units]
-
     def advance(self, iterations: int = 1) -> None:
         """So many are done; the next one has other masks."""
         if self.layers:
@@ -67,9 +54,32 @@ class MaskStream:
 WORD = 0xFFFFFFFF
 
 
-def philox(counter: Sequence[Tensor], key: tuple[int, int]) -> list[Tensor]:
-    """The four random words of a counter of four words, int64 tensors of one shape, and a key of
-    two."""
+def key_of(seed: int) -> tuple[int, int]:
+    """A seed of 64 bits as Philox takes it, the low word first."""
+    return seed & WORD, seed >> 32
+
+
+def mask_words(
+    key: Sequence[int | Tensor], layer: int, iteration: Tensor, rows: int, units: int
+) -> Tensor:
+    """The words of a ``MaskStream``, numbers from 0 up to 2³² - 1, for the key of its seed and an
+    ``iteration`` (1, 1): (rows, units) int64. Of k streams, with the two words of their keys and
+    their iterations as tensors (k, 1, 1): (k, rows, units)."""
+    device = iteration.device
+    groups = -(-units // 4)
+    counter = (
+        torch.arange(rows, device=device)[:, None],
+        torch.arange(groups, device=device)[None, :],
+        torch.full((1, 1), layer, device=device),
+        iteration,
+    )
+    words = torch.stack(philox(counter, key), -1)
+    return words.view(*words.shape[:-2], 4 * groups)[..., :units]
+
+
+def philox(counter: Sequence[Tensor], key: Sequence[int | Tensor]) -> list[Tensor]:
+    """The four random words of a counter of four words and a key of two, int64 tensors whose shapes
+    go together."""
     c0, c1, c2, c3 = counter
     for i in range(10):
         key0, key1 = (key[0] + i * 0x9E3779B9) & WORD, (key[1] + i * 0xBB67AE85) & WORD

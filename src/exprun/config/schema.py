@@ -104,7 +104,9 @@ def check_values(config: DictConfig) -> None:
         given = f"{shown!r} (text)" if is_text else spelled(shown)
         taken = OmegaConf.is_interpolation(OmegaConf.select(config, parent) or config, name)
         if taken and is_text:
-            hint = "; ${oc.decode:…} makes a number of a text"
+            written: Any = OmegaConf.to_container(OmegaConf.select(config, parent) or config)
+            raw = written[name]
+            hint = f"; did you mean '{key}=\"${{oc.decode:{raw}}}\"', quotes included?"
         error = UsageError(f"{key}={given}: expected {expected}{hint}")
         if not taken:
             raise error

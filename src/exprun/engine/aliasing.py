@@ -71,10 +71,10 @@ def changing_variant(operation: OpOverload) -> OpOverload | None:
 @functools.cache
 def writing_variant(operation: OpOverload) -> tuple[OpOverload, list[str]] | None:
     """The variant of an operation that writes its results into given tensors, and the names of
-    those arguments; None if there is none, or none that TorchScript can call."""
+    those arguments; None if there is none."""
     packet, schema = operation.overloadpacket, operation._schema
     wanted = [(a.name, str(a.type)) for a in schema.arguments]
-    if operation.is_view or "List[Optional[Tensor]]" in [kind for _, kind in wanted]:
+    if operation.is_view:
         return None
     for name in packet.overloads():
         variant = getattr(packet, name)

@@ -106,7 +106,7 @@ class Tape(TorchDispatchMode):
         if operation is aten._local_scalar_dense.default:
             raise Unrecordable("it reads a number from a tensor")
         out = operation(*args, **keywords)
-        if operation.namespace == "aten":  # the others are marks of the profiler
+        if operation.namespace in ("aten", "exprun"):  # the others are marks of the profiler
             self.instructions.append(Instruction(operation, tuple(args), keywords, out))
         return out
 
@@ -205,7 +205,6 @@ class _Writer:
             self.moving.add(memory_of(result))
             if place_of(result) not in self.names:
                 self.names[place_of(result)] = f"t{next(self.numbers)}"
-        self._hold(instruction, arguments)
         called = ", ".join([*arguments, *(f"{name}={text}" for name, text in keywords.items())])
         assigned = f"{self._assigned(instruction)} = " if results else ""
         self.lines.append(f"{assigned}aten.{operation.overloadpacket.__name__}({called})")
@@ -218,18 +217,6 @@ class _Writer:
         self.written.add(memory_of(result))
         if place in self.hosts:
             self.changeable.add(place)
-
-    def _hold(self, instruction: Instruction, arguments: list[str]) -> None:
-        """A list of this iteration's tensors that an operation writes into gets a name: that of a
-        place among the lists, where TorchScript sees that somebody may read it."""
-        schema = instruction.operation._schema.arguments
-        for i, (argument, value) in enumerate(zip(schema, instruction.arguments, strict=False)):
-            written = argument.alias_info is not None and argument.alias_info.is_write
-            if written and isinstance(value, list) and value and arguments[i][0] == "[":
-                place = f"lists[{len(self.lists)}]"
-                self.lists.append([])
-                self.lines.append(f"{place} = {arguments[i]}")
-                arguments[i] = place
 
     def _assigned(self, instruction: Instruction) -> str:
         """The names of all that an operation returns."""

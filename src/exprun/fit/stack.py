@@ -1,10 +1,11 @@
-"""Many trainings of one shape as one: a single forward and backward pass for all of them.
+"""Many trainings of one shape as one on a GPU: a single forward and backward pass for all of them.
 
 A member of a stack stays the ``Training`` that it is alone, with an optimizer, schedule, random
 streams, stopping and curve of its own. Only its weights are stored in the stack's tensors, and its
-iterations are computed together with the others'. The matrix products of k members are one batched
-product, with the bits of k single ones; what cannot be batched with the same bits is done member by
-member. So a member ends with the bits of its solo run.
+iterations are computed together with the others'. A batched product may round otherwise than k
+single ones, so a member ends like its solo run but for rounding.
+
+On a CPU nothing is gained by that, and members are trained one by one, with the bits of solo runs.
 """
 
 from __future__ import annotations
@@ -20,7 +21,6 @@ import torch
 from torch import Tensor, nn
 
 from exprun.common.constants import ALONE, DIVERGED, INTERRUPTED
-from exprun.engine.native.network import obstacle as native_obstacle
 from exprun.engine.replay import Replay, obstacle
 from exprun.engine.tape import Unrecordable
 from exprun.fit.learning_curve import Curve
@@ -38,9 +38,8 @@ from exprun.training.training import Training
 COMPACT_BELOW = 0.75
 """A stack with a smaller share of running members makes room for new ones."""
 
-CACHE_BYTES = 4 * 2**20
-"""Weights, gradients and moments of a stack's members at most, on a CPU: what does not stay in its
-cache is slower together than one by one."""
+STACKED_ON = ("cuda",)
+"""Kinds of devices on which many small networks are faster as one."""
 
 PENALTIES = (L1, L2, ElasticNet)
 """Regularizers whose penalty is computed for all members at once."""
@@ -63,9 +62,6 @@ class Stack:
             if isinstance(same[0], PENALTIES)
         ]
         self.losses = torch.zeros(len(members), device=members[0].device)
-        for size in filter(None, _batch_sizes(members[0])):  # before anything is recorded
-            for layer in self.linear:
-                layer.try_products(size)
         self.replay = Replay(
             self._iterate,
             self._schedule,
@@ -113,7 +109,10 @@ class Stack:
         with torch.no_grad():
             self.losses += losses
         stacked = [w for layer in self.linear for w in (layer.weight, layer.bias)]
-        gradients = torch.autograd.grad(losses.sum(), [*stacked, *self.norms])
+        gradients = [  # laid out as the weights: fused optimizers go through the memory of both
+            gradient.contiguous()
+            for gradient in torch.autograd.grad(losses.sum(), [*stacked, *self.norms])
+        ]
         for w, gradient in zip(self.norms, gradients[len(stacked) :], strict=True):
             w.grad = gradient
         for i, layers in enumerate(self.layers):
@@ -145,13 +144,6 @@ class Stack:
             if penalty is not None:
                 losses = losses + penalty
         return losses
-
-
-def _batch_sizes(training: Training) -> tuple[int, int]:
-    """The size of a batch and of what is left over."""
-    rows = len(training.data.train)
-    size = training.batch_size or rows
-    return size, rows % size
 
 
 def _linear(model: nn.Module) -> list[nn.Linear]:
@@ -211,14 +203,17 @@ def shape(training: Training) -> tuple[Any, ...]:
 
 
 def capacity(training: Training, size: int) -> int:
-    """How many such trainings a stack takes, ``size`` at most."""
+    """How many such trainings a stack takes, ``size`` at most: what half of the free memory holds.
+    One where nothing is stacked."""
     t = training
+    if t.device.type not in STACKED_ON:
+        return 1
+    if t.device.type != "cuda":  # nothing says what memory is free
+        return size
     weights = 4 * sum(w.numel() * w.element_size() for w in t.model.parameters())
-    if t.device.type == "cpu":
-        fit = max(1, CACHE_BYTES // weights)
-        return min(size, 1 << fit.bit_length() - 1)  # so that usual numbers of jobs come out even
     units = sum(layer.out_features for layer in _linear(t.model))
-    activations = 8 * max(_batch_sizes(t)) * units * t.data.train.x.element_size()
+    rows = t.batch_size or len(t.data.train)
+    activations = 8 * rows * units * t.data.train.x.element_size()
     free, _ = torch.cuda.mem_get_info(t.device)
     return max(1, min(size, free // 2 // (weights + activations)))
 
@@ -246,7 +241,7 @@ def fit_stack(
     interrupted: Callable[[], bool] = lambda: False,
 ) -> None:
     """Train all that arrive, at most ``size`` at once, each as ``fit`` would; ``on_iteration`` of
-    the callbacks is not called. What the native engine can train is trained by it, one by one.
+    the callbacks is not called for what is stacked.
 
     Members that have ended leave when they are many enough, and others take their places. What
     cannot be stacked, or has a loss that is not finite, goes on alone.
@@ -276,8 +271,8 @@ def _join(members: list[Member], member: Member, interrupted: Callable[[], bool]
     with _isolated(member):
         for callback in member.callbacks:
             callback.on_start(member.training)
-        native = native_obstacle(member.training) is None  # nothing is faster together then
-        if native or ended(member.training):  # resumed at its end
+        stacked = member.training.device.type in STACKED_ON
+        if not stacked or ended(member.training):  # resumed at its end
             member.running = False
             member.done(go_on(member.training, member.callbacks, interrupted))
             return

@@ -10,7 +10,28 @@ import torch
 from torch import Tensor, nn
 
 from exprun.common.constants import ACTIVATIONS
-from exprun.common.streams import WORD, MaskStream
+from exprun.common.streams import WORD, MaskStream, key_of, mask_words
+
+OPERATIONS = torch.library.Library("exprun", "DEF")
+"""exprun's own operations, which a recording holds as they are."""
+
+OPERATIONS.define(
+    "dropout_mask(Tensor(a!) mask, Tensor iteration, int seed, int layer, float p) -> ()"
+)
+
+
+def bound(p: float) -> int:
+    """Random words below it keep a unit."""
+    return min(int((1 - p) * 2**32), WORD) if p else WORD + 1
+
+
+def draw_mask(mask: Tensor, iteration: Tensor, seed: int, layer: int, p: float) -> None:
+    """Fill ``mask`` (n, units) with 1 / (1 - p) or 0, by the words of ``MaskStream``."""
+    words = mask_words(key_of(seed), layer, iteration.view(1, 1), *mask.shape)
+    mask.copy_(words < bound(p)).mul_(1 / (1 - p))
+
+
+OPERATIONS.impl("dropout_mask", draw_mask, "CompositeExplicitAutograd")
 
 
 class Dropout(nn.Module):
@@ -34,11 +55,9 @@ class Dropout(nn.Module):
 
     def draw(self, mask: Tensor) -> Tensor:
         """Fill ``mask`` (n, units) with what units are to be multiplied by, 1 / (1 - p) or 0."""
-        if not self.p:
-            return mask.fill_(1.0)
-        words = self.masks.words(self.layer, *mask.shape)
-        bound = min(int((1 - self.p) * 2**32), WORD)  # no more words than there are below it
-        return mask.copy_(words < bound).mul_(1 / (1 - self.p))
+        masks = self.masks
+        torch.ops.exprun.dropout_mask(mask, masks.iteration, masks.seed, self.layer, self.p)
+        return mask
 
     def extra_repr(self) -> str:
         return f"p={self.p}"
@@ -64,16 +83,17 @@ class HiddenLayer(nn.Module):
         self.dropout = dropout or nn.Identity()
 
     def forward(self, x: Tensor) -> Tensor:
-        return self.after_linear(self.linear(x))
+        dropped: Tensor = self.dropout(self.activated(self.linear(x)))
+        return dropped
 
-    def after_linear(self, z: Tensor) -> Tensor:
-        """What the layer makes of its pre-activations (n, units)."""
+    def activated(self, z: Tensor) -> Tensor:
+        """The activations before dropout, from the pre-activations (n, units)."""
+        x: Tensor
         if self.norm_position == "pre":
             x = self.activation(self.norm(z))
         else:
             x = self.norm(self.activation(z))
-        dropped: Tensor = self.dropout(x)
-        return dropped
+        return x
 
 
 def z_by_unit(x: Tensor, weight: Tensor, bias: Tensor) -> Tensor:

@@ -15,8 +15,8 @@ import torch
 from scipy import special
 
 from exprun.common.streams import MaskStream
-from exprun.engine.native import library
-from exprun.techniques.networks import Dropout
+from exprun.engine.native import library, masks
+from exprun.techniques.networks import Dropout, draw_mask
 from tests.common.test_streams import PUBLISHED
 from tests.engine.native import needs_native
 
@@ -117,17 +117,28 @@ def test_random_words_are_the_published_ones(counter, key, words) -> None:
 
 @pytest.mark.parametrize(("rows", "units", "p"), [(16, 4, 0.5), (33, 7, 0.1), (1, 1, 0.9)])
 def test_masks_are_those_of_the_torch_layer(rows: int, units: int, p: float) -> None:
-    masks = MaskStream(2**62 + 12345)
-    layers = [Dropout(p, masks) for _ in range(3)]
-    masks.advance(1_000_003)
-    expected = layers[2].draw(torch.empty(rows, units))
+    stream = MaskStream(2**62 + 12345)
+    layers = [Dropout(p, stream) for _ in range(3)]
+    stream.advance(1_000_003)
+    expected = torch.empty(rows, units)
+    draw_mask(expected, stream.iteration, stream.seed, layers[2].layer, p)
     wide = -(-rows // 16) * 16
     for target in range(len(library.targets())):
         mask = torch.empty(units, wide)
         library.load().native_masks(
-            target, mask.data_ptr(), rows, units, p, masks.seed, 2, 1_000_003
+            target, mask.data_ptr(), rows, units, p, stream.seed, 2, 1_000_003
         )
         assert torch.equal(mask[:, :rows].T, expected)
+
+
+@pytest.mark.parametrize("p", [0.0, 0.3])
+@pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
+def test_the_other_engines_draw_the_same_masks_with_it(p: float, dtype: torch.dtype) -> None:
+    iteration = torch.tensor(77)
+    expected, found = torch.empty(33, 7, dtype=dtype), torch.empty(33, 7, dtype=dtype)
+    draw_mask(expected, iteration, 2**62 + 12345, 2, p)
+    masks.draw(found, iteration, 2**62 + 12345, 2, p)
+    assert torch.equal(found, expected)
 
 
 # ------------------------------------------------------------------------------ the same bits
