@@ -216,6 +216,7 @@ def test_optimizers_norms_regularizers_and_inits(optimizer: str, norm: str) -> N
     init = INITS[turn % len(INITS)]
     words = [f"optimizer={optimizer}", f"norm={norm}", f"reg={reg}", f"init={init}"]
     words += ["norm.position=post"] if norm != "none" and turn % 2 else []
+    words += ["optimizer.eps=1e-3"] if optimizer == "rmsprop" else []  # else it enlarges rounding
     makes = each(
         *words,
         "batching.batch_size=32",
@@ -360,7 +361,7 @@ def patient(number: int) -> Training:
     )
 
 
-@pytest.mark.parametrize("size", [1, 2, 3, 4, 8, 100])
+@pytest.mark.parametrize("size", [1, 3, 100])
 def test_members_that_come_and_go(size: int) -> None:
     ends = assert_as_alone([partial(patient, number) for number in range(8)], size)
     assert {end.outcome.status for end in ends if end.outcome} == {EARLY_STOPPED, COMPLETED}
@@ -470,8 +471,7 @@ def test_observers_are_told_of_every_epoch() -> None:
 # ------------------------------------------------------------------------------ divergence
 
 
-@pytest.mark.parametrize("norm", ["none", "batch"])
-@pytest.mark.parametrize("optimizer", ["sgd", "momentum", "adam", "rmsprop"])
+@pytest.mark.parametrize(("optimizer", "norm"), [("sgd", "batch"), ("adam", "none")])
 def test_a_member_that_diverges_harms_nobody(optimizer: str, norm: str) -> None:
     words = "data=diabetes", "loss=mse", f"optimizer={optimizer}", f"norm={norm}"
     makes = each(
@@ -491,7 +491,7 @@ def test_a_member_that_diverges_harms_nobody(optimizer: str, norm: str) -> None:
 
 
 @pytest.mark.parametrize("epoch", [1, 2, 4])
-@pytest.mark.parametrize("within", [0, 3, 6])
+@pytest.mark.parametrize("within", [0, 6])
 def test_divergence_early_and_late(iris, epoch: int, within: int) -> None:
     """The learning rate of one explodes in a certain iteration."""
     explodes = epoch - 1 + within / 7
@@ -673,7 +673,7 @@ class After:
         return self.left <= 0
 
 
-@pytest.mark.parametrize("after", [1, 3, 7, 8, 17, 28])
+@pytest.mark.parametrize("after", [1, 8, 17])
 def test_interrupted_members_are_at_the_start_of_the_epoch_and_go_on(
     after: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:

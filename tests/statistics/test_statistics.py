@@ -225,10 +225,25 @@ def test_what_later_seeds_add_is_at_most_a_tenth(method):
     looks = sequential.Looks(5, method)
     claimed = sequential.p_value(d, looks) < sequential.ALPHA
     at_first = paired.t_test(d[:, :5]) < sequential.ALPHA
-    assert (claimed >= at_first).all()
+    low, high = paired.interval(d[:, :5])
+    held = (low <= d.mean(-1)) & (d.mean(-1) <= high)
+    assert (claimed >= at_first)[held].all()
     assert np.mean(claimed & ~at_first) < 1.1 * sequential.LATER
     low, high = sequential.interval(d, looks)
     assert np.mean((low > 0) | (high < 0)) == pytest.approx(np.mean(claimed), abs=1e-3)
+
+
+@pytest.mark.parametrize("shift", [-4.0, -1.0, 0.0, 1.0, 4.0])
+@pytest.mark.parametrize("method", [sequential.PLANNED, sequential.STEIN, sequential.ANYTIME])
+def test_interval_mean_and_p_agree_however_far_later_seeds_are_from_the_first(method, shift):
+    d = np.random.default_rng(7).normal(0.5, 1, (2000, 16))
+    d[:, 5:] += shift
+    looks = sequential.Looks(5, method)
+    low, high = sequential.interval(d, looks)
+    assert ((low <= d.mean(-1)) & (d.mean(-1) <= high)).all()
+    claimed = sequential.p_value(d, looks) < sequential.ALPHA
+    assert (claimed == ((low > 0) | (high < 0))).all()
+    assert claimed.any() or shift in (-1.0, 0.0)
 
 
 def test_without_a_first_batch_that_could_claim_anything_there_is_one_test_at_any_time():

@@ -10,7 +10,7 @@ from __future__ import annotations
 import math
 
 import numpy as np
-from numpy.typing import ArrayLike
+from numpy.typing import ArrayLike, NDArray
 
 from exprun.statistics.paired import Array
 
@@ -42,13 +42,15 @@ def running_t(d: ArrayLike, overlap: float = 0.0) -> tuple[Array, Array, Array]:
     return mean, error, t
 
 
-def p_value(d: ArrayLike, overlap: float = 0.0) -> Array:
-    """1 / max E over all looks at differences (..., n) so far, at most 1."""
+def p_value(d: ArrayLike, overlap: float = 0.0, alpha: float = 0.05) -> Array:
+    """1 / max E over all looks at differences (..., n) so far, at most 1; over the last look alone
+    where ``interval`` with this ``alpha`` is that of the last look."""
     d = np.asarray(d, float)
     if d.shape[-1] < 2:
         return np.ones(d.shape[:-1])
-    t = running_t(d, overlap)[2]
-    highest = log_e(t, np.arange(2, d.shape[-1] + 1)).max(-1)
+    evidence = log_e(running_t(d, overlap)[2], np.arange(2, d.shape[-1] + 1))
+    held = _holds_mean(*_intervals(d, alpha, overlap))
+    highest = np.where(held, evidence.max(-1), evidence[..., -1])
     return np.asarray(np.exp(-np.maximum(highest, 0.0)))
 
 
@@ -61,10 +63,25 @@ def t_threshold(n: int, alpha: float = 0.05, g: float = G) -> float:
 
 
 def interval(d: ArrayLike, alpha: float = 0.05, overlap: float = 0.0) -> tuple[Array, Array]:
-    """What all looks at differences (..., n) so far leave of the mean; may be infinite."""
-    d = np.asarray(d, float)
+    """What all looks at differences (..., n) so far leave of the mean, or the last look alone where
+    they leave no room for the mean of the differences; may be infinite."""
+    low, high = _intervals(np.asarray(d, float), alpha, overlap)
+    held = _holds_mean(low, high)
+    return np.where(held, low.max(-1), low[..., -1]), np.where(held, high.min(-1), high[..., -1])
+
+
+def _intervals(d: Array, alpha: float, overlap: float) -> tuple[Array, Array]:
+    """The ends of the interval at each look from the second on, each (..., n-1)."""
     mean, error, _ = running_t(d, overlap)
     thresholds = [t_threshold(n, alpha) for n in range(2, d.shape[-1] + 1)]
     with np.errstate(invalid="ignore"):
         half = np.where(error > 0, error * np.array(thresholds), np.inf)
-    return (mean - half).max(-1), (mean + half).min(-1)
+    return mean - half, mean + half
+
+
+def _holds_mean(low: Array, high: Array) -> NDArray[np.bool_]:
+    """Whether the middle of the last interval is in all of them; an infinite one holds it."""
+    with np.errstate(invalid="ignore"):
+        mean = (low[..., -1] + high[..., -1]) / 2
+    inside = (low.max(-1) <= mean) & (mean <= high.min(-1))
+    return np.asarray(inside | np.isnan(mean))

@@ -9,7 +9,8 @@ a test that fits how they were asked for:
   computed from the spread alone (STEIN, if a difference was named that matters).
 - ANYTIME: in any other way; however often, and whenever one stops.
 
-So the chance of a false claim is at most α + LATER for each kind of plan, whatever one does.
+So the chance of a false claim is at most α + LATER for each kind of plan, whatever one does. What
+the first batch shows is no longer used where its interval does not hold the mean of all pairs.
 """
 
 from __future__ import annotations
@@ -62,15 +63,16 @@ def p_value(d: ArrayLike, looks: Looks) -> Array:
     elif looks.method == STEIN:
         p = stein.t_test(d, looks.first)
     else:
-        p = anytime.p_value(d, looks.overlap)
+        p = anytime.p_value(d, looks.overlap, looks.later)
     p = np.minimum(1.0, p * (ALPHA / looks.later))
     if looks.first >= FEWEST:
-        p = np.minimum(p, paired.t_test(d[..., : looks.first], looks.overlap))
+        first = paired.t_test(d[..., : looks.first], looks.overlap)
+        p = np.where(_holds(_first_interval(d, looks, ALPHA), d), np.minimum(p, first), p)
     return p
 
 
 def interval(d: ArrayLike, looks: Looks, alpha: float = ALPHA) -> tuple[Array, Array]:
-    """What the looks leave of the mean of differences (..., n), n ≥ 2."""
+    """What the looks leave of the mean of differences (..., n), n ≥ 2; it holds their mean."""
     d = np.asarray(d, float)
     if looks.method == FIXED:
         return paired.interval(d, alpha, looks.overlap)
@@ -82,9 +84,22 @@ def interval(d: ArrayLike, looks: Looks, alpha: float = ALPHA) -> tuple[Array, A
     else:
         low, high = anytime.interval(d, later, looks.overlap)
     if looks.first >= FEWEST:
-        first = paired.interval(d[..., : looks.first], alpha, looks.overlap)
-        low, high = np.maximum(low, first[0]), np.minimum(high, first[1])
+        first = _first_interval(d, looks, alpha)
+        used = _holds(first, d)
+        low = np.where(used, np.maximum(low, first[0]), low)
+        high = np.where(used, np.minimum(high, first[1]), high)
     return low, high
+
+
+def _first_interval(d: Array, looks: Looks, alpha: float) -> tuple[Array, Array]:
+    """Student's interval of the first batch of differences (..., n)."""
+    return paired.interval(d[..., : looks.first], alpha, looks.overlap)
+
+
+def _holds(interval: tuple[Array, Array], d: Array) -> NDArray[np.bool_]:
+    """Whether an interval (...,) holds the mean of all differences (..., n)."""
+    mean = d.mean(-1)
+    return np.asarray((interval[0] <= mean) & (mean <= interval[1]))
 
 
 def equivalence(d: ArrayLike, delta: float, looks: Looks) -> Array:
@@ -99,7 +114,8 @@ def equivalence(d: ArrayLike, delta: float, looks: Looks) -> Array:
         low, high = interval(d, looks)
         p = np.where((low > -delta) & (high < delta), ALPHA / 2, 1.0)
     if looks.first >= FEWEST:
-        p = np.minimum(p, tost(d[..., : looks.first], delta, looks.overlap))
+        first = tost(d[..., : looks.first], delta, looks.overlap)
+        p = np.where(_holds(_first_interval(d, looks, ALPHA), d), np.minimum(p, first), p)
     return p
 
 
