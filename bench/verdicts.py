@@ -26,7 +26,7 @@ from exprun.statistics.anytime import running_t
 from exprun.statistics.multiplicity import holm
 from exprun.statistics.paired import Array, differences, two_sided
 from exprun.statistics.sequential import ALPHA, ANYTIME, Looks, p_value, plan, rests_on_few
-from exprun.sweeps.comparison import MOST, SHORTLIST
+from exprun.sweeps.comparison.compare import MOST, SHORTLIST
 
 SWEEPS = 2000
 FIGURES = 60_000

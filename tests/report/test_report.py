@@ -21,8 +21,9 @@ from exprun.report.factor_views import decades_within
 from exprun.report.markup import VOID, Markup, join, tag
 from exprun.report.page import html
 from exprun.report.study import View, study_of
-from exprun.sweeps.comparison import as_data, compare, write
-from exprun.sweeps.results import read_results
+from exprun.sweeps.comparison.compare import compare
+from exprun.sweeps.comparison.files import as_data, write
+from exprun.sweeps.read_results import read_results
 from tests.report.sweeps import accuracy, write_sweep
 
 TWO = {"optimizer": ["sgd", "adam", "rmsprop"], "reg": ["none", "l2"]}

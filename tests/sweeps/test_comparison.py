@@ -16,8 +16,8 @@ from scipy import stats
 
 import exprun
 from exprun.cli import main
-from exprun.sweeps.comparison import compare
-from exprun.sweeps.results import read_results
+from exprun.sweeps.comparison.compare import compare
+from exprun.sweeps.read_results import read_results
 from tests.sweeps.made_up import sweep
 
 FIGURES = {

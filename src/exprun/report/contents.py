@@ -24,8 +24,9 @@ from exprun.report.page import (
     shown,
 )
 from exprun.report.study import Cell, Study, Table, View, figures, mean, study_of
-from exprun.sweeps.comparison import MOST, NOT_COMPARABLE, Comparison, compare
-from exprun.sweeps.comparison_table import sentence
+from exprun.sweeps.comparison.compare import MOST, Comparison, compare
+from exprun.sweeps.comparison.pairs import NOT_COMPARABLE
+from exprun.sweeps.comparison.table import sentence
 from exprun.sweeps.results import JobResult, Results
 
 OTHER_CURVES = ("val_loss", "train_loss", "grad_norm")

@@ -12,7 +12,8 @@ from exprun.record.mean_curves import POINTS, Column, Curve, mean_curve, thinned
 from exprun.report import charts
 from exprun.report.charts import Estimate
 from exprun.report.study import DRAWN, Cell, Study, Table, View
-from exprun.sweeps.results import Configuration, JobResult, higher_is_better
+from exprun.sweeps.ranking import higher_is_better
+from exprun.sweeps.results import Configuration, JobResult
 
 BANDS = 8
 """Configurations that have a band around their curve at most: more would hide each other."""

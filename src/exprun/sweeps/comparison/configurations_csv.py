@@ -9,7 +9,7 @@ from statistics import fmean
 import numpy as np
 
 from exprun.record.files import write_atomic
-from exprun.sweeps.comparison import Comparison
+from exprun.sweeps.comparison.compare import Comparison
 
 NAME = "configurations.csv"
 

@@ -12,16 +12,15 @@ from rich.text import Text
 from exprun.display.summary import MAX_WIDTH, say
 from exprun.display.text import NONE, default_console, figure, p_value, printable
 from exprun.statistics.sequential import ANYTIME, FIXED
-from exprun.sweeps.comparison import (
+from exprun.sweeps.comparison.compare import Comparison
+from exprun.sweeps.comparison.levels import Level
+from exprun.sweeps.comparison.pairs import (
     BETTER,
     EQUAL,
     INCONCLUSIVE,
     NOT_COMPARABLE,
     WORSE,
-    Comparison,
-    Level,
     Pair,
-    visible_difference,
 )
 
 STYLES = {
@@ -64,7 +63,7 @@ def show(comparison: Comparison, console: Console | None = None) -> None:
 
 def advise(comparison: Comparison, console: Console) -> None:
     """What can be seen with so many seeds, and the commands for more."""
-    seen = visible_difference(comparison)
+    seen = comparison.visible_difference
     unclear = [pair for pair in comparison.pairs if pair.verdict == INCONCLUSIVE]
     if unclear and seen is not None:
         n = min(pair.n for pair in comparison.pairs if pair.p is not None)
