@@ -7,6 +7,7 @@ import io
 import json
 import math
 import re
+import shlex
 import statistics
 from html.parser import HTMLParser
 from pathlib import Path
@@ -14,6 +15,7 @@ from pathlib import Path
 import pytest
 
 import exprun
+from exprun import cli
 from exprun.commands.report import main
 from exprun.report.contents import Report, report
 from exprun.report.curve_views import target
@@ -140,6 +142,26 @@ def test_figures_of_the_page_are_those_of_the_comparison(tmp_path):
     for drawn_pair, pair in zip(pairs, data["pairs"], strict=True):
         for key in ("difference", "low", "high", "p", "p_adjusted", "n", "verdict"):
             assert drawn_pair[key] == pair[key]
+
+
+def test_beside_each_figure_stands_the_command_that_makes_it(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    write_sweep(tmp_path / "sweep", {"optimizer": ["sgd", "adam"], "reg": ["none", "l2"]}, seeds=4)
+    found, _, text = made(Path("sweep"), delta=0.5, baseline="optimizer=sgd,reg=none")
+    captions = re.findall(r"<figcaption>(.*?)</figcaption>", text)
+    named = [re.findall("<code>(.*?)</code>", caption)[-2:] for caption in captions]
+    assert [name for name, _ in named] == [view.name for view in found.views]
+    tables = re.findall("Command: <code>(.*?)</code>", text)
+    for command in dict.fromkeys([*(command for _, command in named), *tables]):
+        assert cli.main(shlex.split(command)[1:]) == 0
+        if " compare " in command:
+            data = json.loads((tmp_path / "sweep" / "comparison.json").read_text())
+            by = "differences_" + data["by"][0] if len(data["by"]) == 1 else "differences"
+            drawn = rows(view(found, by))
+            assert [row["difference"] for row in drawn] == [p["difference"] for p in data["pairs"]]
+    for name, command in named:
+        if " report " in command:
+            assert (tmp_path / "figures" / f"{name}.csv").is_file()
 
 
 def words(name: str) -> set[str]:

@@ -4,7 +4,7 @@ script."""
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from importlib.resources import files
 
 from exprun.report.drawing import DARK, PALETTE, style_sheet
@@ -32,12 +32,15 @@ class Row:
 
 @dataclass(frozen=True)
 class Section:
-    """A part of the page: ``html``, then charts."""
+    """A part of the page: ``html``, then charts. ``command`` makes its figures, those aside that
+    ``commands`` has by their names."""
 
     name: str
     title: str
     html: Markup | None = None
     views: Sequence[View] = ()
+    command: str = ""
+    commands: Mapping[str, str] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
@@ -100,18 +103,28 @@ def _variables(colors: Mapping[str, str]) -> str:
 
 
 def _section(section: Section) -> Markup:
+    figures = [
+        _figure(view, section.commands.get(view.name, section.command)) for view in section.views
+    ]
     return tag(
         "section",
         tag("h2", section.title, id=f"{section.name}-title"),
         section.html,
-        tag("div", *map(_figure, section.views), class_="charts") if section.views else None,
+        _made_by(section.command) if section.html and section.command else None,
+        tag("div", *figures, class_="charts") if figures else None,
         id=section.name,
         aria_labelledby=f"{section.name}-title",
     )
 
 
-def _figure(view: View) -> Markup:
-    caption = tag("figcaption", view.caption, " ", tag("code", view.name))
+def _made_by(command: str) -> Markup:
+    return tag("p", "Command: ", tag("code", command), class_="muted")
+
+
+def _figure(view: View, command: str) -> Markup:
+    caption = tag(
+        "figcaption", view.caption, " Figure ", tag("code", view.name), " of ", tag("code", command)
+    )
     return tag(
         "figure",
         tag("h3", view.title),
