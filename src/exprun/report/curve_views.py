@@ -199,16 +199,14 @@ def time_to_target(study: Study) -> View | None:
         medians = [_median(values) for values in (epochs, seconds)]
         own = score.get(configuration.name)
         rows.append((name, len(there), len(epochs), *medians, own))
-        remark = "" if own is None else f"score {own:.2f}"
-        if len(there) < len(epochs):
-            few = f"{len(there)} of {len(epochs)} reach it"
-            remark = f"{few}, {remark}" if remark else few
+        remark = f"{len(there)} of {len(epochs)} reach it" if len(there) < len(epochs) else ""
         value = math.nan if medians[0] is None else medians[0]
+        remark_alone = math.isnan(value)  # it is written where the dots would be
         estimates.append(
             Estimate(
-                name,
+                name if own is None else f"{name} ({own:.2f})",
                 value,
-                singles=there if len(epochs) > 1 else (),
+                singles=there if len(epochs) > 1 and not remark_alone else (),
                 look=study.look(configuration),
                 configuration=study.numbers[configuration.name],
                 remark=remark,
@@ -220,8 +218,8 @@ def time_to_target(study: Study) -> View | None:
     caption += "seed that does not get there counts as infinitely long."
     if score:
         caption += (
-            f" Score (AlgoPerf): the mean over the seeds of how near a time is to the fastest one "
-            f"of that seed, 1 if it is that, 0 from {R_MAX:g} times as long on."
+            " In parentheses the AlgoPerf score: the mean over the seeds of how near a time is to "
+            f"the fastest one of that seed, 1 if it is that, 0 from {R_MAX:g} times as long on."
         )
     if len(estimates) > ROWS:
         caption += f" The fastest {ROWS} of {len(estimates)}."

@@ -153,7 +153,7 @@ def configurations_table(columns: Sequence[Column], rows: Sequence[Row], caption
         first = tag("td", swatch, row.cells[0])
         others = map(_cell, row.cells[1:], columns[1:])
         body.append(tag("tr", first, *others, data_c=row.number))
-    return join(tools, _scrolled(_table(columns, body, caption), "Table of configurations"))
+    return join(tools, _captioned(_table(columns, body), caption))
 
 
 def plain_table(table: Table, caption: str) -> Markup:
@@ -163,7 +163,7 @@ def plain_table(table: Table, caption: str) -> Markup:
         tag("tr", *(_cell(shown(cell), c) for cell, c in zip(row, columns, strict=True)))
         for row in table.rows
     ]
-    return _scrolled(_table(columns, rows, caption), caption)
+    return _captioned(_table(columns, rows), caption)
 
 
 def columns_of(table: Table) -> list[Column]:
@@ -174,19 +174,19 @@ def columns_of(table: Table) -> list[Column]:
     ]
 
 
-def _table(columns: Sequence[Column], rows: Sequence[Markup], caption: str) -> Markup:
+def _table(columns: Sequence[Column], rows: Sequence[Markup]) -> Markup:
     head = [tag("th", c.name, scope="col", class_="n" if c.is_number else None) for c in columns]
-    parts = tag("caption", caption), tag("thead", tag("tr", *head)), tag("tbody", *rows)
-    return tag("table", *parts)
+    return tag("table", tag("thead", tag("tr", *head)), tag("tbody", *rows))
 
 
 def _cell(words: str | int | None, column: Column) -> Markup:
     return tag("td", words, class_="n" if column.is_number else None)
 
 
-def _scrolled(table: Markup, label: str) -> Markup:
-    """A table that is scrolled by itself where it is too wide, by keys too."""
-    return tag("div", table, class_="scroll", role="region", aria_label=label, tabindex=0)
+def _captioned(table: Markup, caption: str) -> Markup:
+    """A table that is scrolled by itself where it is too wide, by keys too; its caption is not."""
+    scrolled = tag("div", table, class_="scroll", role="region", aria_label=caption, tabindex=0)
+    return join(tag("p", caption, class_="caption"), scrolled)
 
 
 def shown(value: str | float | int | None, decimals: int | None = None) -> str | int | None:
