@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -77,6 +78,7 @@ def two_sided(t: ArrayLike, df: ArrayLike) -> Array:
     return np.asarray(2 * stdtr(df, -np.abs(t)))
 
 
+@functools.cache
 def t_quantile(alpha: float, df: float) -> float:
     """The t that |T| exceeds with probability ``alpha``."""
     from scipy.special import stdtrit

@@ -73,13 +73,14 @@ def _job(folder: Path, job: Mapping[str, Any], words: list[str] | None, batch: i
     those of its result."""
     path = folder / str(job["folder"])
     result: dict[str, Any] = {}
-    if (path / "result.json").is_file():
-        try:
-            result = json.loads((path / "result.json").read_text())
-        except ValueError:
-            raise UsageError(
-                f"{path / 'result.json'}: is damaged; delete it, and exprun resume {folder}"
-            ) from None
+    try:
+        result = json.loads((path / "result.json").read_text())
+    except FileNotFoundError:
+        pass  # it has not ended yet
+    except ValueError:
+        raise UsageError(
+            f"{path / 'result.json'}: is damaged; delete it, and exprun resume {folder}"
+        ) from None
     words = result.get("overrides", []) if words is None else words
     overrides = dict(word.lstrip("+").partition("=")[::2] for word in words)
     block = [overrides.get(key, "") for key in REPETITION]
