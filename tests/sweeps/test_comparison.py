@@ -294,7 +294,8 @@ def test_figures_of_different_data_are_not_compared(tmp_path: Path) -> None:
         return of_eight(optimizer, seed)
 
     asked = {"data": ["iris", "wine"], "optimizer": ["adam", "sgd"], "seed": range(5)}
-    pairs = compare(read_results([sweep(tmp_path / "s", figures, asked)])).pairs
+    results = read_results([sweep(tmp_path / "s", figures, asked)])
+    pairs = compare(results, ["data", "optimizer"]).pairs
     assert {one.why for one in pairs} == {"", "different data (data)"}
     assert sum(one.verdict == "not_comparable" for one in pairs) == 4
 
@@ -315,6 +316,7 @@ def test_several_data_sets_are_blocks_that_are_ranked(
     asked = {"data": NAMES, "optimizer": ["sgd", "rmsprop", "adam"], "seed": range(3)}
     folder = sweep(tmp_path / "s", of_data_sets, asked)
     found = answer([str(folder), "--by", "optimizer"], capsys)
+    assert answer([str(folder)], capsys) == found  # they are not compared with each other
     best = pair(found, "optimizer=adam", "optimizer=sgd")
     assert (best["n"], best["method"], best["verdict"]) == (7, "data_sets", "better")
     assert best["p"] == stats.wilcoxon(np.arange(1, 8), method="exact").pvalue

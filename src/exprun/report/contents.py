@@ -70,7 +70,10 @@ def report(
     by_factor = {
         factor: compare(results, by=[factor], metric=metric, delta=delta)
         for factor, levels in results.factors.items()
-        if len(results.factors) > 1 and 2 <= len(levels) <= MOST and factor not in DATA_KEYS
+        if len(results.factors) > 1
+        and 2 <= len(levels) <= MOST
+        and factor not in DATA_KEYS
+        and not (whole.ranks and [factor] == whole.by)
     }
     study = study_of(whole, by_factor)
     answer = _there(
@@ -157,8 +160,11 @@ def answer_of(study: Study, whole: Comparison, by_factor: Mapping[str, Compariso
     """What answers the question: the best configuration, and what can be said of it and the others;
     or, if there are too many, of the levels of each factor."""
     best = study.compared[study.ranked[0].name]
+    if whole.ranks:
+        best = study.comparison["levels"][0]
     value = "none" if best["mean"] is None else f"{best['mean']:.4g}"
     interval = f" (95 % {best['low']:.4g} to {best['high']:.4g})" if best["low"] is not None else ""
+    interval = f", mean {whole.scope}" if whole.ranks else interval
     first = f"Best by {study.ranking}: {best['name']}, {study.metric} {value}{interval}."
     said = [tag("p", tag("strong", first))]
     if len(study.ranked) == 1:

@@ -95,7 +95,8 @@ def compare(
     baseline: str | None = None,
     delta: float | None = None,
 ) -> Comparison:
-    """Compare the levels of the factors ``by``, or all configurations.
+    """Compare the levels of the factors ``by``, or all configurations; of a sweep over several data
+    sets those of all other factors, across the data sets.
 
     ``metric`` decides (the test accuracy, R² or loss if None). ``baseline`` is the level that all
     others are compared with, ``key=value`` words with blanks or commas between them. ``delta`` is
@@ -104,7 +105,7 @@ def compare(
     """
     metric = results.check_metric(metric) if metric else results.default_metric
     wanted = baseline_values(baseline, results) if baseline else {}
-    chosen = [results.check_factor(key) for key in by] or [*wanted] or [*results.factors]
+    chosen = [results.check_factor(key) for key in by] or [*wanted] or _all_factors(results)
     for key in wanted:
         if key not in chosen:
             raise UsageError(f"--baseline {key}=…: is not in --by {','.join(chosen)}")
@@ -150,6 +151,12 @@ def compare(
     return comparison
 
 
+def _all_factors(results: Results) -> list[str]:
+    """What is compared by default: all factors but for the data sets, unless only they vary."""
+    factors = [*results.factors]
+    return [key for key in factors if key not in DATA_KEYS] or factors
+
+
 def _order(read: Figures, configuration: Configuration) -> tuple[bool, float]:
     """Best by validation first, those without figures last."""
     values = read.of(configuration.jobs, read.validation).values()
@@ -177,7 +184,8 @@ def _commands(comparison: Comparison) -> list[str]:
 
 def options_of(comparison: Comparison) -> list[str]:
     """The options of ``exprun compare`` that make this comparison."""
-    by = [] if comparison.by == [*comparison.results.factors] else ["--by", ",".join(comparison.by)]
+    is_all = comparison.by == _all_factors(comparison.results)
+    by = [] if is_all else ["--by", ",".join(comparison.by)]
     is_default = comparison.metric == comparison.results.default_metric
     metric = [] if is_default else ["--metric", comparison.metric]
     base = ["--baseline", comparison.baseline.replace(" ", ",")] if comparison.baseline else []
