@@ -1,4 +1,4 @@
-"""How long ``exprun report`` takes and how large its page is.
+"""How long ``exprun report`` takes, how large its page is, and how soon headless Chromium shows it.
 
     python -m bench.report [--rounds 3]
 
@@ -8,6 +8,7 @@ Sweeps of 60, 300 and 2000 jobs of 50 epochs, whose folders ``tests/report/sweep
 from __future__ import annotations
 
 import argparse
+import re
 import resource
 import statistics
 import subprocess
@@ -17,6 +18,16 @@ import time
 from pathlib import Path
 
 from tests.report.sweeps import write_sweep
+
+CHROMIUM = [
+    *("chromium", "--headless", "--no-sandbox", "--disable-gpu", "--no-first-run"),
+    *("--disable-background-networking", "--virtual-time-budget=2000", "--dump-dom"),
+]
+
+PROBE = """<script>new PerformanceObserver(l => { for (const e of l.getEntries())
+document.body.dataset[e.name === "first-paint" ? "paint" : "content"] = e.startTime })
+.observe({type: "paint", buffered: true})</script>"""
+"""Writes the milliseconds from the start of loading to the first paint into the page."""
 
 EXPRUN = [sys.executable, "-m", "exprun"]
 OPTIMIZERS = ["sgd", "momentum", "rmsprop", "adam"]
@@ -43,6 +54,19 @@ def processor() -> float:
     return used.ru_utime + used.ru_stime
 
 
+def first_paint(page: Path) -> float:
+    """Seconds until Chromium, started with an empty profile, first paints content of the page."""
+    probed = page.with_name("probed.html")
+    probed.write_text(page.read_text() + PROBE)
+    for _ in range(20):  # Chromium may write the page down before it has painted it
+        with tempfile.TemporaryDirectory() as profile:
+            words = [*CHROMIUM, f"--user-data-dir={profile}", probed.as_uri()]
+            shown = subprocess.run(words, capture_output=True, text=True, check=True).stdout
+        if found := re.search(r'data-content="([\d.]+)"', shown):
+            return float(found[1]) / 1000
+    raise AssertionError("no content was painted")
+
+
 def main() -> None:
     parser = argparse.ArgumentParser()
     parser.add_argument("--rounds", type=int, default=3)
@@ -51,8 +75,8 @@ def main() -> None:
         top = Path(scratch)
         for name, factors in SWEEPS.items():
             write_sweep(top / name, factors, seeds=5, epochs=50)
-        print("| jobs | configurations | page, kB | seconds | of a processor |", flush=True)
-        print("|--:|--:|--:|--:|--:|", flush=True)
+        heads = "jobs | configurations | page, kB | seconds | of a processor | first paint, s"
+        print(f"| {heads} |\n|--:|--:|--:|--:|--:|--:|", flush=True)
         for name in SWEEPS:
             seconds, busy = [], []
             for _ in range(rounds):
@@ -65,7 +89,9 @@ def main() -> None:
             text = (top / name / "report.html").read_text()
             size = len(text.encode()) / 1000
             count = text.split("<tbody>")[1].split("</tbody>")[0].count("<tr")
+            paints = [first_paint(top / name / "report.html") for _ in range(rounds)]
             medians = f"{statistics.median(seconds):.1f} | {statistics.median(busy):.1f}"
+            medians += f" | {statistics.median(paints):.2f}"
             print(f"| {name} | {count} | {size:.0f} | {medians} |", flush=True)
 
 

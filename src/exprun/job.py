@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import time
 import traceback
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Set
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -34,8 +34,9 @@ class Job:
     goes on from its newest checkpoint that is whole. What goes wrong becomes a result of status
     ``failed``, with the traceback in ``traceback.txt``. A mistake of the user's that only the data
     or the machine could tell raises UsageError, with nothing but ``.hydra/`` in the folder;
-    ``in_sweep``, for a sweep goes on, it becomes a failed result too. ``threads`` are the CPU
-    threads to compute with, whatever the config says.
+    ``in_sweep``, for a sweep goes on, it becomes a failed result too. ``shared`` are the overrides
+    that all jobs of its sweep have. ``threads`` are the CPU threads to compute with, whatever the
+    config says.
     """
 
     config: dict[str, Any]
@@ -43,6 +44,7 @@ class Job:
     overrides: list[str]
     choices: Mapping[str, str | None]
     in_sweep: bool = False
+    shared: Set[str] = frozenset()
     resumed: bool = False
     threads: int | None = None
     result: dict[str, Any] | None = None

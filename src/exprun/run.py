@@ -20,7 +20,7 @@ from exprun.problems.problem import Problem
 from exprun.record import checkpoint
 from exprun.record.diagnostics import DiagnosticsRecorder
 from exprun.record.problem_recorder import ProblemRecorder
-from exprun.record.recorder import Recorder
+from exprun.record.recorder import Recorder, hparams
 from exprun.training.callbacks import Outcome
 from exprun.training.training import Training
 
@@ -46,7 +46,9 @@ def begin(job: Job, sharing: int = 1) -> Training | Problem:
     if job.threads:
         torch.set_num_threads(job.threads)
     state = _checkpoint(job) if job.resumed else None
-    about = job.folder, job.config, job.overrides, job.choices
+    own = [word for word in job.overrides if word not in job.shared]
+    row = hparams(job.config, job.choices, own)
+    about = job.folder, job.config, job.overrides, row
     if isinstance(work, Problem):  # done in a moment, so it has no checkpoints
         job.recorder = ProblemRecorder(*about, work)
     else:

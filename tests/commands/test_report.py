@@ -66,16 +66,14 @@ def test_mean_has_a_run_for_each_configuration(folder):
     assert [point.step for point in events.Scalars("loss/validation")] == [1, 2, 3]
 
 
-def test_hparams_of_a_job_are_what_was_asked_for(folder):
+def test_hparams_of_a_job_are_what_varies_in_the_sweep(folder):
     (job,) = (path for path in folder.iterdir() if path.name.startswith(("4_", "04_")))
     events = EventAccumulator(str(job)).Reload()
     content = events.SummaryMetadata("_hparams_/session_start_info").plugin_data.content
     from tensorboard.plugins.hparams import metadata
 
     row = metadata.parse_session_start_info_plugin_data(content).hparams
-    assert set(row) == {
-        *("data", "model.hidden", "trainer.max_epochs", "optimizer", "optimizer.lr", "seed")
-    }
+    assert set(row) == {"optimizer", "optimizer.lr", "seed"}
     assert row["optimizer"].string_value == "sgd"
     assert row["optimizer.lr"].number_value == 1e30
     assert row["seed"].number_value == 1

@@ -430,6 +430,15 @@ def test_summary_of_a_run_without_result() -> None:
     assert printed(summary, untested, "../x/1").endswith("--logdir ../x/1\n")
 
 
+def test_a_job_line_shows_the_figure_that_the_best_epoch_is_chosen_by() -> None:
+    metrics = RESULT["metrics"] | {"val_loss": 0.25, "val_weighted_loss": 0.5}
+    for monitor, shown in (("val_weighted_loss", "val_weighted_loss 0.5000"), (None, "val_loss")):
+        result = RESULT | {"metrics": metrics, "monitor": monitor}
+        said = printed(job_line, 0, "1/2", "reg=l2", result, width=100)
+        assert f"  {shown}" in said
+        assert ("val_loss" in said) == (monitor is None)
+
+
 def test_job_line() -> None:
     text = printed(job_line, 2, "3/24", "reg=[l2] seed=1", RESULT, width=100)
     assert text.startswith(" 3/24 [2] reg=[l2] seed=1    ")

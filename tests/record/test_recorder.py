@@ -10,7 +10,7 @@ import pytest
 
 from exprun.fit.loop import fit
 from exprun.record import checkpoint, recorder
-from exprun.record.recorder import Recorder
+from exprun.record.recorder import Recorder, hparams
 from exprun.record.tensorboard import read
 from exprun.training.callbacks import Callback
 from exprun.training.training import Training
@@ -65,3 +65,10 @@ def test_rows_are_written_now_and_then_and_before_a_checkpoint(
     made.close()
     everything = list(range(1, len(expected) + 1))
     assert epochs_in(tmp_path) == (everything, everything)
+
+
+def test_hparams_are_values_that_were_asked_for_and_not_derived() -> None:
+    config = {"seed": 3, "data": {"split_seed": 3}, "optimizer": {"lr": 0.1}, "reg": {"l2": {}}}
+    words = ["optimizer=adam", "+optimizer.lr=0.1", "reg=l2", "data.split_seed=${seed}"]
+    row = hparams(config, {"optimizer": "adam"}, words)
+    assert row == {"seed": 3, "optimizer": "adam", "optimizer.lr": 0.1, "reg": "l2"}

@@ -7,6 +7,7 @@ import io
 import json
 import math
 import re
+import shlex
 import statistics
 from html.parser import HTMLParser
 from pathlib import Path
@@ -14,6 +15,7 @@ from pathlib import Path
 import pytest
 
 import exprun
+from exprun import cli
 from exprun.commands.report import main
 from exprun.report.contents import Report, report
 from exprun.report.curve_views import target
@@ -21,8 +23,9 @@ from exprun.report.factor_views import decades_within
 from exprun.report.markup import VOID, Markup, join, tag
 from exprun.report.page import html
 from exprun.report.study import View, study_of
-from exprun.sweeps.comparison import as_data, compare, write
-from exprun.sweeps.results import read_results
+from exprun.sweeps.comparison.compare import compare
+from exprun.sweeps.comparison.files import as_data, write
+from exprun.sweeps.read_results import read_results
 from tests.report.sweeps import accuracy, write_sweep
 
 TWO = {"optimizer": ["sgd", "adam", "rmsprop"], "reg": ["none", "l2"]}
@@ -139,6 +142,26 @@ def test_figures_of_the_page_are_those_of_the_comparison(tmp_path):
     for drawn_pair, pair in zip(pairs, data["pairs"], strict=True):
         for key in ("difference", "low", "high", "p", "p_adjusted", "n", "verdict"):
             assert drawn_pair[key] == pair[key]
+
+
+def test_beside_each_figure_stands_the_command_that_makes_it(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    write_sweep(tmp_path / "sweep", {"optimizer": ["sgd", "adam"], "reg": ["none", "l2"]}, seeds=4)
+    found, _, text = made(Path("sweep"), delta=0.5, baseline="optimizer=sgd,reg=none")
+    captions = re.findall(r"<figcaption>(.*?)</figcaption>", text)
+    named = [re.findall("<code>(.*?)</code>", caption)[-2:] for caption in captions]
+    assert [name for name, _ in named] == [view.name for view in found.views]
+    tables = re.findall("Command: <code>(.*?)</code>", text)
+    for command in dict.fromkeys([*(command for _, command in named), *tables]):
+        assert cli.main(shlex.split(command)[1:]) == 0
+        if " compare " in command:
+            data = json.loads((tmp_path / "sweep" / "comparison.json").read_text())
+            by = "differences_" + data["by"][0] if len(data["by"]) == 1 else "differences"
+            drawn = rows(view(found, by))
+            assert [row["difference"] for row in drawn] == [p["difference"] for p in data["pairs"]]
+    for name, command in named:
+        if " report " in command:
+            assert (tmp_path / "figures" / f"{name}.csv").is_file()
 
 
 def words(name: str) -> set[str]:

@@ -1,6 +1,9 @@
 """The statistics against scipy and statsmodels, and against figures computed elsewhere: the test
 accuracies A, B, C of three configurations with eight seeds each."""
 
+import itertools
+import math
+
 import numpy as np
 import pytest
 from scipy import stats
@@ -9,9 +12,13 @@ from exprun.statistics import anytime, paired, power, sequential, stein
 from exprun.statistics.anova import blocked_anova
 from exprun.statistics.equivalence import posterior, tost
 from exprun.statistics.expected_best import expected_best
+from exprun.statistics.interquartile import interquartile_mean
 from exprun.statistics.multiplicity import holm
+from exprun.statistics.performance_profile import scores
+from exprun.statistics.ranks import friedman, nemenyi, range_quantile
 from exprun.statistics.signs import sign_flip, sign_test, wilcoxon
 from exprun.statistics.skew import skew_test
+from exprun.statistics.unpaired import welch
 
 A = [0.9733, 0.9689, 0.9711, 0.9778, 0.9644, 0.9756, 0.9711, 0.9733]
 B = [0.9622, 0.9667, 0.9600, 0.9711, 0.9622, 0.9644, 0.9689, 0.9644]
@@ -31,6 +38,8 @@ def test_the_paired_t_test_and_its_interval():
     assert paired.t_statistic(AB) == close(4.6694198982)
     assert paired.t_test(AB) == close(0.002289050777)
     assert paired.interval(AB) == (close(0.0034304753), close(0.0104695247))
+    assert paired.t_statistic(AC) == close(0.3520241396)
+    assert paired.t_statistic(CB) == close(5.3110952491)
     assert paired.t_test(AC) == close(0.7351796578)
     assert paired.t_test(CB) == close(0.001109929063)
     for d in DRAWS:
@@ -63,6 +72,7 @@ def test_ties_are_those_of_counts_and_not_of_decimals():
 def test_effect_sizes():
     assert paired.hedges(7) == close(0.8882029077)
     assert paired.d_z(AB) == close(1.4663246207)
+    assert paired.d_z(AB) / paired.hedges(7) == close(1.6508892371)
     assert paired.wins(AB).probability == 1
     assert paired.wins(AC).probability == 0.5625
     assert paired.wins(AC) == (4, 1, 3)
@@ -95,6 +105,10 @@ def test_equivalence():
     from statsmodels.stats.weightstats import DescrStatsW
 
     assert tost(AC, 0.004) == close(0.0010198353)
+    n, mean, sd = paired.moments(AC)
+    assert (mean, paired.standard_error(sd, n)) == (close(0.000275), close(0.0007811964))
+    other = stats.ttest_1samp(AC, -0.004, alternative="greater").pvalue  # the smaller of the two
+    assert other == close(0.0004667506)
     for d in DRAWS:
         assert tost(d, 0.8) == pytest.approx(DescrStatsW(d).ttost_mean(-0.8, 0.8)[0])
     overlap = 0.1 / 0.9  # their ρ = .1
@@ -117,6 +131,7 @@ def test_random_splits_of_one_data_set():
 def test_power_is_that_of_statsmodels():
     from statsmodels.stats.power import TTestPower
 
+    assert power.power(9, 40) == 1  # scipy's noncentral t is nan in the far tail
     assert [power.pairs_needed(d) for d in (0.5, 0.8, 1, 1.5, 2)] == [34, 15, 10, 6, 5]
     assert power.power(0.5, 34) == close(0.8077775013)
     assert power.power(1, 10) == close(0.8030968566)
@@ -168,6 +183,15 @@ def test_the_anytime_interval():
 
 
 def test_the_expected_best():
+    for m in (2, 5):
+        subsets = itertools.combinations(A, m)
+        assert expected_best(A, m) == pytest.approx(np.mean([max(s) for s in subsets]))
+    # drawn with replacement (Dodge et al. 2019) it is biased downwards, so that is not used
+    with_replacement = [0.9719375, 0.9740640625, 0.9760547638, 0.9768051731]
+    for m, theirs in zip((1, 2, 5, 8), with_replacement, strict=True):
+        below = (np.arange(9) / 8) ** m
+        assert np.diff(below) @ np.sort(A) == close(theirs)
+        assert expected_best(A, m) >= theirs
     assert [expected_best(A, m) for m in (1, 2, 5, 8)] == [
         close(0.9719375), close(0.9743678571), close(0.9767285714), close(0.9778)
     ]  # fmt: skip
@@ -259,3 +283,56 @@ def test_a_plan_is_made_by_the_spread_alone():
     assert few.method == sequential.ANYTIME
     assert few.pairs < stein.pairs_needed(0.01, 5, 0.005, sequential.LATER / 3)
     assert sequential.plan(5, 3) == sequential.Plan(18, sequential.PLANNED)
+
+
+def test_groups_without_common_seeds():
+    from statsmodels.stats.weightstats import CompareMeans, DescrStatsW, ttost_ind
+
+    assert welch(A, B).p == close(0.0033028273)
+    assert paired.correlation(A, B) == close(0.4269840370)
+    assert paired.correlation(A, [1.0] * 8) is None
+    for a, b in itertools.pairwise([*DRAWS, DRAWS[0, :4]]):
+        ours, theirs = welch(a, b), stats.ttest_ind(a, b, equal_var=False)
+        assert (ours.p, ours.df) == pytest.approx((theirs.pvalue, theirs.df))
+        assert ours.interval() == pytest.approx(theirs.confidence_interval())
+        assert ours.tost(0.8) == pytest.approx(ttost_ind(a, b, -0.8, 0.8, usevar="unequal")[0])
+        means = CompareMeans(DescrStatsW(a), DescrStatsW(b))
+        assert ours.error == pytest.approx(means.std_meandiff_separatevar)
+    flat = welch([0.9] * 4, [0.8] * 5)  # no spread: as ranks, both extreme orders of 126
+    assert (flat.p, flat.tost(0.2)) == (2 / 126, 1 / 126)
+    assert welch([0.9] * 4, [0.9] * 5).p == 1
+
+
+def test_friedman_is_that_of_scipy():
+    test = friedman(np.transpose([A, B, C]))
+    assert (test.chi2, test.p, test.df) == (close(12.4516129032), close(0.0019777282), 2)
+    for draws in (DRAWS.T, np.round(DRAWS.T)):  # without ties, and with many
+        test, theirs = friedman(draws), stats.friedmanchisquare(*draws.T)
+        assert (test.chi2, test.p) == pytest.approx((theirs.statistic, theirs.pvalue))
+        assert test.mean_ranks == pytest.approx(stats.rankdata(-draws, axis=1).mean(0))
+    assert friedman([[1, 1, 1], [2, 2, 2]]).p == 1
+
+
+def test_nemenyis_critical_difference():
+    assert range_quantile(4) / math.sqrt(2) == pytest.approx(2.569032, abs=5e-7)
+    assert nemenyi(4, 14) == pytest.approx(1.253559, abs=5e-7)
+    for k in (2, 3, 10):
+        theirs = stats.studentized_range.ppf(0.99, k, np.inf)
+        assert range_quantile(k, 0.01) == pytest.approx(theirs, rel=1e-6)
+
+
+def test_the_interquartile_mean():
+    assert (interquartile_mean(A), interquartile_mean(B)) == (close(0.9722), close(0.964425))
+    for n in range(1, 12):
+        theirs = stats.trim_mean(DRAWS[0, :n], 0.25)
+        assert interquartile_mean(DRAWS[0, :n]) == pytest.approx(theirs)
+
+
+def test_the_score_of_times_to_a_target():
+    times = {"a": (10, 12, 15, math.inf), "b": (20, 12, 30, 40)}
+    assert scores(times, 4) == pytest.approx({"a": 0.75, "b": 0.8333333333})
+    at = np.linspace(1, 4, 300_001)  # the area under the profile
+    ratios = np.array([*times.values()]) / np.min([*times.values()], axis=0)
+    areas = [(ratio[:, None] <= at).mean() for ratio in ratios]
+    assert [*scores(times, 4).values()] == pytest.approx(areas, abs=1e-5)
+    assert scores({"a": (math.inf,), "b": (math.inf,)}) == {"a": 0, "b": 0}

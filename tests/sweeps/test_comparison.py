@@ -16,8 +16,8 @@ from scipy import stats
 
 import exprun
 from exprun.cli import main
-from exprun.sweeps.comparison import compare
-from exprun.sweeps.results import read_results
+from exprun.sweeps.comparison.compare import compare
+from exprun.sweeps.read_results import read_results
 from tests.sweeps.made_up import sweep
 
 FIGURES = {
@@ -294,9 +294,94 @@ def test_figures_of_different_data_are_not_compared(tmp_path: Path) -> None:
         return of_eight(optimizer, seed)
 
     asked = {"data": ["iris", "wine"], "optimizer": ["adam", "sgd"], "seed": range(5)}
-    pairs = compare(read_results([sweep(tmp_path / "s", figures, asked)])).pairs
+    results = read_results([sweep(tmp_path / "s", figures, asked)])
+    pairs = compare(results, ["data", "optimizer"]).pairs
     assert {one.why for one in pairs} == {"", "different data (data)"}
     assert sum(one.verdict == "not_comparable" for one in pairs) == 4
+
+
+NAMES = ["iris", "wine", "digits", "moons", "circles", "spirals", "diabetes"]
+
+
+def of_data_sets(data: str, optimizer: str, seed: int, lr: int = 0) -> dict[str, float]:
+    """Each data set on its own level; adam is the best of three on all of them."""
+    level = 0.5 + 0.05 * NAMES.index(data)
+    value = level + 0.01 * ["sgd", "rmsprop", "adam"].index(optimizer) + NOISE[lr, seed] / 20
+    return {"val_accuracy": value, "test_accuracy": value}
+
+
+def test_several_data_sets_are_blocks_that_are_ranked(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    asked = {"data": NAMES, "optimizer": ["sgd", "rmsprop", "adam"], "seed": range(3)}
+    folder = sweep(tmp_path / "s", of_data_sets, asked)
+    found = answer([str(folder), "--by", "optimizer"], capsys)
+    assert answer([str(folder)], capsys) == found  # they are not compared with each other
+    best = pair(found, "optimizer=adam", "optimizer=sgd")
+    assert (best["n"], best["method"], best["verdict"]) == (7, "data_sets", "better")
+    assert best["p"] == stats.wilcoxon(np.arange(1, 8), method="exact").pvalue
+    assert best["p_adjusted"] == pytest.approx(3 * best["p"])
+    ranks = found["ranks"]
+    mean_ranks = {"optimizer=adam": 1, "optimizer=rmsprop": 2, "optimizer=sgd": 3}
+    assert ranks["mean_ranks"] == mean_ranks
+    columns = np.arange(7)[:, None] + np.arange(3)
+    assert ranks["p"] == pytest.approx(stats.friedmanchisquare(*columns.T).pvalue)
+    assert ranks["critical_difference"] == pytest.approx(2.343701 * np.sqrt(3 * 4 / (6 * 7)))
+    assert found["scope"] == "across 7 data sets"
+    assert found["levels"][0]["mean"] == pytest.approx(0.67 + NOISE[0, :3].mean() / 20)
+    assert not any("data tuned" in note for note in found["notes"])
+    assert main(["compare", str(folder), "--by", "optimizer"]) == 0
+    said = " ".join(capsys.readouterr().out.split())
+    assert "adam beats sgd by 2.00 points (mean of 7 data sets, 7 higher, 0 equal" in said
+    assert "adam 1.00, rmsprop 2.00, sgd 3.00 on 7 data sets; Friedman p < .001" in said
+
+
+def test_across_data_sets_the_rest_is_tuned_within_each(tmp_path: Path) -> None:
+    def figures(data: str, optimizer: str, optimizer_lr: float, seed: int) -> dict[str, float]:
+        suits = (optimizer_lr == 0.1) == (data == "iris")  # each data set has its own best rate
+        shift = 0.0 if suits else -0.2
+        return {k: v + shift for k, v in of_data_sets(data, optimizer, seed).items()}
+
+    asked = {"data": NAMES[:2], "optimizer": ["adam", "sgd"], "optimizer.lr": [0.1, 1]}
+    folder = sweep(tmp_path / "s", figures, asked | {"seed": range(3)})
+    found = compare(read_results([folder]), ["optimizer"])
+    noise = NOISE[0, :3].mean() / 20
+    adam = next(level for level in found.levels if level.name == "optimizer=adam")
+    assert adam.figures == {
+        ("data=iris",): pytest.approx(0.52 + noise),
+        ("data=wine",): pytest.approx(0.57 + noise),
+    }
+    assert found.pairs[0].why == "2 data sets in common; 3 at least"
+
+
+def test_levels_without_a_common_seed_are_compared_unpaired(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def later(optimizer: str, seed: int) -> dict[str, float]:
+        return of_eight(optimizer, seed - 8)
+
+    folders = [
+        sweep(tmp_path / "a", of_eight, {"optimizer": ["adam"], "seed": range(8)}),
+        sweep(tmp_path / "b", later, {"optimizer": ["sgd"], "seed": range(8, 16)}),
+    ]
+    (one,) = compare(read_results(folders)).pairs
+    test = stats.ttest_ind(FIGURES["adam"], FIGURES["sgd"], equal_var=False)
+    assert (one.verdict, one.method, one.n, one.n_b) == ("better", "unpaired", 8, 8)
+    assert one.p == pytest.approx(test.pvalue)
+    assert (one.low, one.high) == pytest.approx(tuple(test.confidence_interval()))
+    assert main(["compare", *map(str, folders)]) == 0
+    said = " ".join(capsys.readouterr().out.split())
+    assert "adam beats sgd by 0.70 points (95 % 0.27 to 1.12, 8 and 8 seeds, none in common" in said
+    # seeds that were added to one side after a look have no such test
+    more = sweep(tmp_path / "c", of_eight, {"optimizer": ["adam"], "seed": range(7)}, at=LATER)
+    shifted = sweep(
+        tmp_path / "d",
+        lambda optimizer, seed: of_eight(optimizer, seed - 20),
+        {"optimizer": ["adam"], "seed": range(20, 23)},
+        at=LATER,
+    )
+    (one,) = compare(read_results([*folders, more, shifted])).pairs
+    assert (one.verdict, one.why) == ("not_comparable", "no seeds in common; 3 at least")
 
 
 def test_random_splits_speak_of_new_data_and_know_that_they_overlap(tmp_path: Path) -> None:
@@ -432,10 +517,10 @@ def test_tables_for_a_notebook(eight: Path) -> None:
         exprun.load_run(eight)
 
 
-def test_neither_torch_nor_scipy_stats_is_imported(eight: Path) -> None:
+def test_what_imports_slowly_is_not_imported(eight: Path) -> None:
     code = (
         "import sys; from exprun.cli import main; main(sys.argv[1:]); "
-        "assert not {'torch', 'scipy.stats', 'matplotlib'} & set(sys.modules)"
+        "assert not {'torch', 'scipy.stats', 'matplotlib', 'hydra'} & set(sys.modules)"
     )
     subprocess.run([sys.executable, "-c", code, "compare", str(eight)], check=True)
 

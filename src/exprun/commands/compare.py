@@ -6,10 +6,11 @@ from pathlib import Path
 
 from exprun.commands import Parser, positive
 from exprun.record.files import as_json
-from exprun.sweeps.comparison import compare, write
-from exprun.sweeps.comparison_table import show
-from exprun.sweeps.configurations import write_configurations
-from exprun.sweeps.results import read_results
+from exprun.sweeps.comparison.compare import compare
+from exprun.sweeps.comparison.configurations_csv import write_configurations
+from exprun.sweeps.comparison.files import write
+from exprun.sweeps.comparison.table import show
+from exprun.sweeps.read_results import read_results
 
 
 def main(words: list[str]) -> int:

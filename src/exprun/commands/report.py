@@ -12,7 +12,7 @@ from exprun.record.files import write_atomic
 from exprun.report.contents import report
 from exprun.report.figures import write_figures
 from exprun.report.page import html
-from exprun.sweeps.results import read_results
+from exprun.sweeps.read_results import read_results
 
 PAGE = "report.html"
 """Where the page goes, in the folder of the newest sweep, if nobody says."""

@@ -126,8 +126,9 @@ def job_line(
     if result["status"] in SUCCESSFUL:
         metrics = result["metrics"]
         tests = [name for name in metrics if name.startswith("test_") and name != "test_loss"]
-        loss = "val_loss" if "val_loss" in metrics else "train_loss"
-        figures = [name for name in [*tests[:1], loss, "f"] if name in metrics]
+        kept_by = result.get("monitor") or "val_loss"  # what the best epoch is chosen by
+        chosen = kept_by if kept_by in metrics else "train_loss"
+        figures = [name for name in [*tests[:1], chosen, "f"] if name in metrics]
         words = [f"{name} {figure(metrics[name])}" for name in figures]
         words += [f"epoch {result['best_epoch']}"] if result["best_epoch"] else []
         words += [result["verdict"]] if "verdict" in result else []

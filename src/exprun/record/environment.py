@@ -5,7 +5,6 @@ from __future__ import annotations
 import functools
 import platform
 import subprocess
-from importlib.metadata import version
 from typing import Any
 
 PACKAGES = ("torch", "numpy", "hydra-core", "omegaconf", "scikit-learn")
@@ -14,6 +13,8 @@ PACKAGES = ("torch", "numpy", "hydra-core", "omegaconf", "scikit-learn")
 @functools.cache
 def versions() -> dict[str, str]:
     """exprun, Python and the packages that a result depends on."""
+    from importlib.metadata import version  # 0.05 s that reading results does not need
+
     from exprun import __version__
 
     return {

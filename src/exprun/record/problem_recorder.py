@@ -11,9 +11,8 @@ from typing import Any
 from exprun.common.constants import COMPLETED, INTERRUPTED
 from exprun.problems.problem import Problem
 from exprun.record.files import write_atomic, write_json
-from exprun.record.recorder import hparams
 from exprun.record.result import result_of
-from exprun.record.tensorboard import EventFile
+from exprun.record.tensorboard import EventFile, Value
 from exprun.training.callbacks import Outcome
 
 
@@ -25,7 +24,7 @@ class ProblemRecorder:
         folder: Path,
         config: Mapping[str, Any],
         overrides: list[str],
-        choices: Mapping[str, str | None],
+        hparams: Mapping[str, Value],
         problem: Problem,
     ) -> None:
         self.folder = folder
@@ -33,7 +32,7 @@ class ProblemRecorder:
         self.overrides = overrides
         self.problem = problem
         self.events = EventFile(folder)
-        self.events.hparams_start(hparams(config, choices, overrides))
+        self.events.hparams_start(hparams)
 
     def close(self) -> None:
         self.events.close()

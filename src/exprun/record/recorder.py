@@ -48,7 +48,7 @@ class Recorder(Callback):
         folder: Path,
         config: Mapping[str, Any],
         overrides: list[str],
-        choices: Mapping[str, str | None],
+        hparams: Mapping[str, Value],
         training: Training,
         state: dict[str, Any] | None = None,
         *,
@@ -65,7 +65,7 @@ class Recorder(Callback):
         self.folder = folder
         self.config = config
         self.overrides = overrides
-        self.choices = choices
+        self.hparams = hparams
         self.training = training
         self.every: int | str = config["checkpoint"]["every"]
         self.seconds = CHECKPOINT_SECONDS * sharing
@@ -99,7 +99,7 @@ class Recorder(Callback):
 
     def _describe(self, training: Training) -> None:
         names = training.figures
-        self.events.hparams_start(hparams(self.config, self.choices, self.overrides))
+        self.events.hparams_start(self.hparams)
         if training.averaging:
             names = [*names, *(f"ema_{name}" for name in names)]
         charts = {name: [f"{name}/train", f"{name}/validation"] for name in names}
@@ -215,16 +215,16 @@ def hparams(
     config: Mapping[str, Any], choices: Mapping[str, str | None], overrides: Sequence[str]
 ) -> dict[str, Value]:
     """What was asked for, as a row of TensorBoard's table of hyperparameters: the seed and each key
-    of the overrides with its value; the chosen regularisers by name.
+    of the overrides with its value; the chosen regularisers by name. Keys whose value is derived
+    from another key (``data.split_seed=${seed}``) are left out.
 
     What a chosen option brings along is left out, for it tells nothing that the option's name does
     not, and a column that is empty in a row has its default there. The whole config is a text of
     its own.
     """
     row: dict[str, Value] = {}
-    for key in dict.fromkeys(
-        ["seed", *(word.lstrip("+~").partition("=")[0] for word in overrides)]
-    ):
+    own = [word for word in overrides if "${" not in word]
+    for key in dict.fromkeys(["seed", *(word.lstrip("+~").partition("=")[0] for word in own)]):
         value = _leaf(config, key)
         if key == "reg":
             value = "+".join(config["reg"]) or "none"

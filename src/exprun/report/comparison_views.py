@@ -8,6 +8,7 @@ from exprun.report import charts
 from exprun.report.charts import Estimate, Key, Look
 from exprun.report.curve_views import ROWS, title
 from exprun.report.study import Cell, Study, Table, View, figures
+from exprun.sweeps.comparison.pairs import DATA_SETS
 
 VERDICTS = {
     "better": "s2",
@@ -84,7 +85,10 @@ def differences(study: Study, factor: str | None = None) -> View | None:
     label = f"{study.metric}: {minuend} minus …" if minuend else f"difference of {study.metric}"
     band = (-delta, delta) if delta else None
     drawing = charts.dots(rows[:ROWS], label, legend=legend, reference=0.0, band=band)
-    caption = "Differences, paired by seed; p is adjusted for the number of pairs (Holm)."
+    paired = "paired by seed"
+    if any(pair["method"] == DATA_SETS for pair in pairs):
+        paired = "means over the data sets, judged by signed ranks"
+    caption = f"Differences, {paired}; p is adjusted for the number of pairs (Holm)."
     caption += f" Shaded: ±{delta:.2g}, practically equal." if delta else ""
     caption += f" The first {ROWS} of {len(rows)} pairs." if len(rows) > ROWS else ""
     columns = ("a", "b", "n", "difference", "low", "high", "p", "p_adjusted", "verdict")

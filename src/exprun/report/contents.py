@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import json
+import os
 import shlex
 import statistics
 from collections import Counter
@@ -23,9 +23,12 @@ from exprun.report.page import (
     plain_table,
     shown,
 )
+from exprun.report.provenance import Commands, commands_listed, how_made
 from exprun.report.study import Cell, Study, Table, View, figures, mean, study_of
-from exprun.sweeps.comparison import MOST, NOT_COMPARABLE, Comparison, compare
-from exprun.sweeps.comparison_table import sentence
+from exprun.sweeps.comparison.compare import MOST, Comparison, compare
+from exprun.sweeps.comparison.figures import DATA_KEYS
+from exprun.sweeps.comparison.pairs import NOT_COMPARABLE
+from exprun.sweeps.comparison.table import sentence
 from exprun.sweeps.results import JobResult, Results
 
 OTHER_CURVES = ("val_loss", "train_loss", "grad_norm")
@@ -59,11 +62,18 @@ def report(
 
     Raises UsageError for what is not there, or if no job has come to its end.
     """
+    commands = Commands(
+        [*(os.path.relpath(sweep) for sweep in results.sweeps[:-1]), folder],
+        {"--metric": metric, "--baseline": baseline, "--delta": f"{delta:g}" if delta else None},
+    )
     whole = compare(results, metric=metric, baseline=baseline, delta=delta)
     by_factor = {
         factor: compare(results, by=[factor], metric=metric, delta=delta)
         for factor, levels in results.factors.items()
-        if len(results.factors) > 1 and 2 <= len(levels) <= MOST
+        if len(results.factors) > 1
+        and 2 <= len(levels) <= MOST
+        and factor not in DATA_KEYS
+        and not (whole.ranks and [factor] == whole.by)
     }
     study = study_of(whole, by_factor)
     answer = _there(
@@ -89,15 +99,17 @@ def report(
     )
     table = configurations(study)
     pairs = {v.name: v.table for v in answer if v.name.startswith("differences")}
+    by = {f"differences_{factor}": commands.compare(factor) for factor in by_factor}
+    ours, files = commands.compare(), commands.report("--figures", "figures")
     sections = [
-        Section("answer", "Answer", views=answer),
-        Section("configurations", "Configurations", html=_with_controls(study, table)),
-        Section("curves", "Curves", views=curves),
-        Section("time", "Time", views=time),
-        Section("factors", "Factors", html=_effects(study), views=factors),
-        Section("jobs", "Jobs", html=_jobs(study)),
-        Section("next", "What to run next", html=_commands({"": whole.commands})),
-        Section("how", "How this was made", html=_how(study, folder)),
+        Section("answer", "Answer", views=answer, command=ours, commands=by),
+        Section("configurations", "Configurations", _with_controls(study, table), command=ours),
+        Section("curves", "Curves", views=curves, command=files),
+        Section("time", "Time", views=time, command=files),
+        Section("factors", "Factors", _effects(study), factors, ours, _each(factors, files)),
+        Section("jobs", "Jobs", html=_jobs(study), command=commands.report()),
+        Section("next", "What to run next", html=commands_listed({"": whole.commands})),
+        Section("how", "How this was made", html=how_made(study, commands)),
     ]
     page = Page(
         kicker=f"exprun report · {folder} · {datetime.now():%Y-%m-%d %H:%M}",
@@ -109,6 +121,10 @@ def report(
         footer=f"exprun {__version__}. This page is complete in itself and loads nothing.",
     )
     return Report(page, [*answer, *curves, *time, *factors], {"table": table, **pairs})
+
+
+def _each(views: Sequence[View], command: str) -> dict[str, str]:
+    return {view.name: command for view in views}
 
 
 def _there(*found: View | None) -> list[View]:
@@ -144,8 +160,11 @@ def answer_of(study: Study, whole: Comparison, by_factor: Mapping[str, Compariso
     """What answers the question: the best configuration, and what can be said of it and the others;
     or, if there are too many, of the levels of each factor."""
     best = study.compared[study.ranked[0].name]
+    if whole.ranks:
+        best = study.comparison["levels"][0]
     value = "none" if best["mean"] is None else f"{best['mean']:.4g}"
     interval = f" (95 % {best['low']:.4g} to {best['high']:.4g})" if best["low"] is not None else ""
+    interval = f", mean {whole.scope}" if whole.ranks else interval
     first = f"Best by {study.ranking}: {best['name']}, {study.metric} {value}{interval}."
     said = [tag("p", tag("strong", first))]
     if len(study.ranked) == 1:
@@ -284,58 +303,3 @@ def _differs(study: Study, job: JobResult) -> str:
     """The overrides that not all jobs have."""
     words = [f"{key}={value}" for key, value in job.overrides.items()]
     return " ".join(word for word in words if word not in study.results.shared)
-
-
-def _how(study: Study, folder: str) -> Markup:
-    """The commands and the environment."""
-    quoted = shlex.quote(folder)
-    commands = {
-        "The sweep": [f"exprun -m {shlex.join(b.overrides)}" for b in study.results.batches],
-        "The answer": [f"exprun compare {quoted}"],
-        "This page": [f"exprun report {quoted}"],
-        "The figures as SVG, PDF and CSV, the tables as CSV and LaTeX, by the names under them": [
-            f"exprun report {quoted} --figures figures"
-        ],
-        "The curves in TensorBoard": [f"tensorboard --logdir {shlex.quote(folder + '/mean')}"],
-        "The best configuration by validation": [
-            f"exprun {shlex.join(study.ranked[0].overrides)}".strip()
-        ],
-    }
-    facts = [
-        part
-        for name, value in environment(study.results.jobs).items()
-        for part in (tag("dt", name), tag("dd", value))
-    ]
-    return join(_commands(commands), tag("h3", "Environment"), tag("dl", *facts))
-
-
-def _commands(titled: Mapping[str, Sequence[str]]) -> Markup | None:
-    """Commands to copy, with what they are for; None if there are none."""
-    parts = [
-        part
-        for title, commands in titled.items()
-        if commands
-        for part in (
-            tag("p", f"{title}:") if title else None,
-            tag("pre", tag("code", "\n".join(commands))),
-        )
-    ]
-    return join(*parts) if parts else None
-
-
-def environment(jobs: Sequence[JobResult]) -> dict[str, str]:
-    """Versions, commit, device, engine and time of the jobs: all values that occur."""
-    facts: dict[str, dict[str, None]] = {}
-    for job in jobs:
-        path = job.folder / "result.json"
-        if not path.is_file():
-            continue
-        result = json.loads(path.read_text())
-        values = {**(result.get("versions") or {})}
-        values |= {name: result.get(name) for name in ("git", "device", "threads", "engine")}
-        for name, value in values.items():
-            if value is not None:
-                facts.setdefault(name, {})[str(value)] = None
-    seconds = sum(job.metrics.get("seconds") or 0 for job in jobs)
-    shown_facts = {name: ", ".join(values) for name, values in facts.items()}
-    return shown_facts | {"seconds of all jobs": f"{seconds:.1f}"}

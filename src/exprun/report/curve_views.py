@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 import numpy as np
 
@@ -12,7 +12,10 @@ from exprun.record.mean_curves import POINTS, Column, Curve, mean_curve, thinned
 from exprun.report import charts
 from exprun.report.charts import Estimate
 from exprun.report.study import DRAWN, Cell, Study, Table, View
-from exprun.sweeps.results import Configuration, JobResult, higher_is_better
+from exprun.statistics.performance_profile import R_MAX, scores
+from exprun.sweeps.comparison.figures import Block
+from exprun.sweeps.ranking import higher_is_better
+from exprun.sweeps.results import Configuration, JobResult
 
 BANDS = 8
 """Configurations that have a band around their curve at most: more would hide each other."""
@@ -104,7 +107,7 @@ def best_so_far(study: Study, unit: str) -> View | None:
     curves: list[charts.Curve] = []
     rows: list[tuple[Cell, ...]] = []
     for configuration in study.ranked[:DRAWN]:
-        found = _bests(study, configuration, unit)
+        found = [*_bests(study, configuration, unit).values()]
         if not found:
             continue
         start, end = (max(float(times[i]) for times, _ in found) for i in (0, -1))
@@ -129,9 +132,12 @@ def best_so_far(study: Study, unit: str) -> View | None:
     return View(f"best_so_far_{unit}", f"Best so far against {unit}", caption, drawing, table)
 
 
-def _bests(study: Study, configuration: Configuration, unit: str) -> list[tuple[Column, Column]]:
-    """For each job of a configuration when its epochs ended, and the best value up to them."""
-    found = []
+def _bests(
+    study: Study, configuration: Configuration, unit: str
+) -> dict[Block, tuple[Column, Column]]:
+    """For each job of a configuration, by its block, when its epochs ended, and the best value up
+    to them."""
+    found = {}
     for job, curve in study.curves_of(configuration):
         if study.step != "epoch" or study.curve not in curve:
             continue
@@ -139,7 +145,7 @@ def _bests(study: Study, configuration: Configuration, unit: str) -> list[tuple[
         best = np.fmax if higher_is_better(study.curve) else np.fmin  # nan is no value
         times = _times(job, curve, unit)
         if np.isfinite(times).all():
-            found.append((times, best.accumulate(values)))
+            found[job.block] = times, best.accumulate(values)
     return found
 
 
@@ -158,7 +164,8 @@ def target(study: Study) -> tuple[float, str] | None:
     have a curve."""
     medians = {}
     for configuration in study.ranked[:DRAWN]:
-        bests = [float(best[-1]) for _, best in _bests(study, configuration, "epochs")]
+        found = _bests(study, configuration, "epochs").values()
+        bests = [float(best[-1]) for _, best in found]
         if bests and all(map(math.isfinite, bests)):
             medians[configuration.name] = float(np.median(bests))
     if len(medians) < 2:
@@ -173,27 +180,33 @@ def target(study: Study) -> tuple[float, str] | None:
 
 def time_to_target(study: Study) -> View | None:
     """How many epochs until the curve is at ``target``: the median and each seed, the fastest
-    first; seconds are in the table."""
+    first, with the score of their times; seconds are in the table."""
     found = target(study)
     if found is None:
         return None
     goal, origin = found
+    drawn = study.ranked[:DRAWN]
+    reached = {c.name: r for c in drawn if (r := _reached(study, c, goal, "epochs"))}
+    score = _scores(reached)
     rows: list[tuple[Cell, ...]] = []
     estimates = []
-    for configuration in study.ranked[:DRAWN]:
-        epochs, seconds = (_reached(study, configuration, goal, u) for u in ("epochs", "seconds"))
-        if not epochs:
+    for configuration in drawn:
+        if configuration.name not in reached:
             continue
+        epochs = [*reached[configuration.name].values()]
+        seconds = [*_reached(study, configuration, goal, "seconds").values()]
         name, there = study.name(configuration), [v for v in epochs if math.isfinite(v)]
         medians = [_median(values) for values in (epochs, seconds)]
-        rows.append((name, len(there), len(epochs), *medians))
+        own = score.get(configuration.name)
+        rows.append((name, len(there), len(epochs), *medians, own))
         remark = f"{len(there)} of {len(epochs)} reach it" if len(there) < len(epochs) else ""
         value = math.nan if medians[0] is None else medians[0]
+        remark_alone = math.isnan(value)  # it is written where the dots would be
         estimates.append(
             Estimate(
-                name,
+                name if own is None else f"{name} ({own:.2f})",
                 value,
-                singles=there if len(epochs) > 1 else (),
+                singles=there if len(epochs) > 1 and not remark_alone else (),
                 look=study.look(configuration),
                 configuration=study.numbers[configuration.name],
                 remark=remark,
@@ -203,19 +216,35 @@ def time_to_target(study: Study) -> View | None:
     drawing = charts.dots(estimates[:ROWS], f"epochs to {study.curve} {goal:.4g}")
     caption = f"Epochs until {study.curve} is {goal:.4g}, which {origin}: median and each seed. A "
     caption += "seed that does not get there counts as infinitely long."
+    if score:
+        caption += (
+            " In parentheses the AlgoPerf score: the mean over the seeds of how near a time is to "
+            f"the fastest one of that seed, 1 if it is that, 0 from {R_MAX:g} times as long on."
+        )
     if len(estimates) > ROWS:
         caption += f" The fastest {ROWS} of {len(estimates)}."
-    columns = ("configuration", "reached", "runs", "median_epochs", "median_seconds")
+    columns = ("configuration", "reached", "runs", "median_epochs", "median_seconds", "score")
     return View("time_to_target", "Time to target", caption, drawing, Table(columns, rows))
 
 
-def _reached(study: Study, configuration: Configuration, goal: float, unit: str) -> list[float]:
+def _scores(reached: Mapping[str, Mapping[Block, float]]) -> dict[str, float]:
+    """The score of each configuration's times over the seeds that all have; empty if there are
+    none."""
+    blocks = set.intersection(*(set(times) for times in reached.values())) if reached else set()
+    if not blocks:
+        return {}
+    return scores({name: [times[b] for b in sorted(blocks)] for name, times in reached.items()})
+
+
+def _reached(
+    study: Study, configuration: Configuration, goal: float, unit: str
+) -> dict[Block, float]:
     """When the curve of each job is at the goal; infinity if never."""
     up = higher_is_better(study.curve)
-    reached = []
-    for times, best in _bests(study, configuration, unit):
+    reached = {}
+    for block, (times, best) in _bests(study, configuration, unit).items():
         there = np.flatnonzero(best >= goal if up else best <= goal)
-        reached.append(float(times[there[0]]) if len(there) else math.inf)
+        reached[block] = float(times[there[0]]) if len(there) else math.inf
     return reached
 
 

@@ -7,7 +7,7 @@ from pathlib import Path
 
 from exprun.report.contents import report
 from exprun.report.study import View
-from exprun.sweeps.results import read_results
+from exprun.sweeps.read_results import read_results
 
 
 def load_figures(path: str | PathLike[str], metric: str | None = None) -> dict[str, View]:

@@ -4,7 +4,7 @@ script."""
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from importlib.resources import files
 
 from exprun.report.drawing import DARK, PALETTE, style_sheet
@@ -32,12 +32,15 @@ class Row:
 
 @dataclass(frozen=True)
 class Section:
-    """A part of the page: ``html``, then charts."""
+    """A part of the page: ``html``, then charts. ``command`` makes its figures, those aside that
+    ``commands`` has by their names."""
 
     name: str
     title: str
     html: Markup | None = None
     views: Sequence[View] = ()
+    command: str = ""
+    commands: Mapping[str, str] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
@@ -100,18 +103,28 @@ def _variables(colors: Mapping[str, str]) -> str:
 
 
 def _section(section: Section) -> Markup:
+    figures = [
+        _figure(view, section.commands.get(view.name, section.command)) for view in section.views
+    ]
     return tag(
         "section",
         tag("h2", section.title, id=f"{section.name}-title"),
         section.html,
-        tag("div", *map(_figure, section.views), class_="charts") if section.views else None,
+        _made_by(section.command) if section.html and section.command else None,
+        tag("div", *figures, class_="charts") if figures else None,
         id=section.name,
         aria_labelledby=f"{section.name}-title",
     )
 
 
-def _figure(view: View) -> Markup:
-    caption = tag("figcaption", view.caption, " ", tag("code", view.name))
+def _made_by(command: str) -> Markup:
+    return tag("p", "Command: ", tag("code", command), class_="muted")
+
+
+def _figure(view: View, command: str) -> Markup:
+    caption = tag(
+        "figcaption", view.caption, " Figure ", tag("code", view.name), " of ", tag("code", command)
+    )
     return tag(
         "figure",
         tag("h3", view.title),
@@ -140,7 +153,7 @@ def configurations_table(columns: Sequence[Column], rows: Sequence[Row], caption
         first = tag("td", swatch, row.cells[0])
         others = map(_cell, row.cells[1:], columns[1:])
         body.append(tag("tr", first, *others, data_c=row.number))
-    return join(tools, _scrolled(_table(columns, body, caption), "Table of configurations"))
+    return join(tools, _captioned(_table(columns, body), caption))
 
 
 def plain_table(table: Table, caption: str) -> Markup:
@@ -150,7 +163,7 @@ def plain_table(table: Table, caption: str) -> Markup:
         tag("tr", *(_cell(shown(cell), c) for cell, c in zip(row, columns, strict=True)))
         for row in table.rows
     ]
-    return _scrolled(_table(columns, rows, caption), caption)
+    return _captioned(_table(columns, rows), caption)
 
 
 def columns_of(table: Table) -> list[Column]:
@@ -161,19 +174,19 @@ def columns_of(table: Table) -> list[Column]:
     ]
 
 
-def _table(columns: Sequence[Column], rows: Sequence[Markup], caption: str) -> Markup:
+def _table(columns: Sequence[Column], rows: Sequence[Markup]) -> Markup:
     head = [tag("th", c.name, scope="col", class_="n" if c.is_number else None) for c in columns]
-    parts = tag("caption", caption), tag("thead", tag("tr", *head)), tag("tbody", *rows)
-    return tag("table", *parts)
+    return tag("table", tag("thead", tag("tr", *head)), tag("tbody", *rows))
 
 
 def _cell(words: str | int | None, column: Column) -> Markup:
     return tag("td", words, class_="n" if column.is_number else None)
 
 
-def _scrolled(table: Markup, label: str) -> Markup:
-    """A table that is scrolled by itself where it is too wide, by keys too."""
-    return tag("div", table, class_="scroll", role="region", aria_label=label, tabindex=0)
+def _captioned(table: Markup, caption: str) -> Markup:
+    """A table that is scrolled by itself where it is too wide, by keys too; its caption is not."""
+    scrolled = tag("div", table, class_="scroll", role="region", aria_label=caption, tabindex=0)
+    return join(tag("p", caption, class_="caption"), scrolled)
 
 
 def shown(value: str | float | int | None, decimals: int | None = None) -> str | int | None:

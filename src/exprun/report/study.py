@@ -14,9 +14,11 @@ import numpy as np
 from exprun.record.mean_curves import Curve
 from exprun.report.charts import Key, Look
 from exprun.report.drawing import DASHES, SERIES, Drawing
-from exprun.sweeps.comparison import Comparison, as_data
+from exprun.sweeps.comparison.compare import Comparison
+from exprun.sweeps.comparison.files import as_data
 from exprun.sweeps.names import DEFAULT, short_names
-from exprun.sweeps.results import Configuration, JobResult, Results, higher_is_better
+from exprun.sweeps.ranking import higher_is_better
+from exprun.sweeps.results import Configuration, JobResult, Results
 
 DRAWN = 40
 """Configurations whose curves are drawn at most: the best."""

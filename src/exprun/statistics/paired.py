@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -77,6 +78,7 @@ def two_sided(t: ArrayLike, df: ArrayLike) -> Array:
     return np.asarray(2 * stdtr(df, -np.abs(t)))
 
 
+@functools.cache
 def t_quantile(alpha: float, df: float) -> float:
     """The t that |T| exceeds with probability ``alpha``."""
     from scipy.special import stdtrit
@@ -122,3 +124,12 @@ def wins(d: ArrayLike) -> Wins:
     """Of differences (n,)."""
     signs: Any = np.sign(np.asarray(d, float))
     return Wins(*(int((signs == sign).sum()) for sign in (1, 0, -1)))
+
+
+def correlation(a: ArrayLike, b: ArrayLike) -> float | None:
+    """Pearson's r of paired figures: the variance of their differences is 1 - r of what unpaired
+    figures would have (equal variances). None if one of them has no spread."""
+    a, b = np.asarray(a, float), np.asarray(b, float)
+    if len(a) < 2 or not np.ptp(a) or not np.ptp(b):
+        return None
+    return float(np.corrcoef(a, b)[0, 1])

@@ -10,13 +10,14 @@ from exprun.common.constants import FINISHED
 from exprun.display.summary import sweep_summary
 from exprun.display.text import default_console
 from exprun.sweeps import ledger
-from exprun.sweeps.comparison import compare, write
-from exprun.sweeps.comparison_table import answer
-from exprun.sweeps.configurations import write_configurations
+from exprun.sweeps.comparison.compare import compare
+from exprun.sweeps.comparison.configurations_csv import write_configurations
+from exprun.sweeps.comparison.files import write
+from exprun.sweeps.comparison.table import answer
 from exprun.sweeps.mean_runs import write_mean
 from exprun.sweeps.published import judge
 from exprun.sweeps.published_table import comparison
-from exprun.sweeps.results import read_results
+from exprun.sweeps.read_results import read_results
 
 
 def conclude(folder: Path, code: int | None = None, *, trust: bool = True) -> int:

@@ -52,6 +52,8 @@ def run_stacked(
     """
     if not jobs:
         return {}, None
+    for job in jobs.values():
+        job.shared = progress.shared
     dispatcher = Dispatcher(folder, dict(jobs), progress, size, workers)
     try:
         with StackPanel(title, dispatcher.titles()) as panel:

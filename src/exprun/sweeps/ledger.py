@@ -21,7 +21,6 @@ from typing import Any
 from exprun.common.constants import INTERRUPTED
 from exprun.common.errors import UsageError
 from exprun.common.threads import OF_A_WORKER
-from exprun.config.compose import write_hydra_files
 from exprun.record.files import write_atomic, write_json
 from exprun.record.result import read_result
 from exprun.sweeps.ranking import cost, ended_well, ranking
@@ -138,6 +137,8 @@ class Configs:
 
     def unpack(self, number: int, folder: Path) -> None:
         """Write the ``.hydra/`` of a job into its folder, if that has none."""
+        from exprun.config.compose import write_hydra_files  # Hydra takes its time to import
+
         if not (folder / ".hydra" / "overrides.yaml").is_file():  # the last of them
             write_hydra_files(folder, self.files(number))
 

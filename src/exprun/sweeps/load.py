@@ -8,10 +8,11 @@ from __future__ import annotations
 from collections.abc import Sequence
 from os import PathLike
 from pathlib import Path
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from exprun.common.errors import UsageError
-from exprun.sweeps.results import curves_table, read_results, read_run, results_table
+from exprun.sweeps.read_results import read_results, read_run
+from exprun.sweeps.results import REPETITION, Results
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -30,7 +31,7 @@ def load_sweep(path: str | PathLike[str] | Sequence[str | PathLike[str]]) -> Tab
     """The tables of a sweep's folder, or of several together; raises UsageError if that is none."""
     paths = [path] if isinstance(path, str | PathLike) else path
     results = read_results([Path(one) for one in paths])
-    return Tables(results_table(results), curves_table(results))
+    return Tables(_results_table(results), _curves_table(results))
 
 
 def load_run(path: str | PathLike[str]) -> Tables:
@@ -39,4 +40,57 @@ def load_run(path: str | PathLike[str]) -> Tables:
     if not (folder / "result.json").is_file():
         raise UsageError(f"{folder}: has no result.json; expected the folder of a run that ended")
     results = read_run(folder)
-    return Tables(results_table(results), curves_table(results))
+    return Tables(_results_table(results), _curves_table(results))
+
+
+def _results_table(results: Results) -> pa.Table:
+    """A row for each job: ``sweep``, ``number``, ``configuration``, the factors, the repetition
+    keys, ``status``, ``reason``, then every figure."""
+    import pyarrow as pa
+
+    named = {id(job): c.name for c in results.configurations for job in c.jobs}
+    jobs = results.jobs
+    columns: dict[str, Any] = {
+        "sweep": [str(job.sweep) for job in jobs],
+        "number": [job.number for job in jobs],
+        "configuration": [named[id(job)] for job in jobs],
+    }
+    columns |= {k: [job.values.get(k) for job in jobs] for k in results.factors}
+    columns |= {
+        key: [job.block[i] for job in jobs]
+        for i, key in enumerate(REPETITION)
+        if key in results.repetition or key == "seed"
+    }
+    columns |= {"status": [job.status for job in jobs], "reason": [job.reason for job in jobs]}
+    columns |= {
+        name: pa.array([_float(job.metrics.get(name)) for job in jobs], pa.float64())
+        for name in results.metrics
+    }
+    return pa.table(columns)
+
+
+def _curves_table(results: Results) -> pa.Table:
+    """A row for each epoch of each job: ``sweep``, ``number``, ``configuration``, ``seed``, then
+    the columns of ``metrics.csv``; null where a run has no such figure."""
+    import pyarrow as pa
+
+    named = {id(job): c.name for c in results.configurations for job in c.jobs}
+    tables = []
+    for job in results.jobs:
+        curve = job.curve()
+        if not curve:
+            continue
+        count = len(next(iter(curve.values())))
+        head = {
+            "sweep": [str(job.sweep)] * count,
+            "number": [job.number] * count,
+            "configuration": [named[id(job)]] * count,
+            "seed": [job.block[0]] * count,
+        }
+        figures = {name: pa.array(column, pa.float64()) for name, column in curve.items()}
+        tables.append(pa.table({**head, **figures}))
+    return pa.concat_tables(tables, promote_options="default") if tables else pa.table({})
+
+
+def _float(value: float | None) -> float | None:
+    return None if value is None else float(value)

@@ -29,6 +29,7 @@ def run_one_by_one(
     configs = Configs(folder)
     for number, job in jobs.items():
         configs.unpack(number, job.folder)
+        job.shared = progress.shared
         results[number] = run(job)
         done, title = progress.note(results[number])
         job_line(number, done, title, results[number])

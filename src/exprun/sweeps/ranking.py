@@ -53,7 +53,7 @@ def ended_well(result: Mapping[str, Any]) -> bool:
 
 def higher_is_better(name: str) -> bool:
     """Whether a figure like ``val_macro_f1`` is to be maximised."""
-    return name.partition("_")[2] in HIGHER_IS_BETTER
+    return any(f"_{name}".endswith(f"_{metric}") for metric in HIGHER_IS_BETTER)
 
 
 def cost(metrics: Mapping[str, Any], names: Sequence[str]) -> list[float]:

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import csv
 import io
+import math
+from collections.abc import Sequence
 from statistics import fmean
 
-import numpy as np
-
 from exprun.record.files import write_atomic
-from exprun.sweeps.comparison import Comparison
+from exprun.sweeps.comparison.compare import Comparison
 
 NAME = "configurations.csv"
 
@@ -35,7 +35,7 @@ def write_configurations(comparison: Comparison) -> None:
             if values:
                 row[f"{metric}_mean"] = f"{fmean(values):.12g}"
             if len(values) > 1:
-                row[f"{metric}_std"] = f"{np.std(values, ddof=1):.6g}"
+                row[f"{metric}_std"] = f"{_std(values):.6g}"
         rows.append(row)
     columns = ["overrides", "n", "diverged"]
     columns += [f"{metric}_{what}" for metric in metrics for what in ("mean", "std")]
@@ -44,3 +44,9 @@ def write_configurations(comparison: Comparison) -> None:
     writer.writeheader()
     writer.writerows(rows)
     write_atomic(comparison.results.sweeps[-1] / NAME, text.getvalue().encode())
+
+
+def _std(values: Sequence[float]) -> float:
+    """The standard deviation (n-1) of at least two values."""
+    mean = fmean(values)
+    return math.sqrt(math.fsum((value - mean) ** 2 for value in values) / (len(values) - 1))

@@ -12,16 +12,17 @@ from rich.text import Text
 from exprun.display.summary import MAX_WIDTH, say
 from exprun.display.text import NONE, default_console, figure, p_value, printable
 from exprun.statistics.sequential import ANYTIME, FIXED
-from exprun.sweeps.comparison import (
+from exprun.sweeps.comparison.compare import Comparison
+from exprun.sweeps.comparison.levels import Level
+from exprun.sweeps.comparison.pairs import (
     BETTER,
+    DATA_SETS,
     EQUAL,
     INCONCLUSIVE,
     NOT_COMPARABLE,
+    UNPAIRED,
     WORSE,
-    Comparison,
-    Level,
     Pair,
-    visible_difference,
 )
 
 STYLES = {
@@ -53,6 +54,8 @@ def show(comparison: Comparison, console: Console | None = None) -> None:
         say(console, "", sentence, style)
     if len(comparison.pairs) > SHOWN:
         say(console, "", f"and {len(comparison.pairs) - SHOWN} more pairs, all in comparison.json")
+    for sentence in _ranks(comparison):
+        say(console, "ranks", sentence)
     for effect in comparison.effects[:3]:
         what = " with ".join(effect.factors)
         text = f"{what}: {100 * effect.share:.0f} % of the variance, {p_value(effect.p)}"
@@ -62,9 +65,22 @@ def show(comparison: Comparison, console: Console | None = None) -> None:
     advise(comparison, console)
 
 
+def _ranks(comparison: Comparison) -> list[str]:
+    """Average ranks over the data sets, Friedman's test and Nemenyi's critical difference."""
+    ranks = comparison.ranks
+    if ranks is None:
+        return []
+    named = (f"{_short(n, comparison.by)} {rank:.2f}" for n, rank in ranks.mean_ranks.items())
+    return [
+        f"{', '.join(named)} on {len(ranks.data_sets)} data sets; Friedman {p_value(ranks.p)} "
+        f"(χ²({ranks.df}) {ranks.chi2:.1f}); critical difference {ranks.critical_difference:.2f} "
+        "(Nemenyi)"
+    ]
+
+
 def advise(comparison: Comparison, console: Console) -> None:
     """What can be seen with so many seeds, and the commands for more."""
-    seen = visible_difference(comparison)
+    seen = comparison.visible_difference
     unclear = [pair for pair in comparison.pairs if pair.verdict == INCONCLUSIVE]
     if unclear and seen is not None:
         n = min(pair.n for pair in comparison.pairs if pair.p is not None)
@@ -147,23 +163,33 @@ def sentence(pair: Pair, comparison: Comparison) -> str:
     p = p_value(pair.p_adjusted) + (f" adjusted for {tests} pairs" if tests > 1 else "")
     if pair.method == ANYTIME:
         p += ", right at any time"
-    repeated = "random splits" if comparison.splits > 1 else "paired seeds"
     if pair.skewed:
         p += f", skewed: {pair.wins} higher, {pair.ties} equal, {pair.losses} lower"
     if pair.verdict == EQUAL and pair.p_equal is not None:
         p = p_value(pair.p_equal)
-    details = f"({span}, {pair.n} {repeated}, {p}; {comparison.scope})"
+    details = f"({span}, {_repeated(pair, comparison)}, {p}; {comparison.scope})"
+    if pair.method == DATA_SETS:
+        details = f"(mean of {_repeated(pair, comparison)}, {p} of signed ranks)"
     if pair.verdict in (BETTER, WORSE):
         return f"{first} beats {second} by {amount} {details}"
     if pair.verdict == EQUAL:
         return f"{a} and {b} are practically equal, within ± {comparison.delta:g} {details}"
     because = f": {pair.why}" if pair.why else ""
-    if pair.wins == pair.losses == 0:
+    if pair.wins == pair.losses == 0 < pair.ties:
         even = f"are equal in each of the {pair.n} pairs"
         return f"inconclusive: {a} and {b} {even} {details}{because}"
     if abs(size) < ROUNDING:
         return f"inconclusive: {a} and {b} are equal on average {details}{because}"
     return f"inconclusive: {first} is {amount} better than {second} {details}{because}"
+
+
+def _repeated(pair: Pair, comparison: Comparison) -> str:
+    """``8 paired seeds``: what the difference is a mean over."""
+    if pair.method == DATA_SETS:
+        return f"{pair.n} data sets, {pair.wins} higher, {pair.ties} equal, {pair.losses} lower"
+    if pair.method == UNPAIRED:
+        return f"{pair.n} and {pair.n_b} seeds, none in common"
+    return f"{pair.n} {'random splits' if comparison.splits > 1 else 'paired seeds'}"
 
 
 ROUNDING = 1e-7

@@ -1,0 +1,73 @@
+"""``comparison.json``: a comparison as data."""
+
+from __future__ import annotations
+
+from dataclasses import asdict
+from typing import Any
+
+from exprun.record.files import write_json
+from exprun.statistics.interquartile import interquartile_mean
+from exprun.sweeps.comparison.compare import Comparison
+from exprun.sweeps.comparison.figures import Figures
+from exprun.sweeps.comparison.levels import Level, level
+from exprun.sweeps.comparison.more_seeds import COMPARISON
+
+
+def as_data(comparison: Comparison) -> dict[str, Any]:
+    """What ``comparison.json`` holds."""
+    read = Figures(comparison.results, comparison.metric, comparison.validation)
+    configurations = [
+        {"name": one.name, "overrides": one.overrides, **_summary(level({}, [one], read))}
+        for one in comparison.ranked
+    ]
+    levels = [
+        {
+            "name": one.name,
+            **_summary(one),
+            "configurations": len(one.configurations),
+            "validation": one.validation,
+            "expected_best": one.expected_best,
+        }
+        for one in comparison.levels
+    ]
+    return {
+        "metric": comparison.metric,
+        "validation": comparison.validation,
+        "higher_is_better": comparison.higher,
+        "sweeps": [str(path) for path in comparison.results.sweeps],
+        "by": comparison.by,
+        "baseline": comparison.baseline,
+        "delta": comparison.delta,
+        "scope": comparison.scope,
+        "configurations": configurations,
+        "levels": levels,
+        "pairs": [asdict(pair) | {"probability": pair.probability} for pair in comparison.pairs],
+        "effects": [effect._asdict() for effect in comparison.effects],
+        "ranks": asdict(comparison.ranks) if comparison.ranks else None,
+        "shortlist": [level.name for level in comparison.shortlist],
+        "plans": [asdict(plan) for plan in comparison.plans],
+        "commands": comparison.commands,
+        "notes": comparison.notes,
+    }
+
+
+def _summary(one: Level) -> dict[str, Any]:
+    """Number of figures, their mean with its 95 % interval, their interquartile mean, and how many
+    of them stand for runs that diverged."""
+    mean, low, high = one.summary()
+    iqm = interquartile_mean([*one.figures.values()]) if one.n else None
+    return {
+        "n": one.n,
+        "mean": mean,
+        "low": low,
+        "high": high,
+        "iqm": iqm,
+        "diverged": one.diverged,
+    }
+
+
+def write(comparison: Comparison) -> dict[str, Any]:
+    """Write ``comparison.json`` into the newest of the sweeps, and return what is in it."""
+    data = as_data(comparison)
+    write_json(comparison.results.sweeps[-1] / COMPARISON, data)
+    return data

@@ -1,0 +1,59 @@
+"""What a reader has to know about the figures before the verdicts."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from exprun.sweeps.comparison.figures import Figures
+from exprun.sweeps.comparison.levels import Level
+
+NAMED = 4
+"""Levels that a note names at most."""
+
+
+def notes_on(levels: Sequence[Level], read: Figures, tuned: Sequence[str]) -> list[str]:
+    """Notes on the metric, on runs that diverged or are missing, and on how the factors ``tuned``
+    for each level were tuned."""
+    notes = []
+    if read.metric.startswith(("train_", "val_")):
+        notes.append(f"{read.metric} had a say in the training: it flatters what was tuned most")
+    diverged = {level.name: level.diverged for level in levels if level.diverged}
+    if diverged:
+        words = ", ".join(f"{count} of {name}" for name, count in [*diverged.items()][:NAMED])
+        worst = read.worst[read.metric]
+        value = "no figure at all" if worst is None else f"{read.metric} {worst:.4g}, the worst"
+        notes.append(f"diverged: {words}; counted as {value}")
+    missing = sum(level.missing for level in levels)
+    if missing:
+        notes.append(
+            f"{missing} jobs have no result yet, or failed: only common seeds are compared"
+        )
+    return [*notes, _on_tuning(levels, read, tuned)] if tuned else notes
+
+
+def _on_tuning(levels: Sequence[Level], read: Figures, tuned: Sequence[str]) -> str:
+    """Whether each level had the same tuning budget, and if not, the expected best of an equal
+    one."""
+    text = f"{', '.join(tuned)} tuned for each by {read.validation} on the other seeds"
+    counts = {level.name: len(level.configurations) for level in levels}
+    least = min(counts.values())
+    if least < max(counts.values()):
+        expected = {
+            level.name: f"{level.expected_best:.4g}"
+            for level in levels
+            if level.expected_best is not None
+        }
+        return (
+            f"{text}; unequally: {_listed(counts)} configurations; expected best {read.validation} "
+            f"of {least}: {_listed(expected)}"
+        )
+    text += f", {least} configurations each"
+    epochs = {level.name: level.epochs for level in levels}
+    if max(epochs.values()) > 1.1 * min(epochs.values()):
+        text += f"; epochs in all: {_listed(epochs)}"
+    return text
+
+
+def _listed(values: Mapping[str, Any]) -> str:
+    return ", ".join(f"{name} {value}" for name, value in values.items())

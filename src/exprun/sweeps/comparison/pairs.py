@@ -1,0 +1,245 @@
+"""The test and the verdict for each pair of levels."""
+
+from __future__ import annotations
+
+import itertools
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from statistics import fmean
+
+from exprun.statistics import paired, sequential
+from exprun.statistics.equivalence import Posterior, posterior
+from exprun.statistics.multiplicity import holm
+from exprun.statistics.sequential import ALPHA, FEWEST, FIXED
+from exprun.statistics.signs import wilcoxon
+from exprun.statistics.skew import skew_test
+from exprun.statistics.unpaired import welch
+from exprun.sweeps.comparison.figures import Figures
+from exprun.sweeps.comparison.levels import Level
+from exprun.sweeps.comparison.more_seeds import Planned, Sample, looks, plan_for, sample
+from exprun.sweeps.ranking import higher_is_better
+
+BETTER, WORSE, EQUAL = "better", "worse", "practically_equal"
+INCONCLUSIVE, NOT_COMPARABLE = "inconclusive", "not_comparable"
+"""The verdict on ``a`` and ``b``: ``a`` is better or worse (adjusted p < .05), their difference is
+within ±δ (two one-sided tests), neither, or they cannot be compared."""
+
+UNPAIRED, DATA_SETS = "unpaired", "data_sets"
+"""Methods beside those of ``statistics.sequential``: Welch's t of levels without common seeds, and
+signed ranks over data sets."""
+
+FIVE = 5
+"""Seeds that are proposed where there are too few for a test."""
+
+
+@dataclass(frozen=True)
+class Pair:
+    """Two levels. ``difference`` is a - b in units of the metric, ``low`` to ``high`` its 95 %
+    interval, ``n`` the number of paired differences (``n_b`` the figures of ``b`` where the levels
+    have no common seeds, of which ``n`` are ``a``'s).
+
+    ``p`` is that of the test by ``method``, ``p_adjusted`` for all pairs (Holm), ``p_wilcoxon``
+    that of the signed ranks, ``p_equal`` that of a difference within ±δ (adjusted), and ``chances``
+    the posterior probabilities below, within and above ±δ. ``effect`` is g_z (Hedges), ``wins``,
+    ``ties`` and ``losses`` count pairs, and ``correlation`` is Pearson's r of the paired figures.
+    ``first`` pairs were in the first batch; ``skewed``: the differences are (D'Agostino, p < .05).
+    ``more_seeds`` is how many more to ask for, 0 if the verdict is not inconclusive."""
+
+    a: str
+    b: str
+    n: int
+    verdict: str
+    why: str = ""
+    difference: float | None = None
+    low: float | None = None
+    high: float | None = None
+    p: float | None = None
+    p_adjusted: float | None = None
+    p_wilcoxon: float | None = None
+    p_equal: float | None = None
+    chances: Posterior | None = None
+    effect: float | None = None
+    correlation: float | None = None
+    wins: int = 0
+    ties: int = 0
+    losses: int = 0
+    method: str = FIXED
+    n_b: int | None = None
+    first: int = 0
+    skewed: bool = False
+    more_seeds: int = 0
+
+    @property
+    def probability(self) -> float | None:
+        """P(a > b), half of the ties counted; of figures as they are, higher or not."""
+        n = self.wins + self.ties + self.losses
+        return (self.wins + self.ties / 2) / n if n else None
+
+
+def pairs_of(
+    read: Figures,
+    levels: Sequence[Level],
+    against: Level | None,
+    delta: float | None,
+    plans: Sequence[Planned],
+) -> tuple[list[Pair], Planned | None]:
+    """All pairs, or those with the baseline ``against``, and the plan for more seeds that was made
+    at the first look, or is made now."""
+    sides = sides_of(levels, against)
+    refused = [_not_comparable(a, b, read) for a, b in sides]
+    compared = [(a, b) for (a, b), why in zip(sides, refused, strict=True) if not why]
+    samples = {(a.name, b.name): sample(a, b) for a, b in compared if _common(a, b)}
+    plan = plan_for([*samples.values()], delta, plans)
+    pairs = []
+    for (a, b), why in zip(sides, refused, strict=True):
+        if why:
+            pairs.append(_refused(a, b, why))
+        elif (a.name, b.name) in samples:
+            pairs.append(_paired(a, b, samples[a.name, b.name], plan, read, delta))
+        else:
+            pairs.append(_unpaired(a, b, delta))
+    return decided(pairs, read.metric, plan), plan
+
+
+def sides_of(levels: Sequence[Level], against: Level | None) -> list[tuple[Level, Level]]:
+    """What is compared with what."""
+    if against is None:
+        return list(itertools.combinations(levels, 2))
+    return [(level, against) for level in levels if level is not against]
+
+
+def _common(a: Level, b: Level) -> int:
+    """The number of blocks that both have."""
+    return len(a.figures.keys() & b.figures.keys())
+
+
+def _not_comparable(a: Level, b: Level, read: Figures) -> str:
+    """Why two levels cannot be compared; nothing if they can."""
+    for key in read.data:
+        if a.values.get(key) != b.values.get(key):
+            return f"different data ({key})"
+    if "f" in a.configurations[0].jobs[0].metrics:
+        return "there is no chance in them: the figures are what they are"
+    common = _common(a, b)
+    if common < FEWEST and not (common == 0 and _can_be_unpaired(a, b, read)):
+        what = "seed" if common == 1 else "seeds"
+        return f"{common or 'no'} {what} in common; {FEWEST} at least"
+    if len(read.splits) > 1 and not read.rows:
+        return "result.json of these runs does not say how many rows the parts have"
+    return ""
+
+
+def _can_be_unpaired(a: Level, b: Level, read: Figures) -> bool:
+    """Whether both have seeds enough of their own, asked for at once, on one split of the data."""
+    enough = min(a.n, b.n) >= FEWEST
+    at_once = all(len(set(side.batches.values())) == 1 for side in (a, b))
+    return enough and at_once and len(read.splits) == 1
+
+
+def _refused(a: Level, b: Level, why: str) -> Pair:
+    common = [block for block in a.figures if block in b.figures]
+    more = FIVE - len(common) if why.endswith("at least") else 0
+    d = [a.figures[k] - b.figures[k] for k in common]
+    difference = fmean(d) if d and not why.startswith("different") else None
+    return Pair(a.name, b.name, len(common), NOT_COMPARABLE, why, difference, more_seeds=more)
+
+
+def _paired(
+    a: Level, b: Level, sample: Sample, plan: Planned | None, read: Figures, delta: float | None
+) -> Pair:
+    """Student's t of the differences; the verdict is left to ``decided``."""
+    d = sample.differences
+    look = looks(sample, plan, read)
+    low, high = (float(x) for x in sequential.interval(d, look))
+    carried = bool(sequential.rests_on_few(d))
+    return replace(
+        counted(a, b, d),
+        why="the signs alone do not show it" if carried else "",
+        low=low if math.isfinite(low) else None,
+        high=high if math.isfinite(high) else None,
+        p=float(sequential.p_value(d, look)),
+        p_equal=float(sequential.equivalence(d, delta, look)) if delta else None,
+        chances=posterior(d, delta, look.overlap) if delta else None,
+        effect=effect if math.isfinite(effect := paired.d_z(d)) else None,
+        method=look.method,
+        first=look.first,
+        skewed=bool(skew_test(d) < ALPHA),
+    )
+
+
+def counted(a: Level, b: Level, d: paired.Array) -> Pair:
+    """The pair with what needs no assumption about the differences ``d``: their mean, their signs
+    and ranks, and the correlation of the figures."""
+    common = [block for block in a.figures if block in b.figures]
+    sides = paired.wins(d)
+    return Pair(
+        a=a.name,
+        b=b.name,
+        n=len(d),
+        verdict=INCONCLUSIVE,
+        difference=float(d.mean()),
+        p_wilcoxon=wilcoxon([float(x) for x in d]),
+        correlation=paired.correlation(
+            [a.figures[k] for k in common], [b.figures[k] for k in common]
+        ),
+        wins=sides.wins,
+        ties=sides.ties,
+        losses=sides.losses,
+    )
+
+
+def _unpaired(a: Level, b: Level, delta: float | None) -> Pair:
+    """Welch's t of levels without common seeds."""
+    test = welch([*a.figures.values()], [*b.figures.values()])
+    low, high = test.interval()
+    return Pair(
+        a=a.name,
+        b=b.name,
+        n=a.n,
+        n_b=b.n,
+        verdict=INCONCLUSIVE,
+        difference=test.difference,
+        low=low,
+        high=high,
+        p=test.p,
+        p_equal=test.tost(delta) if delta else None,
+        method=UNPAIRED,
+        first=a.n,
+    )
+
+
+def decided(pairs: Sequence[Pair], metric: str, plan: Planned | None) -> list[Pair]:
+    """The pairs with p adjusted for all of them, and the verdict. A pair whose differences rest on
+    few skewed ones (``why``) is not called better or worse."""
+    adjusted = iter(holm([p for one in pairs if (p := one.p) is not None]).tolist())
+    equal = iter(holm([p for one in pairs if (p := one.p_equal) is not None]).tolist())
+    return [
+        one
+        if one.p is None
+        else _verdict(
+            replace(
+                one,
+                p_adjusted=next(adjusted),
+                p_equal=None if one.p_equal is None else next(equal),
+            ),
+            metric,
+            plan,
+        )
+        for one in pairs
+    ]
+
+
+def _verdict(pair: Pair, metric: str, plan: Planned | None) -> Pair:
+    assert pair.p_adjusted is not None
+    assert pair.difference is not None
+    differs = pair.p_adjusted < ALPHA
+    if differs and not pair.why:
+        up = (pair.difference > 0) == higher_is_better(metric)
+        return replace(pair, verdict=BETTER if up else WORSE)
+    if pair.p_equal is not None and pair.p_equal < ALPHA:
+        return replace(pair, verdict=EQUAL, why="")
+    more = plan.pairs - pair.n if plan and plan.pairs > pair.n else pair.n
+    if pair.method in (UNPAIRED, DATA_SETS):
+        more = 0
+    return replace(pair, why=pair.why if differs else "", more_seeds=more)
