@@ -39,7 +39,7 @@ from exprun.training.callbacks import Outcome
 from exprun.training.prediction import forward
 from exprun.training.training import Training
 
-SEEDS = 5
+SEEDS = 6
 """Pairs of a trial."""
 
 SEED = 11
