@@ -277,6 +277,41 @@ def test_a_run_that_diverged_counts_as_the_worst(
     assert [one["diverged"] for one in found["configurations"]] == [0, 4]
 
 
+def test_a_difference_from_a_run_that_diverged_has_no_size(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Unless the worst figure is known, as it is of an accuracy."""
+
+    def figures(optimizer_lr: float, seed: int) -> dict[str, float] | None:
+        loss = {0.1: 0.3, 0.2: 3e7}.get(optimizer_lr)
+        return loss and {"val_loss": loss, "test_loss": loss + NOISE[0, seed]}
+
+    rates = [0.1, 0.2, 10]
+    folder = sweep(tmp_path / "s", figures, {"optimizer.lr": rates, "seed": range(5)})
+    found = answer([str(folder)], capsys)
+    one = pair(found, "optimizer.lr=0.1", "optimizer.lr=10")
+    assert (one["verdict"], one["low"], one["high"]) == ("better", None, None)
+    assert main(["compare", str(folder)]) == 0
+    said = " ".join(capsys.readouterr().out.split())
+    assert "0.1 beats 10 (5 paired seeds, p < .001 adjusted for 3 pairs; runs diverged" in said
+
+
+def test_weighted_classes_are_judged_as_they_are_ranked(tmp_path: Path) -> None:
+    def figures(loss_class_weight: str, seed: int) -> dict[str, float]:
+        names = "val_balanced_accuracy", "test_balanced_accuracy", "test_accuracy", "val_loss"
+        return dict.fromkeys(names, 0.5 + seed / 100)
+
+    folder = sweep(
+        tmp_path / "s", figures, {"loss.class_weight": ["balanced", "null"], "seed": range(3)}
+    )
+    for path in folder.glob("*/result.json"):
+        result = json.loads(path.read_text())
+        weighted = "loss.class_weight=balanced" in result["overrides"]
+        result["monitor"] = "val_weighted_loss" if weighted else "val_loss"
+        path.write_text(json.dumps(result))
+    assert read_results([folder]).default_metric == "test_balanced_accuracy"
+
+
 @pytest.mark.parametrize(("seeds", "more"), [(1, 4), (2, 3)])
 def test_few_seeds_say_nothing(
     seeds: int, more: int, tmp_path: Path, capsys: pytest.CaptureFixture[str]
@@ -463,6 +498,11 @@ def test_configurations_csv(eight: Path) -> None:
         (["eight", "--metric", "test_acuracy"], "did you mean test_accuracy? (expected val_acc"),
         (["eight", "--baseline", "optimizer=adm"], "did you mean adam? (expected adam, sgd, rms"),
         (["eight", "--baseline", "optimizer"], "expected key=value, like optimizer=sgd"),
+        (["eight", "--by", ""], "argument --by: no key; expected some, like optimizer,reg"),
+        (
+            ["eight", "--baseline", "optimizer=sgd,optimizer=adam"],
+            "--baseline: optimizer twice; expected one value of each key",
+        ),
         (["eight", "--delta", "0"], "argument --delta: 0: expected a number > 0"),
     ],
 )

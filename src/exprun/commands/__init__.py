@@ -52,3 +52,11 @@ def positive(text: str) -> float:
     if not 0 < value < float("inf"):
         raise argparse.ArgumentTypeError(f"{text}: expected a number > 0")
     return value
+
+
+def keys(text: str) -> list[str]:
+    """The type of an argument that lists keys, with commas between them."""
+    found = [key.strip() for key in text.split(",") if key.strip()]
+    if not found:
+        raise argparse.ArgumentTypeError("no key; expected some, like optimizer,reg")
+    return found

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from exprun.commands import Parser, positive
+from exprun.commands import Parser, keys, positive
 from exprun.record.files import as_json
 from exprun.sweeps.comparison.compare import compare
 from exprun.sweeps.comparison.configurations_csv import write_configurations
@@ -17,7 +17,10 @@ def main(words: list[str]) -> int:
     parser = Parser("compare", "Which choice is better, by how much, and is that real?")
     parser.add_argument("folders", type=Path, nargs="+", metavar="SWEEP")
     parser.add_argument(
-        "--by", metavar="KEY[,KEY]", help="what to compare; other factors are tuned by validation"
+        "--by",
+        type=keys,
+        metavar="KEY[,KEY]",
+        help="what to compare; other factors are tuned by validation",
     )
     parser.add_argument("--metric", help="the figure that decides (default: of the test part)")
     parser.add_argument(
@@ -31,7 +34,7 @@ def main(words: list[str]) -> int:
     results = read_results(list(dict.fromkeys(arguments.folders)))
     comparison = compare(
         results,
-        [key for key in (arguments.by or "").split(",") if key],
+        arguments.by or [],
         arguments.metric,
         arguments.baseline,
         arguments.delta,

@@ -36,11 +36,14 @@ ALSO_CALLED = {
 
 
 def nearest(wrong: str, right: Iterable[str]) -> str:
-    """``"; did you mean X?"`` for what else ``wrong`` is called, or the closest of ``right``; if
-    none is close ``""``."""
+    """``"; did you mean X?"`` for what else ``wrong`` is called, the only one of ``right`` that
+    begins with it, or the closest; if none is close ``""``."""
     lowered = {word.lower(): word for word in right}
     if (meant := ALSO_CALLED.get(wrong.lower())) in lowered:
         return f"; did you mean {meant}?"
+    longer = [word for word in lowered if word.startswith(wrong.lower())] if wrong else []
+    if len(longer) == 1:
+        return f"; did you mean {lowered[longer[0]]}?"
     close = difflib.get_close_matches(wrong.lower(), list(lowered), n=1, cutoff=0.6)
     return f"; did you mean {lowered[close[0]]}?" if close else ""
 

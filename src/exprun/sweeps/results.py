@@ -37,7 +37,7 @@ from pathlib import Path
 
 from exprun.common.constants import COMPLETED, DIVERGED, EARLY_STOPPED
 from exprun.common.errors import UsageError, choices, nearest
-from exprun.sweeps.ranking import ranking
+from exprun.sweeps.ranking import COMPARABLE, ranking
 
 REPETITION = ("seed", "data.split_seed", "data.fold")
 """Keys in which the repetitions of one configuration differ."""
@@ -168,9 +168,13 @@ class Results:
 
     @property
     def default_metric(self) -> str:
-        """What a verdict is about if nobody says: the accuracy, R² or loss of the test part, or
-        the value of a test function. Raises UsageError if no job has any figure."""
-        wanted = ("test_accuracy", "test_r2", "test_loss", *self.ranking)
+        """What a verdict is about if nobody says: on the test part the figure that configurations
+        are ranked by, if somebody chose it or classes are weighted (the balanced accuracy stands
+        for the weighted loss); else the accuracy, R² or loss, or the value of a test function.
+        Raises UsageError if no job has any figure."""
+        own = self.ranking[0] not in COMPARABLE
+        chosen = [f"test_{self.ranking[0].removeprefix('val_')}", "test_balanced_accuracy"]
+        wanted = (*chosen * own, "test_accuracy", "test_r2", "test_loss", *self.ranking)
         known = self.figures
         if not known:
             names = ", ".join(str(sweep) for sweep in self.sweeps)

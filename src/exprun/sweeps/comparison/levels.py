@@ -162,6 +162,8 @@ def baseline_values(baseline: str, results: Results) -> dict[str, str]:
                 raise UsageError(f"--baseline {word}: expected key=value, like optimizer=sgd")
         if word:
             results.check_factor(key, "--baseline")
+            if key in values:
+                raise UsageError(f"--baseline: {key} twice; expected one value of each key")
             values[key] = _known_value(value, results.factors[key], f"--baseline {key}")
     return values
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from pathlib import Path
 from typing import Any
 
 from exprun.sweeps.comparison.figures import Figures
@@ -12,9 +13,11 @@ NAMED = 4
 """Levels that a note names at most."""
 
 
-def notes_on(levels: Sequence[Level], read: Figures, tuned: Sequence[str]) -> list[str]:
-    """Notes on the metric, on runs that diverged or are missing, and on how the factors ``tuned``
-    for each level were tuned."""
+def notes_on(
+    levels: Sequence[Level], read: Figures, tuned: Sequence[str], sweep: Path
+) -> list[str]:
+    """Notes on the metric, on runs that diverged or are missing in ``sweep``, and on how the
+    factors ``tuned`` for each level were tuned."""
     notes = []
     if read.metric.startswith(("train_", "val_")):
         notes.append(f"{read.metric} had a say in the training: it flatters what was tuned most")
@@ -27,7 +30,8 @@ def notes_on(levels: Sequence[Level], read: Figures, tuned: Sequence[str]) -> li
     missing = sum(level.missing for level in levels)
     if missing:
         notes.append(
-            f"{missing} jobs have no result yet, or failed: only common seeds are compared"
+            f"{missing} jobs have no result yet, or failed (exprun resume {sweep} trains them): "
+            "only common seeds are compared"
         )
     return [*notes, _on_tuning(levels, read, tuned)] if tuned else notes
 

@@ -15,7 +15,7 @@ from exprun.statistics.sequential import ALPHA, FEWEST, FIXED
 from exprun.statistics.signs import wilcoxon
 from exprun.statistics.skew import skew_test
 from exprun.statistics.unpaired import welch
-from exprun.sweeps.comparison.figures import Figures
+from exprun.sweeps.comparison.figures import AT_LEAST_0, Figures
 from exprun.sweeps.comparison.levels import Level
 from exprun.sweeps.comparison.more_seeds import Planned, Sample, looks, plan_for, sample
 from exprun.sweeps.ranking import higher_is_better
@@ -44,6 +44,7 @@ class Pair:
     the posterior probabilities below, within and above ±δ. ``effect`` is g_z (Hedges), ``wins``,
     ``ties`` and ``losses`` count pairs, and ``correlation`` is Pearson's r of the paired figures.
     ``first`` pairs were in the first batch; ``skewed``: the differences are (D'Agostino, p < .05).
+    ``diverged``: a run did, and counts as the worst figure of all, so there is no interval.
     ``more_seeds`` is how many more to ask for, 0 if the verdict is not inconclusive."""
 
     a: str
@@ -68,6 +69,7 @@ class Pair:
     n_b: int | None = None
     first: int = 0
     skewed: bool = False
+    diverged: bool = False
     more_seeds: int = 0
 
     @property
@@ -152,6 +154,9 @@ def _paired(
     d = sample.differences
     look = looks(sample, plan, read)
     low, high = (float(x) for x in sequential.interval(d, look))
+    diverged = bool(a.diverged or b.diverged) and not read.metric.endswith(AT_LEAST_0)
+    if diverged:
+        low = high = math.nan
     carried = bool(sequential.rests_on_few(d))
     return replace(
         counted(a, b, d),
@@ -165,6 +170,7 @@ def _paired(
         method=look.method,
         first=look.first,
         skewed=bool(skew_test(d) < ALPHA),
+        diverged=diverged,
     )
 
 

@@ -101,7 +101,10 @@ def advise(comparison: Comparison, console: Console) -> None:
     else:
         more = max(pair.more_seeds for pair in comparison.pairs)
         few = all(pair.verdict == NOT_COMPARABLE for pair in comparison.pairs)
-        text = "five seeds, for nothing can be said about chance" if few else f"{more} more seeds"
+        jobs = more * len(comparison.results.configurations) * comparison.splits
+        text = f"{more} more seeds, {jobs} jobs"
+        if few:
+            text = "five seeds, for nothing can be said about chance"
         if comparison.plan and not few and any(p.method == FIXED for p in unclear):
             half = f"± {comparison.delta:g}" if comparison.delta else "half as wide"
             text += f", for intervals {half}"
@@ -170,7 +173,11 @@ def sentence(pair: Pair, comparison: Comparison) -> str:
     details = f"({span}, {_repeated(pair, comparison)}, {p}; {comparison.scope})"
     if pair.method == DATA_SETS:
         details = f"(mean of {_repeated(pair, comparison)}, {p} of signed ranks)"
+    if pair.diverged:
+        details = f"({_repeated(pair, comparison)}, {p}; runs diverged: the difference has no size)"
     if pair.verdict in (BETTER, WORSE):
+        if pair.diverged:
+            return f"{first} beats {second} {details}"
         return f"{first} beats {second} by {amount} {details}"
     if pair.verdict == EQUAL:
         return f"{a} and {b} are practically equal, within ± {comparison.delta:g} {details}"
@@ -178,6 +185,8 @@ def sentence(pair: Pair, comparison: Comparison) -> str:
     if pair.wins == pair.losses == 0 < pair.ties:
         even = f"are equal in each of the {pair.n} pairs"
         return f"inconclusive: {a} and {b} {even} {details}{because}"
+    if pair.diverged:
+        return f"inconclusive: {first} is better than {second} on average {details}{because}"
     if abs(size) < ROUNDING:
         return f"inconclusive: {a} and {b} are equal on average {details}{because}"
     return f"inconclusive: {first} is {amount} better than {second} {details}{because}"
@@ -240,6 +249,9 @@ def _say_answer(comparison: Comparison, console: Console) -> None:
         names = [_short(other, comparison.by) for other in others]
         shown = ", ".join(names[:4]) + (f" and {len(names) - 4} more" if len(names) > 4 else "")
         say(console, "answer", f"{best.name} is {WORDS[verdict]} {shown}", STYLES[verdict])
+        if verdict == WORSE:
+            chosen = f"the best is chosen by {comparison.validation}, and judged by"
+            say(console, "note", f"{chosen} {comparison.metric}: another figure, on other rows")
 
 
 WORDS = {
