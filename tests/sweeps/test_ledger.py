@@ -178,7 +178,9 @@ def test_a_job_without_a_result_is_asked_for_again(
     rows = ledger.ranked(sweep)
     assert [row["status"] for row in rows] == ["completed"] + ["pending"] * 7
     assert main(["doctor", "sweep"]) == 0
-    assert f"the best job of the sweep: {first}" in capsys.readouterr().out
+    said = capsys.readouterr().out
+    assert f"the best job of the sweep: {first}" in said
+    assert "jobs without a result, not looked at: 7 (exprun resume" in said
     assert main(["resume", "sweep"]) == 0
     said = capsys.readouterr()
     assert said.err.count("result.json: is damaged") == 5

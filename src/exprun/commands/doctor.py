@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import argparse
 import os
+import shlex
 import sys
 from collections.abc import Callable
 from pathlib import Path
 
 from exprun.commands import Parser
-from exprun.common.constants import COMPLETED, EARLY_STOPPED
+from exprun.common.constants import COMPLETED, DIVERGED, EARLY_STOPPED
 from exprun.common.errors import UsageError
 from exprun.doctor import terminal
 from exprun.doctor.diagnose import diagnose
@@ -46,8 +47,11 @@ def main(words: list[str]) -> int:
     arguments = parser.parse_args(words)
     folder, number = arguments.folder, arguments.number
     if (folder / "sweep.json").is_file():
-        folder = best_job(folder)
+        folder, without = best_job(arguments.folder)
         print(f"the best job of the sweep: {os.path.relpath(folder)}")
+        if without:
+            resume = shlex.join(["exprun", "resume", os.path.relpath(arguments.folder)])
+            print(f"jobs without a result, not looked at: {without} ({resume} trains them)")
     run = stored(folder)
     if run.options.get("problem") not in (None, "mlp"):
         raise UsageError(
@@ -106,12 +110,14 @@ def choose(suggestions: list[Suggestion], number: int) -> list[Suggestion]:
     return [suggestions[number - 1]]
 
 
-def best_job(folder: Path) -> Path:
-    """The folder of a sweep's best job. Raises UsageError if none ended well."""
+def best_job(folder: Path) -> tuple[Path, int]:
+    """The folder of a sweep's best job, and the number of jobs that have no result. Raises
+    UsageError if none ended well."""
     rows = ledger.ranked(folder)
     if not rows or rows[0]["status"] not in (COMPLETED, EARLY_STOPPED):
         raise UsageError(f"{folder}: no job of the sweep ended well; expected the folder of one")
     job = folder / str(rows[0]["folder"])
     if not job.resolve().is_relative_to(folder.resolve()):
         raise UsageError(f"{folder / 'sweep.json'}: {job} lies outside of the sweep")
-    return job
+    ended = (COMPLETED, EARLY_STOPPED, DIVERGED)
+    return job, sum(row["status"] not in ended for row in rows)
