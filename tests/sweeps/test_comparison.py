@@ -18,6 +18,7 @@ import exprun
 from exprun.cli import main
 from exprun.sweeps.comparison.compare import compare
 from exprun.sweeps.read_results import read_results
+from exprun.sweeps.resolved_values import ResolvedValues
 from tests.sweeps.made_up import sweep
 
 FIGURES = {
@@ -472,6 +473,56 @@ def test_the_ledger_tells_how_later_seeds_are_judged(
 def test_two_sweeps_that_ask_for_the_same_job_have_it_once(eight: Path, tmp_path: Path) -> None:
     again = sweep(tmp_path / "again", of_eight, {"optimizer": ["adam"], "seed": range(3)}, at=LATER)
     assert len(read_results([eight, again]).jobs) == 24
+
+
+def test_what_only_another_sweep_was_asked_for_is_what_the_config_says(tmp_path: Path) -> None:
+    """To say ``reg=none`` and to leave it out is the same configuration; other values are not."""
+
+    def figures(optimizer: str, seed: int, **other: str) -> dict[str, float]:
+        return {"val_accuracy": 0.9, "test_accuracy": 0.9 + NOISE[0, seed]}
+
+    both = {"optimizer": ["sgd"], "reg": ["none", "l2"], "norm.eps": ["null", 0.1]}
+    said = sweep(tmp_path / "said", figures, both | {"seed": range(3)})
+    left_out = sweep(tmp_path / "left_out", figures, {"optimizer": ["sgd"], "seed": range(3, 6)})
+    for folder in left_out.glob("0*"):
+        (folder / ".hydra").mkdir()
+        config = "optimizer: {lr: 0.1}\nreg: {}\nnorm: {eps: null}\n"
+        (folder / ".hydra" / "config.yaml").write_text(config)
+        choices = "hydra: {runtime: {choices: {optimizer: sgd}}}\n"
+        (folder / ".hydra" / "hydra.yaml").write_text(choices)
+    found = {one.name: len(one.jobs) for one in read_results([said, left_out]).configurations}
+    assert found["reg=none norm.eps=null"] == 6
+    assert sorted(found.values()) == [3, 3, 3, 6]
+
+
+@pytest.mark.parametrize(
+    ("key", "value"),
+    [
+        ("optimizer", "adam"),
+        ("optimizer.lr", "0.001"),
+        ("reg", "[l1,dropout]"),
+        ("reg.l1.strength", "0.5"),
+        ("model.hidden", "[256,128]"),
+        ("data.standardize", "true"),
+        ("data.drop", "[]"),
+        ("loss.class_weight", "null"),
+        ("nothing", None),
+        ("optimizer.lr.x", None),
+    ],
+)
+def test_values_of_a_resolved_config_are_written_as_in_overrides(
+    key: str, value: str | None, tmp_path: Path
+) -> None:
+    (tmp_path / ".hydra").mkdir()
+    (tmp_path / ".hydra" / "config.yaml").write_text(
+        "optimizer: {lr: 0.001}\nreg: {l1: {strength: 0.5}, dropout: {p: 0.1}}\n"
+        "model: {hidden: [256, 128]}\ndata: {standardize: true, drop: []}\n"
+        "loss: {class_weight: null}\n"
+    )
+    (tmp_path / ".hydra" / "hydra.yaml").write_text(
+        "hydra: {runtime: {choices: {optimizer: adam, data: csv}}}\n"
+    )
+    assert ResolvedValues(tmp_path).get(key) == value
 
 
 def test_configurations_csv(eight: Path) -> None:

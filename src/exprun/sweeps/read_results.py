@@ -10,6 +10,7 @@ from typing import Any
 
 from exprun.common.errors import UsageError
 from exprun.sweeps import ledger
+from exprun.sweeps.resolved_values import ResolvedValues
 from exprun.sweeps.results import (
     MEASURES,
     REPETITION,
@@ -43,7 +44,34 @@ def read_results(folders: Sequence[Path]) -> Results:
                 words = [str(word) for word in job["overrides"]]
                 found.append((_job(folder, job, words, len(batches) + which), words))
             batches += own
+    if len(folders) > 1:
+        found = _with_defaults(found)
     return _tabulate([*folders], batches, found)
+
+
+def _with_defaults(
+    found: list[tuple[JobResult, list[str]]],
+) -> list[tuple[JobResult, list[str]]]:
+    """The jobs with what only other sweeps were asked for, as their own configs have it: to say
+    ``reg=none`` and to leave it out is the same configuration."""
+    given: dict[Path, dict[str, None]] = {}
+    for job, _ in found:
+        given.setdefault(job.sweep, {}).update(dict.fromkeys(job.overrides))
+    keys = list(dict.fromkeys(key for own in given.values() for key in own))
+    filled = []
+    for job, words in found:
+        resolved = ResolvedValues(job.folder)
+        values = {
+            key: value
+            for key in keys
+            if key not in given[job.sweep]
+            and key not in REPETITION
+            and job.counts
+            and (value := resolved.get(key)) is not None
+        }
+        more = [f"{key}={value}" for key, value in values.items()]
+        filled.append((replace(job, overrides=job.overrides | values), [*words, *more]))
+    return filled
 
 
 def read_run(folder: Path) -> Results:
