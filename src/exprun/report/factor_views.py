@@ -40,7 +40,7 @@ def main_effects(study: Study) -> View | None:
             mine = [c for c in study.ranked if level(c, factor) == name]
             by_seed = _means_by_seed(mine, study.metric)
             ends = _with_interval(by_seed)
-            remark = "" if by_seed else "in no seed have all of its jobs a figure"
+            remark = "" if by_seed else "left out: there is no seed with a figure of every job"
             rows.append(Estimate(f"{factor}={name}", *ends, remark=remark))
             table.append((factor, name, len(by_seed), *(_or_none(value) for value in ends)))
     if len(study.levels) < 2 or all(math.isnan(row.value) for row in rows):

@@ -13,6 +13,7 @@ from exprun.display.summary import MAX_WIDTH, say
 from exprun.display.text import NONE, default_console, figure, p_value, printable
 from exprun.statistics.sequential import ANYTIME, FIXED
 from exprun.sweeps.comparison.compare import Comparison
+from exprun.sweeps.comparison.figures import AT_LEAST_0
 from exprun.sweeps.comparison.levels import Level
 from exprun.sweeps.comparison.pairs import (
     BETTER,
@@ -121,7 +122,7 @@ def _levels(comparison: Comparison, console: Console) -> Table:
     columns = {comparison.metric: [figure(level.summary()[0]) for level in shown]}
     if any(level.n > 1 for level in shown):
         columns = {"n": [str(level.n) for level in shown]} | columns
-        columns["95 %"] = [_interval(level) for level in shown]
+        columns["95 %"] = [_interval(level, comparison.metric) for level in shown]
     columns[comparison.validation] = [figure(level.validation) for level in shown]
     for heading in columns:
         table.add_column(heading, justify="right", no_wrap=True)
@@ -131,9 +132,13 @@ def _levels(comparison: Comparison, console: Console) -> Table:
     return table
 
 
-def _interval(level: Level) -> str:
+def _interval(level: Level, metric: str) -> str:
     _, low, high = level.summary()
-    return NONE if low is None or high is None else f"{figure(low)} – {figure(high)}"
+    if low is None or high is None:
+        return NONE
+    if metric.endswith(AT_LEAST_0):  # Student's does not know that these are shares
+        low, high = max(low, 0.0), min(high, 1.0)
+    return f"{figure(low)} – {figure(high)}"
 
 
 def sentences(comparison: Comparison) -> list[tuple[str, str]]:
