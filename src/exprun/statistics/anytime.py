@@ -42,13 +42,19 @@ def running_t(d: ArrayLike, overlap: float = 0.0) -> tuple[Array, Array, Array]:
     return mean, error, t
 
 
+def running_log_e(d: ArrayLike, overlap: float = 0.0) -> Array:
+    """ln E of the first 2, 3, … of differences (..., n): (..., n-1)."""
+    d = np.asarray(d, float)
+    return log_e(running_t(d, overlap)[2], np.arange(2, d.shape[-1] + 1))
+
+
 def p_value(d: ArrayLike, overlap: float = 0.0, alpha: float = 0.05) -> Array:
     """1 / max E over all looks at differences (..., n) so far, at most 1; over the last look alone
     where ``interval`` with this ``alpha`` is that of the last look."""
     d = np.asarray(d, float)
     if d.shape[-1] < 2:
         return np.ones(d.shape[:-1])
-    evidence = log_e(running_t(d, overlap)[2], np.arange(2, d.shape[-1] + 1))
+    evidence = running_log_e(d, overlap)
     held = _holds_mean(*_intervals(d, alpha, overlap))
     highest = np.where(held, evidence.max(-1), evidence[..., -1])
     return np.asarray(np.exp(-np.maximum(highest, 0.0)))
