@@ -158,7 +158,7 @@ def race(seeds: int, epochs: int, few: int, rounds: int) -> str:
     contestants: dict[str, Callable[[], float] | str] = {
         ours: exprun_command(seeds, epochs, STACKED, environment=THREADS),
         f"{US} stacked, one worker": exprun_command(seeds, epochs, STACKED, ONE_WORKER),
-        f"{US} one after another": exprun_command(seeds, epochs),
+        f"{US} one after another": exprun_command(seeds, epochs, "hydra/launcher=basic"),
         "PyTorch loop": peer("torch"),
         "PyTorch loop, two workers": peer("torch", 2),
         f"{PRODUCTS}, two workers": peer("products", 2),

@@ -66,7 +66,6 @@ together, `params` are swept for each of them.
 # SGD against Adam, as in my paper
 defaults:
   - override /data: digits
-  - override /hydra/launcher: stacked
 hydra:
   mode: MULTIRUN
   sweeper:

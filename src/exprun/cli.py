@@ -57,7 +57,7 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 def _run_or_print(words: list[str]) -> int:
     """What is no command: overrides and flags."""
-    if _is_stacked(words):
+    if _sweeps(words):
         from exprun.sweeps import worker_pool
 
         worker_pool.prepare()  # they import torch while Hydra is imported and composes
@@ -140,11 +140,10 @@ MODES = PRINTING | {"--run", "-r", "--multirun", "-m", "--shell-completion", "-s
 """Flags that say what Hydra is to do, of which it takes one."""
 
 
-def _is_stacked(words: Sequence[str]) -> bool:
-    """Whether this is a sweep that says here that it is stacked, and not in a file."""
+def _sweeps(words: Sequence[str]) -> bool:
+    """Whether this runs a sweep and says so here, not in a file."""
     flags = {word.split("=")[0] for word in words}
-    sweep = bool({"-m", "--multirun"} & flags) and not PRINTING & flags
-    return sweep and "hydra/launcher=stacked" in words
+    return bool({"-m", "--multirun"} & flags) and not PRINTING & flags
 
 
 def _hydra(words: list[str]) -> int:

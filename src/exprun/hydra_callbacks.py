@@ -7,6 +7,7 @@ Nothing here imports torch by itself.
 from __future__ import annotations
 
 import functools
+import math
 import os
 import shutil
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -14,16 +15,17 @@ from contextlib import ExitStack, suppress
 from pathlib import Path
 from typing import Any, Literal, TypeVar
 
+import hydra
 from hydra.core.global_hydra import GlobalHydra
 from hydra.core.utils import JobReturn
 from hydra.experimental.callback import Callback
 from hydra.types import RunMode
 from omegaconf import DictConfig, OmegaConf, open_dict, read_write
 
-from exprun.common.constants import INTERRUPTED
+from exprun.common.constants import FINISHED, INTERRUPTED
 from exprun.common.errors import UsageError, nearest
 from exprun.common.signals import exit_code, heed, interruptible
-from exprun.config.compose import Composer, enter, hydra_files, overrides_of, resolve
+from exprun.config.compose import Composer, enter, hydra_files, overrides_of, resolve, take_sweep
 from exprun.config.hydra_internals import BASIC_LAUNCHER, BASIC_SWEEPER
 from exprun.config.options import check_names
 from exprun.config.parts import check_parts
@@ -31,8 +33,11 @@ from exprun.config.schema import check, check_values, plain, spelled
 from exprun.config.sweep_overrides import expand_variants
 from exprun.job import Job
 from exprun.record.files import claim_folder, held
+from exprun.record.identity import identity
 from exprun.sweeps import ledger
+from exprun.sweeps.launcher import LauncherSettings
 from exprun.sweeps.published import check_published, judge
+from exprun.sweeps.read_results import check_sweep
 
 T = TypeVar("T")
 
@@ -57,12 +62,16 @@ def surfacing(hook: Callable[..., T]) -> Callable[..., T]:
 class Hooks(Callback):
     """Hydra calls these; ``hydra.callbacks`` names this class.
 
-    ``jobs`` are those of a sweep by their numbers, for the launcher: fixed when they are asked for,
-    whatever happens to YAML files and the environment until they begin.
+    ``jobs`` are those of a sweep that are to be run, by their numbers, for the launcher: fixed when
+    they are asked for, whatever happens to YAML files and the environment until they begin.
+    ``numbers`` are those of all jobs in the order in which Hydra's sweeper asks for them, equal
+    ones having the same.
     """
 
     def __init__(self) -> None:
         self.jobs: dict[int, Job] = {}
+        self.numbers: list[int] = []
+        self.progress = ledger.Progress([])
         self.begun = False  # whether the sweep's jobs are fixed
         self.holding = ExitStack()  # the folder of the run or the sweep
 
@@ -73,6 +82,8 @@ class Hooks(Callback):
         check(config)
         check_parts(config, overrides_of(config.hydra))
         _published(config, {})
+        if (into := take_sweep(config)) is not None:
+            raise UsageError(f"sweep.into={into}: is for sweeps; expected -m")
         heed()
         self.made = _claim(config, "run")
         self.holding.enter_context(held(Path(config.hydra.run.dir)))
@@ -104,30 +115,39 @@ class Hooks(Callback):
     @surfacing
     def on_multirun_start(self, config: DictConfig, **_: Any) -> None:
         _check_hydra(config)
-        _choose_launcher(config)
+        self.launcher = _launcher(config)
         jobs = _jobs(config)
         published = _published(config, _variants(config))
         heed()
         with interruptible():
-            self._begin(config, jobs, published)
+            self.composer = Composer(GlobalHydra.instance().config_loader(), config)
+            check_values(OmegaConf.masked_copy(config, "sweep"))
+            into = take_sweep(config)
+            several = [w for w in overrides_of(config.hydra) if w.startswith("sweep.into=")]
+            if into is None and several:
+                raise UsageError(f"{several[0]}: expected one folder")
+            if into is None:
+                self._begin(config, jobs, published)
+            elif published is not None:
+                raise UsageError(f"sweep.into={into}: a preset with published figures is complete")
+            else:
+                self._go_into(config, jobs, into)
+        self.begun = True
 
     def _begin(
         self,
         config: DictConfig,
-        jobs: Sequence[tuple[str | None, list[str]]],
+        jobs: Sequence[Asked],
         published: Mapping[str, Any] | None,
     ) -> None:
         """Make the sweep's folder and fix its jobs; leaves nothing behind if that fails."""
         made = _claim(config, "sweep")
         folder = Path(config.hydra.sweep.dir)
-        sources = config.hydra.runtime.config_sources
-        own = next((s.path for s in sources if s.provider == "command-line"), None)
-        launcher = ledger.STACKED if _stacks(config) else ledger.BASIC
+        asked = overrides_of(config.hydra)
+        content = ledger.new(asked, _own_options(config), self.launcher, published)
         try:
             self.holding.enter_context(held(folder))
-            self.composer = Composer(GlobalHydra.instance().config_loader(), config)
-            planned = self._plan(config, jobs, in_preset=published is not None)
-            ledger.begin(folder, overrides_of(config.hydra), planned, own, launcher, published)
+            self._add(config, content, jobs, asked)
         except BaseException:
             self.holding.close()
             for path in folder.iterdir():  # it was new, or empty
@@ -136,53 +156,99 @@ class Hooks(Callback):
                 with suppress(OSError):  # others may have begun beside it
                     path.rmdir()
             raise
-        self.progress = ledger.Progress(ledger.read(folder)["jobs"])
-        self.begun = True
 
-    def add_jobs(self, config: DictConfig, first: int, overrides: Sequence[Sequence[str]]) -> None:
+    def _go_into(self, config: DictConfig, jobs: Sequence[Asked], into: str) -> None:
+        """Fix jobs that are asked for in addition to those of a sweep that is there already."""
+        folder = Path(into)
+        check_sweep(folder, f"sweep.into={into}")
+        if any(word.startswith("hydra.sweep.dir=") for word in overrides_of(config.hydra, "hydra")):
+            raise UsageError(f"sweep.into={into}: names the folder; expected no hydra.sweep.dir")
+        _set_folder(config, "hydra.sweep.dir", folder)
+        with ExitStack() as holding:
+            holding.enter_context(held(folder))
+            with ledger.read_from(folder):
+                content = ledger.read(folder)
+                ledger.adopt(folder, content)
+                states = [ledger.state_of(folder / job["folder"]) for job in content["jobs"]]
+                content |= {"config_dir": _own_options(config) or content["config_dir"]}
+            content |= self.launcher.as_written()
+            self._add(config, content, jobs, _without_into(overrides_of(config.hydra)))
+            self.holding = holding.pop_all()
+        self.progress.done += sum(state["status"] in FINISHED for state in states)
+
+    def add_jobs(self, config: DictConfig, overrides: Sequence[Sequence[str]]) -> None:
         """Take in jobs of a sweeper that decides as it goes."""
-        folder = Path(config.hydra.sweep.dir)
-        jobs = [(None, list(words)) for words in overrides]
-        ledger.extend(folder, self._plan(config, jobs, first=first))
-        self.progress = ledger.Progress(ledger.read(folder)["jobs"], self.progress.done)
+        content = ledger.read(Path(config.hydra.sweep.dir))
+        self._add(config, content, [(None, _without_into(words)) for words in overrides])
 
-    def _plan(
+    def _add(
         self,
         config: DictConfig,
-        jobs: Sequence[tuple[str | None, list[str]]],
-        *,
-        first: int = 0,
-        in_preset: bool = False,
+        content: dict[str, Any],
+        jobs: Sequence[Asked],
+        asked: Sequence[str] | None = None,
+    ) -> None:
+        """Fix ``jobs`` and write them down; ``content`` is that of ``sweep.json`` before."""
+        folder = Path(config.hydra.sweep.dir)
+        ledger.add(folder, content, self._plan(config, content, jobs), asked)
+        done = self.progress.done if self.begun else 0
+        self.progress = ledger.Progress(content["jobs"], done)
+
+    def _plan(
+        self, config: DictConfig, content: Mapping[str, Any], jobs: Sequence[Asked]
     ) -> Iterator[ledger.Planned]:
-        """Compose jobs, check and resolve them. Raises UsageError."""
+        """Compose jobs, check and resolve them; those that the sweep has not got yet are to be
+        written down, and what is not finished is to be run. Raises UsageError."""
         from exprun.sweeps import worker_pool
 
         folder = Path(config.hydra.sweep.dir)
-        for number, (variant, overrides) in enumerate(jobs, first):
+        before = list(content["jobs"])
+        numbers = {(job["variant"], job.get("identity")): job["number"] for job in before}
+        elsewhere = ledger.finished_elsewhere(folder, before)
+        kept = self.composer.without_conditional([words for _, words in jobs])
+        words = [*(job["overrides"] for job in before), *kept]
+        shared = ledger.shared_words(list(map(list, dict.fromkeys(map(tuple, words)))))
+        for (variant, _), overrides in zip(jobs, kept, strict=True):
+            number = len(numbers)
             job = self.composer.config(overrides)
+            take_sweep(job)
+            own = [word for word in overrides if word not in shared]
             with open_dict(job.hydra):
-                job.hydra.job.id, job.hydra.job.num = str(number), number
+                job.hydra.job.id = ledger.job_name(number, own, len(words))
+                job.hydra.job.num = number
             job_folder = folder / job.hydra.sweep.subdir
             enter(job, job_folder)
             check(job)
             check_parts(job, overrides)
-            if "published" in job and not in_preset:
+            if "published" in job and not content["published"]:
                 raise UsageError(
                     "a preset with published figures is a sweep by itself; expected "
                     "exprun experiment=… with one of them"
                 )
-            if _stacks(config):
-                worker_pool.prepare()  # they import torch while the other jobs are looked at
+            worker_pool.prepare()  # they import torch while the other jobs are looked at
             within = os.path.relpath(job_folder, folder)
             if within == ".":
                 raise UsageError(
                     f"hydra.sweep.subdir: job {number} would have the sweep's own folder; expected "
                     "'${hydra.job.num}' in it"
                 )
-            words, choices = overrides_of(job.hydra), dict(job.hydra.runtime.choices)
+            given, choices = overrides_of(job.hydra), dict(job.hydra.runtime.choices)
             resolved = plain(job)
-            self.jobs[number] = Job(resolved, job_folder, words, choices, in_sweep=True)
-            yield ledger.Planned(variant, words, within, hydra_files(job, resolved))
+            same = identity(resolved)
+            known = numbers.setdefault((variant, same), number)
+            self.numbers.append(known)
+            if known == number:
+                if same in elsewhere:
+                    within = elsewhere[same]
+                else:
+                    self.jobs[number] = Job(resolved, job_folder, given, choices, in_sweep=True)
+                yield ledger.Planned(variant, given, within, hydra_files(job, resolved), same)
+            elif known < len(before) and known not in self.jobs:
+                job_folder = folder / before[known]["folder"]
+                if ledger.state_of(job_folder)["status"] not in FINISHED:
+                    self.jobs[known] = Job(
+                        resolved, job_folder, given, choices, in_sweep=True, resumed=True
+                    )
             heed()
 
     @surfacing
@@ -219,46 +285,55 @@ def _check_hydra(config: DictConfig) -> None:
             f"hydra.sweep.subdir={subdir}: two jobs might share a folder; expected "
             "'${hydra.job.num}' in it"
         )
-    if not _stacks(config):
-        return
-    if config.hydra.mode != RunMode.MULTIRUN:
-        raise UsageError("hydra/launcher=stacked is for sweeps; expected -m")
-    for name, value in config.hydra.launcher.items():
+    given = [w for w in overrides_of(config.hydra, "hydra") if w.startswith("hydra/launcher=")]
+    if config.hydra.mode != RunMode.MULTIRUN and given:
+        raise UsageError(f"{given[0]} is for sweeps; expected -m")
+
+
+COUNT = "auto or an integer >= 1"
+LAUNCHERS = {
+    "hydra_plugins.exprun_sweeps.StackedLauncher": {"size": COUNT, "workers": COUNT},
+    "hydra_plugins.exprun_sweeps.LocalLauncher": {"jobs": COUNT},
+}
+"""exprun's launchers, and what can be said to each, beside LAUNCHER_KEYS."""
+
+LAUNCHER_KEYS = {"timeout": "null or a number of seconds > 0", "retries": "an integer >= 0"}
+ONE_BY_ONE = {
+    "_target_": "hydra_plugins.exprun_sweeps.LocalLauncher",
+    "jobs": 1,
+    "timeout": None,
+    "retries": 0,
+}
+"""What takes the place of Hydra's basic launcher, which composes each job when it begins."""
+
+
+def _launcher(config: DictConfig) -> LauncherSettings:
+    """The launcher that the sweep asks for, checked. Raises UsageError for one that is not
+    exprun's: it would compose jobs anew when they begin."""
+    if config.hydra.launcher._target_ == BASIC_LAUNCHER:
+        with read_write(config.hydra), open_dict(config.hydra):
+            config.hydra.launcher = ONE_BY_ONE
+    launcher = config.hydra.launcher
+    if launcher._target_ not in LAUNCHERS:
+        name = config.hydra.runtime.choices["hydra/launcher"]
+        raise UsageError(
+            f"hydra/launcher={name}: composes jobs anew when they begin; expected stacked or local"
+        )
+    expected = LAUNCHERS[launcher._target_] | LAUNCHER_KEYS
+    for name, value in launcher.items():
         if name == "_target_":
             continue
         key = f"hydra.launcher.{name}"
-        if name not in LAUNCHER_KEYS:
-            raise UsageError(f"{key}: no such key{nearest(str(name), LAUNCHER_KEYS)}")
-        if value != "auto" and not (type(value) is int and value >= 1):
-            raise UsageError(f"{key}={value}: expected auto or an integer >= 1")
-
-
-LAUNCHER_KEYS = ("size", "workers")
-"""What can be said of stacks."""
-
-
-OWN_BASIC, OWN_STACKED = (
-    f"hydra_plugins.exprun_sweeps.{name}Launcher" for name in ("Basic", "Stacked")
-)
-
-
-def _choose_launcher(config: DictConfig) -> None:
-    """Put exprun's launcher in the place of Hydra's own, which composes each job when it begins.
-    Raises UsageError for others, which do so too."""
-    launcher = config.hydra.launcher
-    if launcher._target_ == BASIC_LAUNCHER:
-        with read_write(launcher):
-            launcher._target_ = OWN_BASIC
-    if launcher._target_ not in (OWN_BASIC, OWN_STACKED):
-        name = config.hydra.runtime.choices["hydra/launcher"]
-        raise UsageError(
-            f"hydra/launcher={name}: composes jobs anew when they begin; expected basic or stacked"
-        )
-
-
-def _stacks(config: DictConfig) -> bool:
-    """Whether the sweep's jobs are to be stacked."""
-    return bool(config.hydra.launcher._target_ == OWN_STACKED)
+        if name not in expected:
+            raise UsageError(f"{key}: no such key{nearest(str(name), [*expected])}")
+        whole, number = type(value) is int, isinstance(value, int | float) and value is not True
+        accepted = {
+            "timeout": value is None or (number and 0 < value < math.inf),
+            "retries": whole and value >= 0,
+        }.get(str(name), value == "auto" or (whole and value >= 1))
+        if not accepted:
+            raise UsageError(f"{key}={spelled(value)}: expected {expected[str(name)]}")
+    return hydra.utils.instantiate(launcher).settings  # type: ignore[no-any-return]
 
 
 def _claim(config: DictConfig, kind: Literal["run", "sweep"]) -> list[Path]:
@@ -284,10 +359,15 @@ def _make(config: DictConfig, key: str, wanted: Path) -> list[Path]:
         wanted.mkdir(parents=True, exist_ok=True)
         return missing
     folder = claim_folder(wanted)
+    _set_folder(config, key, folder)
+    return [folder, *(parent for parent in missing if parent != wanted)]
+
+
+def _set_folder(config: DictConfig, key: str, folder: Path) -> None:
+    """Let Hydra know which folder it is."""
     with read_write(config.hydra), open_dict(config.hydra):
         OmegaConf.update(config, key, str(folder))
         config.hydra.overrides.hydra.append(f"{key}='{folder}'")
-    return [folder, *(parent for parent in missing if parent != wanted)]
 
 
 GRID_SWEEPERS = (
@@ -297,14 +377,29 @@ GRID_SWEEPERS = (
 """Sweepers that run every combination of the values, so that all jobs are known beforehand."""
 
 
-def _jobs(config: DictConfig) -> list[tuple[str | None, list[str]]]:
+Asked = tuple[str | None, list[str]]
+"""The name of a job's variant, if there are any, and its overrides."""
+
+
+def _without_into(words: Sequence[str]) -> list[str]:
+    """The overrides but for ``sweep.into``, which says nothing about a job."""
+    return [word for word in words if not word.startswith("sweep.into=")]
+
+
+def _own_options(config: DictConfig) -> str | None:
+    """The folder of the user's own options: ``--config-dir``."""
+    sources = config.hydra.runtime.config_sources
+    return next((str(s.path) for s in sources if s.provider == "command-line"), None)
+
+
+def _jobs(config: DictConfig) -> list[Asked]:
     """The name of its variant and the overrides of every job; none if the sweeper decides as it
     goes."""
     if config.hydra.sweeper._target_ not in GRID_SWEEPERS:
         return []
     words = [f"{key}={value}" for key, value in (config.hydra.sweeper.params or {}).items()]
     overrides = [*words, *overrides_of(config.hydra)]
-    jobs = expand_variants(_variants(config), overrides)
+    jobs = expand_variants(_variants(config), _without_into(overrides))
     if not jobs:
         raise UsageError("the sweep asks for no job: one of its lists of values is empty")
     return jobs

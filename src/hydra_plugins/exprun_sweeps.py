@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from abc import abstractmethod
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -16,9 +15,7 @@ from omegaconf import DictConfig
 from exprun.config.hydra_internals import basic_sweeper
 from exprun.config.sweep_overrides import expand_variants
 from exprun.hydra_callbacks import Hooks, surfacing
-from exprun.job import Job
-
-Results = tuple[dict[int, dict[str, Any]], int | None]
+from exprun.sweeps.launcher import BASIC, LOCAL, STACKED, LauncherSettings
 
 
 class Sweeper(basic_sweeper()):  # type: ignore[misc]
@@ -51,6 +48,8 @@ class _Launcher(Launcher):
     ``hydra.callbacks`` of somebody's own hear of the sweep, and of no single job.
     """
 
+    settings: LauncherSettings
+
     def setup(
         self, *, hydra_context: HydraContext, task_function: TaskFunction, config: DictConfig
     ) -> None:
@@ -64,47 +63,48 @@ class _Launcher(Launcher):
         self, job_overrides: Sequence[Sequence[str]], initial_job_idx: int
     ) -> Sequence[JobReturn]:
         """Run the jobs; raises SystemExit if a signal asked for the end."""
+        from exprun.config.compose import overrides_of
+        from exprun.sweeps import ledger
         from exprun.sweeps.conclude import conclude
+        from exprun.sweeps.dispatcher import run_jobs
 
         folder = Path(self.config.hydra.sweep.dir)
-        if initial_job_idx not in self.hooks.jobs:
-            self.hooks.add_jobs(self.config, initial_job_idx, job_overrides)
-        numbers = range(initial_job_idx, initial_job_idx + len(job_overrides))
-        jobs = {number: self.hooks.jobs.pop(number) for number in numbers}
-        results, code = self._run(folder, jobs)
+        asked = slice(initial_job_idx, initial_job_idx + len(job_overrides))
+        if initial_job_idx >= len(self.hooks.numbers):
+            self.hooks.add_jobs(self.config, job_overrides)
+        numbers = self.hooks.numbers[asked]
+        jobs = {n: self.hooks.jobs.pop(n) for n in numbers if n in self.hooks.jobs}
+        title = " ".join(overrides_of(self.config.hydra))
+        _, code = run_jobs(folder, jobs, title, self.hooks.progress, self.settings)
         if code is not None:
             raise SystemExit(conclude(folder, code))
+        known = ledger.read(folder)["jobs"]
+        results = [ledger.state_of(folder / known[number]["folder"]) for number in numbers]
         return [
-            JobReturn(jobs[number].overrides, status=JobStatus.COMPLETED, _return_value=result)
-            for number, result in results.items()  # not of jobs that nobody was left for
+            JobReturn(words, status=JobStatus.COMPLETED, _return_value=result)
+            for words, result in zip(job_overrides, results, strict=True)
         ]
-
-    @abstractmethod
-    def _run(self, folder: Path, jobs: dict[int, Job]) -> Results:
-        """The results by the jobs' numbers, and the exit code if a signal ended the sweep."""
-
-
-class BasicLauncher(_Launcher):
-    """Trains a sweep's jobs one after the other, in this process."""
-
-    def _run(self, folder: Path, jobs: dict[int, Job]) -> Results:
-        from exprun.sweeps.one_by_one import run_one_by_one
-
-        return run_one_by_one(folder, jobs, self.hooks.progress)
 
 
 class StackedLauncher(_Launcher):
-    """Trains a sweep's jobs in stacks, many at once (see ``exprun.sweeps.dispatcher``)."""
+    """Trains a sweep's jobs on all cores, many as one where that can be."""
 
-    def __init__(self, size: int | str, workers: int | str) -> None:
+    def __init__(
+        self, size: int | str, workers: int | str, timeout: float | None, retries: int
+    ) -> None:
         """``size`` jobs at once in each of ``workers`` processes; ``auto`` chooses."""
-        self.size, self.workers = (None if n == "auto" else int(n) for n in (size, workers))
+        self.settings = LauncherSettings(STACKED, _number(size), _number(workers), timeout, retries)
 
-    def _run(self, folder: Path, jobs: dict[int, Job]) -> Results:
-        from exprun.config.compose import overrides_of
-        from exprun.sweeps.dispatcher import run_stacked
 
-        title = " ".join(overrides_of(self.config.hydra))
-        return run_stacked(
-            folder, jobs, title, self.hooks.progress, size=self.size, workers=self.workers
-        )
+class LocalLauncher(_Launcher):
+    """Trains each of a sweep's jobs in a process of its own."""
+
+    def __init__(self, jobs: int | str, timeout: float | None, retries: int) -> None:
+        """``jobs`` at once; ``auto``, and at most: one a core."""
+        name, workers = BASIC if jobs == 1 else LOCAL, _number(jobs)
+        self.settings = LauncherSettings(name, None, workers, timeout, retries)
+
+
+def _number(word: int | str) -> int | None:
+    """None for ``auto``."""
+    return None if word == "auto" else int(word)

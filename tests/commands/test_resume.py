@@ -189,10 +189,10 @@ def test_a_sweep_runs_only_what_is_missing(tmp_path: Path) -> None:
     words[words.index("trainer.max_epochs=200")] = "trainer.max_epochs=60"
     sweep = tmp_path / "sweep"
     with subprocess.Popen([*EXPRUN, *words], cwd=tmp_path, stdout=subprocess.PIPE) as process:
-        wait_until(lambda: any(sweep.glob("1_*/checkpoints/last.pt")), process)
+        wait_until(lambda: any(sweep.glob("001_*/checkpoints/last.pt")), process)
         process.kill()
         process.communicate(timeout=60)
-    (first,) = sweep.glob("0_*/result.json")
+    (first,) = sweep.glob("000_*/result.json")
     before = first.read_bytes(), first.stat().st_mtime_ns
     done = exprun(tmp_path, "resume", "sweep")
     assert done.returncode == 0, done.stderr

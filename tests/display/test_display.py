@@ -442,7 +442,7 @@ def test_a_job_line_shows_the_figure_that_the_best_epoch_is_chosen_by() -> None:
 def test_job_line() -> None:
     text = printed(job_line, 2, "3/24", "reg=[l2] seed=1", RESULT, width=100)
     assert text.startswith(" 3/24 [2] reg=[l2] seed=1    ")
-    assert text.endswith("  test_accuracy 0.9722  val_loss 0.1043  epoch 24  0:02:05\n")
+    assert text.endswith("  val_accuracy 0.9700  val_loss 0.1043  epoch 24  0:02:05\n")
     assert len(text) == 101
     text = printed(job_line, 0, "1/1", "x", DIVERGED, width=100)
     assert re.fullmatch(r"1/1 \[0\] x +" + re.escape(DIVERGED["reason"]) + r"\n", text)
@@ -456,6 +456,20 @@ def test_job_lines_take_one_line_on_a_terminal(width: int, result: dict[str, Any
     assert text.count("\n") == 1
     assert len(text) <= width + 1
     assert "=77  " in text
+
+
+@pytest.mark.parametrize("width", [80, 100, 140])
+def test_a_value_that_varies_is_the_last_to_be_cut(width: int) -> None:
+    title = "optimizer.lr=0.003 model.hidden=[64,64] reg=none"
+    text = printed(job_line, 3, "4/24", f"{title} seed=2", RESULT, width=width)
+    assert len(text) <= width + 1
+    assert ("optimizer.lr=0.003" in text) == (width > 100)
+    assert "lr=0.003" in text
+    assert "hidden=[64,64] reg=none seed=2" in text
+    assert "test_" not in text, "it is looked at for what was chosen"
+    assert ("epoch" in text) == (width > 80)
+    assert ("0:02:05" in text) == (width > 100)
+    assert "val_accuracy 0.9700" in text
 
 
 def test_job_lines_are_complete_in_a_file() -> None:

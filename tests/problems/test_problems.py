@@ -419,7 +419,7 @@ def test_a_sweep_is_ranked_and_drawn(
     assert (folder / "paths.svg").is_file()
     said = capfd.readouterr().out
     assert f"{folder.relative_to(Path.cwd())}/paths.png" in said
-    assert said.count("ran by itself: no network is trained") == bool(launcher)
+    assert "ran by itself" not in said
     assert main(["resume", str(folder)]) == 0
 
 

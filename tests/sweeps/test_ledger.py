@@ -16,6 +16,7 @@ from omegaconf import OmegaConf
 
 from exprun.cli import main
 from exprun.common.errors import UsageError
+from exprun.record.identity import identity
 from exprun.sweeps import ledger
 from tests.commands.test_resume import EXPRUN, wait_until
 
@@ -59,7 +60,7 @@ def test_what_a_sweep_does_is_fixed_when_it_is_asked_for(launcher: str, tmp_path
     with subprocess.Popen([*EXPRUN, *words], stdout=subprocess.PIPE) as process:
         wait_until((sweep / "sweep.json").exists, process)
         preset.write_text("optimizer: {lr: [\n")
-        wait_until(lambda: any(sweep.glob("0_*/metrics.csv")), process)
+        wait_until(lambda: any(sweep.glob("000_*/metrics.csv")), process)
         process.send_signal(signal.SIGINT)
         process.communicate()
     shutil.rmtree(folders(sweep)[3], ignore_errors=True)
@@ -267,3 +268,216 @@ def test_jobs_of_a_sweeper_that_decides_as_it_goes(tmp_path: Path) -> None:
     shutil.rmtree(folders(Path("sweep"))[2])
     assert main(["resume", "sweep"]) == 0
     assert result_of(folders(Path("sweep"))[2])["seed"] == 2
+
+
+# ------------------------------------------------------------------------------ names, equal jobs
+
+
+def names(sweep: Path) -> list[str]:
+    return [folder.name for folder in folders(sweep)]
+
+
+def asked_of(sweep: Path) -> dict[str, Any]:
+    content: dict[str, Any] = json.loads((sweep / "sweep.json").read_text())
+    return content
+
+
+def test_names_say_what_differs_in_the_order_asked() -> None:
+    words = ["-m", "seed=0,1", *SMALL, "optimizer=adam,sgd", "hydra.sweep.dir=sweep"]
+    assert main(words) == 0
+    assert names(Path("sweep")) == [
+        "000_seed=0,optimizer=adam",
+        "001_seed=0,optimizer=sgd",
+        "002_seed=1,optimizer=adam",
+        "003_seed=1,optimizer=sgd",
+    ]
+    assert [result_of(folder)["seed"] for folder in folders(Path("sweep"))] == [0, 0, 1, 1]
+
+
+@pytest.mark.parametrize(
+    ("number", "jobs", "name"),
+    [(7, 8, "007_a=1"), (7, 1000, "007_a=1"), (7, 1001, "0007_a=1"), (4095, 4096, "4095_a=1")],
+)
+def test_names_are_in_the_order_of_numbers(number: int, jobs: int, name: str) -> None:
+    assert ledger.job_name(number, ["a=1"], jobs) == name
+
+
+CONDITIONAL = {
+    "an option's own keys": (
+        ["reg=none,l2", "reg.l2.strength=0.1,1"],
+        [["reg=none"], ["reg=l2", "reg.l2.strength=0.1"], ["reg=l2", "reg.l2.strength=1"]],
+    ),
+    "whatever the order": (
+        ["optimizer.rho=0.5,0.9", "optimizer=sgd,adadelta"],
+        [
+            ["optimizer=sgd"],
+            ["optimizer.rho=0.5", "optimizer=adadelta"],
+            ["optimizer.rho=0.9", "optimizer=adadelta"],
+        ],
+    ),
+    "lists of options": (
+        ["reg=none,[l2,dropout]", "reg.l2.strength=0.1,1", "reg.dropout.p=0.1,0.1"],
+        [
+            ["reg=none"],
+            ["reg=[l2,dropout]", "reg.l2.strength=0.1", "reg.dropout.p=0.1"],
+            ["reg=[l2,dropout]", "reg.l2.strength=1", "reg.dropout.p=0.1"],
+        ],
+    ),
+    "equal values written in two ways": (["seed=1,2,1", "optimizer.lr=0.01,1e-2"], None),
+}
+
+
+@pytest.mark.parametrize("words", CONDITIONAL)
+def test_what_a_job_has_not_got_is_left_out_and_equal_jobs_run_once(words: str) -> None:
+    given, expected = CONDITIONAL[words]
+    assert main(["-m", *SMALL, *given, "hydra.sweep.dir=sweep"]) == 0
+    jobs = asked_of(Path("sweep"))["jobs"]
+    assert [job["number"] for job in jobs] == list(range(len(jobs)))
+    asked = [[word for word in job["overrides"] if word not in SMALL] for job in jobs]
+    assert asked == (expected or [["seed=1", "optimizer.lr=0.01"], ["seed=2", "optimizer.lr=0.01"]])
+    assert all(result_of(folder)["status"] == "completed" for folder in folders(Path("sweep")))
+
+
+@pytest.mark.parametrize(
+    ("words", "message"),
+    [
+        (["reg=none,l1", "reg.l2.strength=0.1,1"], "reg.l2.strength: reg=l2 is not chosen"),
+        (
+            ["reg=none,l2", "reg.l2.strength=1,2", "reg.l2.strengt=2,3"],
+            "reg.l2.strengt: no such key",
+        ),
+        (["reg=none,l2", "reg.l2.strength=1,2", "optimizer.lrr=1,2"], "optimizer.lrr: no such key"),
+        (["optimizer=sgd,adam", "optimizer.rho=0.9,1"], "optimizer.rho: no such key"),
+    ],
+)
+def test_a_key_that_no_job_has_is_a_mistake(
+    words: list[str], message: str, capsys: pytest.CaptureFixture[str], tmp_path: Path
+) -> None:
+    assert main(["-m", *SMALL, *words]) == 2
+    said = capsys.readouterr().err
+    assert said.startswith(f"exprun: {message}")
+    assert said.count("\n") == 1
+    assert not list(tmp_path.iterdir())
+
+
+# ------------------------------------------------------------------------------ more jobs
+
+
+def test_more_jobs_for_a_sweep(capsys: pytest.CaptureFixture[str]) -> None:
+    """Finished jobs are kept as they are, one without a result is run, numbers go on, and what was
+    asked is written down with its time."""
+    assert main(["-m", *SMALL, "optimizer=sgd,adam", "hydra.sweep.dir=sweep"]) == 0
+    sweep = Path("sweep")
+    first, second = folders(sweep)
+    (second / "result.json").unlink()
+    kept = {p: (p.read_bytes(), p.stat().st_mtime_ns) for p in first.rglob("*") if p.is_file()}
+    words = ["-m", *SMALL, "optimizer=adam,sgd", "seed=range(3)", "sweep.into=sweep"]
+    capsys.readouterr()
+    assert main(words) == 0
+    assert "6/6 [" in capsys.readouterr().out
+    assert kept == {p: (p.read_bytes(), p.stat().st_mtime_ns) for p in kept}
+    assert names(sweep)[:2] == ["000_optimizer=sgd", "001_optimizer=adam"]
+    assert names(sweep)[2:] == [
+        f"{number:03}_optimizer={name},seed={seed}"
+        for number, (name, seed) in enumerate(
+            [("adam", 1), ("adam", 2), ("sgd", 1), ("sgd", 2)], start=2
+        )
+    ]
+    assert [result_of(folder)["seed"] for folder in folders(sweep)] == [0, 0, 1, 2, 1, 2]
+    content = asked_of(sweep)
+    given = [*SMALL, "optimizer=adam,sgd", "seed=range(3)"]
+    assert [(batch["overrides"], batch["first"]) for batch in content["batches"]] == [
+        ([*SMALL, "optimizer=sgd,adam"], 0),
+        (given, 2),
+    ]
+    assert all("sweep" not in OmegaConf.load(f / ".hydra/config.yaml") for f in folders(sweep))
+    before = (sweep / "sweep.json").read_bytes()
+    assert main(words) == 0  # nothing is left to be done
+    assert (sweep / "sweep.json").read_bytes() == before
+    assert len(board(sweep)) == 6
+
+
+@pytest.mark.parametrize(
+    ("words", "message"),
+    [
+        (["-m", "sweep.into=nowhere"], "sweep.into=nowhere: there is no such folder"),
+        (
+            ["-m", "sweep.into=sweep/mean"],
+            "sweep.into=sweep/mean: is no folder of a sweep; did you",
+        ),
+        (["sweep.into=sweep"], "sweep.into=sweep: is for sweeps; expected -m"),
+        (["-m", "sweep.into=sweep,other"], "sweep.into=sweep,other: expected one folder"),
+        (["-m", "sweep.into=3"], "sweep.into=3: expected"),
+        (["-m", "sweep.into=sweep", "hydra.sweep.dir=x"], "sweep.into=sweep: names the folder"),
+        (["-m", "sweep.into=sweep", "optimizer.lr=0.1,-1"], "optimizer.lr=-1: expected"),
+        (["-m", "sweep.into=sweep", "optimizer.lrr=0.1,1"], "optimizer.lrr: no such key"),
+    ],
+)
+def test_what_cannot_be_added_changes_nothing(
+    words: list[str], message: str, capsys: pytest.CaptureFixture[str], tmp_path: Path
+) -> None:
+    assert main(["-m", *SMALL, "seed=0,1", "hydra.sweep.dir=sweep"]) == 0
+    before = {p: p.read_bytes() for p in tmp_path.rglob("*.json")}
+    capsys.readouterr()
+    assert main([*words, *SMALL]) == 2
+    said = capsys.readouterr().err
+    assert said.startswith(f"exprun: {message}")
+    assert said.count("\n") == 1
+    assert {p: p.read_bytes() for p in tmp_path.rglob("*.json")} == before
+    assert main(["resume", "sweep"]) == 0
+    assert main(["-m", *SMALL, "seed=range(4)", "sweep.into=sweep"]) == 0
+    assert [result_of(folder)["seed"] for folder in folders(Path("sweep"))] == [0, 1, 2, 3]
+
+
+@pytest.mark.parametrize("again", [["resume", "sweep"], ["-m", "seed=0,1,2", "sweep.into=sweep"]])
+def test_a_job_that_has_finished_elsewhere_in_the_folder(again: list[str]) -> None:
+    """A folder that was renamed, and a run of its own that was moved there."""
+    assert main(["-m", *SMALL, "seed=0,1", "hydra.sweep.dir=sweep"]) == 0
+    assert main([*SMALL, "seed=2", "hydra.run.dir=sweep/mine/run"]) == 0
+    first, _ = folders(Path("sweep"))
+    first.rename("sweep/renamed")
+    results = [Path("sweep/renamed/result.json"), Path("sweep/mine/run/result.json")]
+    before = [path.stat().st_mtime_ns for path in results]
+    assert main([*again, *(SMALL if "-m" in again else [])]) == 0
+    found = ["renamed", "001_seed=1", "mine/run"]
+    within = [folder.relative_to("sweep").as_posix() for folder in folders(Path("sweep"))]
+    assert within == found[: 3 if "-m" in again else 2]
+    assert [path.stat().st_mtime_ns for path in results] == before
+    assert not first.exists()
+
+
+def test_a_job_is_its_config_its_data_and_the_version(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    table = "a,b,label\n" + "".join(f"{i},{i % 7},{i % 2}\n" for i in range(60))
+    for name in ("one.csv", "two.csv"):
+        Path(name).write_text(table)
+    Path("other.csv").write_text(table.replace("59,3,1", "59,3,0"))
+    data = {"path": "one.csv", "test_path": None, "scaling": "auto"}
+    config = {"seed": 1, "data": data, "problem": {"_target_": "x"}}
+    same = identity(config)
+    assert identity(config | {"data": data | {"path": str(tmp_path / "two.csv")}}) == same
+    changed = [
+        config | {"seed": 2},
+        config | {"data": data | {"path": "other.csv"}},
+        config | {"data": data | {"path": "missing.csv"}},
+        config | {"data": data | {"path": "missing_too.csv"}},
+        config | {"data": data | {"test_path": "one.csv"}},
+        config | {"data": data | {"scaling": "none"}},
+    ]
+    found = [identity(one) for one in changed]
+    with monkeypatch.context() as other:
+        other.setattr("exprun.record.identity.__version__", "0.0.1")
+        found.append(identity(config))
+    Path("one.csv").write_text(Path("other.csv").read_text())
+    assert identity(config) == found[1]
+    assert len({same, *found}) == 8
+    idx = tmp_path / "idx"
+    idx.mkdir()
+    (idx / "train-images-idx3-ubyte").write_bytes(b"1")
+    of_idx = config | {"data": {"path": "idx"}}
+    before = identity(of_idx)
+    (idx / "notes.txt").write_text("of no matter")
+    assert identity(of_idx) == before
+    (idx / "train-images-idx3-ubyte").write_bytes(b"2")
+    assert identity(of_idx) != before

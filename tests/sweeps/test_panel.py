@@ -1,4 +1,4 @@
-"""The panel of a stacked sweep."""
+"""The panel of a sweep."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from rich.console import Console
 from exprun.common.constants import COMPLETED, DIVERGED, EARLY_STOPPED, FAILED, INTERRUPTED
 from exprun.display.panel import INTERVAL
 from exprun.display.summary import job_line
-from exprun.sweeps.panel import StackPanel
+from exprun.sweeps.panel import SweepPanel
 from tests.display.test_display import RESULT, Terminal, terminal_console
 
 ASKED = "optimizer.lr=0.1,0.2 seed=range(4)"
@@ -59,7 +59,7 @@ class Screen:
         self.console, self.file = terminal_console(width)
         self.clock = clock
         self.terminal = Terminal()
-        self.panel = StackPanel(ASKED, jobs, self.console)
+        self.panel = SweepPanel(ASKED, jobs, self.console)
         self.panel.workers = WORKERS
 
     def __enter__(self) -> Screen:
@@ -210,8 +210,8 @@ def test_lines_of_finished_jobs_stand_above_the_panel(clock: Clock) -> None:
         print("a warning")
         lines = screen.lines
         assert [line[:28] for line in lines[:2]] == [
-            "2/8 [2] optimizer.lr=0.1 see",
-            "5/8 [5] optimizer.lr=0.2 see",
+            "2/8 [2] lr=0.1 seed=2    val",
+            "5/8 [5] lr=0.2 seed=1    val",
         ]
         assert lines[2] == "a warning"
         assert lines[3].startswith(ASKED)
@@ -300,7 +300,7 @@ def test_the_table_at_sixty_columns(clock: Clock) -> None:
     "console", [Console(file=StringIO()), terminal_console(_environ={"TERM": "dumb"})[0]]
 )
 def test_silent_where_nothing_can_be_drawn(console: Console) -> None:
-    with StackPanel(ASKED, JOBS, console) as panel:
+    with SweepPanel(ASKED, JOBS, console) as panel:
         panel.epoch(0, row(1, 1))
         panel.draw()
         panel.ended(0, COMPLETED)
@@ -325,3 +325,15 @@ def test_nothing_is_drawn_before_it_is_due(clock: Clock) -> None:
         screen.clock.now += INTERVAL
         screen.panel.draw()
         assert screen.file.getvalue()
+
+
+def test_the_best_configuration_so_far(clock: Clock) -> None:
+    """By the mean over its repetitions; a job that failed, or has not ended, counts for nothing."""
+    with Screen(JOBS, clock) as screen:
+        for job, accuracy in {0: 0.5, 1: 0.9, 4: 0.8, 5: 0.7}.items():
+            screen.panel.epoch(job, row(1, 1 - accuracy))
+            screen.panel.ended(job, COMPLETED, {"val_accuracy": accuracy, "val_loss": 0.1})
+        screen.panel.epoch(6, row(1, 0.01))
+        screen.panel.ended(7, FAILED, {})
+        (line,) = [line for line in screen.after(1) if line.startswith("best so far ")]
+    assert line.split("  ") == ["best so far optimizer.lr=0.2", "val_accuracy 0.7500, mean of 2"]

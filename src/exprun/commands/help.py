@@ -16,7 +16,8 @@ exprun: controlled experiments on how to train a neural network
 
   exprun [GROUP=OPTION] [KEY=VALUE] …     train once
   exprun -m KEY=VALUE,VALUE …             a sweep: every combination
-  exprun -m hydra/launcher=stacked …      a sweep, many jobs at once
+  exprun -m hydra/launcher=local …        a process for each job
+  exprun -m sweep.into=FOLDER …           more jobs for a sweep
   exprun problem=rosenbrock …             a test function in the plane, and its picture
   exprun compare SWEEP [--by KEY]         which is better, by how much, is that real
   exprun report SWEEP [--figures DIR]     a page of HTML with all figures, and these as files

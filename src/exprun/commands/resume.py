@@ -24,9 +24,8 @@ from exprun.run import run
 from exprun.run_folder import stored, stored_job
 from exprun.sweeps import ledger, worker_pool
 from exprun.sweeps.conclude import conclude
-from exprun.sweeps.dispatcher import run_stacked
-from exprun.sweeps.ledger import STACKED
-from exprun.sweeps.one_by_one import run_one_by_one
+from exprun.sweeps.dispatcher import run_jobs
+from exprun.sweeps.launcher import LauncherSettings
 
 
 def main(words: list[str]) -> int:
@@ -69,24 +68,22 @@ def resume_sweep(folder: Path, *, trust: bool) -> int:
     or failed. Returns the exit code."""
     with ledger.read_from(folder):
         asked = ledger.read(folder)
+        ledger.adopt(folder, asked)
         folders = {job["number"]: folder / job["folder"] for job in asked["jobs"]}
-        stacked = asked["launcher"] == STACKED
+        launcher = LauncherSettings.of(asked)
         progress = ledger.Progress(asked["jobs"])
     for job_folder in folders.values():
         if not job_folder.resolve().is_relative_to(folder.resolve()):
             raise UsageError(f"{folder / 'sweep.json'}: {job_folder} lies outside of the sweep")
     missing = [number for number, path in folders.items() if finished_result(path) is None]
     progress.done = len(folders) - len(missing)
-    if missing and stacked:
+    if missing:
         worker_pool.prepare()  # they import torch while the jobs are looked at
     configs, jobs = ledger.Configs(folder), {}
     for number in missing:
         configs.unpack(number, folders[number])
         jobs[number] = stored_job(folders[number], trust=trust, in_sweep=True)
-    if stacked:
-        _, code = run_stacked(folder, jobs, " ".join(asked["overrides"]), progress)
-    else:
-        _, code = run_one_by_one(folder, jobs, progress)
+    _, code = run_jobs(folder, jobs, " ".join(asked["overrides"]), progress, launcher)
     code = conclude(folder, code, trust=trust)
     if not missing:
         print("nothing was left to be done")

@@ -7,9 +7,6 @@ import os
 SPINS = "2000"
 """Turns of a waiting thread before it sleeps: microseconds."""
 
-OF_A_WORKER = 1
-"""Threads of each worker of a stacked sweep, for the cores are shared out among the workers."""
-
 
 def let_threads_sleep() -> None:
     """OpenMP's threads wait for each other by spinning, for milliseconds. If another program takes

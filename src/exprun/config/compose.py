@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import functools
 import pickle
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from pathlib import Path
 from typing import Any, Literal
@@ -19,7 +19,7 @@ from hydra import compose, initialize_config_dir
 from hydra.core.config_loader import ConfigLoader
 from hydra.core.hydra_config import HydraConfig
 from hydra.core.override_parser.overrides_parser import OverridesParser
-from hydra.core.override_parser.types import Override
+from hydra.core.override_parser.types import Override, OverrideType
 from omegaconf import DictConfig, OmegaConf, open_dict, read_write
 
 from exprun.config import hydra_internals
@@ -46,6 +46,8 @@ class Composer:
         self.is_group = functools.cache(hydra_internals.is_group(loader, master))
         self.parsed = functools.cache(OverridesParser.create().parse_override)
         self.base = functools.cache(self._base)
+        self.has = functools.cache(self._has)
+        self.had: set[str] = set()  # keys of overrides that some job has
 
     def config(self, job: list[str]) -> DictConfig:
         """What ``loader.load_sweep_config(master, job)`` returns for the overrides of a job; raises
@@ -68,6 +70,37 @@ class Composer:
         hydra_internals.set_override_dirname(config, own)
         OmegaConf.copy_cache(from_config=self.master, to_config=config)
         return config
+
+    def without_conditional(self, jobs: Sequence[Sequence[str]]) -> list[list[str]]:
+        """The overrides of every job without those for keys that it has not got, as ``reg.l2.…``
+        where ``reg=none``, while another job has them. A key that no job has stays, for it is a
+        mistake; so does all of what cannot be parsed."""
+        lacking: list[dict[str, str]] = []
+        for job in jobs:
+            lacking.append({})
+            with suppress(Exception):  # Hydra raises it when it composes the job
+                overrides = [self.parsed(line) for line in job]
+                others = _lines([o for o in overrides if not self._is_value(o)])
+                for override in overrides:
+                    if self._is_value(override) and override.type == OverrideType.CHANGE:
+                        key = override.key_or_group
+                        if self.has(others, key):
+                            self.had.add(key)
+                        else:
+                            lacking[-1][str(override.input_line)] = key
+        return [
+            [word for word in job if lacks.get(word) not in self.had]
+            for job, lacks in zip(jobs, lacking, strict=True)
+        ]
+
+    def _has(self, lines: tuple[str, ...], key: str) -> bool:
+        """Whether the config of some overrides has a key."""
+        node: Any = pickle.loads(self.base(lines))
+        for word in key.split("."):
+            if not isinstance(node, DictConfig) or word not in node:
+                return False
+            node = node._get_node(word)
+        return True
 
     def _is_value(self, override: Override) -> bool:
         """Whether Hydra applies an override to the composed config, outside of the ``hydra`` node:
@@ -95,7 +128,16 @@ def compose_run(overrides: list[str], config_dir: str | None) -> DictConfig:
     user's own options. Raises what Hydra raises."""
     search_path = [f"hydra.searchpath=['file://{config_dir}']"] if config_dir else []
     with initialize_config_dir(str(conf_dir()), job_name="exprun", **hydra_internals.VERSION_BASE):
-        return compose("config", [*overrides, *search_path], return_hydra_config=True)
+        config = compose("config", [*overrides, *search_path], return_hydra_config=True)
+    take_sweep(config)
+    return config
+
+
+def take_sweep(config: DictConfig) -> str | None:
+    """Take ``sweep`` away, which says nothing about a job; returns ``sweep.into``."""
+    with read_write(config), open_dict(config):
+        into: str | None = config.pop("sweep").into
+    return into
 
 
 def enter(config: DictConfig, folder: Path) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import re
 import shlex
 from collections.abc import Iterator
@@ -54,17 +55,20 @@ def _reason(hydra: Hydra, overrides: list[str], sweep: bool) -> str | None:
         reason = _wrong_group(override, sweep)
         if reason:
             return reason
+
+    @functools.cache
+    def compose(*chosen: str) -> DictConfig:
+        mode, quiet = RunMode.RUN, {"from_shell": False, "with_log_configuration": False}
+        return hydra.compose_config("config", [*chosen], run_mode=mode, **quiet)
+
+    reasons: dict[str, str | None] = {}  # by keys; none if any job has the key
     for job in expand(overrides) if sweep else [overrides]:
         parsed = parser.parse_overrides(job)
-        chosen = [o.input_line or "" for o in parsed if _is_group(o.key_or_group)]
-        config = hydra.compose_config(
-            "config", chosen, run_mode=RunMode.RUN, from_shell=False, with_log_configuration=False
-        )
+        config = compose(*(o.input_line or "" for o in parsed if _is_group(o.key_or_group)))
         for override in (o for o in parsed if not _is_group(o.key_or_group)):
-            reason = _wrong_key(override, config)
-            if reason:
-                return reason
-    return None
+            reason, key = _wrong_key(override, config), override.key_or_group
+            reasons[key] = reasons.get(key, reason) and reason
+    return next(filter(None, reasons.values()), None)
 
 
 def _unparsable(override: str) -> str:

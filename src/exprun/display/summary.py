@@ -20,7 +20,7 @@ from exprun.common.constants import (
     INTERRUPTED,
 )
 from exprun.display import diagnostics
-from exprun.display.text import default_console, duration, figure, printable, shorten
+from exprun.display.text import default_console, duration, figure, printable, short_keys, shorten
 
 TOP = 10
 """Jobs without a result that are shown."""
@@ -125,22 +125,24 @@ def job_line(
     words = [_ending(result)]
     if result["status"] in SUCCESSFUL:
         metrics = result["metrics"]
-        tests = [name for name in metrics if name.startswith("test_") and name != "test_loss"]
         kept_by = result.get("monitor") or "val_loss"  # what the best epoch is chosen by
         chosen = kept_by if kept_by in metrics else "train_loss"
-        figures = [name for name in [*tests[:1], chosen, "f"] if name in metrics]
+        part = chosen.partition("_")[0]
+        others = [f"{part}_{name}" for name in CURVE[1:] if f"{part}_{name}" in metrics]
+        figures = [n for n in dict.fromkeys([*others[:1], chosen, "f"]) if n in metrics]
         words = [f"{name} {figure(metrics[name])}" for name in figures]
-        words += [f"epoch {result['best_epoch']}"] if result["best_epoch"] else []
         words += [result["verdict"]] if "verdict" in result else []
+        words += [f"epoch {result['best_epoch']}"] if result["best_epoch"] else []
         words.append(duration(result["seconds"]))
     width = MAX_WIDTH
     if console.is_terminal:  # one line it must be
         width = min(console.width, MAX_WIDTH)
         room = console.width - len(head) - 3
-        space = room - min(TITLE_WIDTH, room // 3, len(title))
-        while len(words) > 1 and len("  ".join(words)) > space:
-            words.pop()
-        words = [shorten("  ".join(words), space)]
+        if len(title) + len("  ".join(words)) > room:
+            title = short_keys(title)
+        while len(words) > 1 and len(title) + len("  ".join(words)) > room:
+            words.pop()  # rather than to cut a value
+        words = [shorten("  ".join(words), room - min(TITLE_WIDTH, room // 3, len(title)))]
         title = shorten(title, room - len(words[0]))
     tail = printable("  ".join(words), console)
     gap = max(width - len(head) - 3 - len(tail), 0)

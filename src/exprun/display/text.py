@@ -63,6 +63,18 @@ def printable(text: str, console: Console) -> str:
     return line.encode(console.encoding, "replace").decode(console.encoding)
 
 
+def shorten_overrides(title: str, width: int) -> str:
+    """Overrides with no more of their keys than the last part, if they are too long; then without
+    their middle."""
+    return title if len(title) <= width else shorten(short_keys(title), width)
+
+
+def short_keys(title: str) -> str:
+    """Overrides with the last part of their keys alone: ``lr=0.1`` for ``optimizer.lr=0.1``."""
+    words = [word.partition("=") for word in title.split(" ")]
+    return " ".join(f"{key.rpartition('.')[2]}{equals}{value}" for key, equals, value in words)
+
+
 def shorten(text: str, width: int) -> str:
     """The text without its middle, if it is too long: jobs often differ in their last override."""
     front = width // 2

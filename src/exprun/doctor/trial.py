@@ -19,14 +19,16 @@ from exprun.common.errors import UsageError
 from exprun.config.compose import compose_run, enter, hydra_files
 from exprun.config.schema import leaves, plain
 from exprun.doctor.findings import Suggestion
-from exprun.record.files import claim_folder, folder_name
+from exprun.record.files import claim_folder
+from exprun.record.identity import identity
 from exprun.run_folder import Stored, check_config, stored_job
 from exprun.statistics import paired
 from exprun.statistics.multiplicity import holm
 from exprun.statistics.sequential import ALPHA
 from exprun.statistics.signs import sign_test
 from exprun.sweeps import ledger
-from exprun.sweeps.dispatcher import run_stacked
+from exprun.sweeps.dispatcher import run_jobs
+from exprun.sweeps.launcher import LauncherSettings
 from exprun.sweeps.ranking import ranking
 
 HELPED, WORSE, SAME = "helped", "made it worse", "no difference that {} pairs can show"
@@ -86,8 +88,15 @@ def start(run: Stored, suggestions: Sequence[Suggestion], seeds: int, *, trust: 
     folder = claim_folder(Path("outputs/sweeps", f"{datetime.now():%Y-%m-%d_%H-%M-%S}"))
     asked = [*(str(s) for s in suggestions), f"seed=range({seeds})"]
     try:
-        planned = [_planned(number, job, folder, run, trust) for number, job in enumerate(jobs)]
-        ledger.begin(folder, asked, planned, run.config_dir, ledger.STACKED)
+        shared = ledger.shared_words(jobs)
+        names = [
+            ledger.job_name(number, [word for word in job if word not in shared], len(jobs))
+            for number, job in enumerate(jobs)
+        ]
+        planned = [
+            _planned(name, job, folder, run, trust) for name, job in zip(names, jobs, strict=True)
+        ]
+        ledger.add(folder, ledger.new(asked, run.config_dir, LauncherSettings()), planned, asked)
     except BaseException:
         shutil.rmtree(folder)
         raise
@@ -95,19 +104,19 @@ def start(run: Stored, suggestions: Sequence[Suggestion], seeds: int, *, trust: 
 
 
 def _planned(
-    number: int, overrides: list[str], folder: Path, run: Stored, trust: bool
+    name: str, overrides: list[str], folder: Path, run: Stored, trust: bool
 ) -> ledger.Planned:
     """Compose, check and resolve a job. Raises UsageError."""
-    name = f"{number}_{folder_name(overrides)}"
     try:
         config = compose_run(overrides, run.config_dir)
         enter(config, folder / name)
         check_config(config, name, trust=trust)
-        files = hydra_files(config, plain(config))
+        resolved = plain(config)
+        files = hydra_files(config, resolved)
     except (HydraException, OmegaConfBaseException, UsageError) as error:
         words = " ".join(overrides)
         raise UsageError(f"{words}: {str(error).splitlines()[0]}") from None
-    return ledger.Planned(None, overrides, name, files)
+    return ledger.Planned(None, overrides, name, files, identity(resolved))
 
 
 def drift(run: Stored, folder: Path) -> list[str]:
@@ -132,7 +141,8 @@ def train(folder: Path, *, trust: bool) -> tuple[list[dict[str, Any]], int | Non
         configs.unpack(job["number"], job_folder)
         jobs[job["number"]] = stored_job(job_folder, trust=trust, in_sweep=True)
     progress = ledger.Progress(content["jobs"])
-    results, code = run_stacked(folder, jobs, " ".join(content["overrides"]), progress)
+    title, settings = " ".join(content["overrides"]), LauncherSettings.of(content)
+    results, code = run_jobs(folder, jobs, title, progress, settings)
     ledger.leaderboard(folder)
     return [results[number] for number in sorted(results)], code
 

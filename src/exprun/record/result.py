@@ -14,6 +14,7 @@ from exprun.training.callbacks import Outcome
 if TYPE_CHECKING:
     from exprun.training.training import Training
 from exprun.record.environment import git, versions
+from exprun.record.identity import identity
 
 
 def result_of(
@@ -28,7 +29,7 @@ def result_of(
 
     ``seconds`` is the wall time of the whole run, ``metrics`` are those of the kept weights; a
     figure that is not finite becomes null. ``monitor`` is the figure that the weights were kept by,
-    null without a validation part.
+    null without a validation part. ``identity`` tells whether another job is the same one.
     """
     kept = training.kept_row if training else {}
     monitor = training.stopping.monitor if training else None
@@ -52,6 +53,7 @@ def result_of(
         "versions": versions(),
         "git": git(),
         "overrides": overrides,
+        "identity": identity(config),
     }
 
 

@@ -1,62 +1,71 @@
-"""Dispatches the jobs of a sweep to worker processes, which train them in stacks.
+"""Dispatches the jobs of a sweep to worker processes.
 
 Jobs of one kind (equal data, network, batches) are trained together by a worker (``worker``):
-several small stacks keep all cores of a CPU busy, and one large one a GPU. A worker asks for the
-next job whenever its stack has capacity, and writes the files that the job would write alone.
-Nothing here imports torch.
+several small stacks keep all cores of a CPU busy, and one large one a GPU. Such a worker asks for
+the next job whenever its stack has capacity. Other workers train a single job each: all, if the
+launcher says so, else those whose stack's process came to grief, for one of them may have been the
+reason. Every job has the files that it would have alone. Nothing here imports torch.
 """
 
 from __future__ import annotations
 
 import json
 import os
+import signal
 import sys
-from collections import deque
+import time
+from collections import Counter, deque
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from multiprocessing.connection import Connection, wait
 from multiprocessing.process import BaseProcess
 from pathlib import Path
-from signal import SIGTERM, Signals
 from typing import Any
 
-from exprun.common.constants import ALONE, DIVERGED, INTERRUPTED
+from exprun.common.constants import ALONE, DIVERGED, FAILED, FINISHED, INTERRUPTED
+from exprun.common.memory import available_memory, resident_memory
 from exprun.common.signals import Interruption, exit_code, interruptible
 from exprun.common.threads import cores
 from exprun.display.panel import INTERVAL
 from exprun.display.summary import job_line
 from exprun.job import Job
 from exprun.sweeps import ledger, worker_pool
+from exprun.sweeps.launcher import LauncherSettings
 from exprun.sweeps.ledger import Progress
-from exprun.sweeps.panel import StackPanel
+from exprun.sweeps.panel import SweepPanel
 
 AT_ONCE = {"cpu": 32, "cuda": 256}
 """Members of a stack at most. On a CPU more bring nothing: the products are what takes the time."""
 
+USUAL_MEMORY = 300 * 2**20
+"""Bytes that a process is taken to need until one was seen to need more."""
 
-def run_stacked(
+GRACE = 20.0
+"""Seconds that workers have to save what they train after a signal, before they are killed."""
+
+STILLBORN = 3
+"""Workers that end before they ask for anything, after which no more are started."""
+
+
+def run_jobs(
     folder: Path,
     jobs: Mapping[int, Job],
     title: str,
     progress: Progress,
-    *,
-    size: int | None = None,
-    workers: int | None = None,
+    settings: LauncherSettings,
 ) -> tuple[dict[int, dict[str, Any]], int | None]:
     """Run the ``jobs`` of the sweep in ``folder``, by their numbers; returns their results, and the
     exit code if a signal has ended it.
 
-    At most ``size`` are trained at once in each of ``workers`` processes; both are chosen if not
-    given. After a signal the jobs that were running are interrupted and those that were not are
-    left out.
+    After a signal the jobs that were running are interrupted and those that were not are left out.
     """
     if not jobs:
         return {}, None
     for job in jobs.values():
         job.shared = progress.shared
-    dispatcher = Dispatcher(folder, dict(jobs), progress, size, workers)
+    dispatcher = Dispatcher(folder, dict(jobs), progress, settings)
     try:
-        with StackPanel(title, dispatcher.titles()) as panel:
+        with SweepPanel(title, dispatcher.titles()) as panel:
             dispatcher.run(panel)
     except OSError as error:  # no process to be had, no room on the disk
         print(f"exprun: {error}", file=sys.stderr)
@@ -68,12 +77,24 @@ def run_stacked(
 
 @dataclass
 class Worker:
-    """A worker process, the connection to it, and the kind and numbers of the jobs it trains."""
+    """A worker process, the connection to it, and the kind and numbers of the jobs it trains.
+
+    One that trains a single job is ``alone``. ``since`` is when each job was sent, in seconds of
+    ``time.monotonic``; ``killed`` is why the dispatcher has killed it.
+    """
 
     process: BaseProcess
     connection: Connection
+    alone: bool = False
+    ready: bool = False
     kind: str = ""
-    has: set[int] = field(default_factory=set)
+    since: dict[int, float] = field(default_factory=dict)
+    killed: str = ""
+
+    @property
+    def pid(self) -> int:
+        assert self.process.pid is not None
+        return self.process.pid
 
 
 class Dispatcher:
@@ -84,26 +105,35 @@ class Dispatcher:
         folder: Path,
         jobs: dict[int, Job],
         progress: Progress,
-        size: int | None,
-        workers: int | None,
+        settings: LauncherSettings,
     ) -> None:
         self.configs = ledger.Configs(folder)
-        self.jobs = jobs
+        self.jobs = {n: replace(job, threads=settings.threads) for n, job in jobs.items()}
         self.progress = progress
+        self.settings = settings
         self.results: dict[int, dict[str, Any]] = {}
         self.reasons: set[str] = set()  # printed so far: why jobs were not stacked
         self.waiting: dict[str, deque[int]] = {}
-        for number, job in jobs.items():
-            self.waiting.setdefault(_kind(job), deque()).append(number)
-        self.size, self.count = size, workers
+        self.alone: deque[int] = deque()  # waiting for a process of their own
+        if settings.one_job_per_process:
+            self.alone.extend(jobs)
+            self.count = min(settings.processes, len(jobs))
+        else:
+            self.count = 1  # which can tell whether there is a GPU
+            for number, job in jobs.items():
+                self.waiting.setdefault(_kind(job), deque()).append(number)
+        self.size = settings.size
         self.sized = False  # whether the number of workers and the size of a stack are chosen
         self.resources = "", ""  # number of processes, and their device
         self.workers: dict[Connection, Worker] = {}
-        self.signal: Signals | None = None  # the signal that ended the sweep
+        self.tries: Counter[int] = Counter()  # that have failed
+        self.stillborn = 0
+        self.memory = USUAL_MEMORY  # the most that was seen of a worker
+        self.signal: signal.Signals | None = None  # the signal that ended the sweep
 
     def titles(self) -> dict[int, tuple[str, int]]:
         """What tells each job from the others, and its epochs."""
-        shared = set.intersection(*(set(job.overrides) for job in self.jobs.values()))
+        shared = self.progress.shared
         return {
             number: (
                 " ".join(w for w in job.overrides if w not in shared) or "defaults",
@@ -112,62 +142,110 @@ class Dispatcher:
             for number, job in self.jobs.items()
         }
 
-    def run(self, panel: StackPanel) -> None:
+    def run(self, panel: SweepPanel) -> None:
+        if self.settings.one_job_per_process:
+            panel.workers = _processes(self.count)
         with interruptible() as interrupted:
             try:
-                self._start_worker()  # one, which can tell whether there is a GPU
                 self._serve(panel, interrupted)
-                self.signal = interrupted.signal
             finally:  # even after an error no worker is left waiting for an answer
+                self.signal = interrupted.signal
+                self._end(signal.SIGTERM)
                 for worker in self.workers.values():
-                    os.kill(worker.process.pid, SIGTERM)  # type: ignore[arg-type]
                     worker.connection.close()
-                    worker.process.join()
+                    worker.process.join(GRACE)
+                self._end(signal.SIGKILL)
 
-    def _start_worker(self) -> None:
-        process, connection = worker_pool.start()
-        self.workers[connection] = Worker(process, connection)
+    def _end(self, number: signal.Signals) -> None:
+        for worker in self.workers.values():
+            if worker.process.is_alive():
+                os.kill(worker.pid, number)
 
-    def _choose_sizes(self, gpu: bool, panel: StackPanel) -> None:
-        """Choose the size of a stack and the number of workers, and start the other workers."""
+    def _serve(self, panel: SweepPanel, interrupted: Interruption) -> None:
+        """Start workers and handle their messages until all jobs have ended."""
+        forwarded = 0.0
+        while True:
+            if not interrupted():
+                self._start_workers()
+            if not self.workers:
+                return
+            for connection in wait(list(self.workers), INTERVAL):
+                assert isinstance(connection, Connection)
+                worker = self.workers[connection]
+                if not self._handle(worker, panel, interrupted):
+                    del self.workers[connection]
+                    self._bury(worker, panel, interrupted)
+            if interrupted.signal and not forwarded:
+                forwarded = time.monotonic()
+                self._end(interrupted.signal)
+            if forwarded and time.monotonic() - forwarded > GRACE:
+                self._end(signal.SIGKILL)
+            self._look_at_workers()
+            panel.draw()
+
+    def _start_workers(self) -> None:
+        """As many as there is work, cores and memory for."""
+        while len(self.workers) < self.count:
+            starting = sum(not (worker.ready or worker.alone) for worker in self.workers.values())
+            stack = sum(map(len, self.waiting.values())) > starting
+            if not (stack or self.alone) or not self._is_room():
+                return
+            if stack:
+                process, connection = worker_pool.start()
+                self.workers[connection] = Worker(process, connection)
+                continue
+            number = self.alone.popleft()
+            self.configs.unpack(number, self.jobs[number].folder)
+            process, connection = worker_pool.start((number, self.jobs[number]))
+            self.workers[connection] = Worker(
+                process, connection, alone=True, since={number: time.monotonic()}
+            )
+
+    def _is_room(self) -> bool:
+        """Whether there is memory for one more worker, for the others may still grow; there always
+        is for the first."""
+        free = available_memory()
+        if not self.workers or free is None:
+            return True
+        growth = [self.memory - resident_memory(worker.pid) for worker in self.workers.values()]
+        return free - sum(max(bytes_, 0) for bytes_ in growth) >= self.memory
+
+    def _look_at_workers(self) -> None:
+        """See how much memory they take, and kill those that take too long."""
+        now, timeout = time.monotonic(), self.settings.timeout
+        for worker in self.workers.values():
+            self.memory = max(self.memory, resident_memory(worker.pid))
+            late = timeout and any(now - since > timeout for since in worker.since.values())
+            if late and not worker.killed:
+                worker.killed = f"it took longer than hydra.launcher.timeout={timeout:g} seconds"
+                os.kill(worker.pid, signal.SIGKILL)
+
+    def _choose_sizes(self, gpu: bool, panel: SweepPanel) -> None:
+        """Choose the size of a stack and the number of workers."""
         if self.sized:
             return
         self.sized = True
         gpu = gpu and any(job.config["device"] != "cpu" for job in self.jobs.values())
-        self.count = min(self.count or (1 if gpu else cores()), len(self.jobs))
+        self.count = min(self.settings.workers or (1 if gpu else cores()), len(self.jobs))
         share = -(-max(map(len, self.waiting.values())) // self.count)
         self.size = self.size or min(AT_ONCE["cuda" if gpu else "cpu"], share)
-        self.resources = f"{self.count} process" + "es" * (self.count > 1), "gpu" if gpu else "cpu"
+        self.resources = _processes(self.count), "gpu" if gpu else "cpu"
         panel.workers = " · ".join(self.resources)
-        for _ in range(self.count - 1):
-            self._start_worker()
 
-    def _serve(self, panel: StackPanel, interrupted: Interruption) -> None:
-        """Handle messages until all workers have ended."""
-        forwarded = False
-        while self.workers:
-            for connection in wait(list(self.workers), INTERVAL):
-                assert isinstance(connection, Connection)
-                if not self._handle(self.workers[connection], panel, interrupted):
-                    self._remove_worker(self.workers.pop(connection), panel)
-            if interrupted.signal and not forwarded:
-                forwarded = True
-                for worker in self.workers.values():
-                    os.kill(worker.process.pid, interrupted.signal)  # type: ignore[arg-type]
-            panel.draw()
-
-    def _handle(self, worker: Worker, panel: StackPanel, interrupted: Interruption) -> bool:
+    def _handle(self, worker: Worker, panel: SweepPanel, interrupted: Interruption) -> bool:
         """Handle one message of a worker; False if its connection is closed."""
         try:
             message, number, content = worker.connection.recv()
         except (EOFError, ConnectionResetError):
             return False
+        worker.ready = True
         if message == "epochs":
             for job_number, row in content.items():
                 panel.epoch(job_number, row)
         elif message == "ended":
-            worker.has.discard(number)
-            self._add_result(number, content, panel)
+            worker.since.pop(number, None)
+            if content["status"] != FAILED or not self._tries_again(number, interrupted):
+                self._add_result(number, content, panel)
         elif message == "capacity":
             panel.workers = f"{self.resources[0]} × up to {content} at once · {self.resources[1]}"
         elif message == "ready":
@@ -182,26 +260,52 @@ class Dispatcher:
             following = jobs.popleft() if jobs and not interrupted() else None
             if following is not None:
                 self.configs.unpack(following, self.jobs[following].folder)
-                worker.has.add(following)
+                worker.since[following] = time.monotonic()
             worker.connection.send(None if following is None else (following, self.jobs[following]))
         return True
 
-    def _remove_worker(self, worker: Worker, panel: StackPanel) -> None:
-        """Jobs that an ended worker has not finished have failed."""
+    def _tries_again(self, number: int, interrupted: Interruption) -> bool:
+        """Whether a job that has failed gets another try, in a process of its own."""
+        if interrupted() or self.tries[number] >= self.settings.retries:
+            return False
+        self.tries[number] += 1
+        self._again(number)
+        return True
+
+    def _again(self, number: int) -> None:
+        self.jobs[number] = replace(self.jobs[number], resumed=True, result=None)
+        self.alone.append(number)
+
+    def _bury(self, worker: Worker, panel: SweepPanel, interrupted: Interruption) -> None:
+        """What becomes of the jobs that an ended worker has not finished: members of a stack are
+        tried again one by one, for only one of them may be the reason; a single one has failed."""
         worker.connection.close()
         worker.process.join()
         code = worker.process.exitcode or 0
-        reason = f"killed by {Signals(-code).name}" if code < 0 else f"ended with code {code}"
-        for number in sorted(worker.has):
+        if not worker.ready and not worker.alone and code and not interrupted():
+            self.stillborn += 1
+            if self.stillborn == STILLBORN:
+                raise OSError(f"worker processes {_ending(code)} before they begin")
+        for number in sorted(worker.since):
             job = self.jobs[number]
-            with job.recording():
-                raise OSError(f"its process was {reason}")
-            assert job.result is not None
-            self._add_result(number, job.result, panel)
+            result = ledger.state_of(job.folder)
+            if result["status"] in FINISHED:  # written, and not told any more
+                self._add_result(number, result, panel)
+            elif interrupted():  # it did not end in time: left as it is, to be resumed
+                continue
+            elif not worker.alone:
+                self._again(number)
+                text = f"     [{number}] is run by itself: {worker.killed or _reason(code)}"
+                panel.console.print(text, style="dim", markup=False, soft_wrap=True)
+            elif not self._tries_again(number, interrupted):
+                with job.recording():
+                    raise OSError(worker.killed or _reason(code))
+                assert job.result is not None
+                self._add_result(number, job.result, panel)
 
-    def _add_result(self, number: int, result: dict[str, Any], panel: StackPanel) -> None:
+    def _add_result(self, number: int, result: dict[str, Any], panel: SweepPanel) -> None:
         self.results[number] = result
-        panel.ended(number, result["status"])
+        panel.ended(number, result["status"], result["metrics"])
         done, title = self.progress.note(result)
         job_line(number, done, title, result, console=panel.console)
         reason = str(result["engine"]).partition(ALONE)[2]
@@ -209,6 +313,20 @@ class Dispatcher:
             self.reasons.add(reason)
             line = f"     [{number}] ran by itself: {reason}"
             panel.console.print(line, style="dim", markup=False, soft_wrap=True)
+
+
+def _processes(count: int) -> str:
+    return f"{count} process" + "es" * (count > 1)
+
+
+def _ending(code: int) -> str:
+    """How a process ended: ``killed by SIGKILL``."""
+    return f"killed by {signal.Signals(-code).name}" if code < 0 else f"ended with code {code}"
+
+
+def _reason(code: int) -> str:
+    hint = ", as the system does when memory is short" if code == -signal.SIGKILL else ""
+    return f"its process was {_ending(code)}{hint}" if code < 0 else f"its process {_ending(code)}"
 
 
 def _kind(job: Job) -> str:

@@ -18,18 +18,15 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any
 
-from exprun.common.constants import INTERRUPTED
+from exprun.common.constants import FINISHED, INTERRUPTED
 from exprun.common.errors import UsageError
-from exprun.common.threads import OF_A_WORKER
-from exprun.record.files import write_atomic, write_json
+from exprun.record.files import folder_name, write_atomic, write_json
 from exprun.record.result import read_result
+from exprun.sweeps.launcher import LauncherSettings
 from exprun.sweeps.ranking import cost, ended_well, ranking
 
 PENDING = "pending"
 """The status of a job that has no result."""
-
-BASIC, STACKED = "basic", "stacked"
-"""How a sweep's jobs are run: one after the other, or many at once."""
 
 LAST_COLUMNS = ("seconds", "folder", "reason")
 """Columns of a leaderboard that stand behind all metrics."""
@@ -38,46 +35,47 @@ LAST_COLUMNS = ("seconds", "folder", "reason")
 @dataclass(frozen=True)
 class Planned:
     """A job that is asked for: its variant, if there are any, its overrides, its folder within the
-    sweep's, and the texts of its ``.hydra/``, by the files' names."""
+    sweep's, the texts of its ``.hydra/``, by the files' names, and its ``record.identity``."""
 
     variant: str | None
     overrides: Sequence[str]
     folder: str
     files: Mapping[str, str]
+    identity: str
 
 
-def begin(
-    folder: Path,
+def new(
     asked: Sequence[str],
-    jobs: Iterable[Planned],
     config_dir: str | None,
-    launcher: str,
+    launcher: LauncherSettings,
     published: Mapping[str, Any] | None = None,
-) -> None:
-    """Write down what was asked, before anything runs: the overrides, the jobs, the folder of the
-    user's own options, the launcher, and what the results are to be compared with.
-
-    ``batches`` are what was asked for at one time, each with the number of its first job: what a
-    comparison may claim depends on whether jobs were added after a look at the others.
-    """
-    content = {
+) -> dict[str, Any]:
+    """The content of ``sweep.json`` before it has any job: the overrides, the folder of the user's
+    own options, the launcher, and what the results are to be compared with."""
+    return {
         "overrides": list(asked),
-        "batches": [{"asked": now(), "overrides": list(asked), "first": 0}],
+        "batches": [],
         "config_dir": config_dir,
-        "launcher": launcher,
+        **launcher.as_written(),
         "published": published,
         "jobs": [],
     }
-    _add(folder, content, jobs)
 
 
-def extend(folder: Path, jobs: Iterable[Planned]) -> None:
-    """Write down that further jobs are asked for; their numbers go on."""
-    _add(folder, read(folder), jobs)
+def add(
+    folder: Path,
+    content: dict[str, Any],
+    jobs: Iterable[Planned],
+    asked: Sequence[str] | None = None,
+) -> None:
+    """Write down that ``jobs`` are asked for, before any of them runs; their numbers go on. The
+    configs are written first, then ``sweep.json``, without which they count for nothing.
 
-
-def _add(folder: Path, content: dict[str, Any], jobs: Iterable[Planned]) -> None:
-    """Write the jobs' configs, then ``sweep.json``, without which they count for nothing."""
+    ``batches`` are what was ``asked`` for at one time, each with the number of its first job: what
+    a comparison may claim depends on whether jobs were added after a look at the others. Without
+    ``asked`` the jobs belong to the newest batch; one that brings no job is none.
+    """
+    first = len(content["jobs"])
     known: dict[str, int] = {job["folder"]: job["number"] for job in content["jobs"]}
     configs = Configs(folder)
     for number, job in enumerate(jobs, len(known)):
@@ -94,8 +92,11 @@ def _add(folder: Path, content: dict[str, Any], jobs: Iterable[Planned]) -> None
                 "variant": job.variant,
                 "overrides": list(job.overrides),
                 "folder": job.folder,
+                "identity": job.identity,
             }
         )
+    if asked is not None and (len(known) > first or not first):
+        content["batches"].append({"asked": now(), "overrides": list(asked), "first": first})
     write_json(folder / "sweep.json", content)
 
 
@@ -143,14 +144,51 @@ class Configs:
             write_hydra_files(folder, self.files(number))
 
 
+def shared_words(jobs: Sequence[Sequence[str]]) -> set[str]:
+    """The overrides that all jobs have; none of a single job's, for what there is to say of it."""
+    return set(jobs[0]).intersection(*jobs[1:]) if len(jobs) > 1 else set()
+
+
+def job_name(number: int, words: Iterable[str], jobs: int) -> str:
+    """What the folder of a job is called, among as many ``jobs``: its number, padded so that names
+    are in its order, also when some are added, and what tells it from the others."""
+    width = max(3, len(str(jobs - 1)))
+    return f"{number:0{width}}_{folder_name([*words])}"
+
+
+def finished_elsewhere(folder: Path, jobs: Sequence[Mapping[str, Any]]) -> dict[str, str]:
+    """Folders under the sweep's that none of its jobs has, but that hold the result of one that has
+    come to its end (moved there, or a run's of its own): by their identities."""
+    own = {str(job["folder"]) for job in jobs}
+    found: dict[str, str] = {}
+    others = [path for path in folder.iterdir() if path.is_dir() and path.name not in own]
+    for path in sorted(file.parent for other in others for file in other.rglob("result.json")):
+        within, result = path.relative_to(folder).as_posix(), state_of(path)
+        if within not in own and result["status"] in FINISHED and "identity" in result:
+            found.setdefault(result["identity"], within)
+    return found
+
+
+def adopt(folder: Path, content: dict[str, Any]) -> None:
+    """Let jobs without a result have the folders in which they have come to their end elsewhere
+    (``finished_elsewhere``); ``content`` is that of ``sweep.json``, which is written if it changes.
+    """
+    missing = [job for job in content["jobs"] if not (folder / job["folder"]).is_dir()]
+    elsewhere = finished_elsewhere(folder, content["jobs"]) if missing else {}
+    found = [job for job in missing if job.get("identity") in elsewhere]
+    for job in found:
+        job["folder"] = elsewhere[job["identity"]]
+    if found:
+        write_json(folder / "sweep.json", content)
+
+
 class Progress:
     """How many jobs of a sweep have come to their end, and what tells each from the others."""
 
     def __init__(self, jobs: Sequence[Mapping[str, Any]], done: int = 0) -> None:
         """``jobs`` are those of ``sweep.json``; ``done`` of them have ended before."""
         self.done, self.total = done, len(jobs)
-        words = [job["overrides"] for job in jobs]
-        self.shared = set(words[0]).intersection(*words[1:]) if len(words) > 1 else set()
+        self.shared = shared_words([job["overrides"] for job in jobs])
 
     def note(self, result: Mapping[str, Any]) -> tuple[str, str]:
         """Of a job that has just stopped: how many have ended by now, like ``3/24``, among which
@@ -184,7 +222,7 @@ def threads(folder: Path) -> int | None:
     """How many CPU threads each job of the sweep computes with; None if that is the job's choice.
     Raises UsageError if ``sweep.json`` is damaged."""
     with read_from(folder):
-        return OF_A_WORKER if read(folder)["launcher"] == STACKED else None
+        return LauncherSettings.of(read(folder)).threads
 
 
 def state_of(folder: Path) -> dict[str, Any]:

@@ -1,4 +1,4 @@
-"""The jobs of a stacked sweep as a small panel in the terminal, all of them at a glance."""
+"""The jobs of a sweep as a small panel in the terminal, all of them at a glance."""
 
 from __future__ import annotations
 
@@ -24,8 +24,16 @@ from exprun.common.constants import (
 )
 from exprun.display.panel import SEPARATOR, Canvas, flow, heading, progress
 from exprun.display.summary import CURVE
-from exprun.display.text import default_console, draws, figure, per_second, printable, shorten
+from exprun.display.text import (
+    default_console,
+    draws,
+    figure,
+    per_second,
+    printable,
+    shorten_overrides,
+)
 from exprun.sweeps.ranking import COMPARABLE, cost, higher_is_better
+from exprun.sweeps.results import REPETITION
 
 STRIP = 6
 """Lines at most with a character for each job."""
@@ -74,6 +82,7 @@ class Job:
     row: Mapping[str, float] = field(default_factory=dict)  # the newest
     first_epoch: float = 0  # that was seen
     status: str = ""
+    metrics: Mapping[str, float | None] = field(default_factory=dict)  # in the end
 
     @property
     def state(self) -> str:
@@ -90,9 +99,10 @@ class Job:
         return self.row["epoch"] - self.first_epoch + 1 if self.row else 0
 
 
-class StackPanel:
-    """All jobs of a stacked sweep at a glance: progress, speed, figures, a character for each job;
-    elsewhere than on a terminal it is silent. ``workers`` says who trains them, once there are any.
+class SweepPanel:
+    """All jobs of a sweep at a glance: how many are done, running, failed and left, speed, figures,
+    the best configuration so far by validation, a character for each job. Elsewhere than on a
+    terminal it is silent. ``workers`` says who trains them, once there are any.
 
     It is drawn by whoever calls ``draw``, at most every ``INTERVAL``: there is no thread. To be
     used in a ``with`` block, of which it leaves nothing behind. What is printed meanwhile stands
@@ -139,8 +149,10 @@ class StackPanel:
             known.first_epoch = row["epoch"]
         known.row = row
 
-    def ended(self, job: int, status: str) -> None:
-        self._jobs[job].status = status
+    def ended(
+        self, job: int, status: str, metrics: Mapping[str, float | None] | None = None
+    ) -> None:
+        self._jobs[job].status, self._jobs[job].metrics = status, metrics or {}
 
     def draw(self) -> None:
         """Draw if that is due; costs next to nothing if it is not."""
@@ -156,6 +168,7 @@ class StackPanel:
             *self._progress(states, width),
             *flow(counts, width),
             *self._table(figures, width),
+            *self._best(figures, width),
         ]
         yield from lines
         yield from self._strip(figures, width, self.console.height - ABOVE - len(lines) - 1)
@@ -208,13 +221,33 @@ class StackPanel:
         yield Text(f"{'':{label}}" + "".join(f"{column:>{cell}}" for column in columns), "dim")
         for name, values in figures.items():
             best = (max if higher_is_better(name) else min)(values, key=values.__getitem__)
-            title = shorten(self._jobs[best].title, room) if room >= SHORTEST_TITLE else ""
+            title = (
+                shorten_overrides(self._jobs[best].title, room) if room >= SHORTEST_TITLE else ""
+            )
             shown = [*_percentiles(values.values()), values[best]]
             yield Text.assemble(
                 (f"{name:{label}}", "dim"),
                 "".join(f"{figure(value):>{cell}}" for value in shown),
                 (f" {f'[{best}]':>{number}} {title}", "dim"),
             )
+
+    def _best(self, figures: Figures, width: int) -> Iterator[Text]:
+        """The configuration with the best mean over its repetitions that have ended, by what jobs
+        are ranked by."""
+        for name in _ranking(figures)[:1]:
+            found: dict[str, list[float]] = {}
+            for job in self._jobs.values():
+                value = job.metrics.get(name)
+                if value is not None and job.status not in WITHOUT_RESULT:
+                    found.setdefault(_configuration(job.title), []).append(value)
+            if not found:
+                continue
+            means = {title: statistics.fmean(values) for title, values in found.items()}
+            best = (max if higher_is_better(name) else min)(means, key=means.__getitem__)
+            runs = f", mean of {len(found[best])}" if len(found[best]) > 1 else ""
+            tail = f"  {name} {figure(means[best])}{runs}"
+            title = shorten_overrides(best, width - len("best so far ") - len(tail))
+            yield Text.assemble(("best so far ", "dim"), (title, "bold"), (tail, "dim"))
 
     def _strip(self, figures: Figures, width: int, height: int) -> Iterator[Text]:
         """A character for each job, the taller the better. Jobs that differ in nothing but their
@@ -246,6 +279,12 @@ class StackPanel:
         if ranking:
             legend = (f"{LEVELS} rank by {ranking[0]}", f"{NOT_YET} waiting", f"{NEVER} no result")
             yield Text(f"{'':{self._digits}} {'  '.join(legend)}", "dim")
+
+
+def _configuration(title: str) -> str:
+    """The overrides in a title but for those that make repetitions."""
+    words = [word for word in title.split(" ") if word.partition("=")[0] not in REPETITION]
+    return " ".join(words) or "all jobs"
 
 
 def _ranking(figures: Collection[str]) -> list[str]:

@@ -31,7 +31,7 @@ def read_results(folders: Sequence[Path]) -> Results:
     found: list[tuple[JobResult, list[str]]] = []
     batches: list[Batch] = []
     for folder in folders:
-        _check_sweep(folder)
+        check_sweep(folder, str(folder))
         with ledger.read_from(folder):
             content = ledger.read(folder)
             own = [
@@ -81,11 +81,12 @@ def read_run(folder: Path) -> Results:
     return _tabulate([folder], [Batch(folder, None, words)], [(job, words)])
 
 
-def _check_sweep(folder: Path) -> None:
+def check_sweep(folder: Path, given: str) -> None:
+    """Raise UsageError, which begins with what was ``given``, if a folder is no sweep's."""
     if (folder / "sweep.json").is_file():
         return
     if not folder.is_dir():
-        raise UsageError(f"{folder}: there is no such folder; expected one like outputs/sweeps/…")
+        raise UsageError(f"{given}: there is no such folder; expected one like outputs/sweeps/…")
     hint = ""
     if (folder.parent / "sweep.json").is_file():
         hint = f"; did you mean {folder.parent}?"
@@ -93,7 +94,7 @@ def _check_sweep(folder: Path) -> None:
         hint = ", it is a single run's: one run cannot be compared with anything"
     elif inner := sorted(path.parent for path in folder.glob("*/sweep.json")):
         hint = f"; did you mean {inner[-1]}?"
-    raise UsageError(f"{folder}: is no folder of a sweep{hint}; expected one like outputs/sweeps/…")
+    raise UsageError(f"{given}: is no folder of a sweep{hint}; expected one like outputs/sweeps/…")
 
 
 def _job(folder: Path, job: Mapping[str, Any], words: list[str] | None, batch: int) -> JobResult:

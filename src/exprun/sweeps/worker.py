@@ -1,21 +1,19 @@
-"""A worker process: it trains a sweep's jobs in stacks, as ``dispatcher`` sends them."""
+"""A worker process: it trains a sweep's jobs in stacks, as ``dispatcher`` sends them, or one."""
 
 from __future__ import annotations
 
 import os
 import time
 from collections.abc import Iterator
-from dataclasses import replace
 from multiprocessing.connection import Connection
 from typing import Any, NoReturn
 
 import torch
 
-from exprun.common.constants import ALONE
 from exprun.common.font_cache import remove_font_cache
 from exprun.common.signals import Interruption, interruptible, let_through
-from exprun.common.threads import OF_A_WORKER
 from exprun.display.panel import INTERVAL
+from exprun.fit.loop import fit
 from exprun.fit.stack import Member, capacity, fit_stack
 from exprun.job import Job
 from exprun.problems.problem import Problem
@@ -30,8 +28,26 @@ def train(connection: Connection) -> None:
     with interruptible() as interrupted:
         let_through()
         client = DispatcherClient(connection, interrupted)
+        client.size = client.ask("ready", torch.cuda.device_count() > 0)
         while not interrupted() and client.ask("kind"):
             fit_stack(client.jobs(), client.size, interrupted)
+    remove_font_cache()
+
+
+def train_one(connection: Connection, number: int, job: Job) -> None:
+    """The main function of a worker for a single job."""
+    with interruptible() as interrupted:
+        let_through()
+        client = DispatcherClient(connection, interrupted)
+        with job.recording():
+            work = begin(job)
+            if isinstance(work, Problem):
+                outcome = work.solve(interrupted)
+            else:
+                assert isinstance(job.recorder, Recorder)
+                outcome = fit(work, [job.recorder, _Reporter(client, number)], interrupted)
+            end(job, outcome, interrupted)
+        client.ended(number, job)
     remove_font_cache()
 
 
@@ -43,7 +59,7 @@ class DispatcherClient:
         self.interrupted = interrupted
         self.rows: dict[int, dict[str, float]] = {}  # newest rows that were not sent yet
         self.reported = 0.0  # when rows were sent last
-        self.size: int = self.ask("ready", torch.cuda.device_count() > 0)
+        self.size = 1  # of a stack
         self.capacity = 0  # how many of the present kind of jobs are trained at once
 
     def send(self, message: str, number: int = -1, content: Any = None) -> None:
@@ -74,27 +90,24 @@ class DispatcherClient:
         self.capacity = 0
         while not self.interrupted() and (found := self.ask("job")) is not None:
             number, job = found
-            job.threads = OF_A_WORKER
             with job.recording():
                 work = begin(job, self.size)
                 if not isinstance(work, Problem):
                     yield self._member(number, job, work)
                     continue
-                outcome = work.solve(self.interrupted)
-                reason = f"{ALONE}no network is trained"
-                end(job, replace(outcome, engine=reason), self.interrupted)
+                end(job, work.solve(self.interrupted), self.interrupted)
             self.send("ended", number, job.result)
 
     def _member(self, number: int, job: Job, training: Training) -> Member:
         def done(outcome: Outcome) -> None:
             with job.recording():
                 end(job, outcome, self.interrupted)
-            self._ended(number, job)
+            self.ended(number, job)
 
         def failed(error: Exception) -> None:
             with job.recording():
                 raise error
-            self._ended(number, job)
+            self.ended(number, job)
 
         assert isinstance(job.recorder, Recorder)
         if not self.capacity:
@@ -102,7 +115,7 @@ class DispatcherClient:
             self.send("capacity", content=self.capacity)
         return Member(training, [job.recorder, _Reporter(self, number)], done, failed)
 
-    def _ended(self, number: int, job: Job) -> None:
+    def ended(self, number: int, job: Job) -> None:
         job.recorder = None  # frees the training's memory
         if number in self.rows:
             self._send_rows()

@@ -11,6 +11,7 @@ import multiprocessing
 import os
 import signal
 import tempfile
+import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 from multiprocessing import forkserver, resource_tracker
@@ -20,6 +21,7 @@ from pathlib import Path
 from typing import Any
 
 from exprun.common.signals import held_back, importing
+from exprun.job import Job
 
 FORKSERVER = "forkserver"
 CAN_FORK = FORKSERVER in multiprocessing.get_all_start_methods()
@@ -63,11 +65,12 @@ def _end_server() -> None:
         os.kill(pid, signal.SIGKILL)
 
 
-def start() -> tuple[BaseProcess, Connection]:
-    """A new worker process and the connection to it. Raises OSError if it cannot be started."""
+def start(job: tuple[int, Job] | None = None) -> tuple[BaseProcess, Connection]:
+    """A new worker process and the connection to it; it asks for jobs, unless it is to train a
+    single one. Raises OSError if it cannot be started."""
     prepare()
     ours, theirs = CONTEXT.Pipe()
-    process: BaseProcess = CONTEXT.Process(target=_train, args=(theirs,))
+    process: BaseProcess = CONTEXT.Process(target=_train, args=(theirs, job))
     with held_back():
         try:
             process.start()
@@ -77,7 +80,19 @@ def start() -> tuple[BaseProcess, Connection]:
     return process, ours
 
 
-def _train(connection: Connection) -> None:
+def _train(connection: Connection, job: tuple[int, Job] | None) -> None:
+    threading.Thread(target=_end_with_parent, daemon=True).start()
     with importing():
-        from exprun.sweeps.worker import train
-    train(connection)
+        from exprun.sweeps.worker import train, train_one
+    if job is None:
+        train(connection)
+    else:
+        train_one(connection, *job)
+
+
+def _end_with_parent() -> None:
+    """End at once if the dispatcher is killed, whatever this process is at."""
+    parent = multiprocessing.parent_process()
+    assert parent is not None
+    parent.join()
+    os._exit(1)

@@ -11,6 +11,7 @@ from typing import Any
 from exprun.sweeps import ledger
 from exprun.sweeps.comparison.levels import Level, best_configuration
 from exprun.sweeps.comparison.pairs import FIVE
+from exprun.sweeps.launcher import LOCAL
 from exprun.sweeps.results import REPETITION, VARIANT, Configuration, Results
 
 FRESH = 100
@@ -74,9 +75,7 @@ def _again(results: Results, repetition: str, place: str | None = None) -> str:
 
 def _command(content: Mapping[str, Any], words: list[str], place: str | None) -> list[str]:
     own = ["--config-dir", content["config_dir"]] if content.get("config_dir") else []
-    launcher = (
-        [] if content["launcher"] == ledger.BASIC else [f"hydra/launcher={content['launcher']}"]
-    )
+    launcher = [f"hydra/launcher={LOCAL}"] if content["launcher"] == LOCAL else []
     folder = [f"hydra.sweep.dir={place}"] if place else []
     return ["exprun", *own, "-m", *launcher, *words, *folder]
 
