@@ -267,6 +267,7 @@ RULES: dict[str, Rule] = {
     "val_fraction": share_below_one,
     "test_fraction": share_below_one,
     "split": one_of("random", "last"),
+    "rare": one_of("error", "drop", "keep_in_train", "merge"),
     "split_seed": integer(0),
     "train_rows": either(null, integer(1)),
     "standardize": boolean,

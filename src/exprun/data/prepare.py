@@ -13,8 +13,9 @@ from exprun.common.errors import UsageError
 from exprun.common.streams import stream
 from exprun.data.frame import Rows
 from exprun.data.preprocess import Numeric, Preprocessing, single
+from exprun.data.rare import ERROR, settled
 from exprun.data.scaling import NONE, STANDARDIZE, Scaling
-from exprun.data.split import RANDOM, split_rows
+from exprun.data.split import RANDOM, rows_needed, split_rows
 from exprun.data.table import Table, listed
 from exprun.data.task import MOST_IN_TABLE
 
@@ -50,6 +51,7 @@ def prepare(
     test_fraction: float = 0.2,
     split_seed: int = 0,
     split: str = RANDOM,
+    rare: str = ERROR,
     train_rows: int | None = None,
     standardize: bool = True,
     scaling: str = "auto",
@@ -63,10 +65,13 @@ def prepare(
 
     Of the training rows only the first ``train_rows`` are used, in the order of the file, if that
     is given. ``scaling="auto"`` is ``standardize`` or, with ``standardize=False``, ``none``; for
-    the others see ``Preprocessing.fit``. Raises UsageError if the table cannot be split as asked.
+    the others see ``Preprocessing.fit``. ``rare`` says what becomes of classes with fewer rows than
+    the split has parts, see ``settled`` and ``split_rows``. Raises UsageError if the table cannot
+    be split as asked.
     """
+    table = settled(table, rare, rows_needed(table, val_fraction, test_fraction))
     drawn = stream(split_seed, "split")
-    parts = split_rows(table, val_fraction, test_fraction, drawn, split)
+    parts = split_rows(table, val_fraction, test_fraction, drawn, split, rare)
     if train_rows is not None:
         if train_rows > len(parts.train):
             raise UsageError(

@@ -10,7 +10,7 @@ from exprun.data.frame import CATEGORICAL, NUMERIC
 from exprun.data.preprocess import Categorical, Numeric, Preprocessing
 from exprun.data.read_options import Reading
 from exprun.data.scaling import Linear, Quantiles, Scaling
-from exprun.data.task import Task
+from exprun.data.task import MERGED, Task
 
 FORMAT = 2
 
@@ -21,7 +21,12 @@ def to_json(preprocessing: Preprocessing) -> dict[str, Any]:
     return {
         "format": FORMAT,
         "columns": [_column(column) for column in preprocessing.columns],
-        "task": {"kind": task.kind, "targets": list(task.targets), "classes": list(task.classes)},
+        "task": {
+            "kind": task.kind,
+            "targets": list(task.targets),
+            "classes": list(task.classes),
+            **({"merged": list(task.merged)} if task.merged else {}),
+        },
         "target": {"mean": list(target.mean), "std": list(target.std)},
         "reading": {**asdict(reading), "missing": list(reading.missing)},
     }
@@ -47,14 +52,18 @@ def from_json(data: Any) -> Preprocessing:
     names = [column.name for column in columns]
     whole["columns"].expect(bool(names), "a column at least")
     whole["columns"].expect(len(names) == len(set(names)), "every name once")
+    merged = whole["task"]["merged"].items() if "merged" in whole["task"].dict() else []
     task = Task(
         tuple(target.text() for target in whole["task"]["targets"].items()),
         tuple(label.text() for label in whole["task"]["classes"].items()),
+        tuple(label.text() for label in merged),
     )
     classes = task.classes
     whole["task"]["targets"].expect(bool(task.targets), "a column at least")
     distinct = len(classes) == len(set(classes)) != 1
     whole["task"]["classes"].expect(distinct, "no label, or two or more different ones")
+    if merged:
+        whole["task"]["merged"].expect(MERGED in classes, f"a class {MERGED!r}, or no such labels")
     target = whole["target"]
     scaling = Scaling(
         tuple(mean.number() for mean in target["mean"].items()),

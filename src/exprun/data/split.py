@@ -9,6 +9,7 @@ import torch
 
 from exprun.common.errors import UsageError
 from exprun.data.frame import Rows
+from exprun.data.rare import ERROR, KEEP_IN_TRAIN
 from exprun.data.table import Table
 
 RANDOM, LAST = "random", "last"
@@ -30,13 +31,15 @@ def split_rows(
     test_fraction: float,
     generator: torch.Generator,
     method: str = RANDOM,
+    rare: str = ERROR,
 ) -> Split:
     """Split the rows: at random, each class in proportion, or, by the ``method`` LAST, as they
     stand, first those to train on, then the validation rows, then the test rows.
 
     The fractions are of all rows; the table's official test rows, if any, are the test part and
-    ``val_fraction`` is then of the others. Raises UsageError if a class or the whole has too few
-    rows for every part to get one, or if a class has no row to train on.
+    ``val_fraction`` is then of the others. With ``rare="keep_in_train"`` all rows of a class that
+    has fewer than there are parts are trained on. Raises UsageError if a class or the whole has too
+    few rows for every part to get one, or if a class has no row to train on.
     """
     rows = len(table) - table.test_rows
     official = np.arange(rows, len(table))
@@ -50,23 +53,32 @@ def split_rows(
         groups = [np.flatnonzero(table.y[:rows] == k) for k in range(len(table.task.classes))]
     else:
         groups = [np.arange(rows)]
-    needed = 1 + sum(fraction > 0 for fraction in fractions)
+    needed = rows_needed(table, val_fraction, test_fraction)
+    if rare == KEEP_IN_TRAIN and (method == LAST or table.groups is not None):
+        given = "data.split=last" if method == LAST else "data.group"
+        raise UsageError(
+            f"data.rare=keep_in_train: {given} says which rows are trained on; expected "
+            "data.rare=error, drop or merge"
+        )
     if method == LAST:
         return _split_last(table, fractions, official)
     if table.groups is not None:
         return _split_groups(table, groups, fractions, official, generator)
+    keep = rare == KEEP_IN_TRAIN and any(len(group) >= needed for group in groups)
     for k, group in enumerate(groups):
-        if len(group) < needed:
+        if len(group) < needed and not (keep and len(group)):
             of = f"class {table.task.classes[k]!r} has" if table.task.classes else "there are"
             besides = " besides the official test rows" if table.test_rows else ""
             raise UsageError(
                 f"{table.name}: {of} only {len(group)} row(s){besides}; a split into {needed} "
-                f"parts needs at least {needed}{table.task.amount_hint}"
+                f"parts needs at least {needed}{_advice(table)}"
             )
+    kept = [group for group in groups if len(group) < needed]
+    groups = [group for group in groups if len(group) >= needed]
     sizes = np.array([len(group) for group in groups])
     test_quota = _quotas(sizes, fractions[1], most=sizes - (needed - 1))
     val_quota = _quotas(sizes, fractions[0], most=sizes - test_quota - 1)
-    parts: list[list[Rows]] = [[], [], []]
+    parts: list[list[Rows]] = [kept, [], []]
     for group, val, test in zip(groups, val_quota, test_quota, strict=True):
         shuffled = group[torch.randperm(len(group), generator=generator).numpy()]
         for part, chosen in zip(
@@ -75,6 +87,18 @@ def split_rows(
             part.append(chosen)
     train, val_rows, test_rows = (np.sort(np.concatenate(part)) for part in parts)
     return Split(train, val_rows, np.concatenate([test_rows, official]))
+
+
+def rows_needed(table: Table, val_fraction: float, test_fraction: float) -> int:
+    """Rows that a class needs for every part to get one, besides official test rows."""
+    return 1 + (val_fraction > 0) + (test_fraction > 0 and not table.test_rows)
+
+
+def _advice(table: Table) -> str:
+    """What a user whose class has too few rows can do, if the data are a file of theirs."""
+    if not table.task.classes or table.reading is None:
+        return table.task.amount_hint
+    return f"; expected data.rare=drop, keep_in_train or merge{table.task.amount_hint}"
 
 
 def _split_last(table: Table, fractions: list[float], official: Rows) -> Split:

@@ -21,7 +21,7 @@ from exprun.data.parquet_file import ParquetFile
 from exprun.data.read_options import AUTO, LABEL, MISSING, Reading
 from exprun.data.spelling import is_number, is_whole, places
 from exprun.data.table import Table, listed
-from exprun.data.task import Task
+from exprun.data.task import MERGED, Task
 from exprun.data.text_file import DELIMITERS
 
 TaskName = Literal["auto", "classification", "regression"]
@@ -373,7 +373,9 @@ def _check_varied(source: Source, frame: Frame, name: str) -> None:
 def class_ids(column: Words, task: Task, where: Callable[[int], str]) -> NDArray[np.int64]:
     """Labels (rows,) as the ids of the task; raises UsageError for one that it does not have, at
     the place that ``where`` names."""
-    known = np.array(places(column.words, task.classes), dtype=np.int64)
+    known = np.array(places(column.words, [*task.classes, *task.merged]), dtype=np.int64)
+    if task.merged:
+        known[known >= len(task.classes)] = task.classes.index(MERGED)
     found: NDArray[np.int64] = known[column.codes]
     if (found < 0).any():
         row = int(np.argmax(found < 0))

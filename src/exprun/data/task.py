@@ -11,16 +11,22 @@ MOST_IN_TABLE = 100
 takes longer than the training."""
 
 
+MERGED = "other"
+"""The class that rare ones become with ``data.rare=merge``."""
+
+
 @dataclass(frozen=True)
 class Task:
     """The target of a data set: classes, or one or more numbers.
 
     ``classes`` holds the labels as they were spelled, in the order of their ids; empty for
-    regression. ``targets`` names the predicted columns.
+    regression. ``targets`` names the predicted columns. ``merged`` are labels that count as the
+    class MERGED.
     """
 
     targets: tuple[str, ...]
     classes: tuple[str, ...] = ()
+    merged: tuple[str, ...] = ()
 
     @property
     def kind(self) -> str:
