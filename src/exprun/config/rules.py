@@ -154,7 +154,7 @@ RULES: dict[str, Rule] = {
     "trainer.max_epochs": integer(1),
     "trainer.threads": either(one_of("auto"), integer(1)),
     "trainer.engine": one_of("auto", "native", "replay", "plain"),
-    "sweep.into": either(null, text),
+    "sweep.into": either(null, Rule(text.accepts, "the folder of a sweep")),
     "checkpoint.every": either(one_of("auto"), integer(1)),
     "diagnostics.rows": integer(1),
     "diagnostics.every": either(one_of("auto"), integer(1)),
