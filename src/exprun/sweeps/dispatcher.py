@@ -1,10 +1,10 @@
 """Dispatches the jobs of a sweep to worker processes.
 
-Jobs of one kind (equal data, network, batches) are trained together by a worker (``worker``):
-several small stacks keep all cores of a CPU busy, and one large one a GPU. Such a worker asks for
-the next job whenever its stack has capacity. Other workers train a single job each: all, if the
-launcher says so, else those whose stack's process came to grief, for one of them may have been the
-reason. Every job has the files that it would have alone. Nothing here imports torch.
+A worker (``worker``) takes jobs of one kind (equal data, network, batches): one after another on a
+CPU, which has a worker for each core, and as a stack on a GPU. It asks for the next job whenever it
+has capacity. Other workers train a single job each: all, if the launcher says so, else those whose
+worker came to grief, for one of them may have been the reason. Every job has the files that it
+would have alone. Nothing here imports torch.
 """
 
 from __future__ import annotations
@@ -34,8 +34,8 @@ from exprun.sweeps.launcher import LauncherSettings
 from exprun.sweeps.ledger import Progress
 from exprun.sweeps.panel import SweepPanel
 
-AT_ONCE = {"cpu": 32, "cuda": 256}
-"""Members of a stack at most. On a CPU more bring nothing: the products are what takes the time."""
+AT_ONCE = 256
+"""Members of a stack at most, on a GPU; on a CPU a worker trains one job at a time."""
 
 USUAL_MEMORY = 300 * 2**20
 """Bytes that a process is taken to need until one was seen to need more."""
@@ -228,7 +228,7 @@ class Dispatcher:
         gpu = gpu and any(job.config["device"] != "cpu" for job in self.jobs.values())
         self.count = min(self.settings.workers or (1 if gpu else cores()), len(self.jobs))
         share = -(-max(map(len, self.waiting.values())) // self.count)
-        self.size = self.size or min(AT_ONCE["cuda" if gpu else "cpu"], share)
+        self.size = min(self.size or AT_ONCE, share) if gpu else 1
         self.resources = _processes(self.count), "gpu" if gpu else "cpu"
         panel.workers = " · ".join(self.resources)
 
@@ -247,7 +247,8 @@ class Dispatcher:
             if content["status"] != FAILED or not self._tries_again(number, interrupted):
                 self._add_result(number, content, panel)
         elif message == "capacity":
-            panel.workers = f"{self.resources[0]} × up to {content} at once · {self.resources[1]}"
+            at_once = f" × up to {content} at once" if content > 1 else ""
+            panel.workers = f"{self.resources[0]}{at_once} · {self.resources[1]}"
         elif message == "ready":
             self._choose_sizes(content, panel)
             worker.connection.send(self.size)
