@@ -17,6 +17,10 @@ __version__ = "0.1.0"
 __all__ = ["__version__", "load_figures", "load_run", "load_sweep"]
 
 
+def __dir__() -> list[str]:
+    return __all__
+
+
 def __getattr__(name: str) -> Any:
     """Import what reads results when it is asked for: the command line starts without it."""
     if name in ("load_run", "load_sweep"):

@@ -604,8 +604,13 @@ def test_tables_for_a_notebook(eight: Path) -> None:
     run = exprun.load_run(eight / "003")
     assert run.results.column("test_accuracy").to_pylist() == [FIGURES["adam"][3]]
     assert run.curves.num_rows == 2
-    with pytest.raises(exprun.common.errors.UsageError, match=r"result\.json"):
+    with pytest.raises(exprun.common.errors.UsageError, match=r"exprun\.load_sweep reads it"):
         exprun.load_run(eight)
+    with pytest.raises(exprun.common.errors.UsageError, match=r"exprun\.load_run reads it"):
+        exprun.load_sweep(eight / "003")
+    with pytest.raises(exprun.common.errors.UsageError, match=r"result\.json"):
+        exprun.load_run(eight / "nothing")
+    assert dir(exprun) == sorted(exprun.__all__)
 
 
 def test_what_imports_slowly_is_not_imported(eight: Path) -> None:

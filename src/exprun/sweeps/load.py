@@ -29,14 +29,19 @@ class Tables(NamedTuple):
 
 def load_sweep(path: str | PathLike[str] | Sequence[str | PathLike[str]]) -> Tables:
     """The tables of a sweep's folder, or of several together; raises UsageError if that is none."""
-    paths = [path] if isinstance(path, str | PathLike) else path
-    results = read_results([Path(one) for one in paths])
+    paths = [Path(one) for one in ([path] if isinstance(path, str | PathLike) else path)]
+    for run in paths:
+        if (run / "result.json").is_file():
+            raise UsageError(f"{run}: is a single run's folder; exprun.load_run reads it")
+    results = read_results(paths)
     return Tables(_results_table(results), _curves_table(results))
 
 
 def load_run(path: str | PathLike[str]) -> Tables:
     """The tables of a single run's folder; raises UsageError if it has no result."""
     folder = Path(path)
+    if (folder / "sweep.json").is_file():
+        raise UsageError(f"{folder}: is a sweep's folder; exprun.load_sweep reads it")
     if not (folder / "result.json").is_file():
         raise UsageError(f"{folder}: has no result.json; expected the folder of a run that ended")
     results = read_run(folder)
