@@ -187,9 +187,11 @@ sys.meta_path.insert(0, Sends())
 def test_a_signal_while_torch_is_imported(
     words: list[str], ending: signal.Signals, exprun: Run, tmp_path: Path
 ) -> None:
-    """Each gives its own exit code; what has not begun leaves nothing but what can be resumed."""
+    """Each gives its own exit code; what has not begun leaves nothing but what can be resumed. Of a
+    sweep the workers import it."""
     (tmp_path / "sitecustomize.py").write_text(STARTING)
     name = "exprun.commands.resume" if "resume" in words else "exprun.run"
+    name = "exprun.sweeps.dispatcher" if "-m" in words else name
     sent = {"AT_IMPORT": name, "SIGNAL": str(int(ending)), "PYTHONPATH": str(tmp_path)}
     done = exprun(*words, **sent)
     assert done.returncode == 128 + ending, done.stderr
@@ -200,9 +202,9 @@ def test_a_signal_while_torch_is_imported(
 
 def test_a_signal_while_a_sweep_is_composed(exprun: Run, tmp_path: Path) -> None:
     (tmp_path / "sitecustomize.py").write_text(STARTING)
-    sent = {"AT_IMPORT": "exprun.sweeps.worker_pool", "SIGNAL": "15", "PYTHONPATH": str(tmp_path)}
+    sent = {"AT_IMPORT": "exprun.sweeps.worker_pool", "SIGNAL": "2", "PYTHONPATH": str(tmp_path)}
     done = exprun("-m", "seed=0,1", **sent)
-    assert done.returncode == 128 + signal.SIGTERM, done.stderr
+    assert done.returncode == 128 + signal.SIGINT, done.stderr
     assert done.stderr == "exprun: interrupted\n"
     assert not (tmp_path / "outputs").exists()
 
@@ -259,7 +261,7 @@ def test_a_sweep_goes_on_past_jobs_that_diverge_or_fail(exprun: Run, tmp_path: P
     assert states["optimizer=sgd", "reg=none", "optimizer.lr=1e+30"] == "diverged"
     assert states["optimizer=lbfgs", "reg=weight_decay", "optimizer.lr=0.1"] == "failed"
     for job in jobs:
-        assert job["folder"].startswith(f"{job['number']}_optimizer=")
+        assert job["folder"].startswith(f"{job['number']:03d}_optimizer=")
     board = rows_of(folder / "leaderboard.csv")
     assert len(board) == 12
     assert board[0]["status"] == "completed"
@@ -277,7 +279,8 @@ def test_a_sweep_without_other_rows_is_ranked_by_its_training_figures(
     board = rows_of(folder / "leaderboard.csv")
     assert [row["number"] for row in board] == ["1", "0"]
     assert float(board[0]["train_loss"]) < float(board[1]["train_loss"])
-    assert "\noptimizer.lr=0.1 " in done.stdout.split("train_accuracy")[1]
+    rows = [line for line in done.stdout.splitlines() if line.startswith("optimizer.lr=")]
+    assert rows[0].startswith("optimizer.lr=0.1 ")
 
 
 STRIKE = """
@@ -389,7 +392,6 @@ WRONG = [
         "data.path=no.csv: expected a file or a folder that",
     ),
     (["-m", "optimizer.lr=0.1,-1"], "optimizer.lr=-1: expected a number above 0"),
-    (["-m", "optimizer=adam,sgd", "optimizer.betas=[0.8,0.9]"], "optimizer.betas: no such key"),
     (["optimizer=null"], "optimizer=null: no such option"),
     (["~optimizer"], "optimizer has no _target_"),
     (["loss.delta=2"], "loss.delta: no such key; expected loss=huber"),

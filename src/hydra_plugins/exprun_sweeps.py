@@ -12,6 +12,7 @@ from hydra.plugins.launcher import Launcher
 from hydra.types import HydraContext, TaskFunction
 from omegaconf import DictConfig
 
+from exprun.common.signals import importing
 from exprun.config.hydra_internals import basic_sweeper
 from exprun.config.sweep_overrides import expand_variants
 from exprun.hydra_callbacks import Hooks, surfacing
@@ -62,11 +63,13 @@ class _Launcher(Launcher):
     def launch(
         self, job_overrides: Sequence[Sequence[str]], initial_job_idx: int
     ) -> Sequence[JobReturn]:
-        """Run the jobs; raises SystemExit if a signal asked for the end."""
-        from exprun.config.compose import overrides_of
-        from exprun.sweeps import ledger
-        from exprun.sweeps.conclude import conclude
-        from exprun.sweeps.dispatcher import run_jobs
+        """Run the jobs; raises SystemExit if a signal asked for the end, Interrupted if that was
+        before any began."""
+        with importing():
+            from exprun.config.compose import overrides_of
+            from exprun.sweeps import ledger
+            from exprun.sweeps.conclude import conclude
+            from exprun.sweeps.dispatcher import run_jobs
 
         folder = Path(self.config.hydra.sweep.dir)
         asked = slice(initial_job_idx, initial_job_idx + len(job_overrides))
@@ -87,7 +90,7 @@ class _Launcher(Launcher):
 
 
 class StackedLauncher(_Launcher):
-    """Trains a sweep's jobs on all cores, many as one where that can be."""
+    """Trains a sweep's jobs on all cores, on a GPU many as one."""
 
     def __init__(
         self, size: int | str, workers: int | str, timeout: float | None, retries: int

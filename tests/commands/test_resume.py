@@ -189,7 +189,7 @@ def test_a_sweep_runs_only_what_is_missing(tmp_path: Path) -> None:
     words[words.index("trainer.max_epochs=200")] = "trainer.max_epochs=60"
     sweep = tmp_path / "sweep"
     with subprocess.Popen([*EXPRUN, *words], cwd=tmp_path, stdout=subprocess.PIPE) as process:
-        wait_until(lambda: any(sweep.glob("001_*/checkpoints/last.pt")), process)
+        wait_until(lambda: any(sweep.glob("000_*/result.json")), process)
         process.kill()
         process.communicate(timeout=60)
     (first,) = sweep.glob("000_*/result.json")
@@ -201,7 +201,7 @@ def test_a_sweep_runs_only_what_is_missing(tmp_path: Path) -> None:
     results = [json.loads((sweep / job["folder"] / "result.json").read_text()) for job in jobs]
     assert [result["status"] for result in results] == ["completed"] * 4
     solo = [word for word in words if word not in ("-m", "seed=range(4)", "hydra.sweep.dir=sweep")]
-    for job in (1, 3):  # one was killed, one never began
+    for job in (1, 3):  # one was killed, maybe at its end, and one never began
         assert exprun(tmp_path, *solo, f"seed={job}", f"hydra.run.dir={job}").returncode == 0
         assert_same(sweep / jobs[job]["folder"], tmp_path / str(job))
 
