@@ -84,4 +84,4 @@ def test_a_rare_class_is_found_and_ranked_first(tmp_path: Path) -> None:
     assert losses == sorted(losses)
     assert float(rows[0]["test_balanced_accuracy"]) > 0.65
     lines = [line.split() for line in done.stdout.splitlines()]
-    assert ["test_accuracy", "val_weighted_loss"] in lines, "the heading names what ranks"
+    assert ["test_weighted_loss", "val_weighted_loss"] in lines, "judged by the figure that ranks"

@@ -169,8 +169,8 @@ class Results:
     @property
     def default_metric(self) -> str:
         """What a verdict is about if nobody says: on the test part the figure that configurations
-        are ranked by, if somebody chose it or classes are weighted (the balanced accuracy stands
-        for the weighted loss); else the accuracy, R² or loss, or the value of a test function.
+        are ranked by, if somebody chose it or classes are weighted (the balanced accuracy of runs
+        without a weighted loss); else the accuracy, R² or loss, or the value of a test function.
         Raises UsageError if no job has any figure."""
         own = self.ranking[0] not in COMPARABLE
         chosen = [f"test_{self.ranking[0].removeprefix('val_')}", "test_balanced_accuracy"]
