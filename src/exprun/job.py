@@ -11,7 +11,7 @@ from collections.abc import Iterator, Mapping, Set
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any, Protocol
 
 from exprun.common.constants import FAILED, INTERRUPTED
 from exprun.common.errors import UsageError
@@ -20,9 +20,15 @@ from exprun.record.files import write_json
 from exprun.record.result import result_of
 from exprun.training.callbacks import Outcome
 
-if TYPE_CHECKING:
-    from exprun.record.problem_recorder import ProblemRecorder
-    from exprun.record.recorder import Recorder
+
+class JobRecorder(Protocol):
+    """What writes a job's folder while it runs."""
+
+    def finish(self, outcome: Outcome, seconds: float) -> dict[str, Any]:
+        """Write what is left, ``result.json``, whose content is returned, last of all."""
+
+    def close(self) -> None:
+        """Close the files."""
 
 
 @dataclass
@@ -48,7 +54,7 @@ class Job:
     resumed: bool = False
     threads: int | None = None
     result: dict[str, Any] | None = None
-    recorder: Recorder | ProblemRecorder | None = field(default=None, repr=False)
+    recorder: JobRecorder | None = field(default=None, repr=False)
     started: float = 0.0
 
     @contextmanager

@@ -102,7 +102,7 @@ def terminal_console(width: int = 80, **options: Any) -> tuple[Console, StringIO
 def show(training: Training, width: int = 80, title: str = TITLE) -> str:
     """What stands on the terminal after the training."""
     console, file = terminal_console(width)
-    with watch(title, "cpu", console) as screen:
+    with watch(title, console) as screen:
         fit(training, [screen])
     return Terminal().feed(file.getvalue()).text
 
@@ -139,7 +139,7 @@ def test_the_panel_shows_the_figures_of_the_last_and_the_best_epoch() -> None:
 
     console, file = terminal_console()
     training = make_training(max_epochs=30, batch_size=4)
-    with watch("", "cpu", console) as screen:
+    with watch("", console) as screen:
         fit(training, [screen, Keep()])
     lines = Terminal().feed(file.getvalue()).text.splitlines()
     best = max(rows, key=lambda row: row["val_accuracy"])
@@ -177,7 +177,7 @@ def test_bar_speed_and_time_left_move_within_an_epoch(monkeypatch: pytest.Monkey
         monkeypatch.setattr(f"exprun.display.{module}.perf_counter", lambda: now)
     training = make_training(max_epochs=2, batch_size=1, stopping=Stopping(patience=5))
     console, file = terminal_console()
-    with watch("", "cpu", console) as screen:
+    with watch("", console) as screen:
         screen.on_start(training)
         before = Terminal().feed(file.getvalue()).text
         now += INTERVAL
@@ -195,7 +195,7 @@ def test_an_interrupted_epoch_is_not_counted() -> None:
     console, file = terminal_console()
     training = make_training(max_epochs=5)
     calls = itertools.count(1)
-    with watch("", "cpu", console) as screen:
+    with watch("", console) as screen:
         fit(training, [screen], interrupted=lambda: next(calls) == 3)
     text = Terminal().feed(file.getvalue()).text
     assert training.epoch == 1
@@ -207,7 +207,7 @@ def test_a_resumed_training_remembers_its_best_epoch() -> None:
     training.epoch = 4
     training.kept_row = {"epoch": 3, "train_loss": 1, "train_accuracy": 1, "val_accuracy": 0.875}
     console, file = terminal_console()
-    with watch("", "cpu", console) as screen:
+    with watch("", console) as screen:
         screen.on_start(training)
     text = Terminal().feed(file.getvalue()).text
     assert "epoch 4/9" in text
@@ -217,7 +217,7 @@ def test_a_resumed_training_remembers_its_best_epoch() -> None:
 def test_a_terminal_made_narrower_keeps_no_remains() -> None:
     console, file = terminal_console(80)
     terminal = Terminal()
-    with watch("title", "cpu", console) as screen:
+    with watch("title", console) as screen:
         screen.on_start(make_training(max_epochs=2))
         terminal.feed(file.getvalue())
         assert "title" in terminal.text
@@ -230,7 +230,7 @@ def test_a_terminal_made_narrower_keeps_no_remains() -> None:
 
 def test_what_is_printed_meanwhile_stands_above_the_panel() -> None:
     console, file = terminal_console()
-    with watch("title", "cpu", console) as screen:
+    with watch("title", console) as screen:
         screen.on_start(make_training(max_epochs=2))
         print("a warning")
     assert Terminal().feed(file.getvalue()).text.startswith("a warning\ntitle")
@@ -238,7 +238,7 @@ def test_what_is_printed_meanwhile_stands_above_the_panel() -> None:
 
 def test_nothing_is_drawn_of_a_training_that_never_starts() -> None:
     console, file = terminal_console()
-    with watch("title", "cpu", console):
+    with watch("title", console):
         pass
     assert file.getvalue() == ""
 
@@ -256,7 +256,7 @@ class Interrupt(Callback):
             os.kill(os.getpid(), signal.SIGINT)
 
 try:
-    with watch("title", "cpu") as screen:
+    with watch("title") as screen:
         fit(make_training(max_epochs=2000, engine="plain"), [screen, Interrupt()])
 except KeyboardInterrupt:
     print("interrupted")
@@ -315,14 +315,14 @@ def test_no_color_and_dumb_terminals_are_respected() -> None:
     ],
 )
 def test_the_output_decides_what_is_shown(options: dict[str, Any], kind: type) -> None:
-    assert type(watch("", "cpu", terminal_console(**options)[0])) is kind
+    assert type(watch("", terminal_console(**options)[0])) is kind
 
 
 def test_colours_forced_into_a_file_force_no_animation(
     capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("FORCE_COLOR", "1")
-    with watch(TITLE, "cpu") as screen:
+    with watch(TITLE) as screen:
         fit(make_training(max_epochs=1), [screen])
     lines = capsys.readouterr().out.splitlines()
     assert lines[0] == f"{TITLE}  toy  3 classes  4-8-3  67 parameters  cpu"
@@ -332,7 +332,7 @@ def test_colours_forced_into_a_file_force_no_animation(
 @pytest.mark.parametrize(("max_epochs", "expected"), [(1, 1), (7, 7), (50, 18), (333, 21)])
 def test_about_twenty_lines_whatever_the_number_of_epochs(max_epochs: int, expected: int) -> None:
     file = StringIO()
-    with watch("", "cpu", Console(file=file)) as screen:
+    with watch("", Console(file=file)) as screen:
         fit(make_training(max_epochs=max_epochs), [screen])
     lines = file.getvalue().splitlines()[1:]
     assert len(lines) == expected
@@ -344,7 +344,7 @@ def test_about_twenty_lines_whatever_the_number_of_epochs(max_epochs: int, expec
 def test_a_line_tells_the_best_epoch_and_the_last_line_is_never_missing() -> None:
     training = make_training(max_epochs=100, stopping=Stopping(patience=2, monitor="val_accuracy"))
     file = StringIO()
-    with watch("", "cpu", Console(file=file)) as screen:
+    with watch("", Console(file=file)) as screen:
         outcome = fit(training, [screen])
     last, best = file.getvalue().splitlines()[-1], training.kept_row
     assert outcome.status == "early_stopped"
@@ -354,7 +354,7 @@ def test_a_line_tells_the_best_epoch_and_the_last_line_is_never_missing() -> Non
 
 def test_lines_without_validation_part_claim_no_best() -> None:
     file = StringIO()
-    with watch("", "cpu", Console(file=file)) as screen:
+    with watch("", Console(file=file)) as screen:
         fit(make_training(classes=0, val=0, max_epochs=1), [screen])
     line = file.getvalue().splitlines()[-1]
     assert "train_r2" in line
@@ -365,7 +365,7 @@ def test_lines_without_validation_part_claim_no_best() -> None:
 def test_titles_cannot_upset_the_output() -> None:
     title = "data.path=a\nb\x1b[2J\udcff\tc ü"
     file = StringIO()
-    with watch(title, "cpu", Console(file=file)) as screen:
+    with watch(title, Console(file=file)) as screen:
         screen.on_start(make_training())
     assert file.getvalue().startswith("data.path=a b?[2J? c ü  toy")
 
@@ -374,7 +374,7 @@ def test_a_terminal_that_knows_ascii_only_gets_ascii_only() -> None:
     bytes_written = BytesIO()
     file = TextIOWrapper(bytes_written, encoding="ascii")
     console = Console(file=file, force_terminal=True)
-    with watch("data.path=für.csv", "cpu", console) as screen:
+    with watch("data.path=für.csv", console) as screen:
         fit(make_training(max_epochs=1), [screen])
     job_line(1, "1/2", "ü" * 200, RESULT, console)
     written = bytes_written.getvalue()

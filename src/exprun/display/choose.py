@@ -13,7 +13,7 @@ from exprun.training.callbacks import Callback
 
 
 def watch(
-    title: str, device: str, console: Console | None = None, *, in_sweep: bool = False
+    title: str, console: Console | None = None, *, in_sweep: bool = False
 ) -> AbstractContextManager[Callback]:
     """The callback for this output: a live panel on a terminal, plain lines elsewhere.
 
@@ -23,5 +23,5 @@ def watch(
     """
     console = console or default_console()
     if draws(console):
-        return LivePanel(title, device, console, transient=in_sweep)
-    return nullcontext(Callback()) if in_sweep else PlainLines(title, device, console)
+        return LivePanel(title, console, transient=in_sweep)
+    return nullcontext(Callback()) if in_sweep else PlainLines(title, console)

@@ -19,9 +19,8 @@ LINES = 20
 class PlainLines(Callback):
     """One line for the run, then one for every twentieth of its epochs, the first and the last."""
 
-    def __init__(self, title: str, device: str, console: Console) -> None:
+    def __init__(self, title: str, console: Console) -> None:
         self._title = printable(title, console)
-        self._device = device
         self._console = console
         self._pending = ""
 
@@ -32,7 +31,7 @@ class PlainLines(Callback):
         self._print_pending()
 
     def on_start(self, training: Training) -> None:
-        self._pending = "  ".join(filter(None, [self._title, *about(training, self._device)]))
+        self._pending = "  ".join(filter(None, [self._title, *about(training)]))
         self._print_pending()
 
     def on_epoch(self, training: Training, row: dict[str, float]) -> None:

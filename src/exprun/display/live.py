@@ -25,11 +25,8 @@ class LivePanel(Callback):
     time from the training. Figures without a validation part are those of the training part.
     """
 
-    def __init__(
-        self, title: str, device: str, console: Console, *, transient: bool = False
-    ) -> None:
+    def __init__(self, title: str, console: Console, *, transient: bool = False) -> None:
         self._title = printable(title, console)
-        self._device = device
         self._canvas = Canvas(console, self._lines, transient=transient)
         self._seconds: float | None = None  # that it took, once it is over
         self._row: dict[str, float] = {}  # of the last epoch
@@ -45,7 +42,7 @@ class LivePanel(Callback):
 
     def on_start(self, training: Training) -> None:
         self._training = training
-        self._about = about(training, self._device)
+        self._about = about(training)
         self._names = training.figures
         self._first_epoch, self._first_iteration = training.epoch, training.iteration
         self._iteration = training.iteration
