@@ -34,7 +34,7 @@ from exprun.training.callbacks import Callback, Outcome
 from exprun.training.training import Training
 from tests.conftest import built, same_bits, training
 from tests.engine.native import needs_native
-from tests.engine.test_replay import HYPERPARAMETERS, sets
+from tests.engine.trainings import HYPERPARAMETERS, sets
 
 pytestmark = needs_native
 
