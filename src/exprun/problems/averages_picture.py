@@ -10,8 +10,8 @@ import numpy as np
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 
+from exprun.common.figure_style import INK, STYLE, palette, save
 from exprun.problems.averages import MovingAverages
-from exprun.problems.figure_style import INK, STYLE, palette, save
 
 
 def draw(problem: MovingAverages, folder: Path) -> list[str]:

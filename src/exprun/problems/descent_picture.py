@@ -16,9 +16,9 @@ from matplotlib.lines import Line2D
 from matplotlib.ticker import FuncFormatter, LogLocator, MaxNLocator, NullFormatter
 from numpy.typing import NDArray
 
+from exprun.common.figure_style import COLORS, FAINT, INK, MORE, STAR, STYLE, save
 from exprun.problems.curvature import Function, curvatures, is_quadratic
 from exprun.problems.descent import Descent
-from exprun.problems.figure_style import COLORS, FAINT, INK, MORE, STAR, STYLE, save
 
 Box = tuple[float, float, float, float]
 """Left, right, bottom, top."""

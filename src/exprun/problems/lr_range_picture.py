@@ -9,7 +9,7 @@ import matplotlib as mpl
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 
-from exprun.problems.figure_style import FAINT, INK, STYLE, save
+from exprun.common.figure_style import FAINT, INK, STYLE, save
 from exprun.problems.lr_range_test import LRRangeTest
 
 SUGGESTED, LOWEST, STEEPEST = "#3a7d44", "#2b6cb0", "#e07a1f"

@@ -19,8 +19,9 @@ from matplotlib.figure import Figure
 from numpy.typing import NDArray
 from omegaconf import DictConfig, OmegaConf
 
+from exprun.common import figure_style
 from exprun.config.allowed_targets import check_targets
-from exprun.problems import descent_picture, figure_style, stability
+from exprun.problems import descent_picture, stability
 from exprun.problems.build import test_function
 
 MOST_PANELS = 24
