@@ -1,12 +1,12 @@
-"""Replayed iterations: the same work from a recording (``docs/engine.md``).
+"""Execute iterations by replaying recorded operations (``docs/engine.md``).
 
-The first iteration of a training runs as it is written. Then one is recorded, and the next once
-more; if both are the same operations with the same numbers, all others are replayed. Whatever is
-not the same every time runs as it is written throughout.
+The first iteration of a training runs eagerly, because optimizers create their state in it. The
+next two are recorded; if both are the same operations with the same numbers, all later iterations
+are replayed. A training whose operations vary runs eagerly throughout.
 
-A recording holds the optimizers' hyperparameters as they were, but for the learning rates, which it
-is given. So they are compared before every iteration that is replayed: a scheduler may change any
-of them.
+A recording contains the optimizers' hyperparameters as constants, except for the learning rates,
+which are arguments. So the hyperparameters are compared before every replay: a scheduler may change
+any of them.
 """
 
 from __future__ import annotations
@@ -29,11 +29,11 @@ if TYPE_CHECKING:
     from exprun.training.training import Training
 
 OWN = ("torch.nn.", "exprun.")
-"""Modules whose code is known to do the same in every iteration."""
+"""Packages whose code is known to issue the same operations in every iteration."""
 
 
 def obstacle(training: Training) -> str | None:
-    """Why the iterations of this training run as they are written; None if they may be replayed."""
+    """The reason why this training cannot be replayed; None if it can."""
     t = training
     if t.engine == "plain":
         return "trainer.engine=plain"
@@ -60,19 +60,21 @@ def obstacle(training: Training) -> str | None:
 
 FUSED = ("Adam", "AdamW", "Adagrad")
 UNFUSED = ("SGD", "RMSprop", "Adadelta")
-"""torch's optimizers that do the same in every iteration, the former if they are fused."""
+"""torch's optimizers that issue the same operations in every step; those in FUSED only with
+``fused=True``."""
 
 
 AT_ONCE_SECONDS = 0.05
-"""About so long are iterations replayed before anybody is asked or told again."""
+"""Approximate time between two returns to the loop, which calls callbacks and checks for
+interruption."""
 
 MOST_CHANGES = 4
-"""Times that what is recorded is thrown away because a hyperparameter has changed: to record takes
-as long as dozens of iterations."""
+"""How often recordings may be discarded after a change of hyperparameters or addresses: recording
+takes as long as dozens of iterations."""
 
 
 class Replay:
-    """``iteration(x, y)`` from recordings, one for every shape of batch."""
+    """Runs ``iteration(x, y)`` from recordings, one for each batch shape."""
 
     def __init__(
         self,
@@ -82,8 +84,9 @@ class Replay:
         *,
         steady: bool,
     ) -> None:
-        """``schedule(number)`` sets the hyperparameters of the ``optimizers`` for an iteration of
-        the epoch, 0 the first; if they are ``steady``, for all of the epoch."""
+        """``schedule(number)`` sets the hyperparameters of the ``optimizers`` for iteration
+        ``number`` of the epoch, counted from 0; ``steady`` means that they are constant within an
+        epoch."""
         self.iteration = iteration
         self.schedule = schedule
         self.optimizers = optimizers
@@ -92,15 +95,15 @@ class Replay:
         self.at_once = 1
         self.candidates: dict[torch.Size, Program] = {}
         self.programs: dict[torch.Size, Program] = {}
-        self.hyperparameters = self._hyperparameters()  # those that are recorded
-        self.addresses: list[int] = []  # of the weights and states that are recorded
+        self.hyperparameters = self._hyperparameters()  # as recorded
+        self.addresses: list[int] = []  # of the recorded weights and optimizer states
         self.changes = 0
-        self.scheduled = False  # whether that was done already for the next iteration
+        self.scheduled = False  # whether ``schedule`` was already called for the next iteration
 
     def __call__(self, xs: Tensor, ys: Tensor, number: int) -> int:
-        """Iteration ``number`` of the epoch and as many after it as can be done in one go; returns
-        how many. ``xs`` (m, …) and ``ys`` (m, …) are m batches of which it is the first. Raises
-        Unrecordable, maybe in the middle."""
+        """Run iteration ``number`` of the epoch and as many after it as fit into one call; returns
+        how many were run. ``xs`` (m, …) and ``ys`` (m, …) are the next m batches. Raises
+        Unrecordable, possibly after part of an iteration."""
         began = time.perf_counter()
         if not self.scheduled:
             self.schedule(number)
@@ -123,7 +126,7 @@ class Replay:
             yield from optimizer.param_groups
 
     def _hyperparameters(self) -> list[list[dict[str, Any]]]:
-        """Those of each optimizer's parameter groups, but for the learning rates."""
+        """The hyperparameters per optimizer and parameter group, without the learning rates."""
         return [
             [
                 {name: group.get(name) for name in optimizer.defaults if name != "lr"}
@@ -133,8 +136,8 @@ class Replay:
         ]
 
     def _addresses(self) -> list[int]:
-        """Where the weights and the optimizers' states lie in memory: a scheduler that starts anew
-        may give an optimizer another state."""
+        """Addresses of the weights and optimizer states; they change if state was replaced, for
+        example by a scheduler that restarts the optimizer."""
         weights = [w.data_ptr() for group in self._groups() for w in group["params"]]
         states = (state for optimizer in self.optimizers for state in optimizer.state.values())
         return weights + [
@@ -145,8 +148,8 @@ class Replay:
         ]
 
     def _notice_changes(self, *, new_epoch: bool) -> None:
-        """Forget recordings that hold what has changed since. Raises Unrecordable if that has
-        happened too often."""
+        """Discard the recordings if hyperparameters or addresses have changed. Raises Unrecordable
+        after more than MOST_CHANGES changes."""
         now, before = self._hyperparameters(), self.hyperparameters
         moved = new_epoch and bool(self.candidates) and self.addresses != self._addresses()
         if now == before and not moved:
@@ -162,11 +165,12 @@ class Replay:
         self.hyperparameters = now
         self.candidates.clear()
         self.programs.clear()
-        self.begun = False  # a state may be made only now
+        self.begun = False  # the next step may create optimizer state
 
     def _rates(self, number: int, iterations: int) -> list[list[float]]:
-        """The learning rates of the parameter groups in so many iterations, the first of which is
-        scheduled; in fewer, if another hyperparameter changes between them."""
+        """One list of learning rates, one per parameter group, for each of the next ``iterations``,
+        the first of which is already scheduled; it stops before an iteration in which another
+        hyperparameter changes."""
         rates = [[group["lr"] for group in self._groups()]]
         if self.steady:
             return rates * iterations
@@ -179,7 +183,7 @@ class Replay:
         return rates
 
     def _iterate(self, x: Tensor, y: Tensor) -> None:
-        """One iteration as it is written, recorded if the optimizers have their state."""
+        """Run one iteration eagerly, and record it if the optimizers already have state."""
         if not self.begun:
             self.iteration(x, y)
             self.begun = True
@@ -200,7 +204,7 @@ class Replay:
 def _changed_names(
     now: list[list[dict[str, Any]]], before: list[list[dict[str, Any]]]
 ) -> list[str]:
-    """The names of the hyperparameters that differ."""
+    """The sorted names of the hyperparameters that differ."""
     pairs = [
         (new, old)
         for groups, old_groups in zip(now, before, strict=True)
@@ -210,14 +214,14 @@ def _changed_names(
 
 
 class ReplayedTraining:
-    """What ``fit.iterate`` does for a training, replayed."""
+    """``fit.loop.iterate`` for a training, by replay."""
 
     def __init__(self, training: Training, with_penalties: Callable[..., Tensor]) -> None:
-        """``with_penalties(training, loss)`` is what is to be lowered, a scalar."""
+        """``with_penalties(training, loss)`` returns the objective, a scalar."""
         self.training = training
         self.with_penalties = with_penalties
         rows = training.batch_size or len(training.data.train)
-        self.seen = torch.zeros(rows, device=training.device)  # losses added up
+        self.seen = torch.zeros(rows, device=training.device)  # accumulated losses
         self.penalised = any(
             type(r).penalty is not Regularizer.penalty for r in training.regularizers
         )
@@ -229,8 +233,8 @@ class ReplayedTraining:
         )
 
     def __call__(self, xs: Tensor, ys: Tensor, number: int) -> int:
-        """Iterations like ``fit.iterate`` on m batches ``xs`` (m, …) and ``ys`` from ``number`` of
-        the epoch on, but for the look at the loss: see ``all_finite``. Returns how many."""
+        """Run iterations on the next m batches ``xs`` and ``ys`` (m, …), from iteration ``number``
+        of the epoch on; returns how many. The losses are not checked here: see ``all_finite``."""
         return self.replay(xs, ys, number)
 
     def _schedule(self, number: int) -> None:

@@ -120,7 +120,7 @@ def all_finite(model: nn.Module) -> bool:
     return all(bool(w.isfinite().all()) for w in model.parameters())
 
 
-def as_averages(row: dict[str, float]) -> dict[str, float]:
+def ema_columns(row: dict[str, float]) -> dict[str, float]:
     """The figures of a row under the names that they have beside those of the weights themselves:
     ``val_ema_loss`` for ``val_loss``."""
     words = {name: name.partition("_") for name in row}

@@ -27,7 +27,7 @@ from exprun.engine.native.training import NativeTraining
 from exprun.engine.replay import ReplayedTraining
 from exprun.engine.replay import obstacle as replay_obstacle
 from exprun.engine.tape import Unrecordable
-from exprun.fit.learning_curve import Curve, as_averages
+from exprun.fit.learning_curve import Curve, ema_columns
 from exprun.techniques import torch_optim
 from exprun.training.batch_norm import recompute_statistics
 from exprun.training.batches import blocks
@@ -35,7 +35,7 @@ from exprun.training.callbacks import Callback, Outcome
 from exprun.training.divergence import Diverged, locate
 from exprun.training.training import Training
 
-TOO_LARGE = "a loss was not finite, or too large to be added up"
+NOT_FINITE = "a loss was not finite, or too large to be added up"
 """Why a replay was given up."""
 
 
@@ -51,10 +51,10 @@ def fit(
     """
     for callback in callbacks:
         callback.on_start(training)
-    return go_on(training, callbacks, interrupted)
+    return continue_fit(training, callbacks, interrupted)
 
 
-def go_on(
+def continue_fit(
     training: Training, callbacks: Sequence[Callback], interrupted: Callable[[], bool]
 ) -> Outcome:
     """``fit`` for a training that the callbacks know already."""
@@ -88,7 +88,7 @@ def go_on(
                 ordinary, sound = str(why), False
             if not sound:  # once more, and look at every loss
                 go_back(before)
-                replay, ordinary = None, ordinary or TOO_LARGE
+                replay, ordinary = None, ordinary or NOT_FINITE
                 continue
             if done is None:
                 go_back(before)
@@ -185,7 +185,7 @@ def end_epoch(
             t.set_mode(False)
             recompute_statistics(t.model, t.data.train.x)
             models_row = curve.row()
-            row = row | as_averages(models_row)
+            row = row | ema_columns(models_row)
         t.history.append(row)
         if t.stopping.update(t.epoch, models_row):
             t.kept = t.copied_tensors()

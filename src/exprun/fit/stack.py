@@ -24,7 +24,7 @@ from exprun.common.constants import ALONE, DIVERGED, INTERRUPTED
 from exprun.engine.replay import Replay, obstacle
 from exprun.engine.tape import Unrecordable
 from exprun.fit.learning_curve import Curve
-from exprun.fit.loop import end_epoch, ended, go_on
+from exprun.fit.loop import continue_fit, end_epoch, ended
 from exprun.fit.stacked_networks import StackedLinear, StackedMLP
 from exprun.techniques import torch_optim
 from exprun.techniques.losses import CrossEntropy
@@ -274,7 +274,7 @@ def _join(members: list[Member], member: Member, interrupted: Callable[[], bool]
         stacked = member.training.device.type in STACKED_ON
         if not stacked or ended(member.training):  # resumed at its end
             member.running = False
-            member.done(go_on(member.training, member.callbacks, interrupted))
+            member.done(continue_fit(member.training, member.callbacks, interrupted))
             return
         fits = not members or shape(member.training) == shape(members[0].training)
         reason = not_stackable(member.training) or ("" if fits else "its shapes are its own")
@@ -286,7 +286,7 @@ def _join(members: list[Member], member: Member, interrupted: Callable[[], bool]
 
 def _train_alone(member: Member, interrupted: Callable[[], bool], reason: str) -> None:
     member.running = False
-    outcome = go_on(member.training, member.callbacks, interrupted)
+    outcome = continue_fit(member.training, member.callbacks, interrupted)
     engine = re.split("[:;]", str(outcome.engine))[0]
     member.done(replace(outcome, engine=f"{engine}; {ALONE}{reason}"))
 
