@@ -97,7 +97,7 @@ def make_training() -> Callable[..., Training]:
 @pytest.fixture
 def measured_by_replay(monkeypatch: pytest.MonkeyPatch) -> None:
     """Short as trainings of tests are, what is measured after their epochs is replayed, too."""
-    monkeypatch.setattr(learning_curve, "PAYS", 2)
+    monkeypatch.setattr(learning_curve, "RECORD_AFTER", 2)
 
 
 GROUPS = {

@@ -1,6 +1,6 @@
-"""What a network's outputs are worth, in the units of the target.
+"""Metrics of a network's outputs: accuracy of classes, errors in the units of the target.
 
-``evaluate`` is what every epoch is measured with; ``full`` is measured once, at the end.
+``evaluate`` computes the metrics of every epoch; ``full`` those of the final evaluation.
 """
 
 from __future__ import annotations
@@ -13,16 +13,16 @@ from exprun.data.task import Task
 from exprun.training.prediction import class_ids, probabilities
 
 SMALLEST = torch.finfo(torch.float64).eps
-"""Probabilities below count as this in the log loss, as in scikit-learn."""
+"""Probabilities are clipped to [SMALLEST, 1 - SMALLEST] in the log loss, as in scikit-learn."""
 
 
 def names(task: Task) -> list[str]:
-    """The figures of the learning curve: the loss, then what ``evaluate`` gives."""
+    """The figures of the learning curve: the loss, then the metrics of ``evaluate``."""
     return ["loss", "accuracy"] if task.classes else ["loss", "rmse", "mae", "r2"]
 
 
 OF_CLASSES = ("balanced_accuracy", "macro_f1", "roc_auc", "log_loss")
-"""What ``full`` gives of classes besides."""
+"""The metrics of classes that only ``full`` computes."""
 
 
 def evaluate(outputs: Tensor, y: Tensor, preprocessing: Preprocessing) -> dict[str, Tensor]:
@@ -51,12 +51,13 @@ def _errors(outputs: Tensor, y: Tensor, preprocessing: Preprocessing) -> dict[st
 def full(
     outputs: Tensor, y: Tensor, preprocessing: Preprocessing, activation: str
 ) -> dict[str, float]:
-    """What ``evaluate`` gives, and of classes ``balanced_accuracy``, ``macro_f1``, ``roc_auc`` and
-    ``log_loss``, all as in scikit-learn; of several targets also the figures of each, like
-    ``rmse_height``. ``activation`` makes probabilities of the outputs (see ``prediction``).
+    """All metrics of outputs (n, K) as floats: those of ``evaluate``; for classes also
+    ``balanced_accuracy``, ``macro_f1``, ``roc_auc`` and ``log_loss``, all as in scikit-learn; for
+    several targets also the figures of each, like ``rmse_height``.
 
-    A class that no row has counts in none of them, nor in ``macro_f1`` unless it was predicted;
-    ``roc_auc``, one class against the rest and averaged, is missing if all rows have one class.
+    ``activation`` turns outputs into probabilities (see ``prediction``). A class without rows is
+    left out of the averages, of ``macro_f1`` only if it was not predicted either. ``roc_auc`` (one
+    class against the rest, averaged) is missing if all rows have the same class.
     """
     measured = evaluate(outputs, y, preprocessing)
     figures = {name: value.item() for name, value in measured.items()}
@@ -87,17 +88,17 @@ def full(
 
 
 def confusion(outputs: Tensor, y: Tensor, task: Task) -> Tensor:
-    """How many rows of each class (down) were taken for each class (across), (K, K) int64."""
+    """Number of rows per true class (first axis) and predicted class (second), (K, K) int64."""
     k = len(task.classes)
     return torch.bincount(y * k + class_ids(outputs), minlength=k * k).view(k, k)
 
 
 def _roc_auc(scores: Tensor, positive: Tensor) -> Tensor:
-    """The probability that a positive row has a higher score (n,) than another one, equal scores
-    being half a win: the area under the ROC curve, float64 (Hanley & McNeil 1982).
+    """The area under the ROC curve, float64: the probability that a positive row has a higher score
+    (n,) than a negative one, ties counting one half (Hanley & McNeil 1982).
 
-    The rank of a positive row among all is looked up in the sorted scores; with many classes there
-    are few of them, and memory is that of one column.
+    Only the ranks of positive rows are looked up in the sorted scores: with many classes there are
+    few of them, and one column is in memory at a time.
     """
     ordered, of_positive = scores.sort().values, scores[positive]
     below = torch.searchsorted(ordered, of_positive)

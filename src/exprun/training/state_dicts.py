@@ -1,4 +1,4 @@
-"""State as torch's objects give it: nested dicts and lists of tensors and plain values."""
+"""State dicts: nested dicts and lists of tensors and plain values, as torch's objects return."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from torch import Tensor
 
 
 def on_tensors(value: Any, change: Callable[[Tensor], Tensor]) -> Any:
-    """The same structure, made anew, with every tensor changed."""
+    """A copy of the structure with ``change`` applied to every tensor."""
     if isinstance(value, Tensor):
         return change(value)
     if isinstance(value, dict):
