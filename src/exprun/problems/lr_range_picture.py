@@ -14,12 +14,12 @@ from exprun.problems.lr_range_test import LRRangeTest
 
 SUGGESTED, LOWEST, STEEPEST = "#3a7d44", "#2b6cb0", "#e07a1f"
 ROOM = 1.3
-"""The highest loss that is shown, as a multiple of the first smoothed one."""
+"""The highest loss shown, as a multiple of the first smoothed loss."""
 
 
 def draw(test: LRRangeTest, folder: Path) -> list[str]:
-    """``lr_range.png`` and ``.svg``: the losses of batches and their moving average over the
-    learning rate, with what was read off them."""
+    """Draw ``lr_range.png`` and ``.svg`` into ``folder`` and return their names: batch losses and
+    their moving average over the learning rate, with the suggested values."""
     curve = test.curve
     with mpl.rc_context(STYLE):
         figure = Figure(figsize=(7.2, 4.2), layout="constrained")
