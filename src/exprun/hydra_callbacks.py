@@ -24,7 +24,7 @@ from omegaconf import DictConfig, OmegaConf, open_dict, read_write
 
 from exprun.common.constants import FINISHED, INTERRUPTED
 from exprun.common.errors import UsageError, nearest
-from exprun.common.signals import exit_code, heed, interruptible
+from exprun.common.signals import exit_code, raise_if_interrupted, interruptible
 from exprun.config.compose import Composer, enter, hydra_files, overrides_of, resolve, take_sweep
 from exprun.config.hydra_internals import BASIC_LAUNCHER, BASIC_SWEEPER
 from exprun.config.options import check_names
@@ -84,7 +84,7 @@ class Hooks(Callback):
         _published(config, {})
         if (into := take_sweep(config)) is not None:
             raise UsageError(f"sweep.into={into}: is for sweeps; expected -m")
-        heed()
+        raise_if_interrupted()
         self.made = _claim(config, "run")
         self.holding.enter_context(held(Path(config.hydra.run.dir)))
         enter(config, Path(config.hydra.run.dir))
@@ -118,7 +118,7 @@ class Hooks(Callback):
         self.launcher = _launcher(config)
         jobs = _jobs(config)
         published = _published(config, _variants(config))
-        heed()
+        raise_if_interrupted()
         with interruptible():
             self.composer = Composer(GlobalHydra.instance().config_loader(), config)
             check_values(OmegaConf.masked_copy(config, "sweep"))
@@ -249,7 +249,7 @@ class Hooks(Callback):
                     self.jobs[known] = Job(
                         resolved, job_folder, given, choices, in_sweep=True, resumed=True
                     )
-            heed()
+            raise_if_interrupted()
 
     @surfacing
     def on_multirun_end(self, config: DictConfig, **_: Any) -> None:
