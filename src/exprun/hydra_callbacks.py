@@ -24,7 +24,7 @@ from omegaconf import DictConfig, OmegaConf, open_dict, read_write
 
 from exprun.common.constants import FINISHED, INTERRUPTED
 from exprun.common.errors import UsageError, nearest
-from exprun.common.signals import exit_code, raise_if_interrupted, interruptible
+from exprun.common.signals import exit_code, interruptible, raise_if_interrupted
 from exprun.config.compose import Composer, enter, hydra_files, overrides_of, resolve, take_sweep
 from exprun.config.hydra_internals import BASIC_LAUNCHER, BASIC_SWEEPER
 from exprun.config.options import check_names
