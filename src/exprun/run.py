@@ -1,4 +1,4 @@
-"""A job done, from its config to its folder of results."""
+"""Run a job: build from its config, fit, and record the results in its folder."""
 
 from __future__ import annotations
 
@@ -26,25 +26,25 @@ from exprun.training.training import Training
 
 
 class Run(Protocol):
-    """What a job does, built from its config and with its files open."""
+    """A job built from its config, with its files open."""
 
     def introduce(self) -> None:
-        """Print what is to be known before it begins."""
+        """Print information before it starts."""
 
     def fit(self, callbacks: Sequence[Callback], interrupted: Callable[[], bool]) -> Outcome:
-        """Do it; the callbacks are told of every epoch, if there are any."""
+        """Run it; the callbacks are called for every epoch, if it has epochs."""
 
 
 @dataclass
 class TrainingRun:
-    """A network that is trained."""
+    """The training of a network."""
 
     training: Training
     recorder: Recorder
 
     def introduce(self) -> None:
-        """The notes of the data; with ``diagnostics=full`` the initial state of the layers, which a
-        resumed run has shown already."""
+        """Print the notes on the data and, with ``diagnostics=full``, the initial state of the
+        layers, unless resumed."""
         for note in self.training.data.notes:
             print(note)
         diagnostics = self.recorder.diagnostics
@@ -57,7 +57,7 @@ class TrainingRun:
 
 @dataclass
 class ProblemRun:
-    """A problem without a network, solved in a moment: no epochs, no checkpoints."""
+    """A problem without a network: no epochs, no checkpoints."""
 
     problem: Problem
 
@@ -69,7 +69,7 @@ class ProblemRun:
 
 
 def run(job: Job) -> dict[str, Any]:
-    """Build, fit and record; returns the result."""
+    """Build, fit and record a job; returns the content of its ``result.json``."""
     with job.recording():
         begun = begin(job)
         if not job.in_sweep:
@@ -83,7 +83,8 @@ def run(job: Job) -> dict[str, Any]:
 
 
 def begin(job: Job, sharing: int = 1) -> TrainingRun | ProblemRun:
-    """Build what is to be done and open its files; ``sharing`` jobs are trained at once."""
+    """Build a job and open its files; ``sharing`` is the number of jobs trained in turns on a
+    core."""
     job.started = time.perf_counter()
     built: Training | Problem = target_of("problem", job.config["problem"])(job.config)
     if job.threads:
@@ -102,7 +103,7 @@ def begin(job: Job, sharing: int = 1) -> TrainingRun | ProblemRun:
 
 
 def _checkpoint(job: Job) -> dict[str, Any] | None:
-    """The newest state; what a killed process left of a file half written is taken away."""
+    """The state of the newest intact checkpoint; removes temporary files of a killed process."""
     for path in job.folder.rglob(".*.tmp"):
         path.unlink()
     state, problems = checkpoint.newest(job.folder)
@@ -112,7 +113,7 @@ def _checkpoint(job: Job) -> dict[str, Any] | None:
 
 
 def end(job: Job, outcome: Outcome, interrupted: Interruption) -> None:
-    """Write what is left to be written, ``result.json`` last, and close the files."""
+    """Write the remaining files, ``result.json`` last, and close all files."""
     assert job.recorder is not None
     if outcome.status == INTERRUPTED and interrupted.signal:
         name = interrupted.signal.name

@@ -1,4 +1,4 @@
-"""New files of columns that are known: what a prediction or an evaluation reads."""
+"""Read new files with the columns of the training, for predictions and evaluations."""
 
 from __future__ import annotations
 
@@ -18,8 +18,8 @@ from exprun.data.tabular import Source, check_no_gap, class_ids
 
 
 def open_source(path: str | Path, preprocessing: Preprocessing) -> Source:
-    """A file by its first bytes, whatever it is called: Parquet, ``.npz``, and everything else is
-    CSV, read as the training file was."""
+    """Open a file by its first bytes, not its name: Parquet, ``.npz``, or else CSV, read with the
+    options of the training file."""
     file, reading = str(Path(path).expanduser()), preprocessing.reading
     head = _first_bytes(file)
     suffix = Path(file).suffix.lower()
@@ -37,16 +37,16 @@ def _first_bytes(file: str) -> bytes:
     try:
         with Path(file).open("rb") as opened:
             return opened.read(200)
-    except OSError:  # said by whoever reads it
+    except OSError:  # reported when it is read
         return b""
 
 
 def _place_columns(source: CsvFile, preprocessing: Preprocessing, expected: int) -> None:
-    """Columns without a header are told apart by their positions: name them as in training, where
-    there were ``expected`` ones. Raises UsageError if it cannot be known which are which.
+    """Name the columns of a file without a header as in training, by position. Raises UsageError
+    if the number of columns is not ``expected``.
 
-    One file may differ: if training read every column, one that lacks as many as there are targets
-    lacks the targets.
+    One exception: if training read every column, a file that lacks as many columns as there are
+    targets is assumed to lack the targets.
     """
     targets, found = preprocessing.task.targets, len(source.names)
     if found == expected:
@@ -64,10 +64,10 @@ def _place_columns(source: CsvFile, preprocessing: Preprocessing, expected: int)
 
 
 def read_columns(path: str | Path, preprocessing: Preprocessing) -> Frame:
-    """The columns that ``preprocessing`` is applied to, from a file that may have others too; also
-    from an images file in the IDX format, or the test images of a folder of such files.
+    """Read the columns that ``preprocessing`` needs from a file that may have others too, from an
+    images file in the IDX format, or from the test images of a folder of such files.
 
-    Raises UsageError, naming file, row and column, for whatever cannot be used.
+    Raises UsageError, naming file, row and column, for invalid data.
     """
     file = Path(path).expanduser()
     if file.is_dir() or is_idx(file):
@@ -89,8 +89,8 @@ def _read_images(file: Path, preprocessing: Preprocessing) -> Frame:
 def read_labelled(
     path: str | Path, preprocessing: Preprocessing
 ) -> tuple[Frame, NDArray[np.int64] | NDArray[np.float64]]:
-    """``read_columns``, and the targets: class ids (rows,), or numbers (rows, targets) in the
-    unit of the file. Raises UsageError for a label that the task does not have."""
+    """Read ``read_columns`` and the targets: class ids (rows,), or numbers (rows, targets) in the
+    unit of the file. Raises UsageError also for a label that the task does not have."""
     file, task = Path(path).expanduser(), preprocessing.task
     if file.is_dir() or is_idx(file):
         file = images_file(file)
@@ -116,7 +116,7 @@ def _wanted(source: Source, preprocessing: Preprocessing) -> dict[str, str]:
 
 
 def _check_there(source: Source, names: tuple[str, ...]) -> None:
-    """Raise UsageError for a column that the file does not have, or calls something else."""
+    """Raise UsageError for a column that the file lacks or spells differently."""
     missing = [name for name in names if name not in source.names]
     if missing:
         extra = [name for name in source.names if name not in names]

@@ -1,4 +1,4 @@
-"""``preprocess.json``: the preprocessing as plain data, and back, with nothing taken on trust."""
+"""``preprocess.json``: convert the preprocessing to plain data and back, validating everything."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ FORMAT = 2
 
 
 def to_json(preprocessing: Preprocessing) -> dict[str, Any]:
-    """Dicts, lists, texts and numbers."""
+    """The preprocessing as dicts, lists, texts and numbers."""
     task, target, reading = preprocessing.task, preprocessing.target, preprocessing.reading
     return {
         "format": FORMAT,
@@ -44,7 +44,8 @@ def _column(column: Numeric | Categorical) -> dict[str, Any]:
 
 
 def from_json(data: Any) -> Preprocessing:
-    """Raises ValueError, naming the place, for what ``to_json`` did not write."""
+    """The preprocessing from plain data. Raises ValueError, naming the position, for data that
+    ``to_json`` cannot have written."""
     whole = _Place("", data)
     if whole.dict().get("format") != FORMAT:
         raise ValueError(f"preprocess.json: format {data.get('format')!r}, expected {FORMAT}")
@@ -109,7 +110,7 @@ def _read_column(place: _Place) -> Numeric | Categorical:
 
 
 class _Place:
-    """A value in the file, and where it stands."""
+    """A value in the file with its position, whose accessors check its type."""
 
     def __init__(self, where: str, value: Any) -> None:
         self.where, self.value = where, value

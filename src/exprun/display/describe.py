@@ -1,4 +1,4 @@
-"""A training in a few words."""
+"""A short description of a training."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from exprun.training.training import Training
 
 
 def about(training: Training) -> list[str]:
-    """What is trained, on what: data set, task, layers, parameters, device."""
+    """Items that describe a training: data set, task, layers, parameters, device."""
     data, model = training.data, training.model
     parameters = f"{training.parameters:,} parameters"
     task = data.preprocessing.task.description
