@@ -142,6 +142,8 @@ def _load_data(text: str, device: torch.device, changed: tuple[int, ...]) -> Dat
 
 
 def make_loss(node: Node, data: Data, regularizers: list[Regularizer]) -> Loss:
+    """The loss, with class weights from the config and label smoothing from ``reg``. Raises
+    UsageError if they do not suit the loss or the data."""
     task = data.preprocessing.task
     weights = node.get("class_weight")
     if weights is None:  # a custom loss may lack this argument
@@ -206,7 +208,7 @@ def make_optimizer(
 ) -> torch.optim.Optimizer:
     """The optimizer over all parameters; ``reg=weight_decay`` sets its weight decay, on the weights
     only or on all parameters."""
-    torch_optim.spare_compiler()
+    torch_optim.skip_compiler_import()
     target = target_of("optimizer", node)
     if not (isinstance(target, type) and issubclass(target, torch.optim.Optimizer)):
         raise UsageError(f"optimizer._target_={node['_target_']}: is no torch.optim.Optimizer")

@@ -49,7 +49,7 @@ COLORS = {
 }
 """The color of each optimizer, the same in every picture."""
 
-MORE = ("#c2185b", "#558b2f", "#f2a900", "#455a64", "#8e24aa", "#00acc1")
+OTHER_COLORS = ("#c2185b", "#558b2f", "#f2a900", "#455a64", "#8e24aa", "#00acc1")
 """Colors for everything other than the known optimizers."""
 
 
@@ -63,7 +63,7 @@ def save(figure: Figure, folder: Path, name: str) -> list[str]:
 
 def palette(count: int) -> list[str]:
     """``count`` colors for lines without an order."""
-    known = ("#d1495b", "#00798c", "#6a4c93", "#e07a1f", "#2b6cb0", "#3a7d44", *MORE)
+    known = ("#d1495b", "#00798c", "#6a4c93", "#e07a1f", "#2b6cb0", "#3a7d44", *OTHER_COLORS)
     return [known[i % len(known)] for i in range(count)]
 
 

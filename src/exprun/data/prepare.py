@@ -13,7 +13,7 @@ from exprun.common.errors import UsageError
 from exprun.common.streams import stream
 from exprun.data.frame import Rows
 from exprun.data.preprocess import Numeric, Preprocessing, single
-from exprun.data.rare import ERROR, settled
+from exprun.data.rare import ERROR, treat_rare
 from exprun.data.scaling import NONE, STANDARDIZE, Scaling
 from exprun.data.split import RANDOM, rows_needed, split_rows
 from exprun.data.table import Table, listed
@@ -66,10 +66,10 @@ def prepare(
     If ``train_rows`` is given, only the first ``train_rows`` training rows are used, in the order
     of the file. ``scaling="auto"`` is ``standardize`` or, with ``standardize=False``, ``none``; for
     other values see ``Preprocessing.fit``. ``rare`` selects the treatment of classes with fewer
-    rows than the split has parts, see ``settled`` and ``split_rows``. Raises UsageError if the
+    rows than the split has parts, see ``treat_rare`` and ``split_rows``. Raises UsageError if the
     table cannot be split in this way.
     """
-    table = settled(table, rare, rows_needed(table, val_fraction, test_fraction))
+    table = treat_rare(table, rare, rows_needed(table, val_fraction, test_fraction))
     drawn = stream(split_seed, "split")
     parts = split_rows(table, val_fraction, test_fraction, drawn, split, rare)
     if train_rows is not None:

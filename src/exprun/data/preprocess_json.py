@@ -46,7 +46,7 @@ def _column(column: Numeric | Categorical) -> dict[str, Any]:
 def from_json(data: Any) -> Preprocessing:
     """The preprocessing from plain data. Raises ValueError, naming the position, for data that
     ``to_json`` cannot have written."""
-    whole = _Place("", data)
+    whole = _Position("", data)
     if whole.dict().get("format") != FORMAT:
         raise ValueError(f"preprocess.json: format {data.get('format')!r}, expected {FORMAT}")
     columns = tuple(_read_column(column) for column in whole["columns"].items())
@@ -86,7 +86,7 @@ def from_json(data: Any) -> Preprocessing:
     )
 
 
-def _read_column(place: _Place) -> Numeric | Categorical:
+def _read_column(place: _Position) -> Numeric | Categorical:
     name, kind = place["name"].text(), place["kind"].text()
     if kind == NUMERIC:
         scaling: Linear | Quantiles
@@ -109,7 +109,7 @@ def _read_column(place: _Place) -> Numeric | Categorical:
     return Categorical(name, levels, fill, "error" if unseen == "error" else "ignore")
 
 
-class _Place:
+class _Position:
     """A value in the file with its position, whose accessors check its type."""
 
     def __init__(self, where: str, value: Any) -> None:
@@ -124,15 +124,15 @@ class _Place:
         content: dict[str, Any] = self.value
         return content
 
-    def __getitem__(self, key: str) -> _Place:
+    def __getitem__(self, key: str) -> _Position:
         where = f"{self.where}.{key}".lstrip(".")
         if key not in self.dict():
             raise ValueError(f"preprocess.json: {where} is missing")
-        return _Place(where, self.value[key])
+        return _Position(where, self.value[key])
 
-    def items(self) -> list[_Place]:
+    def items(self) -> list[_Position]:
         self.expect(isinstance(self.value, list), "a list")
-        return [_Place(f"{self.where}[{i}]", value) for i, value in enumerate(self.value)]
+        return [_Position(f"{self.where}[{i}]", value) for i, value in enumerate(self.value)]
 
     def text(self) -> str:
         self.expect(isinstance(self.value, str), "text")

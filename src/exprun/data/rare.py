@@ -15,7 +15,7 @@ ERROR, DROP, KEEP_IN_TRAIN, MERGE = "error", "drop", "keep_in_train", "merge"
 """The values of ``data.rare``: how rare classes are treated."""
 
 
-def settled(table: Table, rare: str, needed: int) -> Table:
+def treat_rare(table: Table, rare: str, needed: int) -> Table:
     """The table with classes of fewer than ``needed`` rows, not counting official test rows,
     dropped or merged into one, and a note on it; ``error`` and ``keep_in_train`` change nothing.
 

@@ -28,7 +28,7 @@ from exprun.techniques.regularizers import Regularizer
 if TYPE_CHECKING:
     from exprun.training.training import Training
 
-OWN = ("torch.nn.", "exprun.")
+KNOWN_PACKAGES = ("torch.nn.", "exprun.")
 """Packages whose code is known to issue the same operations in every iteration."""
 
 
@@ -44,7 +44,7 @@ def obstacle(training: Training) -> str | None:
     parts: list[Any] = [*t.model.modules(), t.loss, *t.regularizers]
     if t.averaging:
         parts.append(t.averaging)
-    foreign = [part for part in parts if not f"{type(part).__module__}.".startswith(OWN)]
+    foreign = [part for part in parts if not f"{type(part).__module__}.".startswith(KNOWN_PACKAGES)]
     if not torch_optim.is_torchs_or_ours(t.optimizer):
         foreign.append(t.optimizer)
     if foreign:
@@ -221,7 +221,7 @@ class ReplayedTraining:
         self.training = training
         self.with_penalties = with_penalties
         rows = training.batch_size or len(training.data.train)
-        self.seen = torch.zeros(rows, device=training.device)  # accumulated losses
+        self.loss_sums = torch.zeros(rows, device=training.device)  # accumulated losses
         self.penalised = any(
             type(r).penalty is not Regularizer.penalty for r in training.regularizers
         )
@@ -243,17 +243,18 @@ class ReplayedTraining:
 
     def all_finite(self) -> bool:
         """Whether all losses since the last call were finite numbers."""
-        total = self.seen.sum().item()
-        self.seen.zero_()
+        total = self.loss_sums.sum().item()
+        self.loss_sums.zero_()
         return math.isfinite(total)
 
     def _iterate(self, xb: Tensor, yb: Tensor) -> None:
+        """One iteration like ``fit.loop.iterate``, without reading the loss."""
         t = self.training
         parameters = [w for w in t.model.parameters() if w.requires_grad]
         losses = t.loss.training_rows(t.model(xb), yb)
         loss = self.with_penalties(t, t.loss.reduced(losses))
         with torch.no_grad():  # without penalties the loss itself is not needed
-            self.seen[: len(losses)].add_(loss if self.penalised else losses)
+            self.loss_sums[: len(losses)].add_(loss if self.penalised else losses)
         for w, gradient in zip(parameters, torch.autograd.grad(loss, parameters), strict=True):
             w.grad = gradient
         torch_optim.step(t.optimizer, lambda: loss)

@@ -191,6 +191,7 @@ class _Writer:
         return needed[::-1]
 
     def _write(self, instruction: Instruction) -> None:
+        """Append the statement of an operation, in place or with ``out=`` if possible."""
         operation, results = instruction.operation, instruction.results
         if operation in UNINITIALISED or self._is_constant(instruction):
             return

@@ -106,6 +106,7 @@ class Stack:
         return finite
 
     def _iterate(self, x: Tensor, y: Tensor) -> None:
+        """One iteration of all members on their batches x (k, n, inputs) and y (k, n, …)."""
         losses = self._objective(x, y)
         with torch.no_grad():
             self.losses += losses

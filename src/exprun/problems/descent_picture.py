@@ -16,7 +16,7 @@ from matplotlib.lines import Line2D
 from matplotlib.ticker import FuncFormatter, LogLocator, MaxNLocator, NullFormatter
 from numpy.typing import NDArray
 
-from exprun.common.figure_style import COLORS, FAINT, INK, MORE, STAR, STYLE, save
+from exprun.common.figure_style import COLORS, FAINT, INK, OTHER_COLORS, STAR, STYLE, save
 from exprun.problems.curvature import Function, curvatures, is_quadratic
 from exprun.problems.descent import Descent
 
@@ -40,7 +40,7 @@ REACH = 3.0
 def draw(problem: Descent, folder: Path) -> list[str]:
     """Draw ``path.png`` and ``.svg`` (contours with the path, f over the iterations) and, if
     ``animation`` is set, ``path.gif``; returns the names."""
-    color = COLORS.get(name_of(problem.optimizer), MORE[0])
+    color = COLORS.get(name_of(problem.optimizer), OTHER_COLORS[0])
     with mpl.rc_context(STYLE):
         figure = Figure(figsize=(9.6, 5.0), layout="constrained")
         FigureCanvasAgg(figure)

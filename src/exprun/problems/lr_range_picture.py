@@ -13,7 +13,7 @@ from exprun.common.figure_style import FAINT, INK, STYLE, save
 from exprun.problems.lr_range_test import LRRangeTest
 
 SUGGESTED, LOWEST, STEEPEST = "#3a7d44", "#2b6cb0", "#e07a1f"
-ROOM = 1.3
+MAX_LOSS_RATIO = 1.3
 """The highest loss shown, as a multiple of the first smoothed loss."""
 
 
@@ -38,7 +38,9 @@ def draw(test: LRRangeTest, folder: Path) -> list[str]:
         for lr, color, style, name in marks:
             if lr is not None:
                 axes.axvline(lr, color=color, ls=style, lw=1.2, label=f"{name}: {lr:.2g}")
-        shown = [v for v in curve.losses if math.isfinite(v) and v <= ROOM * curve.smoothed[0]]
+        shown = [
+            v for v in curve.losses if math.isfinite(v) and v <= MAX_LOSS_RATIO * curve.smoothed[0]
+        ]
         if shown:
             low, high = min(shown), max(shown)
             axes.set_ylim(low - 0.05 * (high - low), high + 0.05 * (high - low) or None)

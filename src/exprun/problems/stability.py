@@ -60,13 +60,13 @@ def by_theory(
     return Verdict(STABLE, f"an iteration multiplies errors by {rate:.4g} in the long run")
 
 
-TURNING = 0.3
+MAX_REVERSED = 0.3
 """Share of reversed steps from which a path counts as oscillating."""
 
-RISEN = 0.01
+MAX_RISE = 0.01
 """Share of its total decrease by which f may rise again."""
 
-SETTLING = 0.9
+MAX_STEP_RATIO = 0.9
 """A path does not converge if its steps do not shrink below this share from the third to the last
 quarter."""
 
@@ -80,15 +80,15 @@ def by_path(points: NDArray[np.float64], f: NDArray[np.float64], *, minimum: boo
     sizes = np.linalg.norm(steps, axis=1)
     quarter = max(len(steps) // 4, 1)
     before, last = sizes[-2 * quarter : -quarter], sizes[-quarter:]
-    restless = len(before) > 0 and last.max() > SETTLING * before.max() > 0
+    restless = len(before) > 0 and last.max() > MAX_STEP_RATIO * before.max() > 0
     if f[-1] > f[0] and restless:
         return Verdict(DIVERGING, f"f has grown from {f[0]:.4g} to {f[-1]:.4g}")
     latest = steps[-2 * quarter :]
     back = (latest[1:] * latest[:-1]).sum(axis=1) < 0
-    if restless and len(back) and back.mean() > TURNING:
+    if restless and len(back) and back.mean() > MAX_REVERSED:
         return Verdict(OSCILLATING, f"steps of up to {last.max():.3g} back and forth do not shrink")
     lowest = f.min()
-    if restless and f[-1] - lowest > RISEN * (f[0] - lowest):
+    if restless and f[-1] - lowest > MAX_RISE * (f[0] - lowest):
         return Verdict(
             OSCILLATING, f"steps grow, and f has gone up from {lowest:.3g} to {f[-1]:.3g}"
         )

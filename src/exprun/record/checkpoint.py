@@ -15,7 +15,7 @@ import torch
 from torch import Tensor
 
 from exprun.record.files import write_atomic
-from exprun.training.state_dicts import on_tensors
+from exprun.training.state_dicts import map_tensors
 
 LAST, PREVIOUS = "last.pt", "previous.pt"
 """The newest checkpoint and the one before it."""
@@ -30,7 +30,7 @@ def save(folder: Path, state: dict[str, Any]) -> None:
     path = folder / "checkpoints" / LAST
     path.parent.mkdir(exist_ok=True)
     buffer = io.BytesIO()
-    torch.save({**on_tensors(state, _own_memory), "sha256": checksum(state)}, buffer)
+    torch.save({**map_tensors(state, _own_memory), "sha256": checksum(state)}, buffer)
     write_atomic(path, buffer.getvalue(), old=path.with_name(PREVIOUS))
 
 

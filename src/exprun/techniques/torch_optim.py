@@ -18,7 +18,7 @@ from torch import Tensor
 from torch.optim import Optimizer
 
 
-def spare_compiler() -> None:
+def skip_compiler_import() -> None:
     """Create, save and load optimizers without importing the compiler.
 
     torch caches the function to call instead in the attribute ``__dynamo_disable`` of the original

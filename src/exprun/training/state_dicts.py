@@ -8,12 +8,12 @@ from typing import Any
 from torch import Tensor
 
 
-def on_tensors(value: Any, change: Callable[[Tensor], Tensor]) -> Any:
+def map_tensors(value: Any, change: Callable[[Tensor], Tensor]) -> Any:
     """A copy of the structure with ``change`` applied to every tensor."""
     if isinstance(value, Tensor):
         return change(value)
     if isinstance(value, dict):
-        return {key: on_tensors(item, change) for key, item in value.items()}
+        return {key: map_tensors(item, change) for key, item in value.items()}
     if isinstance(value, list | tuple):
-        return type(value)(on_tensors(item, change) for item in value)
+        return type(value)(map_tensors(item, change) for item in value)
     return value

@@ -22,7 +22,7 @@ from exprun.techniques.regularizers import Regularizer
 from exprun.techniques.schedules import Scheduler
 from exprun.techniques.stopping import Stopping
 from exprun.training import metrics
-from exprun.training.state_dicts import on_tensors
+from exprun.training.state_dicts import map_tensors
 
 MEASURED_ROWS = 256
 """Minimum number of training rows on which the curve's training figures are measured."""
@@ -176,7 +176,7 @@ class Training:
             settled["model"] = self.kept
             del state["model"]
         with torch.no_grad():
-            copied: dict[str, Any] = on_tensors(state, Tensor.clone)
+            copied: dict[str, Any] = map_tensors(state, Tensor.clone)
         return copied | settled
 
     def load_state_dict(self, state: dict[str, Any]) -> None:

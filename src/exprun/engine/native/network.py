@@ -262,6 +262,8 @@ class NativeNetwork:
     def _describe(
         self, layer: library.Layer, linear: nn.Linear, hidden: HiddenLayer | None
     ) -> None:
+        """Fill in the structure of a linear layer and, unless it is the output layer, of the norm,
+        activation and dropout in ``hidden``."""
         layer.inputs, layer.units = linear.in_features, linear.out_features
         layer.weight = self._parameter(linear.weight, is_weight=True)
         layer.bias = self._parameter(linear.bias)

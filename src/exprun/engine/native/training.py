@@ -148,6 +148,7 @@ class NativeTraining:
         return [of[name] for name in names for of in measured], broken
 
     def _measure(self, part: Part) -> dict[str, float]:
+        """Mean loss and metrics of one part of the data."""
         t = self.training
         rows = self.measured.get(id(part))
         if rows is None:
