@@ -356,7 +356,7 @@ def make_data(folder: Path) -> dict[str, list[str]]:
         "california_rtdl": ["data.path=california.csv"],
         "landsat_statlog": ["data.path=sat.trn", "data.test_path=sat.tst"],
         "sklearn_digits_optimizers": [],
-        **dict.fromkeys(BUNDLED, []),
+        **{name: [] for name in BUNDLED},
         "demo2d_quadratic": [],
         "demo2d_rosenbrock": [],
     }
