@@ -19,7 +19,7 @@ from exprun.cli import main
 from exprun.sweeps.comparison.compare import compare
 from exprun.sweeps.read_results import read_results
 from exprun.sweeps.resolved_values import ResolvedValues
-from tests.sweeps.made_up import sweep
+from tests.sweeps.made_up import FIGURES, NOISE, answer, of_eight, pair, sweep
 
 FIGURES = {
     "adam": [0.9733, 0.9689, 0.9711, 0.9778, 0.9644, 0.9756, 0.9711, 0.9733],
@@ -579,7 +579,7 @@ def test_a_damaged_sweep(eight: Path, capsys: pytest.CaptureFixture[str]) -> Non
     assert "result.json: is damaged; delete it" in capsys.readouterr().err
     (eight / "000" / "result.json").unlink()
     assert main(["compare", str(eight)]) == 0
-    assert "1 jobs have no result" in capsys.readouterr().out
+    assert "1 job has no result" in capsys.readouterr().out
     (eight / "sweep.json").write_text('{"jobs": [{}]}')
     assert main(["compare", str(eight)]) == 2
     assert "sweep.json: is damaged" in capsys.readouterr().err

@@ -28,6 +28,8 @@ def configurations(study: Study) -> View | None:
         row = study.compared[configuration.name]
         name, singles = study.name(configuration), figures(configuration, study.metric)
         value, low, high = (_number(row[key]) for key in ("mean", "low", "high"))
+        if not singles:  # every run diverged: no figure but the one that it counts as
+            value = low = high = math.nan
         table.append((name, row["n"], row["mean"], row["low"], row["high"]))
         remark = f"{row['diverged']} diverged" if row["diverged"] else ""
         estimate = Estimate(
