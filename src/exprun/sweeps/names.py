@@ -3,6 +3,7 @@ TensorBoard's list of runs."""
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Mapping
 
 from exprun.sweeps.results import Results, name_of
@@ -19,28 +20,23 @@ def short_names(results: Results) -> dict[str, str]:
 
 def shorter_names(named: Mapping[str, Mapping[str, str]]) -> list[dict[str, str]]:
     """Ways to name the same, by its name and its values, each shorter than the one before: the
-    names themselves, without all but the last part of each key (``optimizer=adam lr=0.01``), and
-    without the keys of words, too, which stand alone (``adam lr=0.01``). A way that would name two
-    alike, or two keys, is left out."""
+    names themselves, with the last part of each key alone (``optimizer=adam lr=0.01``), and without
+    the keys of words, too, which stand alone (``adam lr=0.01``). Two keys with the same last part
+    stay whole, and a way that would name two alike is left out."""
     keys = {key for values in named.values() for key in values}
-    last = {key: key.rpartition(".")[2] for key in keys}
+    ends = Counter(key.rpartition(".")[2] for key in keys)
+    last = {key: end if ends[end := key.rpartition(".")[2]] == 1 else key for key in keys}
     ways = [{name: name for name in named}]
-    if len(set(last.values())) == len(keys):
-        own = {
-            name: name_of({last[key]: value for key, value in values.items()})
-            for name, values in named.items()
-        }
-        ways.append(own)
-    ways.append({name: _short(values, name) for name, values in named.items()})
+    for alone in (False, True):
+        way = {}
+        for name, values in named.items():
+            words = [
+                value if alone and _speaks_for_itself(value) else name_of({last[key]: value})
+                for key, value in values.items()
+            ]
+            way[name] = " ".join(words) or name
+        ways.append(way)
     return [way for way in ways if len(set(way.values())) == len(named)]
-
-
-def _short(values: Mapping[str, str], name: str) -> str:
-    words = [
-        value if _speaks_for_itself(value) else f"{key.rpartition('.')[2]}={value}"
-        for key, value in values.items()
-    ]
-    return " ".join(words) or name
 
 
 def _speaks_for_itself(value: str) -> bool:

@@ -76,7 +76,7 @@ def _repeated_key(results: Results) -> str:
 def _follow(results: Results) -> list[str]:
     """The repetition keys that take the value of another."""
     asked = dict(word.lstrip("+").partition("=")[::2] for word in results.batches[0].overrides)
-    return [key for key in REPETITION if "${" in asked.get(key, "")]
+    return [key for key in REPETITION if "$" in asked.get(key, "")]
 
 
 def _numbers(results: Results, key: str) -> list[int]:

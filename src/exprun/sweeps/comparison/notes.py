@@ -33,7 +33,8 @@ def notes_on(
     missing = sum(level.missing for level in levels)
     if missing:
         notes.append(
-            f"{missing} jobs have no result yet, or failed (exprun resume {sweep} trains them): "
+            f"{missing} {'job has' if missing == 1 else 'jobs have'} no result yet, or failed "
+            f"(exprun resume {sweep} trains them): "
             "only common seeds are compared"
         )
     return [*notes, _on_tuning(levels, read, tuned)] if tuned else notes
