@@ -7,6 +7,7 @@ import json
 import subprocess
 import sys
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -388,6 +389,8 @@ def test_tables_for_a_notebook(eight: Path) -> None:
     assert results.num_rows == 24
     assert results.column_names[:5] == ["sweep", "number", "configuration", "optimizer", "seed"]
     assert results.column("test_accuracy")[3].as_py() == FIGURES["adam"][3]
+    assert results.column("seed").to_pylist() == [*range(8)] * 3
+    assert curves.column("seed").to_pylist() == [3, 3]
     assert curves.column("configuration").to_pylist() == ["optimizer=adam"] * 2
     assert np.isnan(curves.column("val_loss")[1].as_py())
     run = exprun.load_run(eight / "003")
@@ -408,3 +411,21 @@ def test_what_imports_slowly_is_not_imported(eight: Path) -> None:
         "assert not {'torch', 'scipy.stats', 'matplotlib', 'hydra'} & set(sys.modules)"
     )
     subprocess.run([sys.executable, "-c", code, "compare", str(eight)], check=True)
+
+
+@pytest.mark.parametrize(
+    ("values", "read"),
+    [
+        ([1, 2], [1, 2]),
+        ([0.001, 1], [0.001, 1]),
+        (["1e-3", 1], [0.001, 1]),
+        (["adam", 1], ["adam", "1"]),
+        (["[64]", "[64,32]"], ["[64]", "[64,32]"]),
+    ],
+)
+def test_numbers_that_vary_are_numbers_in_a_table(
+    values: list[Any], read: list[Any], tmp_path: Path
+) -> None:
+    asked = {"x": values, "seed": [0]}
+    folder = sweep(tmp_path / "s", lambda x, seed: {"test_accuracy": 0.9}, asked)
+    assert exprun.load_sweep(folder).results.column("x").to_pylist() == read
