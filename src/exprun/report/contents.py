@@ -62,8 +62,9 @@ def report(
 
     Raises UsageError for what is not there, or if no job has come to its end.
     """
+    folders = [*(os.path.relpath(sweep) for sweep in results.sweeps[:-1]), folder]
     commands = Commands(
-        [*(os.path.relpath(sweep) for sweep in results.sweeps[:-1]), folder],
+        folders,
         {"--metric": metric, "--baseline": baseline, "--delta": f"{delta:g}" if delta else None},
     )
     whole = compare(results, metric=metric, baseline=baseline, delta=delta)
@@ -112,7 +113,7 @@ def report(
         Section("how", "How this was made", html=how_made(study, commands)),
     ]
     page = Page(
-        kicker=f"exprun report · {folder} · {datetime.now():%Y-%m-%d %H:%M}",
+        kicker=f"exprun report · {', '.join(folders)} · {datetime.now():%Y-%m-%d %H:%M}",
         question=question(study),
         asked=asked(study),
         verdict=answer_of(study, whole, by_factor),
