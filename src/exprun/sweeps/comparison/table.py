@@ -110,7 +110,7 @@ def advise(comparison: Comparison, console: Console) -> None:
         text = f"{more} more {what}, {jobs_of(comparison.results, more)} jobs"
         few = all(pair.verdict == NOT_COMPARABLE for pair in comparison.pairs)
         if few:
-            text = "five seeds, for nothing can be said about chance"
+            text = f"five {what} in all, for nothing can be said about chance"
         if comparison.plan and not few and any(p.method == FIXED for p in unclear):
             delta = comparison.delta
             half = f"± {amount(delta, comparison)}" if delta else "half as wide"
