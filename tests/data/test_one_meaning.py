@@ -197,6 +197,11 @@ def test_columns_without_a_header_do_not_shift(tmp_path):
     dropped = prepare(tabular.csv(path, 1, header=False, drop=[5])).preprocessing
     with pytest.raises(UsageError, match=r"has 4 columns; expected 5 as in training; without a h"):
         read_columns(bare, dropped)
+    with pytest.raises(UsageError, match=r"leave those .* empty, like the target's \(column 1\)$"):
+        read_columns(bare, dropped)
+    empty = headless(tmp_path, "empty.csv", [["", *row[1:4], ""] for row in rows])
+    advised = read_columns(empty, dropped)
+    assert np.array_equal(advised.numbers, read_columns(path, dropped).numbers)
     whole = prepare(tabular.csv(path, 1, header=False)).preprocessing
     frame = read_columns(bare, whole)
     assert np.array_equal(frame.numbers, read_columns(path, whole).numbers)

@@ -57,9 +57,11 @@ def _place_columns(source: CsvFile, preprocessing: Preprocessing, expected: int)
         source.names = [name for name in of_training if name not in targets]
         return
     without = f", or {expected - len(targets)} without the target" if not unread else ""
+    places = ", ".join(targets)
     raise UsageError(
         f"{source.path}: has {found} columns; expected {expected} as in training{without}; "
-        "without a header only their positions tell them apart"
+        "without a header only their positions tell them apart: leave those that are not there "
+        f"empty, like the target's (column {places})"
     )
 
 

@@ -20,7 +20,15 @@ from exprun.common.constants import (
     INTERRUPTED,
 )
 from exprun.display import diagnostics
-from exprun.display.text import default_console, duration, figure, printable, short_keys, shorten
+from exprun.display.text import (
+    default_console,
+    duration,
+    figure,
+    printable,
+    short_keys,
+    shorten,
+    wrap,
+)
 
 TOP = 10
 """Maximum number of jobs without a result that are shown."""
@@ -221,8 +229,8 @@ def _print_folder(console: Console, what: str, folder: str, *, unfinished: bool)
 
 def say(console: Console, label: str, text: str, style: str = "", *, to_copy: bool = False) -> None:
     """Print a labelled paragraph; text to be copied, or written to a file, is not wrapped."""
-    body = Text(printable(text, console), style)
+    body = printable(text, console)
     if console.is_terminal and not to_copy:
-        lines = body.wrap(console, max(console.width - LABEL_WIDTH, LABEL_WIDTH))
-        body = Text("\n" + " " * LABEL_WIDTH).join(lines)
-    console.print(Text.assemble((f"{label:<{LABEL_WIDTH}}", "dim"), body), soft_wrap=True)
+        body = f"\n{' ' * LABEL_WIDTH}".join(wrap(body, console.width - LABEL_WIDTH))
+    line = Text.assemble((f"{label:<{LABEL_WIDTH}}", "dim"), (body, style))
+    console.print(line, soft_wrap=True)

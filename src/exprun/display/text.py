@@ -7,6 +7,7 @@ import re
 import sys
 from datetime import timedelta
 
+from rich.cells import cell_len
 from rich.console import Console
 
 NONE = "-"
@@ -62,6 +63,18 @@ def printable(text: str, console: Console) -> str:
     line = re.sub(r"\s*[^\S ]\s*", " ", text)
     line = "".join(c if c.isprintable() else "?" for c in line)
     return line.encode(console.encoding, "replace").decode(console.encoding)
+
+
+def wrap(text: str, width: int) -> list[str]:
+    """Lines of at most so many columns, broken between words and nowhere else: a word that is
+    longer is a line of its own. ``p = .014``, ``± 0.5`` and ``95 %`` are one word each."""
+    lines: list[str] = []
+    for word in re.split(r"(?<![=<±]) (?![=<%])", text):
+        if lines and cell_len(lines[-1]) + 1 + cell_len(word) <= width:
+            lines[-1] += f" {word}"
+        else:
+            lines.append(word)
+    return lines
 
 
 def shorten_overrides(title: str, width: int) -> str:
