@@ -19,6 +19,7 @@ COMMANDS = (
     "evaluate",
     "explain",
     "export",
+    "inspect",
     "plot",
     "predict",
     "report",

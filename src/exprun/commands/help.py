@@ -24,6 +24,7 @@ exprun: controlled experiments on how to train a neural network
   exprun plot RUN|SWEEP … [-o DIR]        curves and pictures for a slide
   exprun doctor RUN [--try]               what went wrong, and what to try
   exprun resume RUN_OR_SWEEP              go on exactly where it stopped
+  exprun inspect FILE [--target COLUMN]   what a file holds, and the command to train on it
   exprun predict RUN FILE [-o OUT]        answers for new rows
   exprun evaluate RUN FILE                all figures on rows with a target
   exprun export RUN --format onnx         one file for others; also torch, safetensors

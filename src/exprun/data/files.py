@@ -14,22 +14,34 @@ from exprun.data.idx import images, images_file, is_idx, labels_of
 from exprun.data.npz_file import NpzFile
 from exprun.data.parquet_file import ParquetFile
 from exprun.data.preprocess import Preprocessing
+from exprun.data.read_options import Reading
 from exprun.data.tabular import Source, check_no_gap, class_ids
 
 
-def open_source(path: str | Path, preprocessing: Preprocessing) -> Source:
-    """Open a file by its first bytes, not its name: Parquet, ``.npz``, or else CSV, read with the
-    options of the training file."""
-    file, reading = str(Path(path).expanduser()), preprocessing.reading
+def open_file(path: str | Path, reading: Reading) -> Source:
+    """Open a file by its first bytes, not its name: Parquet, ``.npz``, or else CSV."""
+    file = str(Path(path).expanduser())
     head = _first_bytes(file)
     suffix = Path(file).suffix.lower()
     if head.startswith(b"PAR1") or suffix == ".parquet":
         return ParquetFile(file, reading)
     if (head.startswith(b"PK") and b".npy" in head) or suffix == ".npz":
         return NpzFile(file, reading)
-    source = CsvFile(file, reading)
-    if reading.columns is not None:
-        _place_columns(source, preprocessing, reading.columns)
+    return CsvFile(file, reading)
+
+
+def data_option(source: Source) -> str:
+    """The option of ``data`` that reads such a file."""
+    if isinstance(source, ParquetFile):
+        return "parquet"
+    return "npz" if isinstance(source, NpzFile) else "csv"
+
+
+def open_source(path: str | Path, preprocessing: Preprocessing) -> Source:
+    """Open a file to be read with the options of the training file."""
+    source = open_file(path, preprocessing.reading)
+    if isinstance(source, CsvFile) and preprocessing.reading.columns is not None:
+        _place_columns(source, preprocessing, preprocessing.reading.columns)
     return source
 
 

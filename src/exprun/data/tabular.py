@@ -289,12 +289,19 @@ def _check_levels(source: Source, frame: Frame, name: str) -> None:
     """Raise UsageError for a column whose words are probably ids, names or dates, not
     categories."""
     levels, rows = len(frame.categorical[name].words), len(frame)
-    if levels > MOST_LEVELS or (rows > FEW_ROWS and 2 * levels > rows):
+    if too_many_levels(frame, name):
         raise UsageError(
             f"{source.path}: column {name!r} has {levels} different words in {rows} rows, as names "
             f"or dates have; leave it out with {list_override('data.drop', [name])}, or say "
             f"{list_override('data.categorical', [name])}"
         )
+
+
+def too_many_levels(frame: Frame, name: str) -> bool:
+    """Whether a categorical column has more distinct words than categories have: more than
+    MOST_LEVELS, or than half of the rows."""
+    levels, rows = len(frame.categorical[name].words), len(frame)
+    return levels > MOST_LEVELS or (rows > FEW_ROWS and 2 * levels > rows)
 
 
 def _groups(source: Source, frame: Frame, name: str) -> NDArray[np.int64]:
