@@ -154,6 +154,7 @@ class Training:
             "epoch": self.epoch,
             "iteration": self.iteration,
             "model": {name: w.detach() for name, w in self.tensors.items()},
+            "frozen": [n for n, w in self.model.named_parameters() if not w.requires_grad],
             "optimizer": self.optimizer.state_dict(),
             "scheduler": self.scheduler.state_dict(),
             "streams": self.streams.state_dict(),
@@ -183,6 +184,8 @@ class Training:
         """Restore the state that ``state_dict`` or ``snapshot`` returned."""
         self.epoch, self.iteration = state["epoch"], state["iteration"]
         self.model.load_state_dict(state["model"])
+        for name, w in self.model.named_parameters():
+            w.requires_grad_(name not in state.get("frozen", ()))
         self.optimizer.load_state_dict(state["optimizer"])
         self.scheduler.load_state_dict(state["scheduler"])
         self.streams.load_state_dict(state["streams"])

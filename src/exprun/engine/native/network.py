@@ -233,6 +233,9 @@ class NativeNetwork:
             w: i for i, group in enumerate(t.optimizer.param_groups) for w in group["params"]
         }
         averages = t.averaging.sums if t.averaging else []
+        # Both stay where they are, should a weight or a state be given other memory.
+        self.memory = [w.data for w in self.groups]
+        self.first_states = [v for state in self.states.values() for v in state.values()]
         self.averages: dict[Tensor, Tensor] = dict(
             zip(t.model.parameters(), averages, strict=False)
         )
