@@ -96,8 +96,9 @@ def test_replayed(iris, what: str, interval: str) -> None:
     both(by_hand(iris, **changing(what, interval)))
 
 
-def test_a_frozen_layer_stays_so_when_resumed(iris) -> None:
-    options = changing("freezes a layer", "epoch")
+@pytest.mark.parametrize("what", CHANGES)
+def test_what_was_done_is_resumed(iris, what: str) -> None:
+    options = changing(what, "epoch")
     whole, begun, resumed = (training(iris, **options | {"max_epochs": n}) for n in (6, 4, 6))
     fit(whole)
     fit(begun)

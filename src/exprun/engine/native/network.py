@@ -80,6 +80,8 @@ def obstacle(training: Training) -> str | None:
     t = training
     if t.engine not in ("auto", "native"):
         return NOT_ASKED
+    if t.not_native:
+        return t.not_native
     try:
         library.load()
     except library.Unavailable as why:
