@@ -17,7 +17,7 @@ from exprun.fit.loop import fit
 from exprun.techniques.schedules import TorchScheduler
 from tests.conftest import same_bits, training
 from tests.engine.native import needs_native
-from tests.engine.test_replay import both, by_hand
+from tests.engine.trainings import both, by_hand
 
 
 @pytest.fixture(autouse=True)
