@@ -1,4 +1,4 @@
-"""Somebody's own schedulers, which do more than to set hyperparameters: every engine trains as the
+"""Custom schedulers that do more than to set hyperparameters: every engine trains as the
 plain loop does."""
 
 from __future__ import annotations
@@ -12,17 +12,13 @@ import pytest
 import torch
 from torch.optim.lr_scheduler import LRScheduler
 
-from exprun.fit import learning_curve
 from exprun.fit.loop import fit
 from exprun.techniques.schedules import TorchScheduler
 from tests.conftest import same_bits, training
 from tests.engine.native import needs_native
 from tests.engine.trainings import both, by_hand
 
-
-@pytest.fixture(autouse=True)
-def measured_by_replay(monkeypatch):
-    monkeypatch.setattr(learning_curve, "PAYS", 2)
+pytestmark = pytest.mark.usefixtures("measured_by_replay")
 
 
 class Does(LRScheduler):
