@@ -142,6 +142,14 @@ def test_the_index_of_pandas_is_no_feature(tmp_path, name):
     assert tabular.parquet(path, "y", group=name).groups is not None
 
 
+def test_the_index_of_pandas_without_its_metadata(tmp_path):
+    """As polars or Spark write it again."""
+    table = pa.table({"x": X, "y": LABELS, "__index_level_0__": np.arange(len(X))})
+    pq.write_table(table, tmp_path / "d.parquet")
+    read = tabular.parquet(str(tmp_path / "d.parquet"), "y")
+    assert read.features.names == ("x",)
+
+
 def test_metadata_that_name_no_index_change_nothing(tmp_path):
     for index in ("{", "[]", '{"index_columns": [{"kind": "range"}]}'):
         table = pa.table({"x": X, "y": LABELS}).replace_schema_metadata({"pandas": index})

@@ -83,6 +83,8 @@ def resume_sweep(folder: Path, *, trust: bool) -> int:
     for number in missing:
         configs.unpack(number, folders[number])
         jobs[number] = stored_job(folders[number], trust=trust, in_sweep=True)
+        with ledger.read_from(folder):
+            ledger.check_data(folder, asked, number, jobs[number].config)
     _, code = run_jobs(folder, jobs, " ".join(asked["overrides"]), progress, launcher)
     code = conclude(folder, code, trust=trust)
     if not missing:

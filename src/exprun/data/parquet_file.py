@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 
@@ -18,6 +19,10 @@ from exprun.data.read_options import AUTO, LABEL, Reading
 
 AT_ONCE = 2**14
 """Number of rows that are converted at once."""
+
+
+UNNAMED = r"__index_level_\d+__"
+"""What pandas calls an index without a name; who writes its table anew may drop the metadata."""
 
 
 class ParquetFile:
@@ -41,7 +46,8 @@ class ParquetFile:
         except (OSError, pa.ArrowException) as error:
             raise UsageError(f"{path}: is a damaged Parquet file: {error}") from None
         self.names = list(self.file.schema_arrow.names)
-        self.index = [name for name in self.names if name in self._pandas_index()]
+        said = self._pandas_index()
+        self.index = [name for name in self.names if name in said or re.fullmatch(UNNAMED, name)]
         twice = [name for name in self.names if self.names.count(name) > 1]
         if twice:
             raise UsageError(f"{path}: there are two columns {twice[0]!r}")

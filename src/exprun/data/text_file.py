@@ -71,6 +71,8 @@ class TextFile:
         start = head.lstrip()[:200].lower()
         if not start:
             raise UsageError(f"{self.path}: is empty")
+        if self.zipped and head.startswith((b"PAR1", b"PK")):
+            raise UsageError(f"{self.path}: is no gzip'd text; unpack it before: gunzip")
         if head.startswith(b"PK") and b".npy" in head[:200]:
             raise UsageError(f"{self.path}: is an .npz file; expected data=npz")
         for signature, what in SIGNATURES.items():

@@ -13,7 +13,7 @@ from __future__ import annotations
 
 import math
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 import torch
@@ -73,6 +73,26 @@ MOST_CHANGES = 4
 takes as long as dozens of iterations."""
 
 
+Placed = tuple[int, bool, tuple[int, ...]]
+"""A weight as ``placed`` sees it: its address, whether it is trained, those of its states."""
+
+
+def placed(optimizers: Sequence[Optimizer]) -> list[Placed]:
+    """Where the weights and their states lie in memory, and which weights are trained: a scheduler
+    that starts anew may give an optimizer another state, one that unfreezes layers other weights.
+    """
+    return [
+        (w.data_ptr(), w.requires_grad, _addresses(optimizer.state.get(w, {})))
+        for optimizer in optimizers
+        for group in optimizer.param_groups
+        for w in group["params"]
+    ]
+
+
+def _addresses(state: Mapping[str, Any]) -> tuple[int, ...]:
+    return tuple(value.data_ptr() for value in state.values() if isinstance(value, Tensor))
+
+
 class Replay:
     """Runs ``iteration(x, y)`` from recordings, one for each batch shape."""
 
@@ -83,20 +103,22 @@ class Replay:
         optimizers: Sequence[Optimizer],
         *,
         steady: bool,
+        ahead: bool = True,
     ) -> None:
-        """``schedule(number)`` sets the hyperparameters of the ``optimizers`` for iteration
-        ``number`` of the epoch, counted from 0; ``steady`` means that they are constant within an
-        epoch."""
+        """``schedule(number)`` sets the hyperparameters of the ``optimizers`` for an iteration of
+        the epoch, 0 the first; if they are ``steady``, for all of the epoch. ``ahead`` says that it
+        may be called for iterations that are not yet due."""
         self.iteration = iteration
         self.schedule = schedule
         self.optimizers = optimizers
         self.steady = steady
+        self.ahead = ahead or steady
         self.begun = all(optimizer.state for optimizer in optimizers)
         self.at_once = 1
         self.candidates: dict[torch.Size, Program] = {}
         self.programs: dict[torch.Size, Program] = {}
-        self.hyperparameters = self._hyperparameters()  # as recorded
-        self.addresses: list[int] = []  # of the recorded weights and optimizer states
+        self.hyperparameters = self._hyperparameters()  # those that are recorded
+        self.placed: list[Placed] = []  # the weights and states that are recorded
         self.changes = 0
         self.scheduled = False  # whether ``schedule`` was already called for the next iteration
 
@@ -108,13 +130,13 @@ class Replay:
         if not self.scheduled:
             self.schedule(number)
         self.scheduled = False
-        self._notice_changes(new_epoch=number == 0)
+        self._notice_changes()
         program = self.programs.get(xs.shape[1:])
         if program is None:
             done = 1
             self._iterate(xs[0], ys[0])
         else:
-            rates = self._rates(number, min(self.at_once, len(xs)))
+            rates = self._rates(number, min(self.at_once, len(xs)) if self.ahead else 1)
             done = len(rates)
             program.run(xs[:done], ys[:done], rates)
         speed = done / (time.perf_counter() - began)
@@ -135,23 +157,11 @@ class Replay:
             for optimizer in self.optimizers
         ]
 
-    def _addresses(self) -> list[int]:
-        """Addresses of the weights and optimizer states; they change if state was replaced, for
-        example by a scheduler that restarts the optimizer."""
-        weights = [w.data_ptr() for group in self._groups() for w in group["params"]]
-        states = (state for optimizer in self.optimizers for state in optimizer.state.values())
-        return weights + [
-            value.data_ptr()
-            for state in states
-            for value in state.values()
-            if isinstance(value, Tensor)
-        ]
-
-    def _notice_changes(self, *, new_epoch: bool) -> None:
-        """Discard the recordings if hyperparameters or addresses have changed. Raises Unrecordable
-        after more than MOST_CHANGES changes."""
+    def _notice_changes(self) -> None:
+        """Forget recordings that hold what has changed since. Raises Unrecordable if that has
+        happened too often."""
         now, before = self._hyperparameters(), self.hyperparameters
-        moved = new_epoch and bool(self.candidates) and self.addresses != self._addresses()
+        moved = bool(self.candidates) and self.placed != placed(self.optimizers)
         if now == before and not moved:
             return
         self.changes += 1
@@ -159,7 +169,7 @@ class Replay:
             changed = [i for i in range(len(now)) if now[i] != before[i]]
             names = _changed_names(now, before)
             raise Unrecordable(
-                f"{' and '.join(names) or 'the state of the optimizer'} changes too often",
+                f"{' and '.join(names) or 'what the optimizer moves'} changes too often",
                 [self.optimizers[i] for i in changed],
             )
         self.hyperparameters = now
@@ -193,7 +203,7 @@ class Replay:
             for group in self._groups()
         ]
         program = record(lambda: self.iteration(x, y), x, y, rates)
-        self.addresses = self._addresses()
+        self.placed = placed(self.optimizers)
         candidate = self.candidates.setdefault(x.shape, program)
         if candidate is not program:
             if candidate.source != program.source:
@@ -208,7 +218,7 @@ def _changed_names(
     pairs = [
         (new, old)
         for groups, old_groups in zip(now, before, strict=True)
-        for new, old in zip(groups, old_groups, strict=True)
+        for new, old in zip(groups, old_groups, strict=False)  # there may be another group
     ]
     return sorted({name for new, old in pairs for name in new if new[name] != old[name]})
 
@@ -230,6 +240,7 @@ class ReplayedTraining:
             self._schedule,
             [training.optimizer],
             steady=training.scheduler.steady,
+            ahead=training.scheduler.ahead,
         )
 
     def __call__(self, xs: Tensor, ys: Tensor, number: int) -> int:

@@ -18,6 +18,7 @@ from onnx import TensorProto, helper, numpy_helper
 from torch import Tensor, nn
 
 from exprun import __version__
+from exprun.data.builder import missing_numbers
 from exprun.data.preprocess import Categorical, Numeric
 from exprun.data.scaling import BOUND, Linear, Quantiles
 from exprun.export.inputs import Columns, description, input_order, word_places
@@ -92,7 +93,8 @@ class Graph:
         blocks = []
         if columns.numeric:
             self._input("numbers", TensorProto.DOUBLE, len(columns.numeric))
-            blocks.append(self._numeric(columns.numeric))
+            gaps = missing_numbers(model.preprocessing.reading.missing)
+            blocks.append(self._numeric(columns.numeric, gaps))
         if columns.categorical:
             self._input("words", TensorProto.STRING, len(columns.categorical))
             missing = model.preprocessing.reading.missing
@@ -106,9 +108,13 @@ class Graph:
     def _input(self, name: str, kind: int, columns: int) -> None:
         self.inputs.append(helper.make_tensor_value_info(name, kind, ["rows", columns]))
 
-    def _numeric(self, columns: tuple[Numeric, ...]) -> str:
+    def _numeric(self, columns: tuple[Numeric, ...], gaps: Sequence[float]) -> str:
+        """(rows, columns) float32, imputed and scaled; NaN and the numbers in ``gaps`` are gaps."""
         fills = self.double([column.fill for column in columns])
-        filled = self.add("Where", self.add("IsNaN", "numbers"), fills, "numbers")
+        missed = self.add("IsNaN", "numbers")
+        for number in gaps:
+            missed = self.add("Or", missed, self.add("Equal", "numbers", self.double(number)))
+        filled = self.add("Where", missed, fills, "numbers")
         linear = [c.scaling if isinstance(c.scaling, Linear) else Linear() for c in columns]
         scaled = self.add("Sub", filled, self.double([scaling.center for scaling in linear]))
         scaled = self.add("Div", scaled, self.double([scaling.scale for scaling in linear]))

@@ -13,6 +13,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from exprun.data.builder import missing_numbers
 from exprun.data.scaling import BOUND, Linear, Quantiles
 from exprun.export.inputs import Columns, description, input_order
 from exprun.training.prediction import Model, class_ids, probabilities
@@ -34,6 +35,7 @@ class Pipeline(nn.Module):
         super().__init__()
         self.network = copy.deepcopy(model.network).requires_grad_(False)
         self.columns = Columns.of(model.preprocessing)
+        self.gaps = missing_numbers(model.preprocessing.reading.missing)
         self.order = input_order(model.preprocessing)
         self.activation = model.output_activation
         self.of_classes = bool(model.preprocessing.task.classes)
@@ -58,7 +60,10 @@ class Pipeline(nn.Module):
         blocks = []
         if self.columns.numeric:
             numbers = columns[0]
-            filled = torch.where(numbers.isnan(), self.fill, numbers)
+            missed = numbers.isnan()
+            for number in self.gaps:
+                missed = missed | (numbers == number)
+            filled = torch.where(missed, self.fill, numbers)
             scaled = (filled - self.center) / self.scale
             parts = [self._numeric(k, part) for k, part in enumerate(scaled.split(1, dim=1))]
             blocks.append(torch.cat(parts, 1).float())

@@ -51,6 +51,7 @@ class Curve:
         self.values = torch.zeros(len(self.columns) + 1, dtype=torch.float64, device=t.device)
         self.rows = 0
         self.program: Program | None = None
+        self.place: list[int] = []  # of the weights that it reads
 
     def row(self) -> dict[str, float]:
         """The row of the last epoch: training figures, on ``Training.measured``, and validation
@@ -78,6 +79,9 @@ class Curve:
         """Write the figures into ``values``, followed by the sum of all weights."""
         t = self.training
         self.rows += 1
+        place = [w.data_ptr() for w in t.tensors.values()]
+        if place != self.place:  # somebody has put other weights into their place
+            self.program, self.place = None, place
         if self.program:
             self.program.run(self.values[None], self.values[None], [[]])
         elif self.replayed and min(self.rows, t.max_epochs - t.epoch) >= RECORD_AFTER:

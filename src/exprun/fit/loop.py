@@ -80,6 +80,7 @@ def continue_fit(
             except Changed as why:  # the native network no longer matches the training
                 go_back(before)
                 native, not_native = None, str(why)
+                t.not_native = not_native
                 replay = None if ordinary else ReplayedTraining(t, with_penalties)
                 curve = Curve(t, replayed=replay is not None)
                 continue

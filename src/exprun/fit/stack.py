@@ -68,6 +68,7 @@ class Stack:
             self._schedule,
             [member.optimizer for member in members],
             steady=all(member.scheduler.steady for member in members),
+            ahead=all(member.scheduler.ahead for member in members),
         )
         self.x, self.y, self.offsets = _pooled(members)
 

@@ -86,7 +86,7 @@ class GrowingLR:
     """A scheduler that increases all parameter groups' learning rates exponentially by a common
     factor, the first group's from ``start`` to ``end`` in ``iterations``."""
 
-    steady = False
+    steady, ahead = False, True
 
     def __init__(
         self, optimizer: torch.optim.Optimizer, start: float, end: float, iterations: int

@@ -21,9 +21,9 @@ IDX_NAME_PART = "ubyte"
 """A part of the name of every file that ``data=idx`` reads from a folder."""
 
 
-def identity(config: Mapping[str, Any]) -> str:
+def identity(config: Mapping[str, Any], version: str = __version__) -> str:
     """The SHA-256, as 64 hexadecimal digits, of a resolved config, the content of its data files
-    (independent of their paths), and exprun's version."""
+    (independent of their paths), and exprun's ``version``."""
     content = dict(config)
     for group in GROUPS:
         node = dict(content[group])
@@ -32,7 +32,7 @@ def identity(config: Mapping[str, Any]) -> str:
             for key in KEYS
             if isinstance(path := node.get(key), str)
         }
-    text = json.dumps([content, __version__], sort_keys=True)
+    text = json.dumps([content, version], sort_keys=True)
     return hashlib.sha256(text.encode()).hexdigest()
 
 

@@ -71,6 +71,10 @@ class Scheduler(Protocol):
     steady: bool
     """Whether the learning rates are constant within an epoch."""
 
+    ahead: bool
+    """Whether ``before_iteration`` sets hyperparameters of the optimizer and does nothing else, so
+    that several iterations may be asked about before they are done."""
+
     def before_iteration(self, iteration: int, iterations_per_epoch: int) -> None:
         """Set the learning rates for this iteration, counted from 0."""
 
@@ -90,6 +94,8 @@ def warmup(iteration: int, iterations_per_epoch: int, epochs: float) -> float:
 
 class FactorScheduler:
     """lr = initial lr * schedule(time) * warm-up, a function of the iteration only."""
+
+    ahead = True
 
     def __init__(
         self,
@@ -145,6 +151,7 @@ class TorchScheduler:
         self.warmup_epochs = warmup_epochs
         self.steady = interval == "epoch" and not warmup_epochs
         self.scheduled = self._read()
+        self.ahead = _is_torchs(scheduler)
 
     def before_iteration(self, iteration: int, iterations_per_epoch: int) -> None:
         if self.interval == "iteration" and iteration:
@@ -176,3 +183,9 @@ class TorchScheduler:
     def _write(self, lrs: list[float]) -> None:
         for group, lr in zip(self.optimizer.param_groups, lrs, strict=True):
             group["lr"] = lr
+
+
+def _is_torchs(scheduler: LRScheduler | ReduceLROnPlateau) -> bool:
+    """Whether its code, and that of the schedulers it is made of, is torch's."""
+    parts = getattr(scheduler, "_schedulers", [])  # of SequentialLR and ChainedScheduler
+    return type(scheduler).__module__.startswith("torch.") and all(map(_is_torchs, parts))

@@ -5,7 +5,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
+import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import Tensor
 
 from exprun.data.preprocess import Preprocessing
@@ -20,6 +24,9 @@ def names(task: Task) -> list[str]:
     """The figures of the learning curve: the loss, then the metrics of ``evaluate``."""
     return ["loss", "accuracy"] if task.classes else ["loss", "rmse", "mae", "r2"]
 
+
+AT_ONCE = 64
+"""Classes whose scores are copied at once, column by column."""
 
 OF_CLASSES = ("balanced_accuracy", "macro_f1", "roc_auc", "log_loss")
 """The metrics of classes that only ``full`` computes."""
@@ -79,9 +86,8 @@ def full(
     if len(task.classes) == 2:
         scored[0] = False
     if scored.any():
-        (classes,) = scored.nonzero(as_tuple=True)
-        areas = [_roc_auc(shares[:, k], y == k) for k in classes.tolist()]
-        figures["roc_auc"] = torch.stack(areas).mean().item()
+        classes = scored.nonzero().flatten().tolist()
+        figures["roc_auc"] = _roc_auc(shares.cpu().numpy(), y.cpu().numpy(), classes)
     of_true = shares.gather(1, y[:, None]).clamp(SMALLEST, 1 - SMALLEST)
     figures["log_loss"] = -of_true.log().mean().item()
     return figures
@@ -93,16 +99,24 @@ def confusion(outputs: Tensor, y: Tensor, task: Task) -> Tensor:
     return torch.bincount(y * k + class_ids(outputs), minlength=k * k).view(k, k)
 
 
-def _roc_auc(scores: Tensor, positive: Tensor) -> Tensor:
-    """The area under the ROC curve, float64: the probability that a positive row has a higher score
-    (n,) than a negative one, ties counting one half (Hanley & McNeil 1982).
+def _roc_auc(scores: NDArray[np.floating], y: NDArray[np.integer], classes: Sequence[int]) -> float:
+    """The probability that a row of a class has a higher score for it, ``scores`` (n, K), than a
+    row of another one, equal scores being half a win, averaged over ``classes``: the area under the
+    ROC curve (Hanley & McNeil 1982).
 
-    Only the ranks of positive rows are looked up in the sorted scores: with many classes there are
-    few of them, and one column is in memory at a time.
+    The ranks of a class's rows are looked up in its sorted scores, by numpy: with 3000 rows of 1000
+    classes a quarter of the time that torch takes on a CPU.
     """
-    ordered, of_positive = scores.sort().values, scores[positive]
-    below = torch.searchsorted(ordered, of_positive)
-    not_above = torch.searchsorted(ordered, of_positive, right=True)
-    n = len(of_positive)
-    wins = (below + not_above + 1).double().sum() / 2 - n * (n + 1) / 2
-    return wins / (n * (len(scores) - n))
+    n, by_class = len(y), np.argsort(y, kind="stable")
+    ends = np.cumsum(np.bincount(y, minlength=scores.shape[1]))
+    areas = []
+    for i, k in enumerate(classes):
+        if i % AT_ONCE == 0:  # columns side by side in memory would be fetched again for each
+            columns = np.ascontiguousarray(scores[:, classes[i : i + AT_ONCE]].T)
+        column = columns[i % AT_ONCE]
+        own = np.sort(column[by_class[ends[k - 1] if k else 0 : ends[k]]])
+        column.sort()
+        below, not_above = (np.searchsorted(column, own, side) for side in ("left", "right"))
+        wins = (below + not_above + 1).sum() / 2 - len(own) * (len(own) + 1) / 2
+        areas.append(wins / (len(own) * (n - len(own))))
+    return float(np.mean(areas))

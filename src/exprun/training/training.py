@@ -32,11 +32,13 @@ MEASURED_ROWS = 256
 class Training:
     """A network, its data and techniques, and its progress.
 
-    ``batch_size=None`` is full-batch training. ``epoch`` and ``iteration`` count completed ones;
-    ``history`` is the learning curve, one row per epoch. ``kept`` are the weights that become the
-    model (see ``Stopping``; averaged ones with ``averaging``) and ``kept_row`` is their row.
-    ``engine`` selects what computes the iterations: ``auto`` is the fastest possible engine,
-    ``plain`` is ``fit.loop.iterate``.
+    ``batch_size=None`` takes all training rows at once. ``epoch`` and ``iteration`` count what is
+    done; ``history`` is the learning curve, a row an epoch; ``kept`` are the weights that become
+    the model (see ``Stopping``) and ``kept_row`` is their row; with ``averaging`` they are averages
+    of the weights. ``engine`` computes the iterations: the fastest that can (``auto``), or one
+    that is chosen; ``plain`` runs each of them as ``fit.loop.iterate`` is written. ``not_native``
+    says why the native engine was given up on the way: whoever resumes does without it, too, for it
+    rounds otherwise.
     """
 
     model: nn.Module
@@ -57,6 +59,7 @@ class Training:
     kept: dict[str, Tensor] = field(default_factory=dict)
     kept_row: dict[str, float] = field(default_factory=dict)
     history: list[dict[str, float]] = field(default_factory=list)
+    not_native: str | None = None
 
     @cached_property
     def tensors(self) -> dict[str, Tensor]:
@@ -154,6 +157,8 @@ class Training:
             "epoch": self.epoch,
             "iteration": self.iteration,
             "model": {name: w.detach() for name, w in self.tensors.items()},
+            "frozen": [n for n, w in self.model.named_parameters() if not w.requires_grad],
+            "groups": self._groups(),
             "optimizer": self.optimizer.state_dict(),
             "scheduler": self.scheduler.state_dict(),
             "streams": self.streams.state_dict(),
@@ -162,6 +167,7 @@ class Training:
             "kept": self.kept,
             "kept_row": self.kept_row,
             "history": self.history,
+            "not_native": self.not_native,
         }
 
     def snapshot(self) -> dict[str, Any]:
@@ -183,6 +189,10 @@ class Training:
         """Restore the state that ``state_dict`` or ``snapshot`` returned."""
         self.epoch, self.iteration = state["epoch"], state["iteration"]
         self.model.load_state_dict(state["model"])
+        for name, w in self.model.named_parameters():
+            w.requires_grad_(name not in state.get("frozen", ()))
+        if state.get("groups", self._groups()) != self._groups():
+            self._regroup(state["groups"])
         self.optimizer.load_state_dict(state["optimizer"])
         self.scheduler.load_state_dict(state["scheduler"])
         self.streams.load_state_dict(state["streams"])
@@ -191,3 +201,17 @@ class Training:
             self.averaging.load_state_dict(state["averaging"])
         self.kept, self.kept_row = state["kept"], state["kept_row"]
         self.history = state["history"]
+        self.not_native = state.get("not_native")
+
+    def _groups(self) -> list[list[str]]:
+        """The names of the parameters in each of the optimizer's groups."""
+        names = {w: name for name, w in self.model.named_parameters()}
+        return [[names[w] for w in group["params"]] for group in self.optimizer.param_groups]
+
+    def _regroup(self, names: list[list[str]]) -> None:
+        """Share the parameters out as a scheduler of somebody's own has done on the way."""
+        parameters = dict(self.model.named_parameters())
+        first = self.optimizer.param_groups[0]
+        self.optimizer.param_groups[:] = [
+            first | {"params": [parameters[name] for name in group]} for group in names
+        ]

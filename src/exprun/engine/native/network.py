@@ -80,6 +80,8 @@ def obstacle(training: Training) -> str | None:
     t = training
     if t.engine not in ("auto", "native"):
         return NOT_ASKED
+    if t.not_native:
+        return t.not_native
     try:
         library.load()
     except library.Unavailable as why:
@@ -233,6 +235,9 @@ class NativeNetwork:
             w: i for i, group in enumerate(t.optimizer.param_groups) for w in group["params"]
         }
         averages = t.averaging.sums if t.averaging else []
+        # Both stay where they are, should a weight or a state be given other memory.
+        self.memory = [w.data for w in self.groups]
+        self.first_states = [v for state in self.states.values() for v in state.values()]
         self.averages: dict[Tensor, Tensor] = dict(
             zip(t.model.parameters(), averages, strict=False)
         )

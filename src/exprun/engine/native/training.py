@@ -14,7 +14,7 @@ from torch import Tensor
 
 from exprun.engine.native import library
 from exprun.engine.native.network import Changed, NativeNetwork, fixed_settings, read
-from exprun.engine.replay import AT_ONCE_SECONDS
+from exprun.engine.replay import AT_ONCE_SECONDS, Placed, placed
 from exprun.techniques.losses import CrossEntropy
 from exprun.training import metrics
 from exprun.training.divergence import locate
@@ -43,6 +43,7 @@ class NativeTraining:
             raise MemoryError("the native engine: not enough memory for the activations of a batch")
         weakref.finalize(self, self.library.native_close, self.workspace)
         self.at_once = 1
+        self.placed: list[Placed] = []  # weights and states, once the optimizer has all of them
         self.rows = _Rows(t, t.data.train, t.targets)
         if t.loss.class_weight is not None:
             self.rows.set_weights(t.loss.class_weight[t.loss.ids(t.targets)])
@@ -55,7 +56,8 @@ class NativeTraining:
         returns how many were run. Raises Diverged; raises Changed before any iteration."""
         t = self.training
         began = time.perf_counter()
-        count = min(self.at_once, t.iterations_per_epoch - number)
+        ahead = t.scheduler.steady or t.scheduler.ahead
+        count = min(self.at_once if ahead else 1, t.iterations_per_epoch - number)
         size = t.batch_size or len(order)
         first, last = number * size, min((number + count) * size, len(order))
         iteration = t.iteration + number
@@ -83,30 +85,46 @@ class NativeTraining:
         """Hyperparameters for ``count`` iterations and all parameter groups; for one iteration if
         the schedule is steady. Raises Changed."""
         t = self.training
-        if self.attached and any(
-            t.optimizer.state[w] is not made for w, made in self.network.states.items() if made
-        ):
-            raise Changed("the state of the optimizer was replaced on the way")
         kind, groups = self.network.kind, t.optimizer.param_groups
         hypers: list[library.Hyper] = []
         for i in range(1 if t.scheduler.steady else count):
             t.scheduler.before_iteration(iteration + i, t.iterations_per_epoch)
-            for group, known in zip(groups, self.network.fixed_settings, strict=True):
+            for group, known in zip(groups, self.network.fixed_settings, strict=False):
                 if (now := fixed_settings(kind, group)) != known:
                     new = " and ".join(name for name in now if now[name] != known[name])
                     raise Changed(f"{new} of the optimizer changed on the way")
                 hypers.append(library.Hyper(*read(kind, group)))
+        if (replaced := self._replaced()) is not None:
+            raise Changed(f"{replaced} changed on the way")
         return (library.Hyper * len(hypers))(*hypers)
+
+    def _replaced(self) -> str | None:
+        """What the optimizer moves otherwise than when the engine was made, or somewhere else."""
+        optimizer = self.training.optimizer
+        groups = {w: i for i, group in enumerate(optimizer.param_groups) for w in group["params"]}
+        if groups != self.network.groups:
+            return "the optimizer's parameter groups"
+        if not all(w.requires_grad for w in groups):
+            return "which weights are trained"
+        if any(
+            w.data_ptr() != memory.data_ptr()
+            for w, memory in zip(groups, self.network.memory, strict=True)
+        ):
+            return "the place of the weights"
+        if self.attached and placed([optimizer]) != self.placed:
+            return "the state of the optimizer"
+        return None
 
     attached = False
     """Whether the states created by the engine are registered in the optimizer."""
 
     def _attach(self) -> None:
-        state = self.training.optimizer.state
+        optimizer = self.training.optimizer
         for w, made in self.network.states.items():
-            if made and w not in state:
-                state[w] = made
+            if made and w not in optimizer.state:
+                optimizer.state[w] = made
         self.attached = True
+        self.placed = placed([optimizer])
 
     def save(self) -> dict[str, Any]:
         """Save the state for ``restore``; the buffer holds only the most recent save."""
@@ -116,10 +134,10 @@ class NativeTraining:
             "streams": t.streams.state_dict(),
             "scheduler": copy.deepcopy(t.scheduler.state_dict()),
             "groups": [
-                {name: value for name, value in group.items() if name != "params"}
-                for group in t.optimizer.param_groups
+                group | {"params": list(group["params"])} for group in t.optimizer.param_groups
             ],
-            "begun": bool(t.optimizer.state),
+            "states": {w: dict(state) for w, state in t.optimizer.state.items()},
+            "weights": [(w, w.data, w.requires_grad) for w in t.model.parameters()],
         }
 
     def restore(self, saved: Mapping[str, Any]) -> None:
@@ -128,11 +146,13 @@ class NativeTraining:
         self.library.native_restore(self.network.structure, self.saved)
         t.streams.load_state_dict(saved["streams"])
         t.scheduler.load_state_dict(saved["scheduler"])
-        for group, values in zip(t.optimizer.param_groups, saved["groups"], strict=True):
-            group.update(values)
-        if not saved["begun"]:
-            t.optimizer.state.clear()
-            self.attached = False
+        t.optimizer.param_groups[:] = saved["groups"]
+        t.optimizer.state.clear()
+        t.optimizer.state.update(saved["states"])
+        self.attached = self.attached and bool(saved["states"])
+        for w, memory, trained in saved["weights"]:
+            w.data = memory
+            w.requires_grad_(trained)
 
     def measures(self, names: Sequence[str]) -> bool:
         """Whether ``figures`` can compute all of these."""
