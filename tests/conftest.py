@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import functools
+import os
+import subprocess
 from collections.abc import Callable, Sequence
 from functools import partial
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -27,6 +30,7 @@ from exprun.techniques.initializers import initialize, variance_scaling
 from exprun.techniques.networks import MLP
 from exprun.techniques.schedules import FactorScheduler
 from exprun.training.training import Training
+from tests.command import EXPRUN, Run
 
 torch.set_num_threads(1)
 
@@ -92,6 +96,33 @@ def training(
 def make_training() -> Callable[..., Training]:
     """``make_training(data, **what_differs)``."""
     return training
+
+
+@pytest.fixture
+def exprun(tmp_path: Path) -> Run:
+    """``exprun("optimizer=adam")`` runs the command in an empty folder."""
+
+    def run(*words: str, **environment: str) -> subprocess.CompletedProcess[str]:
+        return subprocess.run(
+            [*EXPRUN, *words],
+            cwd=tmp_path,
+            env={**os.environ, **environment},
+            capture_output=True,
+            text=True,
+            timeout=120,
+            check=False,
+        )
+
+    return run
+
+
+@pytest.fixture
+def without_torch(tmp_path: Path) -> str:
+    """A PYTHONPATH on which importing torch raises."""
+    guard = tmp_path / "guard"
+    guard.mkdir()
+    (guard / "torch.py").write_text("raise ImportError('torch was imported')\n")
+    return str(guard)
 
 
 @pytest.fixture

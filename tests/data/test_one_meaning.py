@@ -23,7 +23,7 @@ from exprun.data.prepare import prepare
 from exprun.data.scaling import fit_scaling
 from exprun.data.table import Table
 from exprun.techniques.losses import CrossEntropy
-from tests.data.test_bad_files import ubyte
+from tests.data.bad_files import ubyte
 
 ROWS = 60
 X = np.linspace(-1, 1, ROWS)

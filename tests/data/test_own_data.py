@@ -21,7 +21,7 @@ from exprun.data.preprocess import Preprocessing
 from exprun.data.preprocess_json import from_json, to_json
 from exprun.data.split import split_rows
 from exprun.data.task import Task
-from tests.data.test_bad_files import ubyte
+from tests.data.bad_files import ubyte
 
 GOOD = "a,b,label\n1,0.5,yes\n2,-1.5,no\n3,2e3,yes\n"
 
