@@ -32,8 +32,9 @@ from exprun.config.parts import check_parts
 from exprun.config.schema import check, check_values, plain, spelled
 from exprun.config.sweep_overrides import expand_variants
 from exprun.job import Job
-from exprun.record.files import claim_folder, held
+from exprun.record.files import claim_folder
 from exprun.record.identity import identity
+from exprun.record.lease import held
 from exprun.sweeps import ledger
 from exprun.sweeps.launcher import LauncherSettings
 from exprun.sweeps.published import check_published, judge

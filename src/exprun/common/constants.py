@@ -39,6 +39,10 @@ ALONE = "not stacked: "
 """What stands before the reason in the ``engine`` of a stacked sweep's job that was trained by
 itself."""
 
+HELD = 75
+"""What the shell gets if another process is at work on what was asked for: EX_TEMPFAIL of
+sysexits.h, to be tried again."""
+
 CTRL_C = 130
 """What the shell gets after Ctrl-C."""
 
