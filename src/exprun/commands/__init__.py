@@ -13,7 +13,17 @@ from typing import NoReturn
 
 from exprun.common.errors import UsageError, nearest
 
-COMMANDS = ("compare", "doctor", "evaluate", "explain", "export", "predict", "report", "resume")
+COMMANDS = (
+    "compare",
+    "doctor",
+    "evaluate",
+    "explain",
+    "export",
+    "predict",
+    "report",
+    "resume",
+    "watch",
+)
 """Their names, which are those of the modules."""
 
 

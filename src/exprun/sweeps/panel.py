@@ -147,7 +147,7 @@ class SweepPanel:
         known = self._jobs[job]
         if not known.row:
             known.first_epoch = row["epoch"]
-        known.row = row
+        known.row, known.status = row, ""  # it may have been interrupted before
 
     def ended(
         self, job: int, status: str, metrics: Mapping[str, float | None] | None = None
