@@ -77,7 +77,8 @@ def resume_sweep(folder: Path, *, trust: bool) -> int:
     with ledger.read_from(folder):
         asked = ledger.read(folder)
         ledger.adopt(folder, asked)
-    missing, code = _run(folder, asked, _folders(folder, asked), trust=trust)
+    launcher = _launcher(folder, asked).whole()
+    missing, code = _run(folder, asked, launcher, _folders(folder, asked), trust=trust)
     code = conclude(folder, code, trust=trust)
     if not missing:
         print("nothing was left to be done")
@@ -96,7 +97,7 @@ def resume_jobs(folder: Path, words: str, *, trust: bool) -> int:
     folders = _folders(folder, asked)
     numbers = parse_numbers(words, folders)
     chosen = {number: folders[number] for number in numbers}
-    missing, code = _run(folder, asked, chosen, trust=trust)
+    missing, code = _run(folder, asked, _launcher(folder, asked), chosen, trust=trust)
     if not missing:
         print("nothing was left to be done")
         return 0
@@ -137,13 +138,22 @@ def _folders(folder: Path, asked: dict[str, Any]) -> dict[int, Path]:
     return folders
 
 
+def _launcher(folder: Path, asked: dict[str, Any]) -> LauncherSettings:
+    with ledger.read_from(folder):
+        return LauncherSettings.of(asked)
+
+
 def _run(
-    folder: Path, asked: dict[str, Any], folders: dict[int, Path], *, trust: bool
+    folder: Path,
+    asked: dict[str, Any],
+    launcher: LauncherSettings,
+    folders: dict[int, Path],
+    *,
+    trust: bool,
 ) -> tuple[list[int], int | None]:
     """Run those of the jobs that have not come to their end; returns their numbers, and the exit
     code if a signal has ended it."""
     with ledger.read_from(folder):
-        launcher = LauncherSettings.of(asked)
         progress = ledger.Progress(asked["jobs"])
     missing = [number for number, path in folders.items() if finished_result(path) is None]
     progress.done, progress.total = len(folders) - len(missing), len(folders)

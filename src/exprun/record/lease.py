@@ -10,6 +10,7 @@ ends at once, without writing any more.
 
 from __future__ import annotations
 
+import atexit
 import functools
 import json
 import os
@@ -195,6 +196,11 @@ class _Heart:
         with self.guard:
             self.leases.discard(lease)
 
+    def stop(self) -> None:
+        """The process ends: give back what it holds."""
+        for lease in list(self.leases):
+            lease.release()
+
     def _beat(self) -> None:
         pause = threading.Event()
         while True:
@@ -208,6 +214,7 @@ class _Heart:
 
 
 _HEART = _Heart()
+atexit.register(_HEART.stop)
 
 
 def _created(path: Path, text: str = "") -> bool:
