@@ -18,6 +18,7 @@ from typing import Any, Literal, TypeVar
 import hydra
 from hydra.core.global_hydra import GlobalHydra
 from hydra.core.utils import JobReturn
+from hydra.errors import InstantiationException
 from hydra.experimental.callback import Callback
 from hydra.types import RunMode
 from omegaconf import DictConfig, OmegaConf, open_dict, read_write
@@ -379,7 +380,13 @@ def _launcher(config: DictConfig) -> LauncherSettings:
             f"hydra.launcher.wait=false: hydra/sweeper={sweeper} asks for jobs when it knows the "
             "results of others; expected hydra.launcher.wait=true"
         )
-    return hydra.utils.instantiate(launcher).settings  # type: ignore[no-any-return]
+    try:
+        settings: LauncherSettings = hydra.utils.instantiate(launcher).settings
+    except InstantiationException as error:
+        if isinstance(error.__cause__, UsageError):  # what it needs is not installed
+            raise error.__cause__ from None
+        raise
+    return settings
 
 
 def _claim(config: DictConfig, kind: Literal["run", "sweep"]) -> list[Path]:
