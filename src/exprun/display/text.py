@@ -63,10 +63,9 @@ def printable(text: str, console: Console) -> str:
     return line.encode(console.encoding, "replace").decode(console.encoding)
 
 
-def shorten_overrides(title: str, width: int) -> str:
-    """Overrides with no more of their keys than the last part, if they are too long; then without
-    their middle."""
-    return title if len(title) <= width else shorten(short_keys(title), width)
+def shorten_keys(title: str, width: int) -> str:
+    """Overrides with no more of their keys than the last part, if they are too long."""
+    return title if len(title) <= width else short_keys(title)
 
 
 def short_keys(title: str) -> str:
