@@ -43,7 +43,7 @@ from exprun.config.rules import (
     text,
 )
 from exprun.config.schema import check, check_values, plain, spelled
-from exprun.config.sweep_overrides import expand_variants
+from exprun.config.sweep_overrides import as_given, expand_variants
 from exprun.job import Job
 from exprun.record.files import claim_folder
 from exprun.record.identity import identity
@@ -157,7 +157,7 @@ class Hooks(Callback):
         """Make the sweep's folder and fix its jobs; leaves nothing behind if that fails."""
         made = _claim(config, "sweep")
         folder = Path(config.hydra.sweep.dir)
-        asked = overrides_of(config.hydra)
+        asked = as_given(overrides_of(config.hydra))
         content = ledger.new(asked, _own_options(config), self.launcher, published)
         try:
             self.holding.enter_context(held(folder))
@@ -186,7 +186,8 @@ class Hooks(Callback):
                 states = [ledger.state_of(folder / job["folder"]) for job in content["jobs"]]
                 content |= {"config_dir": _own_options(config) or content["config_dir"]}
             content |= self.launcher.as_written()
-            self._add(config, content, jobs, _without_into(overrides_of(config.hydra)))
+            asked = as_given(_without_into(overrides_of(config.hydra)))
+            self._add(config, content, jobs, asked)
             self.holding = holding.pop_all()
         self.progress.done += sum(state["status"] in FINISHED for state in states)
 

@@ -16,7 +16,7 @@ from omegaconf import DictConfig
 from exprun.common.signals import importing
 from exprun.config.allowed_targets import names_own_code
 from exprun.config.hydra_internals import basic_sweeper
-from exprun.config.sweep_overrides import expand_variants
+from exprun.config.sweep_overrides import as_given, expand_variants
 from exprun.hydra_callbacks import Hooks, surfacing
 from exprun.job import Job
 from exprun.sweeps.dask import Dask, check_distributed, run_on_dask
@@ -96,7 +96,7 @@ class _Launcher(Launcher):
         from exprun.config.compose import overrides_of
         from exprun.sweeps.dispatcher import run_jobs
 
-        title = " ".join(overrides_of(self.config.hydra))
+        title = " ".join(as_given(overrides_of(self.config.hydra)))
         return run_jobs(folder, jobs, title, self.hooks.progress, self.settings)[1]
 
 
