@@ -296,8 +296,8 @@ def test_the_table_at_sixty_columns(clock: Clock) -> None:
         ]
 
 
-LONG_TITLE = "optimizer.betas=[0.9,0.999] scheduler.gamma=0.97 model.hidden=[128,128] seed=17"
-SHORT_KEYS = "betas=[0.9,0.999] gamma=0.97 hidden=[128,128] seed=17"
+LONG_TITLE = "optimizer.betas=[0.9,0.999] scheduler.gamma=0.97 model.hidden=[128,128] stopping.patience=17"
+SHORT_KEYS = "betas=[0.9,0.999] gamma=0.97 hidden=[128,128] patience=17"
 
 
 @pytest.mark.parametrize("width", [60, 80, 88])
@@ -310,12 +310,15 @@ def test_a_value_that_varies_is_never_cut(clock: Clock, width: int) -> None:
         with Screen(jobs, clock, width) as screen:
             screen.panel.epoch(3, row(1, 0.25))
             screen.panel.ended(3, COMPLETED, {"val_accuracy": 0.75, "val_loss": 0.25})
-            _, _, _, _, loss, _, *best = screen.after(1)
+            lines = screen.after(1)
+        (loss,) = [line for line in lines if line.startswith("val_loss")]
+        first = next(i for i, line in enumerate(lines) if line.startswith("best so far"))
+        last = next(i for i, line in enumerate(lines) if line.startswith("3 "))
         titles = " ".join(words[-count:]), " ".join(short[-count:])
         tail = loss.partition("[3]")[2].strip()
         assert tail in (*titles, "")
         assert bool(tail) == (len(titles[1]) <= {60: 25, 80: 45, 88: 53}[width])
-        shown = " ".join(best[: best.index(next(b for b in best if b.startswith("3 ")))])
+        shown = " ".join(lines[first:last])
         assert all(word in shown for word in short[-count:])
         assert "…" not in shown + loss
 
