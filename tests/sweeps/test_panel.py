@@ -296,7 +296,9 @@ def test_the_table_at_sixty_columns(clock: Clock) -> None:
         ]
 
 
-LONG_TITLE = "optimizer.betas=[0.9,0.999] scheduler.gamma=0.97 model.hidden=[128,128] stopping.patience=17"
+LONG_TITLE = (
+    "optimizer.betas=[0.9,0.999] scheduler.gamma=0.97 model.hidden=[128,128] stopping.patience=17"
+)
 SHORT_KEYS = "betas=[0.9,0.999] gamma=0.97 hidden=[128,128] patience=17"
 
 

@@ -19,10 +19,8 @@ from exprun.common.constants import FINISHED, HELD
 from exprun.common.errors import UsageError
 from exprun.common.signals import exit_code
 from exprun.display.summary import summary
-from exprun.doctor.remarks import remarks
 from exprun.record.lease import HeldError, held, holder
 from exprun.record.result import read_result
-from exprun.run import run
 from exprun.run_folder import stored, stored_job
 from exprun.sweeps import ledger, worker_pool
 from exprun.sweeps.conclude import conclude
@@ -59,10 +57,14 @@ def main(words: list[str]) -> int:
 def resume_run(folder: Path, *, trust: bool, threads: int | None = None) -> int:
     """Go on with a run, unless it has come to its end, with as many CPU ``threads`` as its sweep
     has given it. Returns the exit code."""
+    from exprun.doctor.remarks import remarks  # imports torch, as the workers of a sweep do
+
     result = finished_result(folder)
     if result:
         print(f"{folder} is {result['status'].replace('_', ' ')}: nothing is left to be done")
     else:
+        from exprun.run import run
+
         job = stored_job(folder, trust=trust)
         job.threads = threads
         result = run(job)
