@@ -7,9 +7,11 @@ import csv
 import re
 import time
 from collections.abc import Callable, Collection, Mapping
+from contextlib import suppress
 from pathlib import Path
 
 from exprun.common.constants import FAILED, FINISHED, INTERRUPTED
+from exprun.common.errors import UsageError
 from exprun.common.signals import Interruption, interruptible
 from exprun.display.panel import INTERVAL
 from exprun.display.summary import job_line
@@ -83,7 +85,9 @@ class Watched:
         titles = {}
         for number, words in self.overrides.items():
             own = " ".join(word for word in words if word not in self.progress.shared)
-            found = MAX_EPOCHS.search(configs.files(number)["config"])
+            found = None
+            with suppress(UsageError):  # exprun 0.1 wrote no configs down
+                found = MAX_EPOCHS.search(configs.files(number)["config"])
             titles[number] = own or "defaults", int(found[1]) if found else 1
         return titles
 
