@@ -21,6 +21,7 @@ from exprun.data.frame import Frame
 from exprun.data.prepare import Data, prepare
 from exprun.data.table import Table
 from exprun.data.task import Task
+from exprun.fit import learning_curve
 from exprun.techniques import losses
 from exprun.techniques.initializers import initialize, variance_scaling
 from exprun.techniques.networks import MLP
@@ -91,6 +92,12 @@ def training(
 def make_training() -> Callable[..., Training]:
     """``make_training(data, **what_differs)``."""
     return training
+
+
+@pytest.fixture
+def measured_by_replay(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Short as trainings of tests are, what is measured after their epochs is replayed, too."""
+    monkeypatch.setattr(learning_curve, "RECORD_AFTER", 2)
 
 
 GROUPS = {

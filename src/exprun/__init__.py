@@ -22,7 +22,8 @@ def __dir__() -> list[str]:
 
 
 def __getattr__(name: str) -> Any:
-    """Import what reads results when it is asked for: the command line starts without it."""
+    """Import the functions that read results on first access, so that the command line starts
+    without them."""
     if name in ("load_run", "load_sweep"):
         from exprun.sweeps import load
 

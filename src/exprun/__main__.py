@@ -1,4 +1,4 @@
-"""``python -m exprun`` is the same as ``exprun``."""
+"""Run the command line: ``python -m exprun`` is the same as ``exprun``."""
 
 from exprun.cli import main
 

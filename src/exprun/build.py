@@ -1,8 +1,8 @@
-"""From the configuration, as plain data, to the objects of a training; nothing behind this knows
-the config.
+"""Build the objects of a training from the configuration as plain data; the objects themselves know
+nothing of the config.
 
-A dotted path, ``_target_``, is the whole registry: it names a class or function, and the other keys
-of its node are the arguments.
+A node's ``_target_`` is the dotted path of a class or function, and its other keys are the
+arguments; there is no other registry.
 """
 
 from __future__ import annotations
@@ -48,16 +48,17 @@ from exprun.training import metrics
 from exprun.training.training import Training
 
 Node = dict[str, Any]
-"""One group of the config as plain data."""
+"""The config, or one group of it, as plain data."""
 
 SMALL_WORK = 10_000_000
-"""Multiply-adds per iteration below which a second thread costs more than it brings."""
+"""Multiply-adds per iteration below which a second thread costs more time than it saves."""
 
 
 def mlp(config: Node) -> Training:
-    """A multilayer perceptron with everything it is trained with.
+    """A training of a multilayer perceptron.
 
-    Raises UsageError for whatever only the data or the machine can tell to be wrong.
+    Raises UsageError for errors that depend on the data or the machine, which the checks of the
+    config cannot find.
     """
     device = choose_device(config["device"])
     data = load_data(config["data"], device)
@@ -94,7 +95,7 @@ def mlp(config: Node) -> Training:
 
 def choose_device(name: str) -> torch.device:
     """The device of that name; ``auto`` is the GPU if there is one. Raises UsageError if it is not
-    there."""
+    available."""
     count = torch.cuda.device_count() if torch.cuda.is_available() else 0
     device = torch.device(("cuda" if count else "cpu") if name == "auto" else name)
     if device.type == "cuda":
@@ -104,7 +105,7 @@ def choose_device(name: str) -> torch.device:
             )
         if (device.index or 0) >= count:
             raise UsageError(f"device={name}: expected cuda:0 to cuda:{count - 1}")
-        # Equal seeds give equal bits on a GPU too.
+        # Deterministic kernels: equal seeds give equal bits on a GPU too.
         os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")
         torch.use_deterministic_algorithms(True)
     return device
@@ -113,16 +114,16 @@ def choose_device(name: str) -> torch.device:
 PREPARE_KEYS = tuple(
     name for name in inspect.signature(prepare).parameters if name not in ("table", "device")
 )
-"""The keys of ``data`` that say what becomes of a table, whatever its source."""
+"""The keys of ``data`` that ``prepare`` takes, for every source of data."""
 
 
 def load_data(node: Node, device: torch.device) -> Data:
-    """Read the source and prepare it; the jobs of a sweep that want the same share it."""
+    """Read the source and prepare it; cached, so that jobs with equal settings share the data."""
     return _load_data(json.dumps(node), device, _changed(node))
 
 
 def _changed(node: Node) -> tuple[int, ...]:
-    """When the files that are named were changed last."""
+    """Modification times of the files that the node names, as part of the cache key."""
     named = [Path(node[key]).expanduser() for key in ("path", "test_path") if node.get(key)]
     paths = [file for path in named for file in (path.iterdir() if path.is_dir() else [path])]
     return tuple(path.stat().st_mtime_ns for path in paths if path.exists())
@@ -141,9 +142,11 @@ def _load_data(text: str, device: torch.device, changed: tuple[int, ...]) -> Dat
 
 
 def make_loss(node: Node, data: Data, regularizers: list[Regularizer]) -> Loss:
+    """The loss, with class weights from the config and label smoothing from ``reg``. Raises
+    UsageError if they do not suit the loss or the data."""
     task = data.preprocessing.task
     weights = node.get("class_weight")
-    if weights is None:  # a loss of somebody's own need not know of it
+    if weights is None:  # a custom loss may lack this argument
         node = {key: value for key, value in node.items() if key != "class_weight"}
     elif not task.classes:
         raise UsageError(f"loss.class_weight: {data.name} has no classes; expected null")
@@ -163,7 +166,7 @@ def make_loss(node: Node, data: Data, regularizers: list[Regularizer]) -> Loss:
 
 
 def _weights_by_label(weights: Mapping[object, float], task: Task) -> list[float]:
-    """The weights in the order of the classes; one that is not named has weight 1."""
+    """The weights in the order of the classes; classes that are not named have weight 1."""
     ordered = [1.0] * task.width
     found = places(map(str, weights), task.classes)
     for (label, weight), place in zip(weights.items(), found, strict=True):
@@ -179,7 +182,7 @@ def _weights_by_label(weights: Mapping[object, float], task: Task) -> list[float
 def make_model(
     config: Node, data: Data, loss: Loss, regularizers: list[Regularizer], streams: Streams
 ) -> nn.Module:
-    """The network, on the CPU, with torch's initial weights."""
+    """The network on the CPU, with torch's default initial weights."""
     norm = {key: value for key, value in config["norm"].items() if key != "position"}
     hidden = config["model"].get("hidden", [])
     dropout: list[float] = []
@@ -203,9 +206,9 @@ def make_model(
 def make_optimizer(
     node: Node, model: nn.Module, regularizers: list[Regularizer]
 ) -> torch.optim.Optimizer:
-    """The optimizer over all parameters; ``reg=weight_decay`` acts through it, on weights only or
-    on all."""
-    torch_optim.spare_compiler()
+    """The optimizer over all parameters; ``reg=weight_decay`` sets its weight decay, on the weights
+    only or on all parameters."""
+    torch_optim.skip_compiler_import()
     target = target_of("optimizer", node)
     if not (isinstance(target, type) and issubclass(target, torch.optim.Optimizer)):
         raise UsageError(f"optimizer._target_={node['_target_']}: is no torch.optim.Optimizer")
@@ -224,13 +227,13 @@ def make_optimizer(
         if rest:
             groups.append({"params": rest, "weight_decay": 0.0})
     betas = {"betas": tuple(node["betas"])} if "betas" in node else {}
-    fused = {"fused": True} if "fused" in options else {}  # one kernel for a whole step
+    fused = {"fused": True} if "fused" in options else {}  # one kernel per step
     optimizer: torch.optim.Optimizer = call("optimizer", fused | node | betas, groups)
     return optimizer
 
 
 def make_scheduler(node: Node, optimizer: torch.optim.Optimizer) -> Scheduler:
-    """One of our schedules, or any of ``torch.optim.lr_scheduler``."""
+    """A scheduler for one of exprun's schedules or any of ``torch.optim.lr_scheduler``."""
     arguments = dict(node)
     warmup = arguments.pop("warmup_epochs", 0)
     interval = arguments.pop("interval", "epoch")
@@ -243,9 +246,10 @@ def make_scheduler(node: Node, optimizer: torch.optim.Optimizer) -> Scheduler:
 
 
 def make_stopping(node: Node, data: Data, loss: Loss) -> Stopping:
-    """``monitor=auto`` is the validation loss, weighted if classes are: what training lowers.
+    """Early stopping; ``monitor=auto`` is the validation loss, weighted if classes have weights,
+    because that is what training minimises.
 
-    Raises UsageError for a figure that the learning curve cannot have.
+    Raises UsageError for a figure that is not in the learning curve.
     """
     weighted = loss.class_weight is not None
     if node["monitor"] == "auto":
@@ -272,7 +276,7 @@ def make_stopping(node: Node, data: Data, loss: Loss) -> Stopping:
 
 
 def make_averaging(node: Node, model: nn.Module) -> WeightAverage | None:
-    """None if the weights are not averaged."""
+    """The average of the weights; None if the config has none."""
     if node["_target_"] is None:
         return None
     averaging: WeightAverage = call("averaging", node, model)
@@ -280,13 +284,14 @@ def make_averaging(node: Node, model: nn.Module) -> WeightAverage | None:
 
 
 def make_diagnostics(config: Node) -> Diagnostics | None:
-    """What is measured of the layers; None for ``diagnostics=off``, and for runs from before."""
+    """The settings of the diagnostics; None for ``diagnostics=off`` and for old configs without the
+    group."""
     node = config.get("diagnostics")
     return Diagnostics(**node) if node else None
 
 
 def set_threads(threads: int | str, training: Training) -> None:
-    """As many CPU threads as asked for; ``auto``: one if an iteration is little work, else all."""
+    """Set the number of CPU threads; ``auto`` is one below SMALL_WORK, else all cores."""
     if threads == "auto":
         layers = sum(w.numel() for w in weights_of(training.model))
         rows = training.batch_size or len(training.data.train)
@@ -295,9 +300,9 @@ def set_threads(threads: int | str, training: Training) -> None:
 
 
 def target_of(group: str, node: Mapping[str, Any]) -> Any:
-    """What ``_target_`` names; raises UsageError if there is no such thing.
+    """The object that ``_target_`` names; raises UsageError if it cannot be imported.
 
-    The working directory is searched last, for a user's own modules.
+    The working directory is searched last, for the user's own modules.
     """
     if str(Path.cwd()) not in sys.path:
         sys.path.append(str(Path.cwd()))
@@ -316,13 +321,13 @@ def target_of(group: str, node: Mapping[str, Any]) -> Any:
 
 
 def partial(group: str, node: Node) -> Callable[..., Any]:
-    """What ``_target_`` names, with the node's keys as arguments already given."""
+    """The object that ``_target_`` names, with the node's other keys bound as arguments."""
     target = target_of(group, node)
     return functools.partial(target, **{k: v for k, v in node.items() if k != "_target_"})
 
 
 def call(group: str, node: Node, *arguments: Any, **keywords: Any) -> Any:
-    """Call what ``_target_`` names with the node's other keys."""
+    """Call the object that ``_target_`` names with the node's other keys."""
     made = partial(group, node)
     with naming(group):
         return made(*arguments, **keywords)
@@ -330,7 +335,8 @@ def call(group: str, node: Node, *arguments: Any, **keywords: Any) -> Any:
 
 @contextmanager
 def naming(group: str) -> Iterator[None]:
-    """Turn the TypeError or ValueError of a target that cannot take its keys into a UsageError."""
+    """Context that turns a target's TypeError or ValueError about its arguments into a
+    UsageError."""
     try:
         yield
     except (TypeError, ValueError) as error:

@@ -1,6 +1,6 @@
-"""The command line: ``exprun key=value …`` goes to Hydra; what is wrong is said in one line.
+"""The command line: ``exprun key=value …`` goes to Hydra; errors are reported in one line.
 
-Everything here answers without importing torch; only a run does that.
+Nothing here imports torch, except for running.
 """
 
 from __future__ import annotations
@@ -25,18 +25,18 @@ from exprun.common.signals import Interrupted, importing, interruptible
 from exprun.common.threads import let_threads_sleep
 
 USAGE_ERROR = 2
-"""Exit code for a mistake in what was asked."""
+"""Exit code for an error in the user's input."""
 
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Run the command line; returns the exit code. ``argv`` is ``sys.argv[1:]`` if not given."""
     words = list(sys.argv[1:] if argv is None else argv)
-    _make_output_safe()
+    _tolerate_output_errors()
     let_threads_sleep()
     try:
         if words and re.fullmatch(r"\w+", words[0]):
             return _command(words[0], words[1:])
-        # Hydra and OmegaConf take what is raised in their middle for a mistake, or for nothing
+        # Hydra and OmegaConf misreport or swallow an exception that a signal handler raises
         with interruptible([signal.SIGINT]):
             return _run_or_print(words)
     except UsageError as error:
@@ -45,22 +45,22 @@ def main(argv: Sequence[str] | None = None) -> int:
     except KeyboardInterrupt as interrupt:
         print("exprun: interrupted", file=sys.stderr)
         return interrupt.exit_code if isinstance(interrupt, Interrupted) else CTRL_C
-    except BrokenPipeError:  # somebody read only the head of what was printed
+    except BrokenPipeError:  # the reader closed the pipe, like head
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 0
-    except OSError as error:  # a full disk, a folder that is not ours
+    except OSError as error:  # a full disk, missing permissions
         print(f"exprun: {error}", file=sys.stderr)
         return EXIT_CODES[FAILED]
     finally:
-        gc.freeze()  # all that is left ends with the process: to look through it takes 0.1 s
+        gc.freeze()  # a last garbage collection at exit would take 0.1 s
 
 
 def _run_or_print(words: list[str]) -> int:
-    """What is no command: overrides and flags."""
-    if _sweeps(words):
+    """Run or print a config, from overrides and flags; returns the exit code."""
+    if _is_multirun(words):
         from exprun.sweeps import worker_pool
 
-        worker_pool.prepare()  # they import torch while Hydra is imported and composes
+        worker_pool.prepare()  # workers import torch meanwhile
     words = _checked(words)
     config_dir = _option(words, "--config-dir", "-cd")
     if config_dir and not Path(config_dir).is_dir():
@@ -80,7 +80,7 @@ def _run_or_print(words: list[str]) -> int:
 
 
 def _complete(words: list[str], line: str) -> int:
-    """Answer the shell, which completes ``line``: a line of output for each word that fits."""
+    """Print the completions of ``line`` for the shell, one per line."""
     from exprun.commands.completion import complete, is_command
 
     code = 0 if is_command(line) else _hydra(words)
@@ -90,7 +90,7 @@ def _complete(words: list[str], line: str) -> int:
 
 
 class _Terminal(io.FileIO):
-    """A terminal that may be closed while something is still said."""
+    """A terminal that ignores writes after it was closed."""
 
     def write(self, data: Any) -> int:
         try:
@@ -101,11 +101,12 @@ class _Terminal(io.FileIO):
             return len(data)
 
 
-def _make_output_safe() -> None:
-    """What the output cannot show, or nobody reads, must not end a training."""
+def _tolerate_output_errors() -> None:
+    """Make stdout and stderr replace unprintable characters and ignore a closed terminal, so that
+    output errors cannot end a training."""
     for name in ("stdout", "stderr"):
         stream = getattr(sys, name)
-        if stream is None:  # closed by whoever started us
+        if stream is None:  # closed by the parent process
             setattr(sys, name, Path(os.devnull).open("w"))  # noqa: SIM115
         elif stream.isatty():
             terminal = _Terminal(stream.fileno(), "w", closefd=False)
@@ -118,7 +119,7 @@ def _make_output_safe() -> None:
 
 
 def _command(name: str, words: list[str]) -> int:
-    """Run one of the commands, for which no Hydra is needed."""
+    """Run one of the commands, which do not need Hydra; returns the exit code."""
     from exprun.commands import COMMANDS
 
     if name not in COMMANDS:
@@ -133,21 +134,21 @@ def _command(name: str, words: list[str]) -> int:
 
 
 PRINTING = {"--help", "-h", "--version", "--cfg", "-c", "--info", "-i", "--hydra-help"}
-"""Flags with which something is printed, and nothing is run."""
+"""Flags that print something and run nothing."""
 
 
 MODES = PRINTING | {"--run", "-r", "--multirun", "-m", "--shell-completion", "-sc"}
-"""Flags that say what Hydra is to do, of which it takes one."""
+"""Flags that select Hydra's mode; only one is allowed."""
 
 
-def _sweeps(words: Sequence[str]) -> bool:
-    """Whether this runs a sweep and says so here, not in a file."""
+def _is_multirun(words: Sequence[str]) -> bool:
+    """Whether the command line itself, not a preset, asks for a sweep and runs it."""
     flags = {word.split("=")[0] for word in words}
     return bool({"-m", "--multirun"} & flags) and not PRINTING & flags
 
 
 def _hydra(words: list[str]) -> int:
-    """Hand everything to Hydra, and turn its errors into UsageErrors."""
+    """Run Hydra and turn its errors into UsageErrors; returns the exit code."""
     import hydra
     from hydra.errors import HydraException
     from omegaconf.errors import OmegaConfBaseException
@@ -164,13 +165,13 @@ def _hydra(words: list[str]) -> int:
         word for word in words if word.startswith("hydra.mode=") or word.split("=")[0] in MODES
     ]
     if not modes and _is_sweep(words):
-        # Hydra 1.4 looks for hydra.mode in the command line and config.yaml alone
+        # Hydra 1.4 reads hydra.mode only from the command line and config.yaml
         words = ["--multirun", *words]
     sweep = {"--multirun", "-m"} & set(words)
     sys.argv = ["exprun", *(with_conditional(words) if sweep else words)]
     try:
         if PRINTING & {word.split("=")[0] for word in words}:
-            signal.signal(signal.SIGPIPE, signal.SIG_DFL)  # printing only: end with the reader
+            signal.signal(signal.SIGPIPE, signal.SIG_DFL)  # printing: end with the reader
         with _hydra_raises():
             main = hydra.main(str(conf_dir()), "config", **main_arguments())
             main(_task)()
@@ -179,21 +180,21 @@ def _hydra(words: list[str]) -> int:
     except Escape as escape:
         error = escape.__cause__
         if isinstance(error, HydraException | OmegaConfBaseException):
-            raise _explained(error, words) from error
+            raise _as_usage_error(error, words) from error
         raise error or escape from None
     except UsageError:
         raise
-    except Exception as error:  # Hydra's, for what it was given: our jobs return their errors
+    except Exception as error:  # from Hydra, about its input: jobs return their errors
         if wants_traceback or (
             isinstance(error, OSError) and not isinstance(error, HydraException)
         ):
             raise
-        raise _explained(error, words) from error
+        raise _as_usage_error(error, words) from error
     return 0
 
 
-def _explained(error: Exception, words: list[str]) -> UsageError:
-    """An error of Hydra's in one line."""
+def _as_usage_error(error: Exception, words: list[str]) -> UsageError:
+    """An error of Hydra as a UsageError of one line."""
     from exprun.config.messages import explain
 
     overrides = [word for word in words if re.match(r"[^-].*=|~", word)]
@@ -202,7 +203,7 @@ def _explained(error: Exception, words: list[str]) -> UsageError:
 
 
 def _is_sweep(words: list[str]) -> bool:
-    """Whether it is said here, or by the chosen preset, that this is a sweep."""
+    """Whether the command line or the chosen preset asks for a sweep."""
     from exprun.config.options import is_sweep, options
     from exprun.config.paths import conf_dir
 
@@ -216,7 +217,7 @@ def _is_sweep(words: list[str]) -> bool:
 
 @contextmanager
 def _hydra_raises() -> Iterator[None]:
-    """Let Hydra raise its errors instead of printing them."""
+    """Context in which Hydra raises its errors instead of printing them."""
     name = "HYDRA_FULL_ERROR"
     before = os.environ.get(name)
     os.environ[name] = "1"
@@ -230,8 +231,8 @@ def _hydra_raises() -> Iterator[None]:
 
 
 def _task(config: Any) -> Any:
-    """What Hydra runs for a single run: its result, or the UsageError or the signal that came
-    before it. (Launchers run the jobs of a sweep: ``hydra_plugins.exprun_sweeps``.)"""
+    """Hydra's task function for a single run. Returns the result, or the UsageError or Interrupted
+    that prevented it. (Sweeps run their jobs in launchers: ``hydra_plugins.exprun_sweeps``.)"""
     from hydra.core.hydra_config import HydraConfig
 
     from exprun.config.compose import overrides_of
@@ -253,8 +254,8 @@ def _task(config: Any) -> Any:
 
 
 def _checked(words: list[str]) -> list[str]:
-    """The words with all flags first, as Hydra's parser wants them; raises UsageError for a flag
-    that does not exist, or a word that is no override."""
+    """The words with all flags first, as Hydra's parser requires; raises UsageError for an unknown
+    flag or a word that is not an override."""
     from exprun.config.hydra_internals import flags as hydra_flags
 
     actions = hydra_flags()
@@ -285,11 +286,11 @@ def _checked(words: list[str]) -> list[str]:
 
 
 OPTIONAL_VALUE = ("--info", "-i")
-"""Flags whose value may be left out."""
+"""Flags with an optional value."""
 
 
 def _option(words: list[str], *names: str) -> str | None:
-    """The value of a flag: ``--flag value`` or ``--flag=value``."""
+    """The value of a flag, given as ``--flag value`` or ``--flag=value``; None without it."""
     for i, word in enumerate(words):
         flag, equals, value = word.partition("=")
         if flag in names:

@@ -1,5 +1,5 @@
-"""What exprun does around Hydra's runs: check before anything is written, claim folders, keep a
-sweep's books, and turn how it ended into an exit code.
+"""Callbacks of Hydra's runs and sweeps: check the config before anything is written, create and
+lock folders, maintain a sweep's ledger, print results, and set the exit code.
 
 Nothing here imports torch by itself.
 """
@@ -25,7 +25,7 @@ from omegaconf import DictConfig, OmegaConf, open_dict, read_write
 
 from exprun.common.constants import FINISHED, INTERRUPTED
 from exprun.common.errors import UsageError, choices, nearest
-from exprun.common.signals import exit_code, heed, interruptible
+from exprun.common.signals import exit_code, interruptible, raise_if_interrupted
 from exprun.config.compose import Composer, enter, hydra_files, overrides_of, resolve, take_sweep
 from exprun.config.hydra_internals import BASIC_LAUNCHER, BASIC_SWEEPER
 from exprun.config.options import check_names
@@ -57,11 +57,12 @@ T = TypeVar("T")
 
 
 class Escape(BaseException):
-    """Carries an exception past Hydra's callbacks; ``__cause__`` is what happened."""
+    """Carries an exception past Hydra, which catches every Exception of a callback; the original
+    one is ``__cause__``."""
 
 
 def surfacing(hook: Callable[..., T]) -> Callable[..., T]:
-    """Let what Hydra calls, and what that raises, through to the command line."""
+    """Decorator of callbacks that raises their exceptions as Escape, to reach the command line."""
 
     @functools.wraps(hook)
     def wrapped(*arguments: Any, **keywords: Any) -> T:
@@ -74,20 +75,20 @@ def surfacing(hook: Callable[..., T]) -> Callable[..., T]:
 
 
 class Hooks(Callback):
-    """Hydra calls these; ``hydra.callbacks`` names this class.
+    """Hydra's callbacks, registered in ``hydra.callbacks``.
 
-    ``jobs`` are those of a sweep that are to be run, by their numbers, for the launcher: fixed when
-    they are asked for, whatever happens to YAML files and the environment until they begin.
-    ``numbers`` are those of all jobs in the order in which Hydra's sweeper asks for them, equal
-    ones having the same.
+    ``jobs`` maps job numbers to the jobs of a sweep that the launcher has to run. Their configs are
+    resolved when they are added, so later changes of YAML files and the environment have no effect.
+    ``numbers`` are the job numbers in the order in which Hydra's sweeper requests jobs; equal jobs
+    have the same number.
     """
 
     def __init__(self) -> None:
         self.jobs: dict[int, Job] = {}
         self.numbers: list[int] = []
         self.progress = ledger.Progress([])
-        self.begun = False  # whether the sweep's jobs are fixed
-        self.holding = ExitStack()  # the folder of the run or the sweep
+        self.begun = False  # whether the sweep's jobs have been recorded
+        self.locks = ExitStack()  # lock of the run's or sweep's folder
 
     @surfacing
     def on_run_start(self, config: DictConfig, **_: Any) -> None:
@@ -98,15 +99,15 @@ class Hooks(Callback):
         _published(config, {})
         if (into := take_sweep(config)) is not None:
             raise UsageError(f"sweep.into={into}: is for sweeps; expected -m")
-        heed()
+        raise_if_interrupted()
         self.made = _claim(config, "run")
-        self.holding.enter_context(held(Path(config.hydra.run.dir)))
+        self.locks.enter_context(held(Path(config.hydra.run.dir)))
         enter(config, Path(config.hydra.run.dir))
         resolve(config)
 
     @surfacing
     def on_run_end(self, config: DictConfig, job_return: JobReturn, **_: Any) -> None:
-        self.holding.close()
+        self.locks.close()
         result = job_return.return_value
         folder = Path(config.hydra.runtime.output_dir)
         if isinstance(result, BaseException):
@@ -118,7 +119,7 @@ class Hooks(Callback):
         from exprun.doctor.remarks import remarks
         from exprun.sweeps.published_table import comparison
 
-        preset = "published" in config  # whose ills are what it shows
+        preset = "published" in config  # may show a bad training on purpose
         said = [] if preset else remarks(folder)
         summary(result, os.path.relpath(folder), remarks=said)
         if preset and result["status"] != INTERRUPTED:
@@ -132,7 +133,7 @@ class Hooks(Callback):
         self.launcher = _launcher(config)
         jobs = _jobs(config)
         published = _published(config, _variants(config))
-        heed()
+        raise_if_interrupted()
         with interruptible():
             self.composer = Composer(GlobalHydra.instance().config_loader(), config)
             check_values(OmegaConf.masked_copy(config, "sweep"))
@@ -141,60 +142,60 @@ class Hooks(Callback):
             if into is None and several:
                 raise UsageError(f"{several[0]}: expected one folder")
             if into is None:
-                self._begin(config, jobs, published)
+                self._create_sweep(config, jobs, published)
             elif published is not None:
                 raise UsageError(f"sweep.into={into}: a preset with published figures is complete")
             else:
-                self._go_into(config, jobs, into)
+                self._extend_sweep(config, jobs, into)
         self.begun = True
 
-    def _begin(
+    def _create_sweep(
         self,
         config: DictConfig,
         jobs: Sequence[Asked],
         published: Mapping[str, Any] | None,
     ) -> None:
-        """Make the sweep's folder and fix its jobs; leaves nothing behind if that fails."""
+        """Create the sweep's folder and record its jobs; removes the folder if that fails."""
         made = _claim(config, "sweep")
         folder = Path(config.hydra.sweep.dir)
         asked = as_given(overrides_of(config.hydra))
-        content = ledger.new(asked, _own_options(config), self.launcher, published)
+        content = ledger.new(asked, _config_dir(config), self.launcher, published)
         try:
-            self.holding.enter_context(held(folder))
+            self.locks.enter_context(held(folder))
             self._add(config, content, jobs, asked)
         except BaseException:
-            self.holding.close()
-            for path in folder.iterdir():  # it was new, or empty
+            self.locks.close()
+            for path in folder.iterdir():  # the folder was new or empty
                 path.unlink()
             for path in made:
-                with suppress(OSError):  # others may have begun beside it
+                with suppress(OSError):  # another run may have created a folder in it
                     path.rmdir()
             raise
 
-    def _go_into(self, config: DictConfig, jobs: Sequence[Asked], into: str) -> None:
-        """Fix jobs that are asked for in addition to those of a sweep that is there already."""
+    def _extend_sweep(self, config: DictConfig, jobs: Sequence[Asked], into: str) -> None:
+        """Add jobs to the existing sweep in the folder ``into``."""
         folder = Path(into)
         check_sweep(folder, f"sweep.into={into}")
         if any(word.startswith("hydra.sweep.dir=") for word in overrides_of(config.hydra, "hydra")):
             raise UsageError(f"sweep.into={into}: names the folder; expected no hydra.sweep.dir")
         _set_folder(config, "hydra.sweep.dir", folder)
-        with ExitStack() as holding:
-            holding.enter_context(held(folder))
+        with ExitStack() as locks:
+            locks.enter_context(held(folder))
             with ledger.read_from(folder):
                 content = ledger.read(folder)
                 ledger.adopt(folder, content)
                 states = [ledger.state_of(folder / job["folder"]) for job in content["jobs"]]
-                content |= {"config_dir": _own_options(config) or content["config_dir"]}
+                content |= {"config_dir": _config_dir(config) or content["config_dir"]}
             content |= self.launcher.as_written()
-            asked = as_given(_without_into(overrides_of(config.hydra)))
+            asked = as_given(_job_words(overrides_of(config.hydra)))
             self._add(config, content, jobs, asked)
-            self.holding = holding.pop_all()
+            self.locks = locks.pop_all()
         self.progress.done += sum(state["status"] in FINISHED for state in states)
 
     def add_jobs(self, config: DictConfig, overrides: Sequence[Sequence[str]]) -> None:
-        """Take in jobs of a sweeper that decides as it goes."""
+        """Add the jobs that an adaptive sweeper requests during the sweep."""
         content = ledger.read(Path(config.hydra.sweep.dir))
-        self._add(config, content, [(None, _without_into(words)) for words in overrides])
+        self._add(config, content, [(None, _job_words(words)) for words in overrides])
 
     def _add(
         self,
@@ -203,7 +204,7 @@ class Hooks(Callback):
         jobs: Sequence[Asked],
         asked: Sequence[str] | None = None,
     ) -> None:
-        """Fix ``jobs`` and write them down; ``content`` is that of ``sweep.json`` before."""
+        """Resolve ``jobs`` and record them in the ledger; ``content`` is ``sweep.json`` so far."""
         folder = Path(config.hydra.sweep.dir)
         ledger.add(folder, content, self._plan(config, content, jobs), asked)
         done = self.progress.done if self.begun else 0
@@ -212,8 +213,8 @@ class Hooks(Callback):
     def _plan(
         self, config: DictConfig, content: Mapping[str, Any], jobs: Sequence[Asked]
     ) -> Iterator[ledger.Planned]:
-        """Compose jobs, check and resolve them; those that the sweep has not got yet are to be
-        written down, and what is not finished is to be run. Raises UsageError."""
+        """Compose, check and resolve jobs. Yields those that are new in the sweep, to be recorded,
+        and adds unfinished ones to ``self.jobs``, to be run. Raises UsageError."""
         from exprun.sweeps import worker_pool
 
         folder = Path(config.hydra.sweep.dir)
@@ -240,7 +241,7 @@ class Hooks(Callback):
                     "a preset with published figures is a sweep by itself; expected "
                     "exprun experiment=… with one of them"
                 )
-            worker_pool.prepare()  # they import torch while the other jobs are looked at
+            worker_pool.prepare()  # workers import torch meanwhile
             within = os.path.relpath(job_folder, folder)
             if within == ".":
                 raise UsageError(
@@ -264,20 +265,21 @@ class Hooks(Callback):
                     self.jobs[known] = Job(
                         resolved, job_folder, given, chosen, in_sweep=True, resumed=True
                     )
-            heed()
+            raise_if_interrupted()
 
     @surfacing
     def on_multirun_end(self, config: DictConfig, **_: Any) -> None:
         from exprun.sweeps.conclude import conclude
 
-        self.holding.close()
-        if not self.begun:  # Hydra 1.4 calls this after a mistake, too
+        self.locks.close()
+        if not self.begun:  # Hydra 1.4 calls this after an error too
             return
         raise SystemExit(conclude(Path(config.hydra.sweep.dir)))
 
 
 def _check_hydra(config: DictConfig) -> None:
-    """Raise UsageError for settings of Hydra's that would break what a run's folder promises."""
+    """Raise UsageError for settings of Hydra with which a run's folder would be incomplete or
+    shared."""
     if config.hydra.job.chdir:
         raise UsageError("hydra.job.chdir=true: paths are read from where you are; expected false")
     for source in config.hydra.runtime.config_sources:
@@ -337,7 +339,7 @@ LAUNCHERS: dict[str, dict[str, Rule]] = {
         "workers": COUNT,
     },
 }
-"""exprun's launchers, and what can be said to each, beside LAUNCHER_KEYS."""
+"""exprun's launchers with their own keys, in addition to LAUNCHER_KEYS, and allowed values."""
 
 LAUNCHER_KEYS = {
     "timeout": Rule(lambda v: v is None or positive.accepts(v), "null or a number of seconds > 0"),
@@ -349,12 +351,12 @@ ONE_BY_ONE = {
     "timeout": None,
     "retries": 0,
 }
-"""What takes the place of Hydra's basic launcher, which composes each job when it begins."""
+"""Replaces Hydra's basic launcher, which composes each job only when it starts."""
 
 
 def _launcher(config: DictConfig) -> LauncherSettings:
-    """The launcher that the sweep asks for, checked. Raises UsageError for one that is not
-    exprun's: it would compose jobs anew when they begin."""
+    """The settings of the chosen launcher. Raises UsageError for invalid settings and for launchers
+    that are not exprun's, which would compose jobs again when they start."""
     if config.hydra.launcher._target_ == BASIC_LAUNCHER:
         with read_write(config.hydra), open_dict(config.hydra):
             config.hydra.launcher = ONE_BY_ONE
@@ -391,10 +393,10 @@ def _launcher(config: DictConfig) -> LauncherSettings:
 
 
 def _claim(config: DictConfig, kind: Literal["run", "sweep"]) -> list[Path]:
-    """Make the folder that ``hydra.run.dir`` or ``hydra.sweep.dir`` names, or, if that is taken,
-    one beside it; one that the user named must be new or empty (UsageError).
+    """Create the folder that ``hydra.run.dir`` or ``hydra.sweep.dir`` names, with a numbered name
+    if it exists; one that the user has named must be new or empty (else UsageError).
 
-    Returns the folders that were not there before, the innermost first.
+    Returns the created folders, the innermost first.
     """
     key = f"hydra.{kind}.dir"
     wanted = Path(config.hydra[kind].dir)
@@ -405,7 +407,7 @@ def _claim(config: DictConfig, kind: Literal["run", "sweep"]) -> list[Path]:
 
 
 def _make(config: DictConfig, key: str, wanted: Path) -> list[Path]:
-    """What ``_claim`` does; raises OSError if the disk does not let it."""
+    """``_claim`` without the handling of errors; raises OSError from the file system."""
     missing = [folder for folder in (wanted, *wanted.parents) if not folder.exists()]
     if any(word.startswith(f"{key}=") for word in overrides_of(config.hydra, "hydra")):
         if wanted.exists() and not (wanted.is_dir() and not any(wanted.iterdir())):
@@ -418,7 +420,7 @@ def _make(config: DictConfig, key: str, wanted: Path) -> list[Path]:
 
 
 def _set_folder(config: DictConfig, key: str, folder: Path) -> None:
-    """Let Hydra know which folder it is."""
+    """Set the folder in Hydra's config."""
     with read_write(config.hydra), open_dict(config.hydra):
         OmegaConf.update(config, key, str(folder))
         config.hydra.overrides.hydra.append(f"{key}='{folder}'")
@@ -428,39 +430,38 @@ GRID_SWEEPERS = (
     "hydra_plugins.exprun_sweeps.Sweeper",
     BASIC_SWEEPER,
 )
-"""Sweepers that run every combination of the values, so that all jobs are known beforehand."""
+"""Sweepers that run every combination of values, so that all jobs are known in advance."""
 
 
 Asked = tuple[str | None, list[str]]
-"""The name of a job's variant, if there are any, and its overrides."""
+"""A requested job: the name of its variant, or None, and its overrides."""
 
 
-def _without_into(words: Sequence[str]) -> list[str]:
-    """The overrides but for ``sweep.into``, which says nothing about a job."""
+def _job_words(words: Sequence[str]) -> list[str]:
+    """The overrides without ``sweep.into``, which does not concern the job."""
     return [word for word in words if not word.startswith("sweep.into=")]
 
 
-def _own_options(config: DictConfig) -> str | None:
-    """The folder of the user's own options: ``--config-dir``."""
+def _config_dir(config: DictConfig) -> str | None:
+    """The folder of the user's own options, ``--config-dir``; None without it."""
     sources = config.hydra.runtime.config_sources
     return next((str(s.path) for s in sources if s.provider == "command-line"), None)
 
 
 def _jobs(config: DictConfig) -> list[Asked]:
-    """The name of its variant and the overrides of every job; none if the sweeper decides as it
-    goes."""
+    """All jobs of a grid sweeper; empty for an adaptive sweeper, which requests them later."""
     if config.hydra.sweeper._target_ not in GRID_SWEEPERS:
         return []
     words = [f"{key}={value}" for key, value in (config.hydra.sweeper.params or {}).items()]
     overrides = [*words, *overrides_of(config.hydra)]
-    jobs = expand_variants(_variants(config), _without_into(overrides))
+    jobs = expand_variants(_variants(config), _job_words(overrides))
     if not jobs:
         raise UsageError("the sweep asks for no job: one of its lists of values is empty")
     return jobs
 
 
 def _variants(config: DictConfig) -> Mapping[str, Mapping[str, Any]]:
-    """``hydra.sweeper.variants``; raises UsageError if that is not overrides by names."""
+    """``hydra.sweeper.variants``: overrides by variant. Raises UsageError for anything else."""
     variants: Any = config.hydra.sweeper.get("variants") or {}
     if not isinstance(variants, DictConfig | dict):
         raise UsageError(f"hydra.sweeper.variants={spelled(variants)}: expected overrides by names")
@@ -475,8 +476,7 @@ def _variants(config: DictConfig) -> Mapping[str, Mapping[str, Any]]:
 
 
 def _published(config: DictConfig, variants: Mapping[str, Any]) -> dict[str, Any] | None:
-    """The ``published`` node as plain data, if there is one; raises UsageError for what is wrong
-    with it."""
+    """The ``published`` node as plain data, or None; raises UsageError if it is invalid."""
     if "published" not in config:
         return None
     check_values(OmegaConf.masked_copy(config, "published"))

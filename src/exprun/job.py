@@ -1,4 +1,4 @@
-"""One run: what is asked, where it is recorded, and what came of it; ``exprun.run`` does it.
+"""A job: its config, its folder and its result; ``exprun.run`` executes it.
 
 Nothing here imports torch, Hydra or OmegaConf.
 """
@@ -11,7 +11,7 @@ from collections.abc import Iterator, Mapping, Set
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any, Protocol
 
 from exprun.common.constants import FAILED, INTERRUPTED
 from exprun.common.errors import UsageError
@@ -20,23 +20,27 @@ from exprun.record.files import write_json
 from exprun.record.result import result_of
 from exprun.training.callbacks import Outcome
 
-if TYPE_CHECKING:
-    from exprun.record.problem_recorder import ProblemRecorder
-    from exprun.record.recorder import Recorder
+
+class JobRecorder(Protocol):
+    """Writes a job's folder while it runs."""
+
+    def finish(self, outcome: Outcome, seconds: float) -> dict[str, Any]:
+        """Write the remaining files, ``result.json`` last; returns its content."""
+
+    def close(self) -> None:
+        """Close the files."""
 
 
 @dataclass
 class Job:
-    """What is to be run and where it is recorded; ``result`` is the content of its ``result.json``
-    once there is one.
+    """A job with its folder; ``result`` is the content of its ``result.json`` once it is written.
 
     ``config`` is plain data, ``choices`` are the chosen options of the groups. A ``resumed`` job
-    goes on from its newest checkpoint that is whole. What goes wrong becomes a result of status
-    ``failed``, with the traceback in ``traceback.txt``. A mistake of the user's that only the data
-    or the machine could tell raises UsageError, with nothing but ``.hydra/`` in the folder;
-    ``in_sweep``, for a sweep goes on, it becomes a failed result too. ``shared`` are the overrides
-    that all jobs of its sweep have. ``threads`` are the CPU threads to compute with, whatever the
-    config says.
+    continues from its newest intact checkpoint. An exception becomes a result with status
+    ``failed``, with the traceback in ``traceback.txt``. A UsageError, which only the data or the
+    machine can cause here, is raised, with only ``.hydra/`` left in the folder; with ``in_sweep``
+    it becomes a failed result too, because the sweep continues. ``shared`` are the overrides that
+    all jobs of its sweep have. ``threads`` overrides the number of CPU threads in the config.
     """
 
     config: dict[str, Any]
@@ -48,12 +52,12 @@ class Job:
     resumed: bool = False
     threads: int | None = None
     result: dict[str, Any] | None = None
-    recorder: Recorder | ProblemRecorder | None = field(default=None, repr=False)
+    recorder: JobRecorder | None = field(default=None, repr=False)
     started: float = 0.0
 
     @contextmanager
     def recording(self) -> Iterator[None]:
-        """Turn what goes wrong inside into a result, and leave no file open."""
+        """Context that turns exceptions into a failed result and closes the recorder's files."""
         try:
             yield
             return
@@ -64,7 +68,7 @@ class Job:
         except Interrupted as interrupt:
             name = interrupt.signal.name
             outcome = Outcome(INTERRUPTED, "interrupted outside of an epoch", signal=name)
-        except OSError as error:  # the disk's or the system's fault, no bug
+        except OSError as error:  # caused by the disk or the system, not by a bug
             outcome = Outcome(FAILED, str(error))
         except Exception as error:
             (self.folder / "traceback.txt").write_text(traceback.format_exc())

@@ -1,11 +1,12 @@
-"""A job done, from its config to its folder of results."""
+"""Run a job: build from its config, fit, and record the results in its folder."""
 
 from __future__ import annotations
 
 import sys
 import time
-from dataclasses import replace
-from typing import Any
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
+from typing import Any, Protocol
 
 import torch
 
@@ -18,47 +19,91 @@ from exprun.fit.loop import fit
 from exprun.job import Job
 from exprun.problems.problem import Problem
 from exprun.record import checkpoint
-from exprun.record.diagnostics import DiagnosticsRecorder
 from exprun.record.problem_recorder import ProblemRecorder
 from exprun.record.recorder import Recorder, hparams
-from exprun.training.callbacks import Outcome
+from exprun.training.callbacks import Callback, Outcome
 from exprun.training.training import Training
 
 
+class Run(Protocol):
+    """A job built from its config, with its files open."""
+
+    def introduce(self) -> None:
+        """Print information before it starts."""
+
+    def fit(self, callbacks: Sequence[Callback], interrupted: Callable[[], bool]) -> Outcome:
+        """Run it; the callbacks are called for every epoch, if it has epochs."""
+
+
+@dataclass
+class TrainingRun:
+    """The training of a network."""
+
+    training: Training
+    recorder: Recorder
+
+    def introduce(self) -> None:
+        """Print the notes on the data and, with ``diagnostics=full``, the initial state of the
+        layers, unless resumed."""
+        for note in self.training.data.notes:
+            print(note)
+        diagnostics = self.recorder.diagnostics
+        if diagnostics and diagnostics.settings.histograms and diagnostics.initialization:
+            show_initialization(diagnostics.initialization)
+
+    def fit(self, callbacks: Sequence[Callback], interrupted: Callable[[], bool]) -> Outcome:
+        return fit(self.training, [self.recorder, *callbacks], interrupted)
+
+
+@dataclass
+class ProblemRun:
+    """A problem without a network: no epochs, no checkpoints."""
+
+    problem: Problem
+
+    def introduce(self) -> None:
+        pass
+
+    def fit(self, callbacks: Sequence[Callback], interrupted: Callable[[], bool]) -> Outcome:
+        return self.problem.solve(interrupted)
+
+
 def run(job: Job) -> dict[str, Any]:
-    """Build, fit and record; returns the result."""
+    """Build, fit and record a job; returns the content of its ``result.json``."""
     with job.recording():
-        work = begin(job)
+        begun = begin(job)
+        if not job.in_sweep:
+            begun.introduce()
         with interruptible() as interrupted:
-            if isinstance(work, Problem):
-                outcome = work.solve(interrupted)
-            else:
-                outcome = _fit(job, work, interrupted)
+            with watch(" ".join(job.overrides), in_sweep=job.in_sweep) as screen:
+                outcome = begun.fit([screen], interrupted)
             end(job, outcome, interrupted)
     assert job.result is not None
     return job.result
 
 
-def begin(job: Job, sharing: int = 1) -> Training | Problem:
-    """Build what is to be done and open its files; ``sharing`` jobs are trained at once."""
+def begin(job: Job, sharing: int = 1) -> TrainingRun | ProblemRun:
+    """Build a job and open its files; ``sharing`` is the number of jobs trained in turns on a
+    core."""
     job.started = time.perf_counter()
-    work: Training | Problem = target_of("problem", job.config["problem"])(job.config)
+    built: Training | Problem = target_of("problem", job.config["problem"])(job.config)
     if job.threads:
         torch.set_num_threads(job.threads)
-    state = _checkpoint(job) if job.resumed else None
     own = [word for word in job.overrides if word not in job.shared]
     row = hparams(job.config, job.choices, own)
     about = job.folder, job.config, job.overrides, row
-    if isinstance(work, Problem):  # done in a moment, so it has no checkpoints
-        job.recorder = ProblemRecorder(*about, work)
-    else:
-        diagnostics = make_diagnostics(job.config)
-        job.recorder = Recorder(*about, work, state, diagnostics=diagnostics, sharing=sharing)
-    return work
+    if isinstance(built, Problem):
+        job.recorder = ProblemRecorder(*about, built)
+        return ProblemRun(built)
+    state = _checkpoint(job) if job.resumed else None
+    diagnostics = make_diagnostics(job.config)
+    recorder = Recorder(*about, built, state, diagnostics=diagnostics, sharing=sharing)
+    job.recorder = recorder
+    return TrainingRun(built, recorder)
 
 
 def _checkpoint(job: Job) -> dict[str, Any] | None:
-    """The newest state; what a killed process left of a file half written is taken away."""
+    """The state of the newest intact checkpoint; removes temporary files of a killed process."""
     for path in job.folder.rglob(".*.tmp"):
         path.unlink()
     state, problems = checkpoint.newest(job.folder)
@@ -67,25 +112,8 @@ def _checkpoint(job: Job) -> dict[str, Any] | None:
     return state
 
 
-def _fit(job: Job, training: Training, interrupted: Interruption) -> Outcome:
-    assert isinstance(job.recorder, Recorder)
-    if not job.in_sweep:
-        for note in training.data.notes:
-            print(note)
-        _show_initialization(job.recorder.diagnostics)
-    title = " ".join(job.overrides)
-    with watch(title, str(training.device), in_sweep=job.in_sweep) as screen:
-        return fit(training, [job.recorder, screen], interrupted)
-
-
-def _show_initialization(diagnostics: DiagnosticsRecorder | None) -> None:
-    """The laboratory of ``diagnostics=full``; a resumed run has shown it."""
-    if diagnostics and diagnostics.settings.histograms and diagnostics.initialization:
-        show_initialization(diagnostics.initialization)
-
-
 def end(job: Job, outcome: Outcome, interrupted: Interruption) -> None:
-    """Write what is left to be written, ``result.json`` last, and close the files."""
+    """Write the remaining files, ``result.json`` last, and close all files."""
     assert job.recorder is not None
     if outcome.status == INTERRUPTED and interrupted.signal:
         name = interrupted.signal.name

@@ -1,4 +1,4 @@
-"""What a run's folder holds, read back: it may be damaged, or somebody else's."""
+"""Read a run's folder back; it may be damaged or come from an untrusted source."""
 
 from __future__ import annotations
 
@@ -19,8 +19,8 @@ from exprun.job import Job
 
 @dataclass(frozen=True)
 class Stored:
-    """What ``.hydra/`` says of a run: its config, its overrides, the chosen options of the groups,
-    and the folder of the user's own options, if there was one."""
+    """The content of a run's ``.hydra/``: config, overrides, the chosen options of the groups, and
+    the folder of the user's own options, if any."""
 
     config: DictConfig
     overrides: list[str]
@@ -29,7 +29,8 @@ class Stored:
 
 
 def stored(folder: Path) -> Stored:
-    """Raises UsageError if ``folder`` is no run's, or a file of its ``.hydra/`` cannot be read."""
+    """Read ``.hydra/`` of a run's folder. Raises UsageError if ``folder`` is not a run's or a file
+    cannot be read."""
     if not (folder / ".hydra" / "config.yaml").is_file():
         what = "there is no such folder; expected one like outputs/runs/…"
         if folder.is_dir():
@@ -54,8 +55,8 @@ def _read(folder: Path, files: Mapping[str, str] | None = None) -> Stored:
 
 
 def check_config(config: DictConfig, folder: Path | str, *, trust: bool) -> None:
-    """Raise UsageError if the config is not what it was, or, without ``trust``, names somebody's
-    own code."""
+    """Raise UsageError if the config is invalid or, without ``trust``, names code that is neither
+    exprun's nor torch's."""
     check(config)
     if not trust:
         check_targets(config, str(folder))

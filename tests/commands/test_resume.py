@@ -257,6 +257,23 @@ def test_other_data_are_refused(tmp_path: Path) -> None:
     assert "the data are not those that it was trained on" in done.stderr
 
 
+def test_a_sweep_is_not_finished_with_other_data(tmp_path: Path) -> None:
+    """Not even jobs that had not begun: the sweep would compare two data sets."""
+    rows = [f"{x},{x * x % 7},{x % 2}" for x in range(100)]
+    (tmp_path / "own.csv").write_text("\n".join(["a,b,label", *rows]))
+    words = ["-m", "data=csv", "data.path=own.csv", "data.target=label", "seed=range(2)"]
+    words += ["trainer.max_epochs=1", "hydra.sweep.dir=sweep"]
+    assert exprun(tmp_path, *words).returncode == 0
+    shutil.rmtree(tmp_path / "sweep" / "001_seed=1")
+    (tmp_path / "own.csv").write_text("\n".join(["a,b,label", *rows[:-10]]))
+    done = exprun(tmp_path, "resume", "sweep")
+    assert done.returncode == 2
+    assert "the data of job 1 are not those that the sweep was asked for with" in done.stderr
+    assert done.stderr.count("\n") == 1
+    (tmp_path / "own.csv").write_text("\n".join(["a,b,label", *rows]))
+    assert exprun(tmp_path, "resume", "sweep").returncode == 0
+
+
 @pytest.mark.parametrize(
     ("words", "message"),
     [

@@ -307,6 +307,11 @@ CSV: dict[str, tuple[bytes, dict[str, Any], str]] = {
         {},
         "FILE: is a ZIP archive or an Excel workbook; expected a CSV file exported from it",
     ),
+    "gzip'd Parquet": (
+        gzip.compress(b"PAR1\x15\x04"),
+        {},
+        "FILE: is no gzip'd text; unpack it before: gunzip",
+    ),
     "Parquet as CSV": (b"PAR1\x15\x04", {}, "FILE: is a Parquet file; expected data=parquet"),
     "NumPy array as CSV": (
         b"\x93NUMPY\x01\x00",

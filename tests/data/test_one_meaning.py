@@ -142,6 +142,14 @@ def test_the_index_of_pandas_is_no_feature(tmp_path, name):
     assert tabular.parquet(path, "y", group=name).groups is not None
 
 
+def test_the_index_of_pandas_without_its_metadata(tmp_path):
+    """As polars or Spark write it again."""
+    table = pa.table({"x": X, "y": LABELS, "__index_level_0__": np.arange(len(X))})
+    pq.write_table(table, tmp_path / "d.parquet")
+    read = tabular.parquet(str(tmp_path / "d.parquet"), "y")
+    assert read.features.names == ("x",)
+
+
 def test_metadata_that_name_no_index_change_nothing(tmp_path):
     for index in ("{", "[]", '{"index_columns": [{"kind": "range"}]}'):
         table = pa.table({"x": X, "y": LABELS}).replace_schema_metadata({"pandas": index})
@@ -197,6 +205,11 @@ def test_columns_without_a_header_do_not_shift(tmp_path):
     dropped = prepare(tabular.csv(path, 1, header=False, drop=[5])).preprocessing
     with pytest.raises(UsageError, match=r"has 4 columns; expected 5 as in training; without a h"):
         read_columns(bare, dropped)
+    with pytest.raises(UsageError, match=r"leave those .* empty, like the target's \(column 1\)$"):
+        read_columns(bare, dropped)
+    empty = headless(tmp_path, "empty.csv", [["", *row[1:4], ""] for row in rows])
+    advised = read_columns(empty, dropped)
+    assert np.array_equal(advised.numbers, read_columns(path, dropped).numbers)
     whole = prepare(tabular.csv(path, 1, header=False)).preprocessing
     frame = read_columns(bare, whole)
     assert np.array_equal(frame.numbers, read_columns(path, whole).numbers)

@@ -1,48 +1,42 @@
-"""A replayed training is the one that runs as it is written, to the last bit."""
+"""A replayed training ends as the plain loop does, bit for bit."""
 
 from __future__ import annotations
 
 import copy
-from collections.abc import Callable
 from functools import partial
 from typing import Any
 
 import pytest
 import torch
 from torch import Tensor, nn
-from torch.optim.lr_scheduler import ConstantLR, LRScheduler, OneCycleLR, SequentialLR
 
 from exprun.common.constants import ACTIVATIONS, COMPLETED, DIVERGED, EARLY_STOPPED, INTERRUPTED
-from exprun.config.paths import conf_dir
-from exprun.data.frame import Frame
-from exprun.data.prepare import prepare
-from exprun.data.table import Table
-from exprun.data.task import Task
 from exprun.engine import replay
 from exprun.engine.replay import Replay
 from exprun.engine.tape import Unrecordable
-from exprun.fit import learning_curve
 from exprun.fit.loop import fit
 from exprun.techniques import losses
-from exprun.techniques.optimizers import Adamax, Momentum, NAdam, RAdam
+from exprun.techniques.optimizers import Momentum
 from exprun.techniques.regularizers import Dropout, Regularizer
 from exprun.techniques.schedules import FactorScheduler, TorchScheduler
-from exprun.training.callbacks import Callback, Outcome
 from exprun.training.training import Training
 from tests.conftest import built, option, same_bits, training
-from tests.fit.test_loop import Diary, constant_data
+from tests.engine.trainings import (
+    ENGINES,
+    OPTIMIZERS,
+    REGULARIZERS,
+    TORCHS,
+    OwnOptimizer,
+    both,
+    by_hand,
+    factors,
+    from_words,
+    targets,
+)
+from tests.fit.epoch_log import EpochLog, constant_data
 
-OPTIMIZERS = sorted({f.stem for f in (conf_dir() / "optimizer").glob("*.yaml")} - {"lbfgs"})
-REGULARIZERS = [
-    "none",
-    "dropout",
-    "l1,l2",
-    "elastic_net",
-    "max_norm",
-    "weight_decay",
-    "label_smoothing",
-    "dropout,l1,l2,elastic_net,max_norm,label_smoothing",
-]
+pytestmark = pytest.mark.usefixtures("measured_by_replay")
+
 NORMS = [
     ["norm=none"],
     ["norm=batch"],
@@ -50,7 +44,8 @@ NORMS = [
     ["norm=batch", "norm.position=post"],
     ["norm=layer", "norm.position=post"],
 ]
-TORCHS = "scheduler._target_=torch.optim.lr_scheduler"
+
+
 SCHEDULERS = [
     ["scheduler=constant"],
     ["scheduler=cosine", "scheduler.epochs=3", "scheduler.interval=iteration"],
@@ -60,37 +55,9 @@ SCHEDULERS = [
     ["scheduler=step", f"{TORCHS}.StepLR", "scheduler.step_size=4", "scheduler.interval=iteration"],
     ["scheduler=one_cycle", "scheduler.epochs=3"],
 ]
+
+
 BIT_BY_BIT = {"optimizers": OPTIMIZERS, "regularizers": REGULARIZERS}
-
-ENGINES = {True: "replay", False: "plain"}
-"""What computes the iterations, by whether they are replayed."""
-
-
-@pytest.fixture(autouse=True)
-def measured_by_replay(monkeypatch):
-    """Short as these trainings are, what is measured after their epochs is replayed, too."""
-    monkeypatch.setattr(learning_curve, "PAYS", 2)
-
-
-def both(make: Callable[[bool], Training], engine: str | None = "replayed") -> list[Outcome]:
-    """Fit one that replays and one that does not, which must end as the same."""
-    trainings = make(True), make(False)
-    outcomes = [fit(t) for t in trainings]
-    replayed, ordinary = trainings
-    assert same_bits(replayed.state_dict(), ordinary.state_dict())
-    assert [o.status for o in outcomes] == [outcomes[1].status] * 2
-    assert [o.reason for o in outcomes] == [outcomes[1].reason] * 2
-    assert outcomes[1].engine == "ordinary: trainer.engine=plain"
-    assert engine is None or outcomes[0].engine == engine
-    return outcomes
-
-
-def from_words(*words: str) -> Callable[[bool], Training]:
-    return lambda replay: built(*words, f"trainer.engine={ENGINES[replay]}")
-
-
-def by_hand(data: Any, **options: Any) -> Callable[[bool], Training]:
-    return lambda replay: training(data, **options, engine=ENGINES[replay])
 
 
 # ------------------------------------------------------------------------------ the same bits
@@ -174,16 +141,6 @@ def test_losses_of_classes(loss: str, reduction: str, weights: str) -> None:
     both(from_words(*words, f"loss.class_weight={weights}"))
 
 
-def targets(number: int) -> Any:
-    """100 rows to train on, 50 to validate on, of 3 features and some targets."""
-    random = torch.Generator().manual_seed(0)
-    x = torch.randn(150, 3, generator=random, dtype=torch.float64)
-    y = (x @ torch.randn(3, number, generator=random, dtype=torch.float64)).tanh()
-    names = tuple(f"y{i}" for i in range(number))
-    table = Table("several", Frame(("a", "b", "c"), x.numpy()), y.numpy(), Task(names))
-    return prepare(table, val_fraction=1 / 3, test_fraction=0)
-
-
 @pytest.mark.parametrize("reduction", ["mean", "sum"])
 @pytest.mark.parametrize("outputs", [1, 2, 5])
 @pytest.mark.parametrize("loss", [losses.SquaredError, losses.AbsoluteError, losses.Huber])
@@ -222,207 +179,6 @@ def test_two_trainings_in_turns_do_not_disturb_each_other() -> None:
     fit(outer, interrupted=interrupted)
     assert same_bits(outer.state_dict(), alone.state_dict())
     assert same_bits(inner[0].state_dict(), alone.state_dict())
-
-
-# ------------------------------------------------------------------------------ learning rates
-
-
-def factors(*values: float) -> Any:
-    """A schedule with these factors, an epoch each, then the last one."""
-    return partial(FactorScheduler, factor=lambda t: values[min(int(t), len(values) - 1)])
-
-
-MOVING = {
-    "sgd": torch.optim.SGD,
-    "momentum": Momentum,
-    "rmsprop": torch.optim.RMSprop,
-    "adadelta": torch.optim.Adadelta,
-    "fused adam": partial(torch.optim.Adam, fused=True),
-}
-
-
-@pytest.mark.parametrize(
-    "schedule",
-    [(1, 0), (1, 0, 1), (1, 1, 0, 0, 1), (1, 100, 1e-30, 1)],
-    ids=str,
-)
-@pytest.mark.parametrize("optimizer", MOVING.values(), ids=MOVING)
-def test_a_learning_rate_that_becomes_nothing(iris, optimizer: Any, schedule: Any) -> None:
-    options = {"optimizer": partial(optimizer, lr=0.01), "scheduler": factors(*schedule)}
-    both(by_hand(iris, max_epochs=6, **options), engine=None)
-
-
-@pytest.mark.parametrize("schedule", [(0, 1), (0, 0, 1), (0, 1, 0, 1)], ids=str)
-@pytest.mark.parametrize("batch_size", [16, None])
-@pytest.mark.parametrize("optimizer", MOVING.values(), ids=MOVING)
-def test_a_learning_rate_of_nothing_at_first(
-    iris, optimizer: Any, batch_size: int | None, schedule: Any
-) -> None:
-    options = {"optimizer": partial(optimizer, lr=0.01), "scheduler": factors(*schedule)}
-    both(by_hand(iris, max_epochs=6, batch_size=batch_size, **options), engine=None)
-
-
-def test_a_cycle_from_a_learning_rate_of_zero() -> None:
-    def make(replay: bool) -> Training:
-        made = built(
-            "optimizer=momentum", f"trainer.engine={ENGINES[replay]}", "trainer.max_epochs=5"
-        )
-        cycle = torch.optim.lr_scheduler.CyclicLR(
-            made.optimizer, base_lr=0.0, max_lr=0.5, step_size_up=2, cycle_momentum=False
-        )
-        made.scheduler = TorchScheduler(made.optimizer, cycle)
-        return made
-
-    both(make, engine=None)
-
-
-# ------------------------------------------------------------------------------ hyperparameters
-
-
-class Sets(LRScheduler):
-    """Somebody's own scheduler, which gives a hyperparameter another value now and then."""
-
-    def __init__(self, optimizer: Any, name: str, values: dict[int, Any]) -> None:
-        self.name, self.values = name, values
-        super().__init__(optimizer)
-
-    def get_lr(self) -> list[float]:
-        for group in self.optimizer.param_groups:
-            group[self.name] = self.values.get(self.last_epoch, group[self.name])
-        return [group["lr"] for group in self.optimizer.param_groups]
-
-
-Optim = torch.optim
-HYPERPARAMETERS: dict[str, tuple[Any, Any]] = {
-    "sgd momentum": (partial(Optim.SGD, momentum=0.5), 0.95),
-    "sgd momentum turned on": (Optim.SGD, 0.9),
-    "sgd momentum turned off": (partial(Optim.SGD, momentum=0.9), 0.0),
-    "sgd dampening": (partial(Optim.SGD, momentum=0.9), 0.5),
-    "sgd nesterov": (partial(Optim.SGD, momentum=0.9), True),
-    "sgd weight_decay": (Optim.SGD, 0.5),
-    "sgd maximize": (Optim.SGD, True),
-    "rmsprop momentum": (partial(Optim.RMSprop, momentum=0.5), 0.9),
-    "rmsprop alpha": (Optim.RMSprop, 0.5),
-    "rmsprop eps": (Optim.RMSprop, 0.1),
-    "adam betas": (partial(Optim.Adam, fused=True), (0.5, 0.9)),
-    "adam eps": (partial(Optim.Adam, fused=True), 0.1),
-    "adam weight_decay": (partial(Optim.Adam, fused=True), 0.1),
-    "adamw weight_decay": (partial(Optim.AdamW, fused=True), 0.5),
-    "adagrad weight_decay": (partial(Optim.Adagrad, fused=True), 0.5),
-    "adadelta rho": (Optim.Adadelta, 0.5),
-    "momentum momentum": (Momentum, 0.5),
-    "nadam momentum_decay": (NAdam, 0.5),
-    "radam betas": (RAdam, (0.5, 0.9)),
-    "adamax weight_decay": (Adamax, 0.5),
-}
-
-
-def sets(name: str, values: dict[int, Any], interval: str = "epoch") -> Any:
-    return lambda optimizer: TorchScheduler(
-        optimizer, Sets(optimizer, name, values), interval=interval
-    )
-
-
-@pytest.mark.parametrize("at", [{"epoch": 3}, {"iteration": 25}], ids=["epoch", "iteration"])
-@pytest.mark.parametrize("what", HYPERPARAMETERS)
-def test_a_hyperparameter_that_a_scheduler_changes(iris, what: str, at: dict[str, int]) -> None:
-    """Once: what comes after it is recorded anew."""
-    optimizer, value = HYPERPARAMETERS[what]
-    (interval, time), name = next(iter(at.items())), what.split()[1]
-    options = {"optimizer": partial(optimizer, lr=0.01), "max_epochs": 5}
-    both(by_hand(iris, scheduler=sets(name, {time: value}, interval), **options))
-    changed, unchanged = (
-        training(iris, scheduler=sets(name, {time: value} if set_ else {}, interval), **options)
-        for set_ in (True, False)
-    )
-    fit(changed)
-    fit(unchanged)
-    assert changed.history[2] == unchanged.history[2]  # iteration 25 is in the fourth epoch
-    assert changed.history[-1]["train_loss"] != unchanged.history[-1]["train_loss"]
-
-
-@pytest.mark.parametrize("interval", ["epoch", "iteration"])
-@pytest.mark.parametrize("what", ["sgd momentum", "adamw weight_decay", "momentum momentum"])
-def test_a_hyperparameter_that_changes_all_the_time(iris, what: str, interval: str) -> None:
-    optimizer, value = HYPERPARAMETERS[what]
-    name = what.split()[1]
-    values = {time: value * (1 - 0.001 * time) for time in range(100)}
-    options = {"optimizer": partial(optimizer, lr=0.01), "max_epochs": 8}
-    make = by_hand(iris, scheduler=sets(name, values, interval), **options)
-    both(make, engine=f"ordinary: {name} changes too often")
-
-
-def warm_then_cycle(optimizer: Any) -> TorchScheduler:
-    """Five iterations of a constant rate, then one cycle, which moves the momentum too."""
-    schedulers = [
-        ConstantLR(optimizer, factor=0.5, total_iters=5),
-        OneCycleLR(optimizer, max_lr=0.1, total_steps=40),
-    ]
-    return TorchScheduler(
-        optimizer, SequentialLR(optimizer, schedulers, milestones=[5]), interval="iteration"
-    )
-
-
-@pytest.mark.parametrize(
-    "optimizer",
-    [Optim.SGD, partial(Optim.SGD, momentum=0.9), Optim.RMSprop, partial(Optim.Adam, fused=True)],
-    ids=["sgd", "sgd with momentum", "rmsprop", "adam"],
-)
-def test_torchs_cycle_behind_another_schedule(iris, optimizer: Any) -> None:
-    make = by_hand(iris, optimizer=partial(optimizer, lr=0.05), scheduler=warm_then_cycle)
-    both(make, engine=None)
-
-
-class Restarts(LRScheduler):
-    """Somebody's own scheduler, which forgets what the optimizer has gathered."""
-
-    def get_lr(self) -> list[float]:
-        if self.last_epoch == 3:
-            self.optimizer.state.clear()
-        return [group["lr"] for group in self.optimizer.param_groups]
-
-
-@pytest.mark.parametrize("optimizer", [Momentum, partial(Optim.AdamW, fused=True)])
-def test_a_state_that_a_scheduler_clears(iris, optimizer: Any) -> None:
-    def scheduler(optimizer: Any) -> TorchScheduler:
-        return TorchScheduler(optimizer, Restarts(optimizer))
-
-    both(by_hand(iris, optimizer=partial(optimizer, lr=0.05), scheduler=scheduler, max_epochs=6))
-
-
-def test_a_callback_that_changes_a_hyperparameter(iris) -> None:
-    class Raises(Callback):
-        def on_epoch(self, training: Training, row: dict[str, float]) -> None:
-            training.optimizer.param_groups[0]["momentum"] = 0.1 * training.epoch
-
-    trainings = [
-        training(iris, optimizer=partial(Optim.SGD, lr=0.05), engine=engine)
-        for engine in ("replay", "plain")
-    ]
-    engines = [fit(t, [Raises()]).engine for t in trainings]
-    assert engines == ["replayed", "ordinary: trainer.engine=plain"]
-    assert same_bits(trainings[0].state_dict(), trainings[1].state_dict())
-
-
-def test_resumed_after_a_hyperparameter_was_changed(iris) -> None:
-    def make(max_epochs: int) -> Training:
-        momentum = sets("momentum", {3: 0.95, 5: 0.1})
-        sgd = partial(Optim.SGD, lr=0.05, momentum=0.5)
-        return training(iris, optimizer=sgd, scheduler=momentum, max_epochs=max_epochs)
-
-    whole, begun, resumed = make(8), make(4), make(8)
-    fit(whole)
-    fit(begun)
-    resumed.load_state_dict(copy.deepcopy(begun.state_dict()))
-    fit(resumed)
-    assert same_bits(resumed.state_dict(), whole.state_dict())
-
-
-# ------------------------------------------------------------------------------ as it is written
-
-
-class OwnOptimizer(torch.optim.SGD):
-    """The tests' own."""
 
 
 class OwnLayer(nn.Module):
@@ -613,10 +369,10 @@ def test_an_interrupted_epoch_counts_as_not_begun(after: int, monkeypatch) -> No
     ends = []
     for replays in (True, False):
         interrupted = built(*words, f"trainer.engine={ENGINES[replays]}")
-        diary = CountedStates()
-        outcome = fit(interrupted, [diary], lambda d=diary: len(d.iterations) >= after)
+        log = CountedStates()
+        outcome = fit(interrupted, [log], lambda d=log: len(d.iterations) >= after)
         assert outcome.status == INTERRUPTED
-        assert same_bits(interrupted.state_dict(), diary.states[-1])
+        assert same_bits(interrupted.state_dict(), log.states[-1])
         states[replays] = copy.deepcopy(interrupted.state_dict())
         assert fit(interrupted).status == COMPLETED
         ends.append(interrupted.state_dict())
@@ -627,7 +383,7 @@ def test_an_interrupted_epoch_counts_as_not_begun(after: int, monkeypatch) -> No
     assert same_bits(ends[0], whole.state_dict())
 
 
-class CountedStates(Diary):
+class CountedStates(EpochLog):
     """States from before the first epoch on, without looking into the layers."""
 
     def on_start(self, training: Training) -> None:
@@ -636,6 +392,8 @@ class CountedStates(Diary):
 
 
 BEFORE_AND_AFTER = [(name, (True, True)) for name in OPTIMIZERS]
+
+
 BEFORE_AND_AFTER += [("adamax", (True, False)), ("adamax", (False, True))]
 
 
@@ -645,10 +403,10 @@ def test_resumed_is_uninterrupted(optimizer: str, replays: tuple[bool, bool], tm
     words = (*words, "scheduler=plateau", "scheduler.patience=0", "trainer.max_epochs=5")
     whole = built(*words, "trainer.engine=plain")
     fit(whole)
-    diary = CountedStates()
-    fit(built(*words, f"trainer.engine={ENGINES[replays[0]]}"), [diary])
+    log = CountedStates()
+    fit(built(*words, f"trainer.engine={ENGINES[replays[0]]}"), [log])
     for epoch in (1, 3):
-        torch.save(diary.states[epoch], tmp_path / "last.pt")
+        torch.save(log.states[epoch], tmp_path / "last.pt")
         resumed = built(*words, f"trainer.engine={ENGINES[replays[1]]}")
         resumed.load_state_dict(torch.load(tmp_path / "last.pt", weights_only=True))
         assert fit(resumed).engine == (

@@ -256,3 +256,27 @@ def test_a_graph_takes_the_words_for_a_gap_and_other_spellings_as_predict_does(
     _, shares = session.run(None, {"words": given.astype(str)})
     as_read = [words.index(["None", "1.0"]), words.index(["NA", "2"])]
     np.testing.assert_allclose(shares, expected.values[as_read], atol=1e-6)
+
+
+@pytest.mark.parametrize("scaling", ["standardize", "quantile"])
+def test_numbers_that_stand_for_a_gap_are_gaps_in_an_exported_model(
+    scaling: str, tmp_path: Path
+) -> None:
+    rows = [f"{value},{value * 7 % 5},{'yn'[value % 2]}" for value in range(40)]
+    (tmp_path / "train.csv").write_text("\n".join(["a,b,y", "-999,1,y", *rows]) + "\n")
+    missing = ["-999", "1e3"]
+    table = tabular.csv(str(tmp_path / "train.csv"), "y", missing=missing)
+    fitted = prepare(table, scaling=scaling).preprocessing
+    torch.manual_seed(0)
+    model = Model(MLP(fitted.width, 2, hidden=[5]), fitted, "softmax")
+    numbers = [[-999.0, 3.0], [4.0, 1000.0], [5.0, -999.5]]
+    new = tmp_path / "new.csv"
+    new.write_text("a,b\n" + "".join(f"{a},{b}\n" for a, b in numbers))
+    expected = model.predict(read_columns(new, fitted)).values
+    _, shares = onnxruntime.InferenceSession(onnx_model(model)).run(
+        None, {"numbers": np.array(numbers)}
+    )
+    np.testing.assert_allclose(shares, expected, atol=1e-6)
+    program = torch.export.load(io.BytesIO(torch_program(model))).module()
+    _, shares = program(torch.tensor(numbers, dtype=torch.float64))
+    np.testing.assert_allclose(shares.detach(), expected, atol=1e-6)

@@ -37,10 +37,10 @@ def moved(training: Training, random: torch.Generator) -> None:
 @pytest.mark.parametrize("words", WORDS, ids=" ".join)
 def test_a_replay_measures_the_weights_as_they_are(words: list[str]) -> None:
     made, random = built(*words), torch.Generator().manual_seed(0)
-    made.max_epochs = 3 * learning_curve.PAYS
+    made.max_epochs = 3 * learning_curve.RECORD_AFTER
     replayed, written = Curve(made, replayed=True), Curve(made, replayed=False)
     rows = []
-    for _ in range(3 * learning_curve.PAYS):
+    for _ in range(3 * learning_curve.RECORD_AFTER):
         moved(made, random)
         rows.append(replayed.row())
         assert rows[-1] == written.row()
@@ -53,9 +53,9 @@ def test_a_replay_measures_the_weights_as_they_are(words: list[str]) -> None:
 @pytest.mark.parametrize("replays", [True, False])
 def test_a_weight_that_is_not_finite_is_divergence(value: float, replays: bool) -> None:
     made = built("data=iris")
-    made.max_epochs = 2 * learning_curve.PAYS
+    made.max_epochs = 2 * learning_curve.RECORD_AFTER
     looked_at = Curve(made, replayed=replays)
-    for _ in range(learning_curve.PAYS + 1):
+    for _ in range(learning_curve.RECORD_AFTER + 1):
         looked_at.row()
     with torch.no_grad():
         next(made.model.parameters())[0, 0] = value
@@ -77,21 +77,21 @@ def test_finite_weights_may_add_up_to_what_is_not() -> None:
 
 def test_parts_too_large_to_be_looked_at_together_are_not_recorded() -> None:
     made = built("data=moons", f"data.rows={2 * ROWS}", "data.val_fraction=0")
-    made.max_epochs = 2 * learning_curve.PAYS
+    made.max_epochs = 2 * learning_curve.RECORD_AFTER
     large = Curve(made, replayed=True)
-    for _ in range(learning_curve.PAYS + 1):
+    for _ in range(learning_curve.RECORD_AFTER + 1):
         large.row()
     assert large.program is None
 
 
-@pytest.mark.parametrize("left", [learning_curve.PAYS - 1, learning_curve.PAYS])
+@pytest.mark.parametrize("left", [learning_curve.RECORD_AFTER - 1, learning_curve.RECORD_AFTER])
 def test_recorded_only_if_as_many_epochs_may_follow(left: int) -> None:
     made = built("data=iris")
-    made.max_epochs = learning_curve.PAYS + left
+    made.max_epochs = learning_curve.RECORD_AFTER + left
     looked_at = Curve(made, replayed=True)
-    for made.epoch in range(1, learning_curve.PAYS + 1):
+    for made.epoch in range(1, learning_curve.RECORD_AFTER + 1):
         looked_at.row()
-    assert (looked_at.program is not None) == (left >= learning_curve.PAYS)
+    assert (looked_at.program is not None) == (left >= learning_curve.RECORD_AFTER)
 
 
 MONITORED = [*metrics.names(Task(("y",), ("a", "b"))), *metrics.OF_CLASSES, "weighted_loss"]

@@ -55,3 +55,11 @@ def test_a_scale_of_nearly_nothing_has_a_range(values, log):
     made = scale(values, 0, 100, log=log)
     assert made.low < made.high
     assert all(math.isfinite(made(v)) for v in values if math.isfinite(v) and (v > 0 or not log))
+
+
+@pytest.mark.parametrize("last", [1, 2, 3, 5, 30])
+def test_counts_have_whole_ticks(last):
+    ticks = scale([1, last], 0, 100, counts=True).ticks()
+    assert ticks
+    assert all(tick.is_integer() for tick in ticks)
+    assert last != 3 or spelled_ticks(ticks) == ["1", "2", "3"]

@@ -141,3 +141,12 @@ def test_a_chart_draws_every_curve_and_names_it():
     ]
     words = [e.text for e in root.iter("text")]
     assert all(word in words for word in ("run 0", "run 1", "run 2", "epoch", "loss"))
+
+
+def test_a_page_has_no_coordinate_that_a_browser_refuses():
+    """A float32 holds up to 3e38; what lies far off keeps its direction."""
+    shape = Line([(0, 100), (1e300, -2e300), (-1e40, 5)])
+    (path,) = re.findall(r' d="([^"]*)"', Drawing(9, 9, "", [shape]).inline_svg())
+    places = points(path)
+    assert np.abs(places).max() < 1e7
+    assert places[1, 1] / places[1, 0] == pytest.approx(-2, rel=1e-4)

@@ -212,6 +212,27 @@ def test_jobs_that_did_not_end_well_are_shown_with_their_reason(tmp_path):
     assert (by_name["rmsprop l2"]["n"], by_name["sgd l2"]["n"]) == (4, 3)
 
 
+def test_what_diverged_at_every_seed_has_no_figure(tmp_path):
+    folder = write_sweep(
+        tmp_path / "s", {"optimizer": ["sgd", "adam"]}, seeds=4,
+        ended=lambda levels, seed: ("diverged" if "sgd" in levels.values() else "completed", ""),
+    )  # fmt: skip
+    for metric in ("test_accuracy", "test_loss"):
+        found, page, _ = made(folder, metric=metric)
+        row = next(cells for cells in page.cells if cells[0] == "sgd")
+        assert row[:2] == ["sgd", "4"]
+        assert set(row[2:-3]) == {""}
+        assert re.search(r"adam beats sgd .*4 paired seeds", page.text) or metric == "test_loss"
+        assert "<title>sgd: 4 diverged<" in view(found, "configurations").drawing.inline_svg()
+    assert "runs diverged<" in view(found, "differences").drawing.inline_svg()
+
+
+def test_the_page_of_two_sweeps_names_both(tmp_path):
+    folders = [write_sweep(tmp_path / name, TWO) for name in "ab"]
+    found = report(read_results(folders), "b")
+    assert re.search(r"· \S*a, b ·", found.page.kicker)
+
+
 def test_one_seed_says_that_nothing_can_be_said_about_chance(tmp_path):
     found, page, _ = made(write_sweep(tmp_path / "s", {"optimizer": ["sgd", "adam"]}, seeds=1))
     assert "Nothing can be said about chance: 1 seed in common" in page.text

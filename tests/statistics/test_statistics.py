@@ -336,3 +336,10 @@ def test_the_score_of_times_to_a_target():
     areas = [(ratio[:, None] <= at).mean() for ratio in ratios]
     assert [*scores(times, 4).values()] == pytest.approx(areas, abs=1e-5)
     assert scores({"a": (math.inf,), "b": (math.inf,)}) == {"a": 0, "b": 0}
+
+
+@pytest.mark.parametrize("value", [0.0, 0.1, 0.9734])
+def test_equal_levels_have_no_analysis_of_variance(value):
+    seeds = value + np.arange(3)[:, None, None] / 30
+    assert blocked_anova(np.broadcast_to(seeds, (3, 2, 4)), ["a", "b"]) == []
+    assert blocked_anova(np.full((3, 2, 4), value), ["a", "b"]) == []

@@ -1,4 +1,5 @@
-"""Folders of sweeps without a training: the files that comparisons read, with given figures."""
+"""Folders of sweeps without a training: the files that comparisons read, with given figures, and
+what ``exprun compare`` says of them."""
 
 from __future__ import annotations
 
@@ -7,6 +8,11 @@ import json
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
+
+import numpy as np
+import pytest
+
+from exprun.cli import main
 
 ROWS = {"train": 1257, "val": 270, "test": 270}
 
@@ -52,3 +58,42 @@ def sweep(
     }
     (folder / "sweep.json").write_text(json.dumps(content))
     return folder
+
+
+FIGURES = {
+    "adam": [0.9733, 0.9689, 0.9711, 0.9778, 0.9644, 0.9756, 0.9711, 0.9733],
+    "sgd": [0.9622, 0.9667, 0.9600, 0.9711, 0.9622, 0.9644, 0.9689, 0.9644],
+    "rmsprop": [0.9711, 0.9689, 0.9733, 0.9756, 0.9667, 0.9733, 0.9733, 0.9711],
+}
+"""Test accuracies of seeds 0 to 7."""
+
+
+NOISE = np.random.default_rng(0).normal(0, 0.004, (40, 60))
+
+
+def of_eight(optimizer: str, seed: int) -> dict[str, float]:
+    value = FIGURES[optimizer][seed]
+    return {"val_accuracy": value, "test_accuracy": value}
+
+
+def answer(words: list[str], capsys: pytest.CaptureFixture[str]) -> dict[str, Any]:
+    assert main(["compare", *words, "--json"]) == 0
+    found: dict[str, Any] = json.loads(capsys.readouterr().out)
+    return found
+
+
+def pair(found: dict[str, Any], a: str, b: str) -> dict[str, Any]:
+    """The pair with the difference a - b."""
+    for one in found["pairs"]:
+        if (one["a"], one["b"]) == (a, b):
+            return dict(one)
+        if (one["a"], one["b"]) == (b, a):
+            turned = {"better": "worse", "worse": "better"}
+            low, high = one["high"], one["low"]
+            return one | {
+                "difference": -one["difference"],
+                "low": low and -low,
+                "high": high and -high,
+                "verdict": turned.get(one["verdict"], one["verdict"]),
+            }
+    raise AssertionError(f"no pair of {a} and {b}")

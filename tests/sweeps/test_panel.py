@@ -12,7 +12,7 @@ from exprun.common.constants import COMPLETED, DIVERGED, EARLY_STOPPED, FAILED, 
 from exprun.display.panel import INTERVAL
 from exprun.display.summary import job_line
 from exprun.sweeps.panel import SweepPanel
-from tests.display.test_display import RESULT, Terminal, terminal_console
+from tests.display.terminals import RESULT, Terminal, terminal_console
 
 ASKED = "optimizer.lr=0.1,0.2 seed=range(4)"
 JOBS = {

@@ -32,6 +32,9 @@ PRESETS = sorted(
     for path in (conf_dir() / "experiment").glob("*.yaml")
     if "published:" in path.read_text()
 )
+BUNDLED = [name for name in PRESETS if name.endswith("_digits") or name == "capacity"]
+"""Those of our own, on data that come with exprun."""
+
 Run = Callable[..., "subprocess.CompletedProcess[str]"]
 
 
@@ -353,6 +356,7 @@ def make_data(folder: Path) -> dict[str, list[str]]:
         "california_rtdl": ["data.path=california.csv"],
         "landsat_statlog": ["data.path=sat.trn", "data.test_path=sat.tst"],
         "sklearn_digits_optimizers": [],
+        **{name: [] for name in BUNDLED},
         "demo2d_quadratic": [],
         "demo2d_rosenbrock": [],
     }
@@ -379,6 +383,7 @@ def test_every_preset_runs(preset: str, exprun: Run, tmp_path: Path) -> None:
     ("preset", "jobs"),
     [
         ("sklearn_digits_optimizers", {5}),
+        ("capacity", {5}),
         ("demo2d_quadratic", {1, 12}),
         ("demo2d_rosenbrock", {4, 16}),
     ],

@@ -225,12 +225,8 @@ def test_a_thousand_classes_have_sklearns_figures_without_a_table_of_a_million_c
         outputs, torch.from_numpy(y), preprocessing(task, Scaling.identity(0)), "softmax"
     )
     shares = probabilities(outputs, "softmax").numpy()
-    some = range(0, 1000, 50)
-    expected = [roc_auc_score(y == k, shares[:, k]) for k in some]
-    found = [
-        metrics._roc_auc(torch.from_numpy(shares[:, k]), torch.from_numpy(y == k)) for k in some
-    ]
-    assert torch.stack(found).tolist() == pytest.approx(expected)
+    expected = [roc_auc_score(y == k, shares[:, k]) for k in range(1000)]
+    assert measured["roc_auc"] == pytest.approx(np.mean(expected), rel=1e-12)
     predicted = class_ids(outputs).numpy()
     assert measured["balanced_accuracy"] == pytest.approx(balanced_accuracy_score(y, predicted))
     assert measured["macro_f1"] == pytest.approx(f1_score(y, predicted, average="macro"))

@@ -19,6 +19,8 @@ COMMANDS = (
     "evaluate",
     "explain",
     "export",
+    "inspect",
+    "plot",
     "predict",
     "report",
     "resume",

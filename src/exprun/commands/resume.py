@@ -166,6 +166,8 @@ def _run(
         path = folders[number]
         files = configs.missing(number, path)
         jobs[number] = stored_job(path, trust=trust, in_sweep=True, files=files)
+        with ledger.read_from(folder):
+            ledger.check_data(folder, asked, number, jobs[number].config)
     _, code = run_jobs(folder, jobs, " ".join(asked["overrides"]), progress, launcher)
     return missing, code
 

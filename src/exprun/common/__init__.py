@@ -1,1 +1,1 @@
-"""What every room needs: errors, constants, signals, threads, random streams."""
+"""Basics used by all packages: errors, constants, signals, threads, random streams."""

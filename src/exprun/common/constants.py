@@ -1,4 +1,4 @@
-"""Words that mean the same everywhere, known without importing torch."""
+"""Constants shared by all packages. Nothing here imports torch."""
 
 from __future__ import annotations
 
@@ -20,34 +20,33 @@ ACTIVATIONS = {
     "tanh": "Tanh",
     "tanhshrink": "Tanhshrink",
 }
-"""``model.activation`` and the class in ``torch.nn`` that it names."""
+"""Values of ``model.activation`` and the names of their classes in ``torch.nn``."""
 
 HIGHER_IS_BETTER = {"accuracy", "balanced_accuracy", "macro_f1", "roc_auc", "r2"}
 """Metrics to be maximised."""
 
 LOWER_IS_BETTER = {"loss", "weighted_loss", "log_loss", "rmse", "mae"}
-"""Metrics to be minimised, as somebody's own are."""
+"""Metrics to be minimised; custom metrics are minimised too."""
 
 COMPLETED = "completed"
 EARLY_STOPPED = "early_stopped"
 DIVERGED = "diverged"
 FAILED = "failed"
 INTERRUPTED = "interrupted"
-"""How a run ended: ``status`` in result.json."""
+"""Values of ``status`` in result.json: how a run ended."""
 
 ALONE = "not stacked: "
-"""What stands before the reason in the ``engine`` of a stacked sweep's job that was trained by
-itself."""
+"""Prefix of the reason in ``engine`` for a job of a stacked sweep that was trained alone."""
 
 HELD = 75
 """What the shell gets if another process is at work on what was asked for: EX_TEMPFAIL of
 sysexits.h, to be tried again."""
 
 CTRL_C = 130
-"""What the shell gets after Ctrl-C."""
+"""Exit code after Ctrl-C."""
 
 FINISHED = (COMPLETED, EARLY_STOPPED, DIVERGED)
-"""These are results: nothing is left to be done."""
+"""Statuses of runs that are complete and need not be resumed."""
 
 EXIT_CODES = {COMPLETED: 0, EARLY_STOPPED: 0, DIVERGED: 1, FAILED: 1}
-"""What the shell gets for a single run that ended so; for interrupted ones see ``interrupt``."""
+"""Exit code of a single run by status; for interrupted ones see ``signals.exit_code``."""

@@ -1,4 +1,4 @@
-"""What can go wrong by the user's doing, and the nearest right answer to a wrong one."""
+"""Errors caused by the user's input, and suggestions for misspelled words."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from collections.abc import Iterable
 
 
 class UsageError(Exception):
-    """A mistake in what the user asked for; its text is the one line that the user reads."""
+    """An error in the user's input; its text is the one line that the user reads."""
 
 
 ALSO_CALLED = {
@@ -32,12 +32,12 @@ ALSO_CALLED = {
     "ridge": "l2",
     "lasso": "l1",
 }
-"""Words for an option or a value that others use, and its own, which need not look alike."""
+"""Other common names of options and values, with exprun's names."""
 
 
 def nearest(wrong: str, right: Iterable[str]) -> str:
-    """``"; did you mean X?"`` for what else ``wrong`` is called, the only one of ``right`` that
-    begins with it, or the closest; if none is close ``""``."""
+    """The hint ``"; did you mean X?"``, or ``""``: X is the word that ``wrong`` is another name
+    of, the only one of ``right`` that begins with it, or the most similar one."""
     lowered = {word.lower(): word for word in right}
     if (meant := ALSO_CALLED.get(wrong.lower())) in lowered:
         return f"; did you mean {meant}?"
@@ -49,13 +49,13 @@ def nearest(wrong: str, right: Iterable[str]) -> str:
 
 
 def choices(right: Iterable[str]) -> str:
-    """The allowed words as they stand in an error: ``a, b or c``."""
+    """The allowed words as listed in an error message: ``a, b or c``."""
     words = list(right)
     return " or ".join([", ".join(words[:-1]), words[-1]] if len(words) > 1 else words)
 
 
 def list_override(key: str, names: Iterable[str]) -> str:
-    """``data.drop=[id,name]`` as it is typed into a shell, with quotes where a name needs them."""
+    """A list override as typed into a shell, ``data.drop=[id,name]``, quoted where necessary."""
     plain = r"(?!(null|true|false|inf|nan)$)[A-Za-z_][A-Za-z0-9_]*|0|[1-9][0-9]*"
     items = list(names)
     if all(re.fullmatch(plain, item) for item in items):

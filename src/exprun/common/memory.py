@@ -1,4 +1,4 @@
-"""The memory of the machine, and of processes, as Linux tells it. Nothing here imports torch."""
+"""Memory of the machine and of processes, from Linux's files. Nothing here imports torch."""
 
 from __future__ import annotations
 
@@ -10,21 +10,20 @@ CGROUP = Path("/sys/fs/cgroup")
 
 
 def available_memory() -> int | None:
-    """Bytes that can be had without swapping, within the limit of a container; None if the system
-    does not tell."""
+    """Bytes available without swapping, within the container's limit; None if unknown."""
     found = []
     with suppress(OSError, StopIteration):
         lines = Path("/proc/meminfo").read_text().splitlines()
         line = next(line for line in lines if line.startswith("MemAvailable:"))
         found.append(1024 * int(line.split()[1]))
-    with suppress(OSError, ValueError):  # "max" where there is no limit
+    with suppress(OSError, ValueError):  # the file says "max" without a limit
         limit = int((CGROUP / "memory.max").read_text())
         found.append(limit - int((CGROUP / "memory.current").read_text()))
     return min(found, default=None)
 
 
 def resident_memory(pid: int) -> int:
-    """Bytes of a process that are in memory; 0 if the system does not tell."""
+    """Resident memory of a process in bytes; 0 if unknown."""
     with suppress(OSError, IndexError):
         pages = int(Path(f"/proc/{pid}/statm").read_text().split()[1])
         return pages * os.sysconf("SC_PAGE_SIZE")

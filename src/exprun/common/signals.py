@@ -1,4 +1,4 @@
-"""Signals that ask a run to end, where they must not strike in the middle."""
+"""Handle signals that end a run, without interrupting it in the middle of a write or an import."""
 
 from __future__ import annotations
 
@@ -19,15 +19,15 @@ SIGNALS = [
     for name in ("SIGINT", "SIGTERM", "SIGHUP", "SIGUSR2")
     if hasattr(signal, name)
 ]
-"""Ctrl-C, ``kill``, a closed terminal, and what batch schedulers send before they kill."""
+"""Ctrl-C, ``kill``, a closed terminal, and the signals that batch schedulers send before a kill."""
 
 
 IMPATIENCE = 2.0
-"""Seconds in which a second signal is still the first one: people press Ctrl-C twice."""
+"""Seconds in which further signals count as the first one, because people press Ctrl-C twice."""
 
 
 class Interrupted(KeyboardInterrupt):
-    """A signal has asked for the end."""
+    """A signal has requested the end of the run."""
 
     def __init__(self, number: int) -> None:
         super().__init__()
@@ -35,12 +35,12 @@ class Interrupted(KeyboardInterrupt):
 
     @property
     def exit_code(self) -> int:
-        """What the shell gets: 130 after Ctrl-C, 143 after SIGTERM."""
+        """The exit code: 130 after Ctrl-C, 143 after SIGTERM."""
         return 128 + self.signal
 
 
 class Interruption:
-    """Whether a signal has asked for the end; true or false, and which one it was."""
+    """Records a signal that requests the end of the run; calling it returns whether one came."""
 
     def __init__(self) -> None:
         self.signal: signal.Signals | None = None
@@ -51,14 +51,17 @@ class Interruption:
 
 
 _asking: list[Interruption] = []
-"""Who takes signals, the innermost last."""
+"""The active ``interruptible`` contexts, the innermost last."""
 
 
 @contextmanager
 def interruptible(signals: Sequence[int] = SIGNALS) -> Iterator[Interruption]:
-    """Turn a signal into an answer to "interrupted?", so that nothing is half done; another one
-    after IMPATIENCE seconds interrupts at once. Only the main thread can do so; others are never
-    asked. Within another one it begins with the signal that has come there, if any has."""
+    """Context in which a signal is recorded in an ``Interruption`` to be polled, so that nothing is
+    left half done; another signal after more than IMPATIENCE seconds raises Interrupted at once.
+
+    Handlers are installed in the main thread only; in other threads no signal is recorded. A nested
+    context takes over a signal that the outer one has recorded.
+    """
     interruption = Interruption()
     if threading.current_thread() is not threading.main_thread():
         yield interruption
@@ -89,16 +92,16 @@ def interruptible(signals: Sequence[int] = SIGNALS) -> Iterator[Interruption]:
         restore()
 
 
-def heed() -> None:
-    """Raise Interrupted if a signal has come: here nothing is half done."""
+def raise_if_interrupted() -> None:
+    """Raise Interrupted if a signal was recorded; to be called where it is safe to stop."""
     if _asking and (came := _asking[-1].signal):
         raise Interrupted(came)
 
 
 @contextmanager
 def held_back() -> Iterator[None]:
-    """Signals wait until the end; in processes that are started meanwhile, and in those that they
-    start, until ``let_through``."""
+    """Context in which signals are blocked; processes started in it, and their children, have them
+    blocked until they call ``let_through``."""
     if not hasattr(signal, "pthread_sigmask"):  # on Windows
         yield
         return
@@ -110,27 +113,26 @@ def held_back() -> Iterator[None]:
 
 
 def let_through() -> None:
-    """Take the signals that this process was started without, and those that have waited."""
+    """Unblock the signals that this process was started with blocked; pending ones arrive now."""
     if hasattr(signal, "pthread_sigmask"):
         signal.pthread_sigmask(signal.SIG_UNBLOCK, SIGNALS)
 
 
 @contextmanager
 def importing() -> Iterator[None]:
-    """Around imports of torch and what needs it, which take a second or two.
+    """Context for imports of torch and its dependents, which take a second or two.
 
-    A signal waits until they are done, and then raises Interrupted, as one that has come before
-    does at once: a package imported by half cannot be imported again. And no time is lost with
-    looking for garbage among objects that all stay until the end, neither now nor when the process
-    ends (0.5 s).
+    A signal is deferred until they are complete and then raises Interrupted, because a partly
+    imported package cannot be imported again; an earlier signal raises it at once. Garbage
+    collection is disabled meanwhile and the imported objects are excluded from it (saves 0.5 s).
     """
     with interruptible():
-        heed()
+        raise_if_interrupted()
         gc.disable()
         yield
         gc.freeze()
         gc.enable()
-        heed()
+        raise_if_interrupted()
 
 
 def end_with_input() -> None:
@@ -145,8 +147,8 @@ def end_with_input() -> None:
 
 
 def exit_code(result: Mapping[str, Any]) -> int:
-    """What the shell gets for a run with this ``result.json``; of one that a signal ended that is
-    128 and the signal's number."""
+    """The exit code of a run with this ``result.json``: 128 plus the signal's number if a signal
+    ended it."""
     if result["status"] == INTERRUPTED:
         return 128 + signal.Signals[result["signal"]]
     return EXIT_CODES[result["status"]]

@@ -1,7 +1,7 @@
 """One seed, several independent random streams.
 
-Every purpose has a generator of its own, so that changing one technique leaves the random
-numbers of all others untouched, and runs with equal seeds are paired.
+Each purpose has its own generator, so that changing one technique does not change the random
+numbers of others, and runs with equal seeds are paired.
 """
 
 from __future__ import annotations
@@ -15,13 +15,13 @@ from torch import Tensor
 
 
 def derive(seed: int, purpose: str) -> int:
-    """The seed of the stream ``purpose``: 63 bits of BLAKE2b over purpose and seed."""
+    """The seed of the stream ``purpose``: 63 bits of BLAKE2b of purpose and seed."""
     digest = hashlib.blake2b(f"{purpose}/{seed}".encode(), digest_size=8).digest()
     return int.from_bytes(digest, "little") >> 1
 
 
 def stream(seed: int, purpose: str, device: torch.device | str = "cpu") -> torch.Generator:
-    """A fresh generator for one purpose (``init``, ``order``, ``dropout``, ``split``, …)."""
+    """A new generator for one purpose (``init``, ``order``, ``dropout``, ``split``, …)."""
     return torch.Generator(device).manual_seed(derive(seed, purpose))
 
 
@@ -30,9 +30,9 @@ class MaskStream:
 
     They are those of Philox4x32-10, a counter-based generator (Salmon, Moraes, Dror & Shaw 2011,
     "Parallel random numbers: as easy as 1, 2, 3"), with the seed as key and the counter
-    (row, unit // 4, layer, iteration), of whose four words a unit takes number unit % 4. So every
-    engine, device and member of a stack draws the same masks. The only state is the iteration, a
-    tensor that recorded operations read and count up.
+    (row, unit // 4, layer, iteration); a unit uses word unit % 4 of its four. So every engine,
+    device and member of a stack draws the same masks. The only state is the iteration, a tensor,
+    so that recorded operations can read and increment it.
     """
 
     def __init__(self, seed: int, device: torch.device | str = "cpu") -> None:
@@ -41,12 +41,12 @@ class MaskStream:
         self.layers = 0
 
     def new_layer(self) -> int:
-        """The number of one more layer that draws from it, 0 the first."""
+        """Register a layer; returns its number, counted from 0."""
         self.layers += 1
         return self.layers - 1
 
     def advance(self, iterations: int = 1) -> None:
-        """So many are done; the next one has other masks."""
+        """Advance by ``iterations``, after which masks differ."""
         if self.layers:
             self.iteration += iterations
 
@@ -55,16 +55,16 @@ WORD = 0xFFFFFFFF
 
 
 def key_of(seed: int) -> tuple[int, int]:
-    """A seed of 64 bits as Philox takes it, the low word first."""
+    """A 64-bit seed as Philox's key of two 32-bit words, the low word first."""
     return seed & WORD, seed >> 32
 
 
 def mask_words(
     key: Sequence[int | Tensor], layer: int, iteration: Tensor, rows: int, units: int
 ) -> Tensor:
-    """The words of a ``MaskStream``, numbers from 0 up to 2³² - 1, for the key of its seed and an
-    ``iteration`` (1, 1): (rows, units) int64. Of k streams, with the two words of their keys and
-    their iterations as tensors (k, 1, 1): (k, rows, units)."""
+    """The random words of a ``MaskStream``, (rows, units) int64 from 0 to 2³² - 1, for the key of
+    its seed and an ``iteration`` (1, 1). For k streams, with both words of the key and the
+    iteration as tensors (k, 1, 1), the result is (k, rows, units)."""
     device = iteration.device
     groups = -(-units // 4)
     counter = (
@@ -78,12 +78,12 @@ def mask_words(
 
 
 def philox(counter: Sequence[Tensor], key: Sequence[int | Tensor]) -> list[Tensor]:
-    """The four random words of a counter of four words and a key of two, int64 tensors whose shapes
-    go together."""
+    """The four random words for a counter of four words and a key of two, int64 tensors with shapes
+    that broadcast."""
     c0, c1, c2, c3 = counter
     for i in range(10):
         key0, key1 = (key[0] + i * 0x9E3779B9) & WORD, (key[1] + i * 0xBB67AE85) & WORD
-        even, odd = c0 * 0xD2511F53, c2 * 0xCD9E8D57  # 64 bits; the sign is one of them
+        even, odd = c0 * 0xD2511F53, c2 * 0xCD9E8D57  # 64 bits including the sign bit
         c0, c2 = (odd >> 32 & WORD) ^ c1 ^ key0, (even >> 32 & WORD) ^ c3 ^ key1
         c1, c3 = odd & WORD, even & WORD
     return [c0, c1, c2, c3]
@@ -93,8 +93,8 @@ def philox(counter: Sequence[Tensor], key: Sequence[int | Tensor]) -> list[Tenso
 class Streams:
     """The random streams that a training draws from.
 
-    ``init`` and ``order`` live on the CPU, so that initial weights and batches are the same on
-    every device; ``dropout`` lives where its masks are used.
+    ``init`` and ``order`` are on the CPU, so that initial weights and batches are the same on every
+    device; ``dropout`` is on the device of the training.
     """
 
     init: torch.Generator

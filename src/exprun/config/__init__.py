@@ -1,1 +1,1 @@
-"""The configuration: where it lies, what may stand in it, and what is said when it is wrong."""
+"""The configuration: its files, composition, validation and error messages."""

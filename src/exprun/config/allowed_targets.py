@@ -1,4 +1,4 @@
-"""A run's folder is data, maybe somebody else's: what its config may name as code."""
+"""Restrict the code that a stored config may name, because run folders may be untrusted."""
 
 from __future__ import annotations
 
@@ -51,10 +51,10 @@ def _targets(node: Any) -> Iterator[str]:
 
 
 def check_targets(config: DictConfig, source: str) -> None:
-    """Raise UsageError if a ``_target_`` of the config in ``source`` is not one of TRUSTED's.
+    """Raise UsageError if a ``_target_`` of the config in ``source`` is not in TRUSTED.
 
-    What counts is where the named thing was defined, for a path may lead through any module's
-    imports; nothing outside exprun and torch is imported to find out.
+    The module in which the object is defined counts, because a path may lead through the imports of
+    any module; nothing outside exprun and torch is imported for the check.
     """
     for key, path in leaves(config):
         group, _, name = key.partition(".")

@@ -1,8 +1,8 @@
-"""The configs of a sweep's jobs, and the ``.hydra/`` of each, both as Hydra makes them and faster.
+"""Compose the configs of a sweep's jobs and their ``.hydra/``, equal to Hydra's but faster.
 
 Hydra composes every job from all its YAML files. Jobs that choose the same options of the groups
-differ in values alone, so one of them is composed and the others are copies of it with their own
-values. Nothing here imports torch.
+differ only in values, so one of them is composed and the others are copies with their own values.
+Nothing here imports torch.
 """
 
 from __future__ import annotations
@@ -28,14 +28,13 @@ from exprun.config.schema import plain
 
 
 def overrides_of(hydra: Any, kind: Literal["task", "hydra"] = "task") -> list[str]:
-    """The overrides that a ``hydra`` node holds, as they were given: an interpolation in them is
-    not resolved."""
+    """The overrides in a ``hydra`` node as given, with interpolations unresolved."""
     words: Any = OmegaConf.to_container(hydra.overrides[kind], resolve=False)
     return [str(word) for word in words]
 
 
 NOT_DERIVED = {"hydra", "hydra.searchpath"}
-"""Keys that change more than the values below them."""
+"""Keys whose overrides change more than the values below them, so that Hydra must compose."""
 
 
 class Composer:
@@ -47,19 +46,19 @@ class Composer:
         self.parsed = functools.cache(OverridesParser.create().parse_override)
         self.base = functools.cache(self._base)
         self.has = functools.cache(self._has)
-        self.had: set[str] = set()  # keys of overrides that some job has
+        self.had: set[str] = set()  # keys that exist in some job's config
 
     def config(self, job: list[str]) -> DictConfig:
-        """What ``loader.load_sweep_config(master, job)`` returns for the overrides of a job; raises
-        what that raises."""
-        with suppress(Exception):  # Hydra raises it again, or another that it comes to first
+        """The config of a job with these overrides, equal to ``loader.load_sweep_config(master,
+        job)``; raises what that raises."""
+        with suppress(Exception):  # composing with Hydra below raises the right error
             overrides = [self.parsed(line) for line in job]
             if not any(o.is_sweep_override() or o.key_or_group in NOT_DERIVED for o in overrides):
                 return self._derived(overrides)
         return self.loader.load_sweep_config(self.master, job)
 
     def _derived(self, overrides: list[Override]) -> DictConfig:
-        """A copy of what Hydra composes without the overrides of values, then those applied."""
+        """A copy of Hydra's config without the value overrides, which are then applied to it."""
         values = [override for override in overrides if self._is_value(override)]
         others = [override for override in overrides if not self._is_value(override)]
         config: DictConfig = pickle.loads(self.base(_lines(others)))
@@ -72,9 +71,9 @@ class Composer:
         return config
 
     def without_conditional(self, jobs: Sequence[Sequence[str]]) -> list[list[str]]:
-        """The overrides of every job without those for keys that it has not got, as ``reg.l2.…``
-        where ``reg=none``, while another job has them. A key that no job has stays, for it is a
-        mistake; so does all of what cannot be parsed."""
+        """The overrides of every job without those for keys that it lacks but another job has, such
+        as ``reg.l2.…`` with ``reg=none``. A key that no job has is kept, because it is an error,
+        and so are overrides that cannot be parsed."""
         lacking: list[dict[str, str]] = []
         for job in jobs:
             lacking.append({})
@@ -94,7 +93,7 @@ class Composer:
         ]
 
     def _has(self, lines: tuple[str, ...], key: str) -> bool:
-        """Whether the config of some overrides has a key."""
+        """Whether the config composed from the overrides ``lines`` has a key."""
         node: Any = pickle.loads(self.base(lines))
         for word in key.split("."):
             if not isinstance(node, DictConfig) or word not in node:
@@ -103,15 +102,15 @@ class Composer:
         return True
 
     def _is_value(self, override: Override) -> bool:
-        """Whether Hydra applies an override to the composed config, outside of the ``hydra`` node:
-        that node also holds what Hydra reads while it composes."""
+        """Whether an override only sets a value in the composed config, outside of the ``hydra``
+        node, which also contains settings that Hydra reads while composing."""
         if override.is_hydra_override():
             return False
         return isinstance(override.value(), dict) or not self.is_group(override.key_or_group)
 
     def _base(self, lines: tuple[str, ...]) -> bytes:
-        """What Hydra composes for some overrides, not yet listed in it, pickled: the fastest copy
-        of a config that keeps its types and flags."""
+        """Hydra's config for the overrides ``lines``, without their list, pickled: unpickling is
+        the fastest copy of a config that keeps types and flags."""
         config = self.loader.load_sweep_config(self.master, list(lines))
         for line in lines:
             if not self.parsed(line).is_hydra_override():
@@ -124,8 +123,8 @@ def _lines(overrides: list[Override]) -> tuple[str, ...]:
 
 
 def compose_run(overrides: list[str], config_dir: str | None) -> DictConfig:
-    """What ``exprun`` would compose for a single run with these overrides; ``config_dir`` has the
-    user's own options. Raises what Hydra raises."""
+    """The config of a single run with these overrides; ``config_dir`` contains the user's own
+    options. Raises what Hydra raises."""
     search_path = [f"hydra.searchpath=['file://{config_dir}']"] if config_dir else []
     with initialize_config_dir(str(conf_dir()), job_name="exprun", **hydra_internals.VERSION_BASE):
         config = compose("config", [*overrides, *search_path], return_hydra_config=True)
@@ -134,32 +133,31 @@ def compose_run(overrides: list[str], config_dir: str | None) -> DictConfig:
 
 
 def take_sweep(config: DictConfig) -> str | None:
-    """Take ``sweep`` away, which says nothing about a job; returns ``sweep.into``."""
+    """Remove the node ``sweep``, which does not concern jobs; returns ``sweep.into``."""
     with read_write(config), open_dict(config):
         into: str | None = config.pop("sweep").into
     return into
 
 
 def enter(config: DictConfig, folder: Path) -> None:
-    """Let ``${hydra:…}`` mean this config, whose run has that folder."""
+    """Make ``${hydra:…}`` refer to this config, with ``folder`` as its output folder."""
     with read_write(config.hydra), open_dict(config.hydra):
         config.hydra.runtime.output_dir = str(folder.absolute())
-    # set_config would copy the whole node, which takes as long as to compose a job
+    # set_config would copy the whole node, which takes as long as composing a job
     HydraConfig.instance().cfg = config  # type: ignore[assignment]
 
 
 def resolve(config: DictConfig) -> None:
-    """Put values in the place of all interpolations outside of the ``hydra`` node: what they read,
-    like the environment, may be another when somebody goes on with the run."""
+    """Replace all interpolations outside of the ``hydra`` node by their values, because their
+    sources, such as the environment, may differ when the run is resumed."""
     with read_write(config), open_dict(config):
         for key, value in plain(config).items():
             config[key] = value
 
 
 def hydra_files(config: DictConfig, resolved: dict[Any, Any]) -> dict[str, str]:
-    """The texts of ``.hydra/{config,hydra,overrides}.yaml`` by these names, as Hydra writes them:
-    the composed config, here as it was ``resolved``, and its ``hydra`` node, interpolations as they
-    are."""
+    """The texts of ``.hydra/{config,hydra,overrides}.yaml`` by name, as Hydra writes them: the
+    composed config, here ``resolved``, and its ``hydra`` node with interpolations unresolved."""
     hydra: Any = OmegaConf.to_container(config.hydra, enum_to_str=True)
     return {
         "config": _yaml_of_items(resolved) or to_yaml(resolved),
@@ -169,7 +167,7 @@ def hydra_files(config: DictConfig, resolved: dict[Any, Any]) -> dict[str, str]:
 
 
 def write_hydra_files(folder: Path, files: Mapping[str, str]) -> None:
-    """Write these texts into the ``.hydra/`` of a job's folder, which is made if need be."""
+    """Write these texts into the ``.hydra/`` of a job's folder, which is created if necessary."""
     target = folder / ".hydra"
     target.mkdir(parents=True, exist_ok=True)
     for name, text in files.items():
@@ -177,7 +175,7 @@ def write_hydra_files(folder: Path, files: Mapping[str, str]) -> None:
 
 
 def _yaml_of_items(content: dict[Any, Any], within: str | None = None) -> str:
-    """The lines of a mapping's items, indented if they stand ``within`` another mapping."""
+    """The YAML lines of a mapping's items, indented if they are ``within`` another mapping."""
     return "".join(
         _yaml_of_item(pickle.dumps((key, value)), within) for key, value in content.items()
     )
@@ -185,7 +183,7 @@ def _yaml_of_items(content: dict[Any, Any], within: str | None = None) -> str:
 
 @functools.lru_cache(maxsize=1024)
 def _yaml_of_item(pickled: bytes, within: str | None) -> str:
-    """The lines of one item; remembered, for most are the same in all jobs of a sweep."""
+    """The YAML lines of one item; cached, because most are equal in all jobs of a sweep."""
     key, value = pickle.loads(pickled)
     if within is None:
         return to_yaml({key: value})
@@ -193,14 +191,14 @@ def _yaml_of_item(pickled: bytes, within: str | None) -> str:
 
 
 class _Dumper(getattr(yaml, "CDumper", yaml.Dumper)):  # type: ignore[misc]
-    """OmegaConf's dumper, in C where PyYAML has that."""
+    """OmegaConf's dumper, in C if PyYAML was built with it."""
 
 
 _Dumper.add_representer(str, hydra_internals.get_omega_conf_dumper().str_representer)
 
 
 def to_yaml(content: Any) -> str:
-    """The text that ``OmegaConf.to_yaml`` makes of a container."""
+    """The same text as ``OmegaConf.to_yaml`` of a container."""
     text: str = yaml.dump(
         content, default_flow_style=False, allow_unicode=True, sort_keys=False, Dumper=_Dumper
     )

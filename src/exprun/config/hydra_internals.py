@@ -1,9 +1,8 @@
-"""What is taken from the inside of Hydra and OmegaConf, which no version promises to keep, and what
-their versions call differently.
+"""Everything that uses undocumented parts of Hydra and OmegaConf, or differs between versions.
 
-All else uses their documented interfaces, so a new version can break exprun here only. Each piece
-says why it is needed and what would replace it. They are written for hydra-core 1.3 with OmegaConf
-2.3 and 1.4 with 2.4; what still keeps exprun below 1.4 stands in CONTRIBUTING.md.
+All other modules use documented interfaces, so a new version can break exprun only here. Each piece
+states why it is needed and what would replace it. They are written for hydra-core 1.3 with
+OmegaConf 2.3 and 1.4 with 2.4; CONTRIBUTING.md says what still keeps exprun below 1.4.
 """
 
 from __future__ import annotations
@@ -45,17 +44,17 @@ __all__ = [
 # faster. Replaced by: OmegaConf.to_yaml.
 
 BASIC_LAUNCHER = "hydra._internal.core_plugins.basic_launcher.BasicLauncher"
-"""``_target_`` of ``hydra/launcher=basic`` as Hydra has it, in whose place exprun's own is put."""
+"""``_target_`` of Hydra's ``hydra/launcher=basic``, which exprun's launcher replaces."""
 
 BASIC_SWEEPER = "hydra._internal.core_plugins.basic_sweeper.BasicSweeper"
-"""``_target_`` of ``hydra/sweeper=basic``, all of whose jobs are known beforehand."""
+"""``_target_`` of ``hydra/sweeper=basic``, whose jobs are all known in advance."""
 
 
 def basic_sweeper() -> type[BasicSweeper]:
-    """Hydra's sweeper for all combinations of values, from which exprun's is derived. Hydra 1.3
-    makes that class anew when it looks for plugins, so it must be looked up where it is used.
-    Replaced by: ``hydra.plugins.sweeper.Sweeper``, which is documented, and the product of the
-    values that ``Override.sweep_string_iterator`` gives."""
+    """Hydra's grid sweeper, from which exprun's is derived. Hydra 1.3 recreates the class when it
+    searches for plugins, so it must be looked up where it is used. Replaced by:
+    ``hydra.plugins.sweeper.Sweeper``, which is documented, and the product of the values of
+    ``Override.sweep_string_iterator``."""
     from hydra._internal.core_plugins.basic_sweeper import BasicSweeper
 
     return BasicSweeper
@@ -64,14 +63,14 @@ def basic_sweeper() -> type[BasicSweeper]:
 IS_1_3 = hydra.__version__.startswith("1.3.")
 
 VERSION_BASE: dict[str, Any] = {"version_base": "1.3"} if IS_1_3 else {}
-"""What ``hydra.main`` and ``initialize_config_dir`` are given to behave as Hydra 1.3 does: later
-versions do so by themselves, and call the argument deprecated."""
+"""Arguments with which ``hydra.main`` and ``initialize_config_dir`` behave like Hydra 1.3: later
+versions do so by default and deprecate the argument."""
 
 
 def main_arguments() -> dict[str, Any]:
-    """``VERSION_BASE``; and for Hydra 1.4 that a config may name any callback and launcher, as
-    in 1.3: it is the user's own, like every ``_target_`` of exprun's options (somebody else's
-    run folder is read without Hydra). Without a word about it 1.4 prints a warning."""
+    """``VERSION_BASE``, and for Hydra 1.4 the permission to name any callback and launcher, as in
+    1.3: the config is the user's own, like every ``_target_`` of exprun's options (untrusted run
+    folders are read without Hydra). Without the argument 1.4 prints a warning."""
     if IS_1_3:
         return VERSION_BASE
     # mypy reads one version only
@@ -79,15 +78,15 @@ def main_arguments() -> dict[str, Any]:
 
 
 def flags() -> list[argparse.Action]:
-    """The flags of Hydra's command line, to answer a wrong one in one line, where Hydra prints
-    argparse's usage. Replaced by: a list of them kept by hand."""
+    """The flags of Hydra's command line, to report a wrong one in one line instead of argparse's
+    usage. Replaced by: a list maintained by hand."""
     return get_args_parser()._actions
 
 
 def main_hydra(conf_dir: str, own: str | None) -> Hydra:
-    """Hydra as ``hydra.main`` makes it with ``--config-dir`` (``own``), to look for the override
-    that it could not compose. Replaced by: ``initialize_config_dir`` and ``compose``, once a search
-    path can be given to them for the options of groups too."""
+    """Hydra as ``hydra.main`` creates it with ``--config-dir`` (``own``), to find the override that
+    it could not compose. Replaced by: ``initialize_config_dir`` and ``compose``, once they accept a
+    search path for the options of groups too."""
     search_path = create_config_search_path(conf_dir)
     if own is not None:
         search_path.prepend("command-line", f"file://{own}")
@@ -95,10 +94,10 @@ def main_hydra(conf_dir: str, own: str | None) -> Hydra:
 
 
 def is_group(loader: ConfigLoader, master: DictConfig) -> Callable[[str], bool]:
-    """Whether a key names a group on the search path of a sweep's config ``master``, which may be
-    longer than that of the ``loader``. It serves, like the next two, to compose the jobs of a sweep
-    fast. Replaced by: ``loader.load_sweep_config`` for every job."""
-    assert isinstance(loader, ConfigLoaderImpl)  # the only one that Hydra has
+    """A function that says whether a key names a group on the search path of a sweep's config
+    ``master``, which may be longer than that of the ``loader``. This and the next two functions
+    make composing a sweep's jobs fast. Replaced by: ``loader.load_sweep_config`` for every job."""
+    assert isinstance(loader, ConfigLoaderImpl)  # Hydra's only implementation
     own: Any = OmegaConf.to_container(master.hydra.overrides.hydra, resolve=False)
     name = master.hydra.job.config_name
     _, repository = loader._parse_overrides_and_create_caching_repo(name, own)
@@ -107,13 +106,13 @@ def is_group(loader: ConfigLoader, master: DictConfig) -> Callable[[str], bool]:
 
 
 def apply_values(config: DictConfig, overrides: Sequence[Override]) -> None:
-    """Apply overrides of values to a composed config, which is how Hydra's composing ends. Raises
-    what Hydra raises."""
+    """Apply value overrides to a composed config, the last step of Hydra's composition. Raises what
+    Hydra raises."""
     ConfigLoaderImpl._apply_overrides_to_config(list(overrides), config)
 
 
 def set_override_dirname(config: DictConfig, overrides: Sequence[Override]) -> None:
-    """Set ``hydra.job.override_dirname``, which Hydra 1.3 computes while it composes; in 1.4 it is
+    """Set ``hydra.job.override_dirname``, which Hydra 1.3 computes during composition; in 1.4 it is
     an interpolation of the overrides."""
     job = config.hydra.job
     if OmegaConf.is_interpolation(job, "override_dirname"):
@@ -127,8 +126,8 @@ def set_override_dirname(config: DictConfig, overrides: Sequence[Override]) -> N
 
 
 def register_resolver(name: str, resolver: Callable[..., Any]) -> None:
-    """Let ``${name:…}`` call ``resolver``. The documented method has another name in OmegaConf 2.4
-    than in 2.3, whose ``register_resolver`` is an older one."""
+    """Register ``resolver`` for ``${name:…}``. The documented method has another name in OmegaConf
+    2.4 than in 2.3, where ``register_resolver`` is an older method."""
     register: Callable[..., None] = OmegaConf.register_resolver
     if "replace" not in inspect.signature(register).parameters:
         register = OmegaConf.register_new_resolver

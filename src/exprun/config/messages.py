@@ -1,4 +1,4 @@
-"""Hydra's errors in one line, with the nearest right answer."""
+"""Turn Hydra's errors into messages of one line, with a suggestion."""
 
 from __future__ import annotations
 
@@ -29,9 +29,9 @@ from exprun.config.sweep_overrides import expand
 
 
 def explain(error: Exception, overrides: list[str], config_dir: str | None, sweep: bool) -> str:
-    """What is wrong with the overrides that made Hydra raise ``error``.
+    """A message on what is wrong with the overrides for which Hydra raised ``error``.
 
-    ``config_dir`` is the user's ``--config-dir``. Falls back on Hydra's own words.
+    ``config_dir`` is the user's ``--config-dir``. Falls back to Hydra's message.
     """
     if isinstance(error, OverrideParseException):
         return _unparsable(error.override)
@@ -42,13 +42,13 @@ def explain(error: Exception, overrides: list[str], config_dir: str | None, swee
     try:
         return _reason(hydra, overrides, sweep) or _one_line(error)
     except (HydraException, OmegaConfBaseException, YAMLError):
-        return _one_line(error)  # what stops the looking is what was wrong
+        return _one_line(error)  # the error that stops the search is the cause
     finally:
         GlobalHydra.instance().clear()
 
 
 def _reason(hydra: Hydra, overrides: list[str], sweep: bool) -> str | None:
-    """The first override that cannot be, and why."""
+    """A message on the first invalid override; None if none is found."""
     parser = OverridesParser.create(hydra.config_loader)
     every = parser.parse_overrides(overrides)
     for override in every:
@@ -61,7 +61,7 @@ def _reason(hydra: Hydra, overrides: list[str], sweep: bool) -> str | None:
         mode, quiet = RunMode.RUN, {"from_shell": False, "with_log_configuration": False}
         return hydra.compose_config("config", [*chosen], run_mode=mode, **quiet)
 
-    reasons: dict[str, str | None] = {}  # by keys; none if any job has the key
+    reasons: dict[str, str | None] = {}  # by key; None if some job has it
     for job in expand(overrides) if sweep else [overrides]:
         parsed = parser.parse_overrides(job)
         config = compose(*(o.input_line or "" for o in parsed if _is_group(o.key_or_group)))
@@ -100,11 +100,11 @@ def _unparsable(override: str) -> str:
 
 SWEEPS = ("range", "interval", "choice", "tag", "sort", "shuffle", "glob")
 FUNCTIONS = (*SWEEPS, "int", "float", "str", "bool", "json_str", "extend_list")
-"""What may be called for a value; the first for the values of a sweep."""
+"""Functions allowed in values; those of SWEEPS define the values of a sweep."""
 
 
 def _wrong_group(override: Override, sweep: bool) -> str | None:
-    """What is wrong with an override that chooses options of a group, if it is one."""
+    """A message on an invalid choice of options of a group; None if it is valid or no choice."""
     key = override.key_or_group
     if override.is_sweep_override() and not sweep:
         line = override.input_line or key
@@ -124,7 +124,7 @@ def _wrong_group(override: Override, sweep: bool) -> str | None:
 
 
 def _chosen(override: Override) -> Iterator[str]:
-    """The options that an override names, of a sweep all of them."""
+    """Yield the options that an override names, all of them for a sweep."""
     values: list[Any] = (
         list(override.sweep_iterator()) if override.is_discrete_sweep() else [override.value()]
     )
@@ -134,7 +134,7 @@ def _chosen(override: Override) -> Iterator[str]:
 
 
 def _wrong_key(override: Override, config: DictConfig) -> str | None:
-    """Where the path of a key leaves the config, and what it could have been."""
+    """A message on a key that does not exist in the config, with a suggestion; None if it does."""
     if override.is_add() or override.is_force_add():
         return None
     node: Any = config
@@ -162,13 +162,13 @@ def _wrong_key(override: Override, config: DictConfig) -> str | None:
 
 
 def _has_key(group: str, option: str, key: str) -> bool:
-    """Whether an option's file has a key at its top."""
+    """Whether an option's file has a key at its top level."""
     path = conf_dir() / group / f"{option}.yaml"
     return path.is_file() and key in OmegaConf.load(path)
 
 
 def _same_name_elsewhere(word: str, config: DictConfig) -> str:
-    """``"; did you mean optimizer.lr?"`` for ``lr``."""
+    """The hint ``"; did you mean optimizer.lr?"`` for ``lr``, or an empty text."""
     keys = [key for key, _ in leaves(config) if "._target_" not in key]
     same = [key for key in keys if key.rpartition(".")[2] == word]
     close = [key for key in keys if key.rpartition(".")[2].endswith(f"_{word}")]
@@ -176,7 +176,7 @@ def _same_name_elsewhere(word: str, config: DictConfig) -> str:
 
 
 def _unreadable(config_dir: str) -> Path | None:
-    """A file of the user's own options that is not UTF-8."""
+    """The first file of the user's own options that is not UTF-8; None if there is none."""
     for path in sorted(Path(config_dir).rglob("*.yaml")):
         try:
             path.read_text(encoding="utf-8")

@@ -1,6 +1,6 @@
-"""The options of the groups, as files: found, and read as far as their text goes.
+"""Find the files of the groups' options and read their text.
 
-Nothing here composes: what is read is a YAML file by itself.
+Nothing is composed here; each YAML file is read by itself.
 """
 
 from __future__ import annotations
@@ -15,20 +15,20 @@ from exprun.config.paths import conf_dir
 
 
 def groups(folders: Sequence[Path]) -> list[str]:
-    """All groups that have options in the folders, in alphabetical order, ``hydra`` not counted."""
+    """All groups with options in the folders, in alphabetical order, without ``hydra``."""
     found = {path.parent.name for folder in folders for path in folder.glob("*/*.yaml")}
     return sorted(found - {"hydra"})
 
 
 def options(group: str, folders: Sequence[Path]) -> dict[str, Path]:
-    """The options of a group and their files; those of later folders win."""
+    """The options of a group with their files; later folders take precedence."""
     found = {p.stem: p for folder in folders for p in (folder / group).glob("*.yaml")}
     return dict(sorted(found.items()))
 
 
 def check_names(folder: Path) -> None:
-    """Raise UsageError if a file of somebody's own options in ``folder`` has the name of one of
-    exprun's, which Hydra reads in its place; unless they are the same."""
+    """Raise UsageError if a user's option in ``folder`` has the name of one of exprun's, which
+    Hydra would read instead, unless their contents are equal."""
     for path in sorted(folder.rglob("*.yaml")):
         taken = conf_dir() / path.relative_to(folder)
         if taken.is_file() and taken.read_bytes() != path.read_bytes():
@@ -39,7 +39,7 @@ def check_names(folder: Path) -> None:
 
 
 def head(path: Path) -> list[str]:
-    """The comment lines that a file begins with, without their ``#`` and the ``@package``."""
+    """The comment lines at the beginning of a file, without ``#`` and the ``@package`` line."""
     lines = []
     for line in path.read_text(encoding="utf-8", errors="replace").splitlines():
         if not line.startswith("#"):
@@ -50,20 +50,21 @@ def head(path: Path) -> list[str]:
 
 
 def is_global(path: Path) -> bool:
-    """Whether an option's keys are not those of its group but of the whole config."""
+    """Whether an option's keys belong to the whole config instead of its group (``@package
+    _global_``)."""
     return "# @package _global_" in path.read_text(encoding="utf-8", errors="replace")
 
 
 def is_sweep(preset: Path) -> bool:
-    """Whether a preset's file says that it is a sweep by itself, without ``-m``: ``hydra.mode``."""
+    """Whether a preset's file makes it a sweep without ``-m``, through ``hydra.mode``."""
     try:
         content = yaml.safe_load(preset.read_text(encoding="utf-8"))
-    except (yaml.YAMLError, UnicodeDecodeError):  # whoever composes it says what is wrong with it
+    except (yaml.YAMLError, UnicodeDecodeError):  # composing it reports the error
         return False
     hydra = content.get("hydra") if isinstance(content, dict) else None
     return isinstance(hydra, dict) and hydra.get("mode") == "MULTIRUN"
 
 
 def first_comment(path: Path) -> str:
-    """An option's line in ``--help``: the first of its head."""
+    """An option's line in ``--help``: the first line of its head."""
     return next(iter(head(path)), "")

@@ -1,4 +1,4 @@
-"""Which groups of the config play a part in a problem that trains no network."""
+"""The groups of the config that each problem without a network uses."""
 
 from __future__ import annotations
 
@@ -11,18 +11,18 @@ PARTS: dict[str, tuple[str, ...]] = {
     "exprun.problems.build.descent": ("optimizer", "scheduler"),
     "exprun.problems.build.moving_averages": (),
 }
-"""Problems that train no network, and the groups that they read besides ``problem``."""
+"""Problems that train no network, and the groups they use in addition to ``problem``."""
 
 
 def parts_of(config: Mapping[str, Any]) -> tuple[str, ...] | None:
-    """The groups and keys that play a part in a problem that trains no network; None if one is
-    trained, where all do."""
+    """The groups and keys that the config's problem uses; None if it trains a network, which uses
+    all."""
     groups: tuple[str, ...] | None = PARTS.get(config["problem"]["_target_"])
     return None if groups is None else ("problem", *groups, "seed", "device")
 
 
 def check_parts(config: Mapping[str, Any], overrides: Iterable[str]) -> None:
-    """Raise UsageError for an override of what plays no part in the problem."""
+    """Raise UsageError for an override that has no effect on the problem."""
     parts = parts_of(config)
     if parts is None:
         return

@@ -1,7 +1,8 @@
-"""What every key of the configuration may hold.
+"""Rules for the values of all keys of the configuration.
 
-A key means the same wherever it stands, so most rules go by the key's own name (``lr``, ``betas``);
-a rule by the full name wins. No rule needs torch, so that a wrong value is answered at once.
+A key has the same meaning in every group, so most rules are found by the last part of the key
+(``lr``, ``betas``); a rule for the full key takes precedence. No rule needs torch, so that wrong
+values are reported immediately.
 """
 
 from __future__ import annotations
@@ -17,21 +18,21 @@ from exprun.common.constants import ACTIVATIONS
 from exprun.common.errors import choices
 
 Test = Callable[[Any], bool]
-"""Whether a value will do."""
+"""Returns whether a value is accepted."""
 
 
 @dataclass(frozen=True)
 class Rule:
-    """What a value must be: a test, and the words that name it in an error and in the docs."""
+    """A rule for values: a test, and its description for error messages and the docs."""
 
     accepts: Test
     expected: str
     words: tuple[str, ...] = ()
     near: Callable[[str], Iterable[str]] = lambda _: ()
-    """Right answers in the neighbourhood of a wrong one, besides the ``words``."""
+    """Returns candidates for suggestions for a wrong value, in addition to ``words``."""
 
     value: str = ""
-    """``expected`` of a key that must be given: without null."""
+    """``expected`` without null, for a key that must be given."""
 
 
 def _is_number(value: Any) -> bool:
@@ -43,7 +44,7 @@ def _is_integer(value: Any) -> bool:
 
 
 def _range(low: float, high: float, open_low: bool, open_high: bool) -> tuple[Test, str]:
-    """A test for a number's range, and the words for it."""
+    """A test for a range of numbers, and its description."""
 
     def fits(value: Any) -> bool:
         above: bool = value > low if open_low else value >= low
@@ -64,29 +65,29 @@ def number(
     open_low: bool = False,
     open_high: bool = False,
 ) -> Rule:
-    """A finite number in a range."""
+    """The rule for a finite number in a range."""
     fits, words = _range(low, high, open_low, open_high)
     return Rule(lambda v: _is_number(v) and fits(v), f"a number{words}")
 
 
 def integer(low: float = -math.inf) -> Rule:
-    """A whole number of at least ``low``."""
+    """The rule for an integer of at least ``low``."""
     fits, words = _range(low, math.inf, False, True)
     return Rule(lambda v: _is_integer(v) and fits(v), f"a whole number{words}")
 
 
 def one_of(*words: str) -> Rule:
-    """One of some words."""
+    """The rule for one of several words."""
     return Rule(lambda v: isinstance(v, str) and v in words, choices(words), words)
 
 
 def pattern(regex: str, expected: str, words: tuple[str, ...] = ()) -> Rule:
-    """A word of some form."""
+    """The rule for a word that matches ``regex``."""
     return Rule(lambda v: isinstance(v, str) and bool(re.fullmatch(regex, v)), expected, words)
 
 
 def list_of(rule: Rule, expected: str, length: int | None = None, shortest: int = 0) -> Rule:
-    """A list of at least ``shortest`` items that each fit a rule."""
+    """The rule for a list of at least ``shortest`` items, each accepted by ``rule``."""
 
     def accepts(value: Any) -> bool:
         if not isinstance(value, Sequence) or isinstance(value, str):
@@ -98,7 +99,7 @@ def list_of(rule: Rule, expected: str, length: int | None = None, shortest: int 
 
 
 def either(first: Rule, second: Rule) -> Rule:
-    """What fits one of two rules."""
+    """The rule for values accepted by one of two rules."""
     return Rule(
         lambda v: first.accepts(v) or second.accepts(v),
         f"{first.expected}, or {second.expected}",
@@ -109,7 +110,7 @@ def either(first: Rule, second: Rule) -> Rule:
 
 
 def _siblings(path: str) -> list[str]:
-    """What is in the folder that a path names something in."""
+    """The files and folders beside the one that a path names."""
     folder = Path(path).expanduser().parent
     names = sorted(p.name for p in folder.iterdir()) if folder.is_dir() else []
     return [str(Path(path).with_name(name)) for name in names]
@@ -144,7 +145,7 @@ MONITORED = (
     *("loss", "weighted_loss", "accuracy", "balanced_accuracy", "macro_f1", "roc_auc", "log_loss"),
     *("rmse", "mae", "r2"),
 )
-"""Figures of the validation part that early stopping may look at, if the task has them."""
+"""Validation figures that early stopping can monitor, if the task has them."""
 
 RULES: dict[str, Rule] = {
     "seed": integer(0),
@@ -300,5 +301,5 @@ RULES: dict[str, Rule] = {
 
 
 def rule_for(key: str) -> Rule | None:
-    """The rule of a key like ``optimizer.lr``; None for a user's own."""
+    """The rule of a key like ``optimizer.lr``; None for a user's own key."""
     return RULES.get(key, RULES.get(key.rsplit(".", 1)[-1]))

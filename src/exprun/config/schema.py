@@ -1,6 +1,6 @@
-"""Checks a configuration: its keys, their values by the rules, and what must fit together.
+"""Validate a configuration: its keys, their values by the rules, and combinations of values.
 
-A user's own options may have further keys: those are checked by what they are handed to.
+A user's own options may have further keys, which are validated by their targets.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ from exprun.config.rules import RULES, rule_for
 
 
 def plain(config: DictConfig) -> dict[str, Any]:
-    """The config as dicts, lists and values, interpolations resolved, without Hydra's own."""
+    """The config as dicts, lists and values with interpolations resolved, without ``hydra``."""
     return {
         str(key): OmegaConf.to_container(value, resolve=True)
         if isinstance(value, DictConfig | ListConfig)
@@ -35,11 +35,10 @@ def without_index(key: str) -> str:
 
 
 def check(config: DictConfig) -> None:
-    """Raise UsageError at the first key that nobody reads, or value that its rule does not accept,
-    or that is missing.
+    """Raise UsageError at the first key that is unused, missing, or has an invalid value.
 
-    A node with a ``_target_`` may have keys without a rule, for its target takes them; any other
-    has exactly those of RULES.
+    A node with a ``_target_`` may have keys without a rule, which its target takes; any other node
+    has exactly the keys of RULES.
     """
     for group in TARGETED:
         if not isinstance(config.get(group), DictConfig) or "_target_" not in config[group]:
@@ -55,8 +54,8 @@ def check(config: DictConfig) -> None:
 
 
 def _check_nodes(config: DictConfig, path: str = "") -> None:
-    """Raise UsageError for a node with a ``_target_`` in a place where nobody looks for one. Within
-    a node that has one its target takes everything."""
+    """Raise UsageError for a node with a ``_target_`` where none is used. Within a node with a
+    ``_target_`` everything belongs to its target."""
     for name in config:
         node = config._get_node(name)
         key = f"{path}{name!s}"
@@ -72,8 +71,8 @@ def _check_nodes(config: DictConfig, path: str = "") -> None:
 
 
 def check_values(config: DictConfig) -> None:
-    """Raise UsageError at the first key that nobody reads, or value that its rule does not accept,
-    or that is missing; ``config`` may be a part of one."""
+    """Raise UsageError at the first key that is unused, missing, or has an invalid value; unlike
+    ``check``, ``config`` may be a part of a config."""
     elsewhere = None
     for key, value in leaves(config):
         parent, _, name = key.rpartition(".")
@@ -110,7 +109,7 @@ def check_values(config: DictConfig) -> None:
         error = UsageError(f"{key}={given}: expected {expected}{hint}")
         if not taken:
             raise error
-        elsewhere = elsewhere or error  # the key that it was taken from may say it better
+        elsewhere = elsewhere or error  # prefer the key that an interpolation refers to
     if elsewhere:
         raise elsewhere
 
@@ -138,11 +137,11 @@ NEEDED = (
     "checkpoint.every",
     "batching.batch_size",
 )
-"""Keys that are read whatever the options."""
+"""Keys that are needed with all options."""
 
 
 def check_together(config: DictConfig) -> None:
-    """Raise UsageError for values that are right by themselves and not together."""
+    """Raise UsageError for values that are valid alone but not together."""
     if parts_of(config) and str(config.device).startswith("cuda"):
         raise UsageError(f"device={config.device}: this problem is for the CPU; expected cpu")
     val, test = (config.data.get(f"{part}_fraction", 0.0) for part in ("val", "test"))
@@ -170,12 +169,12 @@ def check_together(config: DictConfig) -> None:
 
 
 LISTS = ("published.figures",)
-"""Keys that hold a list of mappings, of which every key has a rule."""
+"""Keys with a list of mappings, whose keys all have a rule."""
 
 
 def leaves(config: DictConfig, prefix: str = "") -> Iterable[tuple[str, Any]]:
-    """Every key and its value, interpolations resolved, those of LISTS like
-    ``published.figures[0].value``, without Hydra's own; raises UsageError for a missing one."""
+    """Yield every key and its value with interpolations resolved, without ``hydra``; keys in LISTS
+    look like ``published.figures[0].value``. Raises UsageError for a missing value."""
     for name in config:
         if name == "hydra" and not prefix:
             continue
@@ -204,7 +203,7 @@ def _of_mappings(values: ListConfig) -> bool:
 
 
 def spelled(value: Any) -> str:
-    """A value as the command line spells it."""
+    """A value as written on the command line."""
     if value is None:
         return "null"
     if isinstance(value, bool):

@@ -1,4 +1,4 @@
-"""The overrides of every job that a sweep's overrides ask for."""
+"""Expand the overrides of a sweep into those of its jobs."""
 
 from __future__ import annotations
 
@@ -25,9 +25,9 @@ from exprun.config.schema import spelled
 
 
 def expand(overrides: Sequence[str]) -> list[list[str]]:
-    """The overrides of every job that a sweep's overrides ask for, Hydra's basic sweeper's way: of
-    two for one key the latter counts. Hydra must be initialised. Raises UsageError for values that
-    cannot be run one by one."""
+    """Expand a sweep's overrides into the overrides of each job, like Hydra's basic sweeper: of two
+    for the same key the latter counts. Hydra must be initialised. Raises UsageError for values that
+    cannot be enumerated."""
     loader = GlobalHydra.instance().config_loader()
     parsed = OverridesParser.create(loader).parse_overrides(list(overrides))
     for override in parsed:
@@ -79,7 +79,7 @@ def as_given(words: Iterable[str]) -> list[str]:
 
 
 def _check_values(override: Override) -> None:
-    """Raise UsageError for values of a sweep that Hydra does not take, in words that name them."""
+    """Raise a UsageError that names the values of a sweep that Hydra does not accept."""
     line, value = override.input_line, override.value()
     if isinstance(value, IntervalSweep):
         raise UsageError(
@@ -97,7 +97,7 @@ def _check_values(override: Override) -> None:
         return
     try:
         list(override.sweep_string_iterator())
-    except Exception as error:  # whatever Hydra or Python say of the numbers
+    except Exception as error:  # Hydra and Python raise several types for invalid ranges
         raise UsageError(f"{line}: its values cannot be listed: {error}") from error
 
 
@@ -109,7 +109,8 @@ def _spelled(sweep: Any) -> str:
 
 
 def _one_by_one(key: str, items: Sequence[Any]) -> str:
-    """``", like seed=0,1,7"`` if ranges are all that stands among the values."""
+    """The hint ``", like seed=0,1,7"`` with ranges written out; empty for other nested sweeps and
+    for more than LISTED values."""
     values: list[Any] = []
     for item in items:
         if isinstance(item, RangeSweep):
@@ -122,14 +123,14 @@ def _one_by_one(key: str, items: Sequence[Any]) -> str:
 
 
 LISTED = 20
-"""Values at most that a message lists."""
+"""Maximum number of values listed in a message."""
 
 
 def expand_variants(
     variants: Mapping[str, Mapping[str, Any]] | None, overrides: Sequence[str]
 ) -> list[tuple[str | None, list[str]]]:
-    """The jobs of every variant in turn, each with its name: the overrides of the variant, then
-    ``overrides``. Without variants the jobs of ``overrides``, with None."""
+    """The jobs of every variant in order, as (name of the variant, overrides): the variant's
+    overrides followed by ``overrides``. Without variants the jobs of ``overrides``, with None."""
     if not variants:
         return [(None, job) for job in expand(overrides)]
     return [

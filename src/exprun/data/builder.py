@@ -1,4 +1,4 @@
-"""A frame that grows by batches of Arrow columns, without holding anything twice."""
+"""Build a frame from batches of Arrow columns, without a second copy in memory."""
 
 from __future__ import annotations
 
@@ -14,14 +14,15 @@ from exprun.data.frame import Frame, Words
 from exprun.data.spelling import NUMBER, is_number, spellings
 
 LARGEST = float(np.finfo(np.float32).max)
-"""Networks compute in 32 bits; a larger number has no place there."""
+"""The largest number allowed in data, because networks compute in float32."""
 
 MOST_WORDS = 10_000
-"""Different words of a column that nobody has called categorical; more are names or dates."""
+"""Maximum number of distinct words in a column not declared categorical; more are probably names
+or dates."""
 
 
 class BadCell(Exception):
-    """A cell that cannot be used: ``row`` counts from 0; ``why`` is like ``is not a number``."""
+    """An invalid cell; ``row`` counts from 0, ``why`` is a phrase like ``is not a number``."""
 
     def __init__(self, row: int, column: str, cell: str, why: str) -> None:
         super().__init__(f"{cell} {why}")
@@ -29,7 +30,7 @@ class BadCell(Exception):
 
 
 class TooManyWords(Exception):
-    """A column has more than MOST_WORDS; ``numbers`` says whether all of them are numbers."""
+    """A column has more than MOST_WORDS words; ``numbers`` says whether all are numbers."""
 
     def __init__(self, column: str, numbers: bool) -> None:
         super().__init__(column)
@@ -37,10 +38,13 @@ class TooManyWords(Exception):
 
 
 class FrameBuilder:
-    """Takes batches of columns: ``numeric`` ones into one growing block (rows, columns) float64,
-    ``categorical`` ones as codes. Texts are compared with ``missing`` without blanks around them,
-    numbers with the numbers in it; NaN and null always are gaps. ``bounded`` are the categorical
-    columns that may have MOST_WORDS at most."""
+    """Collects batches of columns: ``numeric`` ones in one growing block (rows, columns) float64,
+    ``categorical`` ones as codes.
+
+    Missing values are the words in ``missing``, compared without surrounding blanks, numbers equal
+    to one in it, NaN and null. ``bounded`` are the categorical columns that may have at most
+    MOST_WORDS distinct words.
+    """
 
     def __init__(
         self,
@@ -58,10 +62,10 @@ class FrameBuilder:
         self.words: dict[str, dict[str, int]] = {name: {} for name in categorical}
 
     def add(self, batch: Mapping[str, pa.Array]) -> None:
-        """Raises BadCell or TooManyWords."""
+        """Append a batch of columns. Raises BadCell or TooManyWords."""
         rows = len(next(iter(batch.values())))
         if self.rows + rows > len(self.numbers):
-            # Large memory grows in its place, so small steps cost nothing; new rows are zeros.
+            # A large array grows in place, so small steps are cheap; new rows are zeros.
             size = (self.rows + rows) * 17 // 16
             self.numbers.resize((size, len(self.numeric)), refcheck=False)
         for place, name in enumerate(self.numeric):
@@ -73,7 +77,8 @@ class FrameBuilder:
         self.rows += rows
 
     def _numbers(self, column: pa.Array, name: str) -> NDArray[np.float64]:
-        """Numbers, or words that are numbers, (rows,) with NaN for a gap."""
+        """The values (rows,) of a column of numbers or of their texts, with NaN for missing
+        ones."""
         column = plain(column)
         if pa.types.is_string(column.type):
             column = self._without_gaps(column)
@@ -94,7 +99,7 @@ class FrameBuilder:
         return pc.if_else(gap, pa.scalar(None, pa.string()), trimmed)
 
     def _codes(self, column: pa.Array, name: str) -> NDArray[np.int32]:
-        """Places of the words in the column's dictionary, which learns the new ones."""
+        """Indices (rows,) of the words in the column's dictionary, to which new ones are added."""
         column = plain(column)
         if pa.types.is_floating(column.type):
             column = pc.if_else(pc.is_nan(column), pa.scalar(None, column.type), column)
@@ -117,7 +122,7 @@ class FrameBuilder:
         return bool(self.gap_numbers) and is_number(word) and float(word) in self.gap_numbers
 
     def frame(self, names: Sequence[str]) -> Frame:
-        """What has come, its columns in this order; nothing can be added afterwards."""
+        """The collected rows with their columns in the order ``names``; ends the builder."""
         self.numbers.resize((self.rows, len(self.numeric)), refcheck=False)
         pa.default_memory_pool().release_unused()
         none: list[Any] = [np.empty(0, np.int32)]
@@ -131,7 +136,7 @@ class FrameBuilder:
 
 
 def missing_numbers(missing: Sequence[str]) -> list[float]:
-    """The numbers among the words that stand for a gap, infinities too."""
+    """The numbers, including infinities, among the words that stand for missing values."""
     return [float(word) for word in missing if is_number(word) or word.lower() in INFINITIES]
 
 
@@ -139,21 +144,21 @@ INFINITIES = ("inf", "+inf", "-inf", "infinity", "+infinity", "-infinity")
 
 
 def plain(column: pa.Array) -> pa.Array:
-    """The values themselves of a dictionary, and every kind of text as ``string``."""
+    """A dictionary column decoded, and every text type as ``string``; others are unchanged."""
     if pa.types.is_dictionary(column.type):
         column = column.dictionary_decode()
     return pc.cast(column, pa.string()) if is_text(column.type) else column
 
 
 def is_text(type_: pa.DataType) -> bool:
-    """Whether it is one of Arrow's types of text; pandas writes several."""
+    """Whether it is one of Arrow's text types, of which pandas writes several."""
     kinds = (pa.types.is_string, pa.types.is_large_string, pa.types.is_string_view)
     return any(kind(type_) for kind in kinds)
 
 
 def check_size(values: NDArray[Any], name: str, first: int = 0) -> None:
-    """Raise BadCell at the first of the values (rows,) that float32 does not hold; ``first`` is
-    the row of the first."""
+    """Raise BadCell at the first of the values (rows,) that is too large for float32; ``first`` is
+    the row number of ``values[0]``."""
     large = np.abs(values) > LARGEST
     if large.any():
         row = int(np.argmax(large))

@@ -1,7 +1,6 @@
-"""Small real data sets, read from the files that scikit-learn ships.
+"""Small real data sets, read from the files that scikit-learn includes.
 
-The files are read directly: importing scikit-learn for its loaders would take longer than training
-on what they load.
+The files are read directly, because importing scikit-learn would take longer than training on them.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""Reading a CSV file in one stream: kinds of columns found out, faults named by row and column."""
+"""Read a CSV file in one pass: detect the kinds of columns, report errors by row and column."""
 
 from __future__ import annotations
 
@@ -20,20 +20,20 @@ from exprun.data.spelling import is_number
 from exprun.data.text_file import TextFile
 
 BLOCK = 2**20
-"""Bytes that are converted at once, or LINES times the length of the first row."""
+"""Bytes that are converted at once; at least LINES times the length of the first row."""
 
 LINES = 16
 
 SEEN = 1000
-"""Rows from whose cells a column's kind is guessed at first."""
+"""Number of first rows from which a column's kind is guessed."""
 
 
 class CsvFile:
-    """A CSV file to read columns from. A column is numeric if half of its cells are numbers, and
-    then all others are faults; categorical if not."""
+    """A CSV file as a source of columns. A column is numeric if half of its cells are numbers, and
+    then all other cells are errors; otherwise it is categorical."""
 
     def __init__(self, path: str, reading: Reading) -> None:
-        """Raises UsageError if it is no CSV file, or has no rows."""
+        """Raises UsageError if it is not a CSV file or has no rows."""
         self.path = path
         self.file = TextFile(path, reading)
         self.names = self.file.names
@@ -51,15 +51,16 @@ class CsvFile:
             raise UsageError(f"{path}: there is a header and no rows")
 
     def missing_hint(self, name: str) -> str:
-        """What to say besides if there is no such column."""
+        """A hint for the message that there is no such column."""
         return self.file.header_hint
 
     def where(self, row: int) -> str:
         return self.file.where(row)
 
     def read(self, wanted: Mapping[str, str]) -> Frame:
-        """The columns ``wanted``, of which each is ``numeric``, ``categorical``, ``auto``, or
-        ``label``: categorical unless it has too many different numbers. Raises UsageError."""
+        """Read the columns ``wanted``, by name with their kind: ``numeric``, ``categorical``,
+        ``auto``, or ``label`` (categorical unless it has too many different numbers). Raises
+        UsageError."""
         unnamed = [name for name in self.file.nameless if name in wanted]
         if unnamed:
             raise UsageError(
@@ -113,7 +114,7 @@ class CsvFile:
         return builder.frame(list(kinds))
 
     def _batches(self, types: Mapping[str, pa.DataType]) -> Iterator[dict[str, pa.Array]]:
-        """Some rows of these columns at a time."""
+        """Yield these columns in batches of rows."""
         file, spaced = self.file, self.file.delimiter == " "
         with (
             progress.bar(self.path, file.bytes) as advance,
@@ -143,7 +144,8 @@ class CsvFile:
                 advance(raw.tell())
 
     def _explain(self, error: pa.ArrowInvalid) -> None:
-        """Raise the UsageError that it means, unless it is about a cell that is no number."""
+        """Raise the UsageError for an Arrow error, unless it is about a cell that is not a
+        number."""
         text = str(error)
         ragged = self.file.ragged()
         if ragged is not None:
@@ -157,8 +159,8 @@ class CsvFile:
             raise UsageError(f"{self.path}: {what}") from None
 
     def _odd(self, kinds: Mapping[str, str], wanted: Mapping[str, str]) -> dict[str, str]:
-        """The numeric columns that cannot be converted as they are, and what kind they are then;
-        raises UsageError if it is numeric nevertheless."""
+        """The columns guessed numeric that cannot be converted, with the kind to use instead;
+        raises UsageError for one that is numeric nevertheless."""
         numeric = {name: pa.string() for name, kind in kinds.items() if kind == NUMERIC}
         counts = {name: np.zeros(2, dtype=np.int64) for name in numeric}
         first: dict[str, BadCell] = {}
@@ -191,7 +193,7 @@ class CsvFile:
         return changed
 
     def _mostly_words(self, name: str, column: Words) -> None:
-        """Raise UsageError for a column that looked like words and is numbers for the most part, or
+        """Raise UsageError for a column guessed categorical whose cells are mostly numbers, or
         would be with decimal points."""
         number = _are_numbers(column)
         odd = ~number & (column.codes >= 0)
@@ -222,13 +224,13 @@ class CsvFile:
 
 
 def _are_numbers(column: Words) -> np.ndarray[Any, np.dtype[np.bool_]]:
-    """Which cells (rows,) are numbers; a gap is none."""
+    """Whether each cell is a number, (rows,); a missing value is not."""
     numbers = [is_number(word) for word in column.words]
     return np.array([*numbers, False])[column.codes]
 
 
 def too_many(path: str, name: str, wanted: Mapping[str, str]) -> str:
-    """What to say of a column with a new word in most rows."""
+    """The message for a column with a new word in most rows."""
     if wanted.get(name) == LABEL:
         return (
             f"{path}: the target {name!r} has more than {MOST_WORDS} different words; expected "
@@ -241,7 +243,7 @@ def too_many(path: str, name: str, wanted: Mapping[str, str]) -> str:
 
 
 class _Spaced(io.RawIOBase):
-    """Lines whose runs of blanks are one blank each."""
+    """A stream that replaces each run of blanks by a single one."""
 
     def __init__(self, lines: IO[bytes]) -> None:
         self.lines, self.rest = lines, b""

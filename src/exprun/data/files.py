@@ -1,4 +1,4 @@
-"""New files of columns that are known: what a prediction or an evaluation reads."""
+"""Read new files with the columns of the training, for predictions and evaluations."""
 
 from __future__ import annotations
 
@@ -14,22 +14,34 @@ from exprun.data.idx import images, images_file, is_idx, labels_of
 from exprun.data.npz_file import NpzFile
 from exprun.data.parquet_file import ParquetFile
 from exprun.data.preprocess import Preprocessing
+from exprun.data.read_options import Reading
 from exprun.data.tabular import Source, check_no_gap, class_ids
 
 
-def open_source(path: str | Path, preprocessing: Preprocessing) -> Source:
-    """A file by its first bytes, whatever it is called: Parquet, ``.npz``, and everything else is
-    CSV, read as the training file was."""
-    file, reading = str(Path(path).expanduser()), preprocessing.reading
+def open_file(path: str | Path, reading: Reading) -> Source:
+    """Open a file by its first bytes, not its name: Parquet, ``.npz``, or else CSV."""
+    file = str(Path(path).expanduser())
     head = _first_bytes(file)
     suffix = Path(file).suffix.lower()
     if head.startswith(b"PAR1") or suffix == ".parquet":
         return ParquetFile(file, reading)
     if (head.startswith(b"PK") and b".npy" in head) or suffix == ".npz":
         return NpzFile(file, reading)
-    source = CsvFile(file, reading)
-    if reading.columns is not None:
-        _place_columns(source, preprocessing, reading.columns)
+    return CsvFile(file, reading)
+
+
+def data_option(source: Source) -> str:
+    """The option of ``data`` that reads such a file."""
+    if isinstance(source, ParquetFile):
+        return "parquet"
+    return "npz" if isinstance(source, NpzFile) else "csv"
+
+
+def open_source(path: str | Path, preprocessing: Preprocessing) -> Source:
+    """Open a file to be read with the options of the training file."""
+    source = open_file(path, preprocessing.reading)
+    if isinstance(source, CsvFile) and preprocessing.reading.columns is not None:
+        _place_columns(source, preprocessing, preprocessing.reading.columns)
     return source
 
 
@@ -37,16 +49,16 @@ def _first_bytes(file: str) -> bytes:
     try:
         with Path(file).open("rb") as opened:
             return opened.read(200)
-    except OSError:  # said by whoever reads it
+    except OSError:  # reported when it is read
         return b""
 
 
 def _place_columns(source: CsvFile, preprocessing: Preprocessing, expected: int) -> None:
-    """Columns without a header are told apart by their positions: name them as in training, where
-    there were ``expected`` ones. Raises UsageError if it cannot be known which are which.
+    """Name the columns of a file without a header as in training, by position. Raises UsageError
+    if the number of columns is not ``expected``.
 
-    One file may differ: if training read every column, one that lacks as many as there are targets
-    lacks the targets.
+    One exception: if training read every column, a file that lacks as many columns as there are
+    targets is assumed to lack the targets.
     """
     targets, found = preprocessing.task.targets, len(source.names)
     if found == expected:
@@ -57,17 +69,19 @@ def _place_columns(source: CsvFile, preprocessing: Preprocessing, expected: int)
         source.names = [name for name in of_training if name not in targets]
         return
     without = f", or {expected - len(targets)} without the target" if not unread else ""
+    places = ", ".join(targets)
     raise UsageError(
         f"{source.path}: has {found} columns; expected {expected} as in training{without}; "
-        "without a header only their positions tell them apart"
+        "without a header only their positions tell them apart: leave those that are not there "
+        f"empty, like the target's (column {places})"
     )
 
 
 def read_columns(path: str | Path, preprocessing: Preprocessing) -> Frame:
-    """The columns that ``preprocessing`` is applied to, from a file that may have others too; also
-    from an images file in the IDX format, or the test images of a folder of such files.
+    """Read the columns that ``preprocessing`` needs from a file that may have others too, from an
+    images file in the IDX format, or from the test images of a folder of such files.
 
-    Raises UsageError, naming file, row and column, for whatever cannot be used.
+    Raises UsageError, naming file, row and column, for invalid data.
     """
     file = Path(path).expanduser()
     if file.is_dir() or is_idx(file):
@@ -89,8 +103,8 @@ def _read_images(file: Path, preprocessing: Preprocessing) -> Frame:
 def read_labelled(
     path: str | Path, preprocessing: Preprocessing
 ) -> tuple[Frame, NDArray[np.int64] | NDArray[np.float64]]:
-    """``read_columns``, and the targets: class ids (rows,), or numbers (rows, targets) in the
-    unit of the file. Raises UsageError for a label that the task does not have."""
+    """Read ``read_columns`` and the targets: class ids (rows,), or numbers (rows, targets) in the
+    unit of the file. Raises UsageError also for a label that the task does not have."""
     file, task = Path(path).expanduser(), preprocessing.task
     if file.is_dir() or is_idx(file):
         file = images_file(file)
@@ -116,7 +130,7 @@ def _wanted(source: Source, preprocessing: Preprocessing) -> dict[str, str]:
 
 
 def _check_there(source: Source, names: tuple[str, ...]) -> None:
-    """Raise UsageError for a column that the file does not have, or calls something else."""
+    """Raise UsageError for a column that the file lacks or spells differently."""
     missing = [name for name in names if name not in source.names]
     if missing:
         extra = [name for name in source.names if name not in names]

@@ -1,4 +1,5 @@
-"""Named columns as they were read: numbers and words, with gaps; nothing split or scaled yet."""
+"""Named columns as read from a file: numbers and words with missing values, not yet split or
+scaled."""
 
 from __future__ import annotations
 
@@ -11,7 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 Rows = NDArray[np.int64]
-"""Row numbers."""
+"""Row numbers, (n,) int64."""
 
 NUMERIC, CATEGORICAL = "numeric", "categorical"
 """The kinds of columns."""
@@ -19,14 +20,14 @@ NUMERIC, CATEGORICAL = "numeric", "categorical"
 
 @dataclass(frozen=True)
 class Words:
-    """A categorical column: ``codes`` (rows,) int32 are places in ``words``, -1 is a gap."""
+    """A categorical column: ``codes`` (rows,) int32 are indices into ``words``, -1 is missing."""
 
     codes: NDArray[np.int32]
     words: tuple[str, ...]
 
     @classmethod
     def of(cls, codes: NDArray[np.int32], words: Sequence[str]) -> Words:
-        """Of words that may occur several times in the list: each then is one word."""
+        """Build from a list in which words may occur several times; duplicates are merged."""
         place = {word: k for k, word in enumerate(dict.fromkeys(words))}
         if len(place) == len(words):
             return cls(codes, tuple(words))
@@ -34,14 +35,14 @@ class Words:
         return cls(lookup[codes], tuple(place))
 
     def extended(self, more: Words) -> Words:
-        """These rows and those of another column."""
+        """This column followed by the rows of another one."""
         words = tuple(dict.fromkeys([*self.words, *more.words]))
         place = {word: k for k, word in enumerate(words)}
         lookup = np.array([*(place[word] for word in more.words), -1], dtype=np.int32)
         return Words(np.concatenate([self.codes, lookup[more.codes]]), words)
 
     def spelled(self) -> NDArray[np.object_]:
-        """The words themselves (rows,), None for a gap."""
+        """The words (rows,), None for a missing value."""
         return np.array([*self.words, None], dtype=object)[self.codes]
 
 
@@ -49,9 +50,9 @@ class Words:
 class Frame:
     """Rows of a file, column by column.
 
-    ``names`` are the columns in their order. Numeric ones lie in one block, ``numbers`` (rows,
-    numeric columns) of whatever type the source has, floats with NaN for a gap: a set of images
-    stays the bytes that it is. ``categorical`` holds the others by name.
+    ``names`` are the columns in their order. Numeric ones are stored in one block, ``numbers``
+    (rows, numeric columns), in the dtype of the source (images stay bytes); floats have NaN for a
+    missing value. ``categorical`` holds the others by name.
     """
 
     names: tuple[str, ...]
@@ -63,7 +64,7 @@ class Frame:
 
     @cached_property
     def places(self) -> dict[str, int]:
-        """Where each numeric column stands in ``numbers``."""
+        """The index of each numeric column in ``numbers``."""
         numeric = (name for name in self.names if name not in self.categorical)
         return {name: place for place, name in enumerate(numeric)}
 
@@ -72,7 +73,7 @@ class Frame:
         return CATEGORICAL if name in self.categorical else NUMERIC
 
     def __getitem__(self, name: str) -> NDArray[Any]:
-        """A column (rows,): float64 with NaN for a gap, or words with None for a gap."""
+        """A column (rows,): float64 with NaN, or words with None, for missing values."""
         if name in self.categorical:
             return self.categorical[name].spelled()
         column: NDArray[Any] = self.numbers[:, self.places[name]]
@@ -81,8 +82,8 @@ class Frame:
     def block(
         self, names: Sequence[str], rows: Rows | slice, order: Literal["C", "F"] = "C"
     ) -> NDArray[np.float64]:
-        """Some numeric columns of some rows, (rows, columns) float64: a copy, row after row in
-        memory or, in order F, column after column."""
+        """A copy of some rows of some numeric columns, (rows, columns) float64, in C (row-major) or
+        F (column-major) order."""
         places = [self.places[name] for name in names]
         if places and places == list(range(places[0], places[0] + len(places))):
             part = self.numbers[rows, places[0] : places[-1] + 1]
@@ -91,7 +92,7 @@ class Frame:
         return np.array(part, dtype=np.float64, order=order)
 
     def gaps(self) -> dict[str, int]:
-        """How many values each column misses; only the columns that miss some."""
+        """Number of missing values per column, only for columns that have some."""
         counts = {name: int((words.codes < 0).sum()) for name, words in self.categorical.items()}
         if self.numbers.dtype.kind == "f":
             parts = range(0, len(self), 4096)
@@ -100,7 +101,7 @@ class Frame:
         return {name: counts[name] for name in self.names if counts.get(name)}
 
     def only(self, names: Sequence[str]) -> Frame:
-        """Some of the columns; the numbers are not copied if they are the first ones."""
+        """The frame with only these columns; numbers are not copied if they are the first ones."""
         places = [self.places[name] for name in names if name in self.places]
         numbers = self.numbers
         if places != list(range(numbers.shape[1])):
@@ -110,13 +111,13 @@ class Frame:
         return Frame(tuple(names), numbers, categorical)
 
     def taken(self, rows: Rows) -> Frame:
-        """Some of the rows: a copy."""
+        """A copy of some of the rows."""
         categorical = {n: Words(w.codes[rows], w.words) for n, w in self.categorical.items()}
         return Frame(self.names, self.numbers[rows], categorical)
 
     def extended(self, more: Frame) -> Frame:
-        """These rows and those of a frame with the same columns, which are copied; this one is not
-        to be used any more: its numbers grow in their place, if they can."""
+        """This frame followed by a copy of the rows of another one with the same columns. This
+        frame must not be used afterwards: if possible, its numbers grow in place."""
         numbers, rows = self.numbers, len(self)
         if numbers.dtype == more.numbers.dtype and numbers.flags.owndata:
             numbers.resize((rows + len(more), numbers.shape[1]), refcheck=False)

@@ -18,19 +18,19 @@ from exprun.data.table import Table
 from exprun.data.task import Task
 
 BYTES = 0x08
-"""The type code of unsigned bytes, which is what MNIST and its kin have."""
+"""The type code of unsigned bytes, which MNIST and similar data sets use."""
 
 TEST_PARTS = ("t10k", "test")
-"""What the names of the official test images begin with, MNIST's own first."""
+"""Prefixes of the official test part's files, MNIST's first."""
 
 Bytes = NDArray[np.uint8]
 
 
 def idx(path: str) -> Table:
-    """The folder's ``train-images…`` and ``train-labels…``, and ``t10k-…`` or ``test-…`` as the
-    official test split if they are there. The features are the pixels, row by row, 0…255.
+    """Read ``train-images…`` and ``train-labels…`` of a folder, and ``t10k-…`` or ``test-…`` as the
+    official test split if they exist. The features are the pixels, row by row, 0…255.
 
-    Raises UsageError for files that are not there, damaged, or do not fit each other.
+    Raises UsageError for files that are missing, damaged, or do not match each other.
     """
     folder = Path(path).expanduser()
     if not folder.is_dir():
@@ -60,8 +60,7 @@ def idx(path: str) -> Table:
 
 
 def images(path: Path) -> Frame:
-    """The pixels of an images file as columns ``pixel_0_0``, ``pixel_0_1``, …; the bytes are not
-    copied."""
+    """The pixels of an images file as columns ``pixel_0_0``, ``pixel_0_1``, …, without a copy."""
     array = read_idx(path)
     if array.ndim < 2 or not array.size:
         raise UsageError(f"{path}: has {array.ndim} dimension(s); expected images")
@@ -71,8 +70,8 @@ def images(path: Path) -> Frame:
 
 
 def images_file(path: Path) -> Path:
-    """The images file itself, or the test images of a folder of them (the training images if there
-    are no others)."""
+    """The path itself, or the test images of a folder (the training images if there are no
+    others)."""
     if not path.is_dir():
         return path
     parts = [name for name in TEST_PARTS if any(path.glob(f"*{name}-images*"))]
@@ -80,7 +79,7 @@ def images_file(path: Path) -> Path:
 
 
 def labels_of(path: Path, rows: int) -> Words:
-    """The labels of an images file, from the file beside it that is named alike, as words."""
+    """The labels of an images file as words, from the labels file of matching name beside it."""
     name = path.name.removesuffix(".gz").replace("images", "labels").replace("idx3", "idx1")
     found = [
         file for file in (path.with_name(name), path.with_name(f"{name}.gz")) if file.is_file()
@@ -95,7 +94,7 @@ def labels_of(path: Path, rows: int) -> Words:
 
 
 def is_idx(path: Path) -> bool:
-    """Whether the file begins as IDX does, gzip'd or plain."""
+    """Whether the file, gzip'd or plain, begins like an IDX file."""
     try:
         with path.open("rb") as file:
             zipped = file.read(2) == b"\x1f\x8b"
@@ -107,7 +106,7 @@ def is_idx(path: Path) -> bool:
 
 
 def _part(folder: Path, name: str) -> tuple[Frame, Bytes]:
-    """The images and labels of a part."""
+    """The images and labels of a part, ``train`` or a prefix of the test part."""
     frame = images(_only(folder, f"{name}-images"))
     path = _only(folder, f"{name}-labels")
     labels = read_idx(path)
@@ -117,7 +116,7 @@ def _part(folder: Path, name: str) -> tuple[Frame, Bytes]:
 
 
 def _only(folder: Path, what: str) -> Path:
-    """The one file of that name, whatever stands before and behind; plain before gzip'd."""
+    """The only file whose name contains ``what``; plain files take precedence over gzip'd ones."""
     found = sorted(path for path in folder.glob(f"*{what}*") if path.is_file())
     plain = {path.name.removesuffix(".gz"): path for path in reversed(found)}
     if not plain:
@@ -150,7 +149,7 @@ def read_idx(path: Path) -> Bytes:
                 raise UsageError(f"{path}: is cut off in its head")
             shape = struct.unpack(f">{head[3]}I", sizes)
             expected = math.prod(shape)
-            limit = path.stat().st_size * 1100  # the most that deflate can pack
+            limit = path.stat().st_size * 1100  # the highest ratio of deflate
             if expected > limit:
                 raise UsageError(f"{path}: is cut off: expected {expected} numbers")
             array = np.empty(expected, dtype=np.uint8)

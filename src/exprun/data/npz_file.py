@@ -1,4 +1,4 @@
-"""Reading the arrays of a file of NumPy's ``savez``."""
+"""Read the arrays of a file written by NumPy's ``savez``."""
 
 from __future__ import annotations
 
@@ -19,13 +19,14 @@ from exprun.data.spelling import is_number
 
 
 class NpzFile:
-    """Arrays of the same length as columns; one of more dimensions is a column for each number of
-    its rows, ``x_0``, ``x_1``, … Pickled objects are not read: they could be code."""
+    """Arrays of equal length as a source of columns; an array with more dimensions gives a column
+    per number of a row, ``x_0``, ``x_1``, … Pickled objects are refused, because they could run
+    code."""
 
     index: tuple[str, ...] = ()
 
     def __init__(self, path: str, reading: Reading) -> None:
-        """Raises UsageError if it is no such file, or the arrays are not columns of one table."""
+        """Raises UsageError if it is not such a file or the arrays are not columns of one table."""
         self.path = path
         self.reading, self.note = Reading(missing=reading.missing), ""
         try:
@@ -90,7 +91,8 @@ class NpzFile:
         return found
 
     def read(self, wanted: Mapping[str, str]) -> Frame:
-        """See ``CsvFile.read``. An array that is all the numbers is not copied."""
+        """See ``CsvFile.read``. An array that contains exactly the numeric columns is not
+        copied."""
         numeric, categorical = [], {}
         for name, kind in wanted.items():
             column = self._column(name)
@@ -112,11 +114,12 @@ class NpzFile:
 
     @staticmethod
     def _few(column: NDArray[Any]) -> bool:
-        """Whether a target is to be looked at word by word."""
+        """Whether a target has few enough different values to be read as words."""
         return column.dtype.kind not in "iuf" or len(np.unique(column)) <= MOST_WORDS
 
     def _numbers(self, names: list[str]) -> NDArray[Any]:
-        """(rows, columns): an array that is all of them as it is, else a copy."""
+        """Numeric columns (rows, columns): an array that consists of exactly these without a copy,
+        else a copy."""
         gaps = missing_numbers(self.reading.missing)
         sources = {self.places[name][0] for name in names}
         whole = next((a for key, a in self.arrays.items() if {key} == sources), np.empty((0, 0)))
@@ -131,7 +134,7 @@ class NpzFile:
         return numbers
 
     def _as_numbers(self, name: str) -> NDArray[Any]:
-        """A column (rows,) of numbers, booleans, or text that is numbers."""
+        """A column (rows,) of numbers, booleans, or texts of numbers, as numbers."""
         column = self._column(name)
         if column.dtype.kind != "U":
             return column
@@ -145,7 +148,7 @@ class NpzFile:
         return np.array([*map(float, words.words), np.nan])[words.codes]
 
     def _words(self, column: NDArray[Any]) -> Words:
-        """Numbers, booleans or text as words."""
+        """A column of numbers, booleans or text as words."""
         builder = FrameBuilder([], ["column"], self.reading.missing)
         builder.add({"column": pa.array(column)})
         return builder.frame(["column"]).categorical["column"]

@@ -1,4 +1,4 @@
-"""Data sets of openml.org, fetched by scikit-learn."""
+"""Data sets of openml.org, downloaded by scikit-learn."""
 
 from __future__ import annotations
 
@@ -26,8 +26,9 @@ def openml(
     numeric: Sequence[Column] = (),
     categorical: Sequence[Column] = (),
 ) -> Table:
-    """The set of that name or number. Without ``target`` it is what OpenML says; for the others see
-    ``tabular.csv``. Nothing is kept on the disk. Raises UsageError if it cannot be fetched."""
+    """The data set of that name or number. ``target`` defaults to that of OpenML; for the other
+    arguments see ``tabular.csv``. Nothing is stored on the disk. Raises UsageError if it cannot be
+    downloaded."""
     source = OpenmlSet(dataset, version)
     if target is None and source.target is None:
         raise UsageError(f"{source.path}: OpenML names no target for it; expected data.target=…")
@@ -37,7 +38,7 @@ def openml(
 
 
 class OpenmlSet:
-    """The columns of a fetched set; ``target`` is the one that OpenML says."""
+    """A downloaded data set as a source of columns; ``target`` is OpenML's default target."""
 
     index: tuple[str, ...] = ()
 
@@ -49,11 +50,11 @@ class OpenmlSet:
         number = str(dataset).isdigit()
         which = {"data_id": int(dataset)} if number else {"name": dataset, "version": version}
         try:
-            with warnings.catch_warnings(action="ignore"):  # what is wrong is raised too
+            with warnings.catch_warnings(action="ignore"):  # errors are raised as well
                 fetched: Any = fetch_openml(
                     **which,
                     target_column=None,
-                    cache=False,  # nothing outside of the output folder is written
+                    cache=False,  # write nothing outside of the output folder
                     as_frame=False,
                     parser="liac-arff",
                     n_retries=1,

@@ -1,8 +1,9 @@
-"""Reading a Parquet file, some rows at a time."""
+"""Read a Parquet file in batches of rows."""
 
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 
@@ -17,15 +18,19 @@ from exprun.data.frame import CATEGORICAL, NUMERIC, Frame
 from exprun.data.read_options import AUTO, LABEL, Reading
 
 AT_ONCE = 2**14
-"""Rows that are converted at once."""
+"""Number of rows that are converted at once."""
+
+
+UNNAMED = r"__index_level_\d+__"
+"""What pandas calls an index without a name; who writes its table anew may drop the metadata."""
 
 
 class ParquetFile:
-    """A Parquet file to read columns from; a column's kind is that of its type. ``index`` are the
-    columns that pandas wrote for the index of its table: the place of a row is no feature."""
+    """A Parquet file as a source of columns, whose kinds follow from their types. ``index`` are the
+    columns that pandas wrote for the index, which are not features."""
 
     def __init__(self, path: str, reading: Reading) -> None:
-        """Raises UsageError if it is no Parquet file, or has no rows."""
+        """Raises UsageError if it is not a Parquet file or has no rows."""
         self.path = path
         self.reading, self.note = Reading(missing=reading.missing), ""
         try:
@@ -33,7 +38,7 @@ class ParquetFile:
             with Path(path).open("rb") as file:
                 if file.read(4) != b"PAR1":
                     raise UsageError(f"{path}: is not a Parquet file")
-            self.file = pq.ParquetFile(path, pre_buffer=False)  # else all of it is in memory
+            self.file = pq.ParquetFile(path, pre_buffer=False)  # else it loads everything
         except FileNotFoundError:
             raise UsageError(f"{path}: no such file") from None
         except IsADirectoryError:
@@ -41,7 +46,8 @@ class ParquetFile:
         except (OSError, pa.ArrowException) as error:
             raise UsageError(f"{path}: is a damaged Parquet file: {error}") from None
         self.names = list(self.file.schema_arrow.names)
-        self.index = [name for name in self.names if name in self._pandas_index()]
+        said = self._pandas_index()
+        self.index = [name for name in self.names if name in said or re.fullmatch(UNNAMED, name)]
         twice = [name for name in self.names if self.names.count(name) > 1]
         if twice:
             raise UsageError(f"{path}: there are two columns {twice[0]!r}")
@@ -49,11 +55,11 @@ class ParquetFile:
             raise UsageError(f"{path}: there are no rows")
 
     def _pandas_index(self) -> list[str]:
-        """The columns that pandas' metadata name as the index; a range has no column."""
+        """The index columns named in pandas' metadata; a range index has no column."""
         described = (self.file.schema_arrow.metadata or {}).get(b"pandas")
         try:
             index = json.loads(described or b"{}").get("index_columns", [])
-        except (ValueError, AttributeError):  # metadata of somebody else's
+        except (ValueError, AttributeError):  # not written by pandas
             return []
         return [name for name in index if isinstance(name, str)]
 
@@ -87,7 +93,8 @@ class ParquetFile:
                 raise UsageError(f"{where}, column {cell.column!r}: {cell}") from None
 
     def _batches(self, columns: list[str]) -> Iterator[pa.RecordBatch]:
-        """Some rows at a time, one row group after the other: less is in memory than of all."""
+        """Yield batches of rows, one row group after the other, which takes less memory than
+        iterating over the whole file."""
         try:
             for group in range(self.file.num_row_groups):
                 yield from self.file.iter_batches(AT_ONCE, row_groups=[group], columns=columns)

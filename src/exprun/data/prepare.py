@@ -1,4 +1,4 @@
-"""From a table to what a training reads: three parts, preprocessed, as tensors on the device."""
+"""Prepare a table for training: split, preprocess, and move three parts to the device."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from exprun.common.errors import UsageError
 from exprun.common.streams import stream
 from exprun.data.frame import Rows
 from exprun.data.preprocess import Numeric, Preprocessing, single
-from exprun.data.rare import ERROR, settled
+from exprun.data.rare import ERROR, treat_rare
 from exprun.data.scaling import NONE, STANDARDIZE, Scaling
 from exprun.data.split import RANDOM, rows_needed, split_rows
 from exprun.data.table import Table, listed
@@ -22,8 +22,8 @@ from exprun.data.task import MOST_IN_TABLE
 
 @dataclass(frozen=True)
 class Part:
-    """Rows of one part: ``x`` (n, inputs) float32; ``y`` (n,) class ids or (n, targets) float32,
-    standardised if the target is."""
+    """One part of the data: ``x`` (n, inputs) float32; ``y`` (n,) int64 class ids, or (n, targets)
+    float32, standardised with ``standardize_target``."""
 
     x: Tensor
     y: Tensor
@@ -34,7 +34,7 @@ class Part:
 
 @dataclass(frozen=True)
 class Data:
-    """A data set ready for training."""
+    """A data set ready for training, with its preprocessing."""
 
     name: str
     train: Part
@@ -63,13 +63,13 @@ def prepare(
 ) -> Data:
     """Split, fit the preprocessing on the training rows, and move everything to the device.
 
-    Of the training rows only the first ``train_rows`` are used, in the order of the file, if that
-    is given. ``scaling="auto"`` is ``standardize`` or, with ``standardize=False``, ``none``; for
-    the others see ``Preprocessing.fit``. ``rare`` says what becomes of classes with fewer rows than
-    the split has parts, see ``settled`` and ``split_rows``. Raises UsageError if the table cannot
-    be split as asked.
+    If ``train_rows`` is given, only the first ``train_rows`` training rows are used, in the order
+    of the file. ``scaling="auto"`` is ``standardize`` or, with ``standardize=False``, ``none``; for
+    other values see ``Preprocessing.fit``. ``rare`` selects the treatment of classes with fewer
+    rows than the split has parts, see ``treat_rare`` and ``split_rows``. Raises UsageError if the
+    table cannot be split in this way.
     """
-    table = settled(table, rare, rows_needed(table, val_fraction, test_fraction))
+    table = treat_rare(table, rare, rows_needed(table, val_fraction, test_fraction))
     drawn = stream(split_seed, "split")
     parts = split_rows(table, val_fraction, test_fraction, drawn, split, rare)
     if train_rows is not None:
@@ -119,8 +119,8 @@ def prepare(
 
 
 def _constant(x: Tensor, preprocessing: Preprocessing) -> list[str]:
-    """A line about the numeric columns that tell the network nothing: inputs (n, width) that are
-    the same in every row."""
+    """A note on the constant numeric columns, whose inputs in x (n, width) are equal in all
+    rows."""
     numeric = {column.name for column in preprocessing.columns if isinstance(column, Numeric)}
     same = (x.amin(0) == x.amax(0)).tolist()
     named = zip(preprocessing.input_names, same, strict=True)

@@ -1,7 +1,7 @@
-"""From the columns of a file to the inputs of a network, fitted on the training rows only.
+"""Preprocessing from the columns of a file to a network's inputs, fitted on training rows only.
 
-It is plain data and travels with the model in ``preprocess.json``: what a prediction on new rows
-needs besides the weights.
+It is plain data and saved with the model in ``preprocess.json``, because predictions on new rows
+need it in addition to the weights.
 """
 
 from __future__ import annotations
@@ -22,14 +22,14 @@ from exprun.data.spelling import places
 from exprun.data.task import Task
 
 AT_ONCE = 2**21
-"""Numbers that are copied at once, 16 MiB: bounds the memory beside what is kept."""
+"""Numbers that are copied at once, 16 MiB, which bounds the temporary memory."""
 
 MEDIAN, MOST_FREQUENT, OWN_CATEGORY = "median", "most_frequent", "own_category"
 
 
 @dataclass(frozen=True)
 class Numeric:
-    """A column of numbers, one input: a gap becomes ``fill``, then it is scaled."""
+    """A numeric column, one input: missing values become ``fill``, then it is scaled."""
 
     name: str
     fill: float = 0.0
@@ -45,12 +45,12 @@ class Numeric:
 
 @dataclass(frozen=True)
 class Categorical:
-    """A column of words, an input for each of its ``levels`` (one-hot). A word that is spelled
-    otherwise but means the same number or boolean is that level.
+    """A categorical column, one input per level (one-hot). Different spellings of the same number
+    or boolean are the same level.
 
-    The level None is that of gaps, if they have one of their own; else a gap becomes ``fill``. A
-    word that is no level, or a gap with neither, is unseen: zeros for ``unseen="ignore"``, refused
-    for ``"error"``.
+    The level None, if there is one, stands for missing values; otherwise they become ``fill``. A
+    word that is no level, or a missing value with neither, is unseen: zeros for
+    ``unseen="ignore"``, an error for ``"error"``.
     """
 
     name: str
@@ -66,13 +66,13 @@ class Categorical:
 
     @property
     def input_names(self) -> tuple[str, ...]:
-        """``colour=red`` for each level, ``colour=(missing)`` for that of gaps."""
+        """``colour=red`` for each level, ``colour=(missing)`` for missing values."""
         return tuple(
             f"{self.name}={'(missing)' if level is None else level}" for level in self.levels
         )
 
     def places(self, frame: Frame, rows: Rows | slice) -> NDArray[np.int64]:
-        """Which of the levels each row has, (rows,); -1 is an unseen one."""
+        """The index of each row's level, (rows,); -1 is unseen."""
         column = frame.categorical[self.name]
         gap = self.levels.index(self.fill) if self.fill in self.levels else -1
         lookup = np.array([*places(column.words, self.levels), gap])
@@ -82,8 +82,8 @@ class Categorical:
 
 @dataclass(frozen=True)
 class Preprocessing:
-    """What becomes of each column of a file, and of a network's outputs: their task and the scaling
-    of its numbers. ``reading`` is how the file was read."""
+    """The preprocessing of each column, and the task and target scaling that give a network's
+    outputs their meaning. ``reading`` holds the options with which the file was read."""
 
     columns: tuple[Numeric | Categorical, ...]
     task: Task
@@ -92,7 +92,7 @@ class Preprocessing:
 
     @classmethod
     def identity(cls, names: Sequence[str], task: Task, target: Scaling) -> Preprocessing:
-        """Numeric columns that are the inputs as they are."""
+        """Numeric columns that are used as inputs unchanged."""
         return cls(tuple(map(Numeric, names)), task, target)
 
     @classmethod
@@ -109,11 +109,11 @@ class Preprocessing:
         unseen: Literal["ignore", "error"] = "ignore",
         reading: Reading | None = None,
     ) -> Preprocessing:
-        """Fitted on the ``rows`` of ``frame`` alone: imputation (``median`` or ``most_frequent`` of
-        a numeric column, ``most_frequent`` or ``own_category`` of a categorical one), then scaling
+        """Fit on the ``rows`` of ``frame`` only: imputation (``median`` or ``most_frequent`` of a
+        numeric column, ``most_frequent`` or ``own_category`` of a categorical one), then scaling
         (``standardize``, ``min_max``, ``unit``, ``quantile`` or ``none``) and the levels.
 
-        Raises UsageError if a column has nothing but gaps there.
+        Raises UsageError if a column has only missing values there.
         """
         numeric = {c.name: c for c in _fit_numeric(frame, rows, scaling, impute_numeric)}
         columns = [
@@ -126,24 +126,24 @@ class Preprocessing:
 
     @property
     def features(self) -> tuple[str, ...]:
-        """The columns of a file, in their order."""
+        """The names of the file's columns, in order."""
         return tuple(column.name for column in self.columns)
 
     @property
     def input_names(self) -> tuple[str, ...]:
-        """A name for each input of the network, in their order."""
+        """The names of the network's inputs, in order."""
         return tuple(name for column in self.columns for name in column.input_names)
 
     @cached_property
     def width(self) -> int:
-        """Inputs of the network."""
+        """Number of inputs of the network."""
         return sum(column.width for column in self.columns)
 
     def apply(self, frame: Frame, rows: Rows | slice = slice(None)) -> NDArray[np.float32]:
-        """The network's inputs (rows, width) for rows of a frame with these columns.
+        """The network's inputs (rows, width) float32 for rows of a frame with these columns.
 
-        Raises UsageError for a number that is too large, and for an unseen word if that is so
-        asked.
+        Raises UsageError for a number that is too large for float32, and for an unseen word with
+        ``unseen="error"``.
         """
         chosen = np.arange(len(frame))[rows]
         inputs = np.zeros((len(chosen), self.width), dtype=np.float32)
@@ -172,7 +172,8 @@ class Preprocessing:
         inputs: NDArray[np.float32],
         places: Sequence[int],
     ) -> None:
-        """Write the scaled numbers into their ``places`` among the inputs, some rows at a time."""
+        """Write the scaled columns into ``inputs`` at the column indices ``places``, in chunks of
+        rows."""
         names = [column.name for column in columns]
         fills = np.array([column.fill for column in columns])
         linear = [c.scaling if isinstance(c.scaling, Linear) else Linear() for c in columns]
@@ -194,8 +195,8 @@ class Preprocessing:
             inputs[part, slice(None) if together else places] = values
 
     def unseen(self, frame: Frame) -> dict[str, int]:
-        """How many rows of each categorical column have a word that no training row had; only the
-        columns that have some."""
+        """Number of rows with a word that no training row had, per categorical column that has
+        any."""
         counts = {
             column.name: int((column.places(frame, slice(None)) < 0).sum())
             for column in self.columns
@@ -205,7 +206,7 @@ class Preprocessing:
 
 
 def single(values: Numbers, names: Sequence[str]) -> NDArray[np.float32]:
-    """(rows, columns) as float32; raises UsageError for a number that is too large for it."""
+    """Convert (rows, columns) to float32; raises UsageError for a number that is too large."""
     fits = (np.abs(values) <= np.finfo(np.float32).max).all(axis=0)
     if not fits.all():
         name = names[int(np.argmin(fits))]
@@ -220,7 +221,7 @@ def _fit_numeric(frame: Frame, rows: Rows, scaling: str, impute: str) -> list[Nu
     fitted: list[Numeric] = []
     for first in range(0, len(names), step):
         some = names[first : first + step]
-        block = frame.block(some, rows, order="F")  # fast along the columns
+        block = frame.block(some, rows, order="F")  # contiguous columns are faster here
         gaps = np.isnan(block)
         if gaps.all(axis=0).any():
             raise UsageError(_empty(some[int(np.argmax(gaps.all(axis=0)))]))
@@ -236,8 +237,8 @@ def _fit_numeric(frame: Frame, rows: Rows, scaling: str, impute: str) -> list[Nu
 
 
 def _largest(frame: Frame, rows: Rows) -> float:
-    """What the scaling ``unit`` divides by: 255 for bytes, as images are; else the largest absolute
-    value of any numeric column in these rows."""
+    """The divisor of the scaling ``unit``: 255 for bytes, such as images; otherwise the largest
+    absolute value of all numeric columns in these rows."""
     if frame.numbers.dtype == np.uint8:
         return 255.0
     step = max(1, AT_ONCE // max(1, frame.numbers.shape[1]))
@@ -247,14 +248,15 @@ def _largest(frame: Frame, rows: Rows) -> float:
 
 
 def _median(values: Numbers) -> float:
-    """``np.median`` without NaN, and without importing numpy.ma, which takes its time."""
+    """The median for values without NaN, like ``np.median`` but without importing numpy.ma, which
+    is slow."""
     low, high = (len(values) - 1) // 2, len(values) // 2
     ordered = np.partition(values, (low, high))
     return float((ordered[low] + ordered[high]) / 2)
 
 
 def _most_frequent(values: Numbers) -> float:
-    """The most frequent number; the smallest, if there are several."""
+    """The most frequent number; the smallest one of several."""
     distinct, counts = np.unique(values, return_counts=True)
     return float(distinct[np.argmax(counts)])
 

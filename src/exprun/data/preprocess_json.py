@@ -1,4 +1,4 @@
-"""``preprocess.json``: the preprocessing as plain data, and back, with nothing taken on trust."""
+"""``preprocess.json``: convert the preprocessing to plain data and back, validating everything."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ FORMAT = 2
 
 
 def to_json(preprocessing: Preprocessing) -> dict[str, Any]:
-    """Dicts, lists, texts and numbers."""
+    """The preprocessing as dicts, lists, texts and numbers."""
     task, target, reading = preprocessing.task, preprocessing.target, preprocessing.reading
     return {
         "format": FORMAT,
@@ -44,8 +44,9 @@ def _column(column: Numeric | Categorical) -> dict[str, Any]:
 
 
 def from_json(data: Any) -> Preprocessing:
-    """Raises ValueError, naming the place, for what ``to_json`` did not write."""
-    whole = _Place("", data)
+    """The preprocessing from plain data. Raises ValueError, naming the position, for data that
+    ``to_json`` cannot have written."""
+    whole = _Position("", data)
     if whole.dict().get("format") != FORMAT:
         raise ValueError(f"preprocess.json: format {data.get('format')!r}, expected {FORMAT}")
     columns = tuple(_read_column(column) for column in whole["columns"].items())
@@ -85,7 +86,7 @@ def from_json(data: Any) -> Preprocessing:
     )
 
 
-def _read_column(place: _Place) -> Numeric | Categorical:
+def _read_column(place: _Position) -> Numeric | Categorical:
     name, kind = place["name"].text(), place["kind"].text()
     if kind == NUMERIC:
         scaling: Linear | Quantiles
@@ -108,8 +109,8 @@ def _read_column(place: _Place) -> Numeric | Categorical:
     return Categorical(name, levels, fill, "error" if unseen == "error" else "ignore")
 
 
-class _Place:
-    """A value in the file, and where it stands."""
+class _Position:
+    """A value in the file with its position, whose accessors check its type."""
 
     def __init__(self, where: str, value: Any) -> None:
         self.where, self.value = where, value
@@ -123,15 +124,15 @@ class _Place:
         content: dict[str, Any] = self.value
         return content
 
-    def __getitem__(self, key: str) -> _Place:
+    def __getitem__(self, key: str) -> _Position:
         where = f"{self.where}.{key}".lstrip(".")
         if key not in self.dict():
             raise ValueError(f"preprocess.json: {where} is missing")
-        return _Place(where, self.value[key])
+        return _Position(where, self.value[key])
 
-    def items(self) -> list[_Place]:
+    def items(self) -> list[_Position]:
         self.expect(isinstance(self.value, list), "a list")
-        return [_Place(f"{self.where}[{i}]", value) for i, value in enumerate(self.value)]
+        return [_Position(f"{self.where}[{i}]", value) for i, value in enumerate(self.value)]
 
     def text(self) -> str:
         self.expect(isinstance(self.value, str), "text")

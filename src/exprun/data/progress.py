@@ -1,4 +1,4 @@
-"""A bar while a large file is read."""
+"""A progress bar for reading large files."""
 
 from __future__ import annotations
 
@@ -8,13 +8,14 @@ from contextlib import contextmanager
 from pathlib import Path
 
 LARGE = 2**25
-"""Bytes, 32 MiB, of a file that takes more than a moment."""
+"""Size in bytes (32 MiB) from which a file gets a progress bar."""
 
 
 @contextmanager
 def bar(path: str, bytes_: int) -> Iterator[Callable[[int], None]]:
-    """Draws the share of the file that has been read, on a terminal; gives the function to be told
-    how many bytes that is. A worker of a stack is silent: the panel of the stack is drawn there."""
+    """Context that draws the share of a file that has been read, on a terminal; yields a function
+    to call with the number of bytes read. Workers of a stack draw nothing, because the stack's
+    panel uses the terminal."""
     if bytes_ < LARGE or multiprocessing.parent_process() is not None:
         yield lambda _: None
         return

@@ -1,4 +1,4 @@
-"""Classes with fewer rows than the parts of a split, so that not every part can get one."""
+"""Treatment of rare classes: those with fewer rows than a split has parts."""
 
 from __future__ import annotations
 
@@ -12,15 +12,15 @@ from exprun.data.table import Table, listed
 from exprun.data.task import MERGED
 
 ERROR, DROP, KEEP_IN_TRAIN, MERGE = "error", "drop", "keep_in_train", "merge"
-"""What becomes of such classes."""
+"""The values of ``data.rare``: how rare classes are treated."""
 
 
-def settled(table: Table, rare: str, needed: int) -> Table:
-    """The table with its classes of fewer than ``needed`` rows, besides official test rows, dropped
-    or merged into one, and a note of it; ``error`` and ``keep_in_train`` leave it as it is.
+def treat_rare(table: Table, rare: str, needed: int) -> Table:
+    """The table with classes of fewer than ``needed`` rows, not counting official test rows,
+    dropped or merged into one, and a note on it; ``error`` and ``keep_in_train`` change nothing.
 
-    Raises UsageError if too little is left: one class only, too few rows of the merged class, or
-    no official test row.
+    Raises UsageError if only one class, too few rows of the merged class, or no official test row
+    would be left.
     """
     if rare not in (DROP, MERGE) or not table.task.classes:
         return table

@@ -1,6 +1,6 @@
 """Scaling of numbers: standardisation, min-max, and the transform to a normal distribution.
 
-All are fitted on the training rows and applied to every other row as they are.
+All are fitted on the training rows and applied unchanged to all other rows.
 """
 
 from __future__ import annotations
@@ -19,20 +19,20 @@ METHODS = (STANDARDIZE, MIN_MAX, UNIT, QUANTILE, NONE)
 """The values of ``data.scaling``."""
 
 ROUNDING = 2 * float(np.finfo(np.float64).eps)
-"""How far the numbers of a column may be apart, relative to the largest, to be one number but for
-rounding: 0.1 + 0.2 and 0.3."""
+"""Range of a column, relative to its largest number, up to which it counts as constant except for
+rounding, such as 0.1 + 0.2 and 0.3."""
 
 QUANTILES = 1000
-"""Quantiles that a column's distribution is described by, at most; scikit-learn's default."""
+"""Maximum number of quantiles that describe a column's distribution; scikit-learn's default."""
 
 BOUND = 1e-7
-"""The first and the last quantile become the normal distribution's at this probability and its
-complement, ±5.2, as in scikit-learn."""
+"""Probabilities are clipped to [BOUND, 1 - BOUND], so the first and last quantile become ±5.2, as
+in scikit-learn."""
 
 
 @dataclass(frozen=True)
 class Linear:
-    """(value - center) / scale, of one column."""
+    """(value - center) / scale, for one column."""
 
     center: float = 0.0
     scale: float = 1.0
@@ -40,24 +40,24 @@ class Linear:
 
 @dataclass(frozen=True)
 class Quantiles:
-    """A column's empirical distribution, mapped to the standard normal one.
+    """Maps a column's empirical distribution to the standard normal distribution.
 
     ``values`` are its quantiles at equally spaced probabilities from 0 to 1, ascending. Values
-    between two of them are interpolated, those outside become the outermost; a value that many rows
-    share gets the middle of its probabilities.
+    between two of them are interpolated, those outside are clipped; a value equal to several
+    quantiles gets the mean of their first and last probability.
     """
 
     values: tuple[float, ...]
 
     @classmethod
     def fit(cls, column: Numbers) -> Quantiles:
-        """Of a column (rows,) without gaps; at most QUANTILES of them."""
+        """Fit at most QUANTILES quantiles to a column (rows,) without missing values."""
         probabilities = np.linspace(0, 1, min(QUANTILES, len(column)))
         values = np.quantile(column, probabilities)
-        return cls(tuple(np.maximum.accumulate(values).tolist()))  # rounding may break the order
+        return cls(tuple(np.maximum.accumulate(values).tolist()))  # rounding may break monotonicity
 
     def apply(self, column: Numbers) -> Numbers:
-        """(rows,) to (rows,)."""
+        """The transformed column, (rows,) from (rows,)."""
         values = np.array(self.values)
         at = np.linspace(0, 1, len(values))
         up = np.interp(column, values, at)
@@ -70,11 +70,11 @@ class Quantiles:
 
 
 def fit_scaling(method: str, block: Numbers, largest: float = 1.0) -> list[Linear | Quantiles]:
-    """The scaling of every column of (rows, columns) without gaps; ``largest`` is what ``unit``
-    divides all of them by.
+    """The scaling of every column of (rows, columns) without missing values; ``largest`` is the
+    divisor of ``unit`` for all columns.
 
-    A constant column becomes zeros, whatever the method (``unit`` and ``none`` keep it), and what
-    differs from it later is not blown up.
+    A constant column becomes zeros (``unit`` and ``none`` keep it), and values that differ from it
+    later are not amplified.
     """
     if method == NONE:
         return [Linear()] * block.shape[1]
@@ -86,7 +86,7 @@ def fit_scaling(method: str, block: Numbers, largest: float = 1.0) -> list[Linea
     if method == MIN_MAX:
         center, scale = low, spread
     else:
-        # Within 0…1 squares neither overflow nor underflow.
+        # Scaled to 0…1, squares neither overflow nor underflow.
         shares = (block - low) / np.where(constant, 1.0, spread)
         center, scale = block.mean(axis=0), spread * shares.std(axis=0)
     scale = np.where(constant | (scale == 0), 1.0, scale)
@@ -98,7 +98,7 @@ def fit_scaling(method: str, block: Numbers, largest: float = 1.0) -> list[Linea
 
 @dataclass(frozen=True)
 class Scaling:
-    """(value - mean) / std for each of several columns; how a regression's targets are scaled."""
+    """(value - mean) / std for each of several columns: the scaling of a regression's targets."""
 
     mean: tuple[float, ...]
     std: tuple[float, ...]
@@ -106,7 +106,7 @@ class Scaling:
     @classmethod
     def standardize(cls, values: Numbers) -> Scaling:
         """The scaling that gives each column of (rows, columns) mean 0 and variance 1; a constant
-        one has std 1 here, so it becomes 0."""
+        column gets std 1, so it becomes 0."""
         columns = fit_scaling(STANDARDIZE, values)
         linear = [column for column in columns if isinstance(column, Linear)]
         return cls(tuple(c.center for c in linear), tuple(c.scale for c in linear))

@@ -1,6 +1,6 @@
-"""Words that mean the same value: ``1`` and ``1.0``, ``True`` and ``true``.
+"""Compare words by value: ``1`` and ``1.0``, ``True`` and ``true`` are the same.
 
-Formats spell a value differently (an integer column of pandas becomes ``1.0`` once it had a gap),
+Formats spell values differently (an integer column of pandas becomes ``1.0`` with a missing value),
 so categories and labels are compared by value where their spellings differ.
 """
 
@@ -12,22 +12,22 @@ from collections import Counter
 from collections.abc import Iterable, Sequence
 
 NUMBER = r"[+-]?(\d+\.?\d*|\.\d+)([eE][+-]?\d+)?"
-"""What a number looks like in a file."""
+"""Pattern of a number in a file."""
 
 
 def is_number(word: str) -> bool:
-    """Whether the word is a number as files write them; infinities and NaN are none."""
+    """Whether the word is a finite number as written in files; infinities and NaN are not."""
     return re.fullmatch(NUMBER, word) is not None
 
 
 def is_whole(word: str) -> bool:
-    """Whether the word is a whole number, however it is spelled: ``3``, ``3.0``, ``3e0``."""
+    """Whether the word is a whole number in any spelling: ``3``, ``3.0``, ``3e0``."""
     return is_number(word) and float(word).is_integer()
 
 
 def value(word: str) -> float | str:
-    """What two spellings of one value have in common: the number, the lower-cased boolean, else the
-    word itself."""
+    """A key that is equal for spellings of the same value: the number, the lower-cased boolean,
+    else the word itself."""
     if is_number(word):
         return float(word)
     lowered = word.lower()
@@ -35,8 +35,8 @@ def value(word: str) -> float | str:
 
 
 def shortest(word: str) -> str:
-    """A number without needless digits: ``1`` for ``1.0``, ``0.5`` for ``0.50``. Digits alone are
-    kept as they are, for ``01`` may be a code."""
+    """A number without redundant digits: ``1`` for ``1.0``, ``0.5`` for ``0.50``. Words of digits
+    only are unchanged, because ``01`` may be a code."""
     if re.fullmatch(r"[+-]?\d+", word):
         return word
     number = float(word)
@@ -48,13 +48,13 @@ def shortest(word: str) -> str:
 
 
 def spellings(words: Sequence[str]) -> list[str]:
-    """The words of a column; if all of them are numbers, each in its shortest spelling."""
+    """The words of a column, in their shortest spelling if all of them are numbers."""
     return [shortest(word) for word in words] if all(map(is_number, words)) else list(words)
 
 
 def places(words: Iterable[str], known: Sequence[str | None]) -> list[int]:
-    """Where each word stands among the ``known`` ones: the same spelling, else the only one of the
-    same value, else -1."""
+    """The index of each word among the ``known`` ones: that of the same spelling, else of the only
+    one with the same value, else -1."""
     spelled = {word: k for k, word in enumerate(known)}
     values = [None if word is None else value(word) for word in known]
     once = {v for v, times in Counter(values).items() if times == 1 and v is not None}

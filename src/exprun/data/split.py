@@ -1,4 +1,4 @@
-"""Training, validation and test rows."""
+"""Split rows into training, validation and test rows."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from exprun.data.rare import ERROR, KEEP_IN_TRAIN
 from exprun.data.table import Table
 
 RANDOM, LAST = "random", "last"
-"""How rows are split."""
+"""The values of ``data.split``: methods of splitting."""
 
 
 @dataclass(frozen=True)
@@ -33,13 +33,13 @@ def split_rows(
     method: str = RANDOM,
     rare: str = ERROR,
 ) -> Split:
-    """Split the rows: at random, each class in proportion, or, by the ``method`` LAST, as they
-    stand, first those to train on, then the validation rows, then the test rows.
+    """Split the rows at random, stratified by class, or with ``method`` LAST in their order: first
+    training, then validation, then test rows.
 
-    The fractions are of all rows; the table's official test rows, if any, are the test part and
-    ``val_fraction`` is then of the others. With ``rare="keep_in_train"`` all rows of a class that
-    has fewer than there are parts are trained on. Raises UsageError if a class or the whole has too
-    few rows for every part to get one, or if a class has no row to train on.
+    The fractions are of all rows; the table's official test rows, if any, are the test part, and
+    ``val_fraction`` is then of the other rows. With ``rare="keep_in_train"`` all rows of a class
+    with fewer rows than parts are training rows. Raises UsageError if a class or the whole table
+    has too few rows for every part to get one, or if a class has no training row.
     """
     rows = len(table) - table.test_rows
     official = np.arange(rows, len(table))
@@ -90,12 +90,12 @@ def split_rows(
 
 
 def rows_needed(table: Table, val_fraction: float, test_fraction: float) -> int:
-    """Rows that a class needs for every part to get one, besides official test rows."""
+    """Minimum rows of a class, without official test rows, for every part to get one."""
     return 1 + (val_fraction > 0) + (test_fraction > 0 and not table.test_rows)
 
 
 def _advice(table: Table) -> str:
-    """What a user whose class has too few rows can do, if the data are a file of theirs."""
+    """Advice for a class with too few rows, if the data come from the user's file."""
     if not table.task.classes or table.reading is None:
         return table.task.amount_hint
     return f"; expected data.rare=drop, keep_in_train or merge{table.task.amount_hint}"
@@ -133,10 +133,11 @@ def _split_groups(
     official: Rows,
     generator: torch.Generator,
 ) -> Split:
-    """No group in two parts: the largest goes first, each to the part that is then closest to its
-    share of the rows of every class (greedy, as scikit-learn's StratifiedGroupKFold).
+    """Split so that no group is in two parts: groups, largest first, are assigned to the part that
+    is then closest to its share of every class's rows (greedy, as scikit-learn's
+    StratifiedGroupKFold).
 
-    Raises UsageError if a part gets no group, or a class no row to train on.
+    Raises UsageError if a part gets no group, or a class no training row.
     """
     rows = len(table) - table.test_rows
     assert table.groups is not None
@@ -172,8 +173,8 @@ def _split_groups(
 
 
 def _quotas(sizes: Rows, fraction: float, most: Rows) -> Rows:
-    """How many rows of each group a part gets: in proportion, rounded so that the whole fits
-    (largest remainders), at least one of each group and never more than ``most``."""
+    """Number of rows of each group in a part: in proportion, rounded by largest remainders to match
+    the total, at least one per group and at most ``most``."""
     if not fraction:
         return np.zeros_like(sizes)
     exact = sizes * fraction

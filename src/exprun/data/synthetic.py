@@ -1,4 +1,4 @@
-"""Data sets in the plane that one can draw, made on the spot.
+"""Synthetic data sets in the plane.
 
 All draw from the data stream of ``data.split_seed``, so that a data set is the same for all seeds
 of a sweep. The shapes are those of scikit-learn's ``make_moons`` and ``make_circles``.
@@ -51,7 +51,7 @@ def spirals(rows: int, noise: float, arms: int, turns: float, generator: torch.G
 def _plane(
     name: str, points: list[NDArray[np.float64]], noise: float, generator: torch.Generator
 ) -> Table:
-    """One class per set of points, noise added."""
+    """The table with one class per set of points and added noise."""
     x = np.concatenate(points)
     jitter = torch.empty(x.shape, dtype=torch.float64).normal_(generator=generator).numpy()
     y = np.repeat(np.arange(len(points)), [len(p) for p in points])

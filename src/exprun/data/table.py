@@ -1,4 +1,4 @@
-"""A data set as it was read: columns, target; nothing split or scaled yet."""
+"""A data set as read: columns and target, not yet split or scaled."""
 
 from __future__ import annotations
 
@@ -15,13 +15,13 @@ from exprun.data.task import Task
 
 @dataclass(frozen=True)
 class Table:
-    """Rows and what they are to predict.
+    """Features and targets of a data set.
 
     ``features`` are the columns to predict from. ``y`` is (rows,) int64 class ids, or (rows,
     targets) float64. The last ``test_rows`` rows are an official test split; 0 means there is none.
-    Rows of one group, ``groups`` (rows,) of any number each, must not be in two parts of a split.
-    ``reading`` is how the file was read, if it comes from one; ``notes`` are lines for the user:
-    what was found out about it.
+    Rows with equal numbers in ``groups`` (rows,) must not be in two parts of a split. ``reading``
+    holds the options with which the file was read, if any; ``notes`` are lines for the user on what
+    was detected.
     """
 
     name: str
@@ -38,5 +38,5 @@ class Table:
 
 
 def listed(words: Sequence[str]) -> str:
-    """The first few of some names, for a note."""
+    """The first few names, for a note."""
     return ", ".join(words if len(words) <= 6 else [*words[:5], f"and {len(words) - 5} more"])

@@ -1,5 +1,5 @@
-"""Data sets in the user's own files: which columns are features, which are the target, and what it
-poses: classes or numbers."""
+"""Data sets in the user's files: choose feature and target columns, and the task (classes or
+numbers)."""
 
 from __future__ import annotations
 
@@ -28,18 +28,18 @@ TaskName = Literal["auto", "classification", "regression"]
 Column = str | int
 
 MOST_CLASSES = 100
-"""A target of whole numbers with more distinct values than this is a number, not a class."""
+"""A target of whole numbers with more distinct values than this is numeric, not classes."""
 
 MOST_LEVELS = 1000
-"""Different words of a column that nobody has called categorical, for each is an input."""
+"""Maximum number of distinct words in a column not declared categorical, because each is an
+input."""
 
 FEW_ROWS = 20
-"""Rows up to which every word of a column may be different."""
+"""Number of rows up to which all words of a column may be different."""
 
 
 class Source(Protocol):
-    """A file with named columns; ``note`` is what was found out about it, for the user. ``index``
-    are no features unless they are asked for."""
+    """A file with named columns; ``note`` tells the user what was detected."""
 
     path: str
     names: list[str]
@@ -48,23 +48,24 @@ class Source(Protocol):
 
     @property
     def index(self) -> Sequence[str]:
-        """Columns that only number the rows."""
+        """Columns that only number the rows; features only if requested."""
 
     def read(self, wanted: dict[str, str]) -> Frame:
-        """Columns as ``numeric``, ``categorical``, ``auto`` or ``label``; raises UsageError."""
+        """Read columns as ``numeric``, ``categorical``, ``auto`` or ``label``; raises
+        UsageError."""
 
     def where(self, row: int) -> str:
-        """Path and number of a row, 0 is the first."""
+        """Path and number of a row for messages; ``row`` counts from 0."""
 
     def missing_hint(self, name: str) -> str:
-        """What to say besides of a column that is not there."""
+        """A hint for the message that a column does not exist."""
 
 
 @dataclass(frozen=True)
 class Choice:
-    """Which columns of a file are what. ``drop`` are ignored; ``group`` names a column whose rows
-    of equal value stay in one part of the split; ``numeric`` and ``categorical`` say the kind of
-    columns that would be taken for something else."""
+    """The roles of a file's columns. ``drop`` are ignored; rows with equal values of ``group`` stay
+    in one part of the split; ``numeric`` and ``categorical`` override the detected kinds of
+    columns."""
 
     target: Column | Sequence[Column]
     task: TaskName = "auto"
@@ -87,12 +88,12 @@ def csv(
     delimiter: str = "auto",
     missing: Sequence[Column] = MISSING,
 ) -> Table:
-    """A CSV file; all columns but ``target``, ``group`` and ``drop`` are features.
+    """Read a CSV file; all columns except ``target``, ``group`` and ``drop`` are features.
 
     With ``task="auto"`` a target of text, or of whole numbers with at most MOST_CLASSES distinct
-    values, is one of classes, any other a number. ``test_path`` is an official test split with the
-    same columns. Without a ``header`` the columns are called ``1``, ``2``, …, from the end ``-1``,
-    ``-2``, … Raises UsageError, naming file, row and column, for whatever cannot be used.
+    values, gives classes, any other gives numbers. ``test_path`` is an official test split with the
+    same columns. Without a ``header`` the columns are named ``1``, ``2``, …, from the end ``-1``,
+    ``-2``, … Raises UsageError, naming file, row and column, for invalid data.
     """
     sign = None if delimiter == "auto" else DELIMITERS.get(delimiter, delimiter)
     reading = Reading(header, sign, _words_of(missing))
@@ -112,7 +113,7 @@ def parquet(
     categorical: Sequence[Column] = (),
     missing: Sequence[Column] = MISSING,
 ) -> Table:
-    """A Parquet file; see ``csv``. Text and booleans are categorical, numbers numeric."""
+    """Read a Parquet file; see ``csv``. Text and booleans are categorical, numbers numeric."""
     reading = Reading(missing=_words_of(missing))
     sources = [ParquetFile(_expanded(file), reading) for file in (path, test_path) if file]
     return table(sources, Choice(target, task, drop, group, numeric, categorical))
@@ -129,8 +130,8 @@ def npz(
     categorical: Sequence[Column] = (),
     missing: Sequence[Column] = MISSING,
 ) -> Table:
-    """Arrays of NumPy's ``savez``, all of the same length; see ``csv``. An array ``x`` of more
-    dimensions has a column ``x_0``, ``x_1``, … for each number of a row."""
+    """Read a file of NumPy's ``savez`` with arrays of equal length; see ``csv``. An array ``x``
+    with more dimensions has a column ``x_0``, ``x_1``, … for each number of a row."""
     reading = Reading(missing=_words_of(missing))
     sources = [NpzFile(_expanded(file), reading) for file in (path, test_path) if file]
     return table(sources, Choice(target, task, drop, group, numeric, categorical))
@@ -145,14 +146,14 @@ def _expanded(path: str) -> str:
 
 
 def table(sources: Sequence[Source], chosen: Choice) -> Table:
-    """A table of one file, or of one and an official test split."""
+    """The table of one file, or of a file and an official test split."""
     source = sources[0]
     if not _as_list(chosen.target):
         raise UsageError("data.target is not given; expected a column: add data.target=…")
     targets = _columns(source, "target", _as_list(chosen.target))
     kinds = _kinds(source, chosen, targets)
     features = [name for name in source.names if name in kinds and name not in targets]
-    names = [*features, *targets]  # so that the numbers of the features lie side by side
+    names = [*features, *targets]  # keeps the numeric features contiguous
     wanted = {name: kinds[name] for name in names}
     if chosen.group is not None:
         (group,) = _columns(source, "group", [chosen.group])
@@ -194,7 +195,8 @@ def table(sources: Sequence[Source], chosen: Choice) -> Table:
 
 
 def _reason(frame: Frame, task: Task) -> list[str]:
-    """Why a target of numbers was taken for classes or for an amount, and how to change that."""
+    """A note on why a target of numbers is treated as classes or as numbers, and how to change
+    that."""
     name = task.targets[0]
     if task.classes and all(map(is_number, task.classes)):
         return [
@@ -211,7 +213,7 @@ def _reason(frame: Frame, task: Task) -> list[str]:
 
 
 def _described(frame: Frame) -> str:
-    """Rows, kinds of columns and gaps, in a line."""
+    """A line with the numbers of rows, columns by kind, and missing values."""
     words = list(frame.categorical)
     said = f"{len(frame)} rows; features: {len(frame.names) - len(words)} numeric"
     if words:
@@ -227,7 +229,7 @@ def _as_list(columns: Column | Sequence[Column] | None) -> list[Column]:
 
 
 def _columns(source: Source, key: str, columns: Sequence[Column]) -> list[str]:
-    """Their names as they are in the file; raises UsageError for one that is not there."""
+    """The names of the columns as in the file; raises UsageError for one that does not exist."""
     found = []
     for column in columns:
         name, names = str(column), source.names
@@ -245,7 +247,7 @@ def _columns(source: Source, key: str, columns: Sequence[Column]) -> list[str]:
 
 
 def _kinds(source: Source, chosen: Choice, targets: list[str]) -> dict[str, str]:
-    """What each feature and target is wanted as; raises UsageError for what cannot be together."""
+    """The kind to read each feature and target as; raises UsageError for contradictory roles."""
     given = {
         key: _columns(source, key, getattr(chosen, key))
         for key in ("drop", "numeric", "categorical")
@@ -284,14 +286,22 @@ def _kinds(source: Source, chosen: Choice, targets: list[str]) -> dict[str, str]
 
 
 def _check_levels(source: Source, frame: Frame, name: str) -> None:
-    """Raise UsageError for words that are an id, a name or a date rather than a category."""
+    """Raise UsageError for a column whose words are probably ids, names or dates, not
+    categories."""
     levels, rows = len(frame.categorical[name].words), len(frame)
-    if levels > MOST_LEVELS or (rows > FEW_ROWS and 2 * levels > rows):
+    if too_many_levels(frame, name):
         raise UsageError(
             f"{source.path}: column {name!r} has {levels} different words in {rows} rows, as names "
             f"or dates have; leave it out with {list_override('data.drop', [name])}, or say "
             f"{list_override('data.categorical', [name])}"
         )
+
+
+def too_many_levels(frame: Frame, name: str) -> bool:
+    """Whether a categorical column has more distinct words than categories have: more than
+    MOST_LEVELS, or than half of the rows."""
+    levels, rows = len(frame.categorical[name].words), len(frame)
+    return levels > MOST_LEVELS or (rows > FEW_ROWS and 2 * levels > rows)
 
 
 def _groups(source: Source, frame: Frame, name: str) -> NDArray[np.int64]:
@@ -305,7 +315,8 @@ def _groups(source: Source, frame: Frame, name: str) -> NDArray[np.int64]:
 def _targets(
     sources: Sequence[Source], frames: Sequence[Frame], names: list[str], task: TaskName
 ) -> tuple[NDArray[np.int64] | NDArray[np.float64], Task]:
-    """Class ids (rows,) and labels, or numbers (rows, targets) and none, of all the files."""
+    """The targets of all files together, class ids (rows,) or numbers (rows, targets), and the
+    task."""
     for source, frame in zip(sources, frames, strict=True):
         for name in names:
             check_no_gap(source, frame, name)
@@ -341,7 +352,8 @@ def _targets(
 
 
 def _amounts(source: Source, column: Words, name: str) -> NDArray[np.float64]:
-    """A target's words as numbers (rows, 1); UsageError for one that is none or too large."""
+    """A target's words as numbers (rows, 1); raises UsageError for one that is not a number or too
+    large."""
     values = np.array([float(word) if is_number(word) else np.nan for word in column.words])
     wrong = ~(np.abs(values) <= LARGEST)[column.codes]
     if wrong.any():
@@ -371,8 +383,8 @@ def _check_varied(source: Source, frame: Frame, name: str) -> None:
 
 
 def class_ids(column: Words, task: Task, where: Callable[[int], str]) -> NDArray[np.int64]:
-    """Labels (rows,) as the ids of the task; raises UsageError for one that it does not have, at
-    the place that ``where`` names."""
+    """Labels as class ids (rows,) of the task; raises UsageError for an unknown label, at the
+    position that ``where`` names."""
     known = np.array(places(column.words, [*task.classes, *task.merged]), dtype=np.int64)
     if task.merged:
         known[known >= len(task.classes)] = task.classes.index(MERGED)

@@ -1,4 +1,4 @@
-"""What is to be predicted."""
+"""The task: the classes or numbers to predict."""
 
 from __future__ import annotations
 
@@ -7,21 +7,21 @@ from dataclasses import dataclass
 from exprun.data.spelling import is_number
 
 MOST_IN_TABLE = 100
-"""Classes whose confusion matrix is written and shown as a table; a larger one nobody reads, and it
-takes longer than the training."""
+"""Maximum number of classes for which a confusion matrix is written and shown; larger ones are
+unreadable and take longer than the training."""
 
 
 MERGED = "other"
-"""The class that rare ones become with ``data.rare=merge``."""
+"""The class into which rare ones are merged with ``data.rare=merge``."""
 
 
 @dataclass(frozen=True)
 class Task:
     """The target of a data set: classes, or one or more numbers.
 
-    ``classes`` holds the labels as they were spelled, in the order of their ids; empty for
-    regression. ``targets`` names the predicted columns. ``merged`` are labels that count as the
-    class MERGED.
+    ``classes`` are the labels as spelled in the data, in the order of their ids; empty for
+    regression. ``targets`` are the names of the predicted columns. ``merged`` are the labels that
+    belong to the class MERGED.
     """
 
     targets: tuple[str, ...]
@@ -42,13 +42,13 @@ class Task:
 
     @property
     def amount_hint(self) -> str:
-        """What to add to a message about the classes if they may have been meant as amounts."""
+        """A hint for messages about classes that may be meant as numbers."""
         numbers = bool(self.classes) and all(map(is_number, self.classes))
         return "; if the target is an amount, data.task=regression" if numbers else ""
 
     @property
     def description(self) -> str:
-        """In two words, like ``10 classes``."""
+        """A short description, like ``10 classes``."""
         if self.classes:
             return f"{len(self.classes)} classes"
         return "regression" if len(self.targets) == 1 else f"{len(self.targets)} targets"

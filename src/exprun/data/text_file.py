@@ -1,4 +1,4 @@
-"""A text file with columns, seen from its head: whether it is one, its delimiter and its names."""
+"""Inspect the beginning of a text file with columns: its validity, delimiter and column names."""
 
 from __future__ import annotations
 
@@ -16,14 +16,14 @@ from exprun.common.errors import UsageError
 from exprun.data.read_options import Reading
 
 HEAD = 2**20
-"""Bytes that are looked at before a file is read."""
+"""Number of bytes inspected before a file is read."""
 
 SNIFFED = "\t;|, "
-"""Delimiters that are looked for, the first wins. The comma stands behind the semicolon: it is the
-decimal point of many who separate columns by semicolons."""
+"""Delimiters to detect, in order of precedence. The semicolon precedes the comma, because files
+separated by semicolons often have decimal commas."""
 
 DELIMITERS = {"comma": ",", "tab": "\t", "semicolon": ";", "space": " "}
-"""The words for them; any other character stands for itself."""
+"""Names of delimiters; any other character stands for itself."""
 
 SNIFFED_LINES = 100
 
@@ -36,13 +36,13 @@ SIGNATURES = {
     b"\xff\xfe": "UTF-16 text; convert it, for example with iconv -f UTF-16 -t UTF-8",
     b"\xfe\xff": "UTF-16 text; convert it, for example with iconv -f UTF-16 -t UTF-8",
 }
-"""What files begin with that are something else."""
+"""First bytes of files in other formats, with the names of these."""
 
 
 class TextFile:
-    """A CSV file, maybe gzip'd: ``names`` of its columns, ``delimiter``, ``skipped``, the lines in
-    front of the first row, and ``width``, about the bytes of a row. Raises
-    UsageError if it is none."""
+    """A CSV file, possibly gzip'd: the ``names`` of its columns, its ``delimiter``, the number
+    ``skipped`` of lines before the first row, and ``width``, the approximate bytes of a row. Raises
+    UsageError if it is not a CSV file."""
 
     def __init__(self, path: str, reading: Reading) -> None:
         self.path = path
@@ -57,7 +57,7 @@ class TextFile:
             raise UsageError(f"{path}: no such file") from None
         except IsADirectoryError:
             raise UsageError(f"{path}: is a folder; expected a file") from None
-        except (OSError, EOFError) as error:  # EOFError: a gzip file that is cut off
+        except (OSError, EOFError) as error:  # EOFError: a truncated gzip file
             strerror = getattr(error, "strerror", None)
             raise UsageError(f"{path}: cannot be read: {strerror or error}") from None
         self._refuse_others(head)
@@ -71,6 +71,8 @@ class TextFile:
         start = head.lstrip()[:200].lower()
         if not start:
             raise UsageError(f"{self.path}: is empty")
+        if self.zipped and head.startswith((b"PAR1", b"PK")):
+            raise UsageError(f"{self.path}: is no gzip'd text; unpack it before: gunzip")
         if head.startswith(b"PK") and b".npy" in head[:200]:
             raise UsageError(f"{self.path}: is an .npz file; expected data=npz")
         for signature, what in SIGNATURES.items():
@@ -92,8 +94,8 @@ class TextFile:
             raise UsageError(f"{self.path}: is JSON; expected a CSV file")
 
     def _refuse_stray_line(self, text: str) -> None:
-        """Raise UsageError if the first line has another number of cells than all of the next ones:
-        it is no header."""
+        """Raise UsageError if the first line has another number of cells than all following ones,
+        so that it cannot be the header."""
         reader = self._reader(io.StringIO(text, newline=""))
         rows = (len(cells) for cells in reader if cells)
         first, *others = itertools.islice(rows, SNIFFED_LINES)
@@ -107,7 +109,7 @@ class TextFile:
         raise UsageError(f"{self.path}: {differ}; {what}")
 
     def _decoded(self, head: bytes) -> str:
-        """The head's whole lines."""
+        """The complete lines of the head as text."""
         whole = head if len(head) < HEAD else head[: head.rfind(b"\n") + 1] or head
         try:
             return whole.decode("utf-8-sig")
@@ -135,7 +137,7 @@ class TextFile:
 
     @property
     def header_hint(self) -> str:
-        """What to say if the line of names cannot be one."""
+        """A hint for a first line that cannot be the header."""
         better = sniff(self.first[0]) if len(self.first) == 1 else self.delimiter
         if better != self.delimiter and better in self.first[0]:
             return f"; the columns seem to be separated by {better!r}, not {self.delimiter!r}"
@@ -147,26 +149,26 @@ class TextFile:
 
     @property
     def nameless(self) -> list[str]:
-        """Columns without a name in the header, by position."""
+        """The columns without a name in the header, named by position."""
         if not self.reading.header:
             return []
         return [name for name, cell in zip(self.names, self.first, strict=True) if not cell]
 
     def open(self, raw: IO[bytes] | None = None) -> IO[bytes]:
-        """The bytes of the text, unpacked; ``raw`` is the open file, if it is."""
+        """Open the text as decompressed bytes; ``raw`` is the file if it is already open."""
         if self.zipped:
             return gzip.open(raw or self.path)  # type: ignore[return-value]
         return raw or Path(self.path).open("rb")
 
     def _reader(self, lines: IO[str]) -> Any:
-        """A ``csv.reader``, or what works like one."""
+        """A ``csv.reader``, or an equivalent for runs of blanks."""
         if self.delimiter == " ":
             return _SpacedReader(lines)
         return csv.reader(lines, delimiter=self.delimiter)
 
     def rows(self) -> Iterator[tuple[int, list[str]]]:
-        """Every row after the header: the line of the file in which it ends, and its cells. Slow:
-        for looking where something is wrong."""
+        """Yield every row after the header: the number of the line in which it ends, and its cells.
+        Slow; used to locate errors."""
         csv.field_size_limit(2**31 - 1)
         with self.open() as file, io.TextIOWrapper(file, "utf-8-sig", "replace", newline="") as t:
             reader = self._reader(t)
@@ -174,17 +176,16 @@ class TextFile:
             yield from itertools.islice(filled, int(self.reading.header), None)
 
     def where(self, row: int) -> str:
-        """A row, 0 is the first after the header, as an editor numbers it."""
+        """Path and line, as numbered in an editor, of a row counted from 0 after the header."""
         line = next(itertools.islice(self.rows(), row, None))[0]
         return f"{self.path}: row {line}"
 
     def cell(self, row: int, column: int) -> str:
-        """A cell as it is written, without blanks around it; row 0 is the first after the
-        header."""
+        """The text of a cell without surrounding blanks; row 0 is the first after the header."""
         return next(itertools.islice(self.rows(), row, None))[1][column].strip()
 
     def ragged(self) -> UsageError | None:
-        """The first row that has too many or too few cells, if there is one."""
+        """The error for the first row with too many or too few cells; None if there is none."""
         expected = len(self.names)
         for line, cells in self.rows():
             if len(cells) != expected:
@@ -230,8 +231,8 @@ class _SpacedReader:
 
 
 def sniff(text: str) -> str:
-    """The delimiter that gives the most of the first lines as many cells as the first has; if none
-    does, as many as the second has."""
+    """The delimiter with which most of the first lines have as many cells as the first one; if
+    there is none, as many as the second one."""
     lines = [line for line in text.splitlines()[:SNIFFED_LINES] if line.strip()]
     return _best_delimiter(lines) or _best_delimiter(lines[1:]) or ","
 

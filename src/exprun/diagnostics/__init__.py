@@ -1,1 +1,1 @@
-"""Why a network trains, or does not: what its layers do, measured beside the training."""
+"""Diagnostics of a network's layers during training: activations, gradients and updates."""

@@ -1,5 +1,5 @@
-"""Activation functions as the diagnostics see them: where they are flat, and what they do to the
-variance of a normal pre-activation."""
+"""Properties of activation functions: dead and saturated units, and moments under normal
+pre-activations."""
 
 from __future__ import annotations
 
@@ -14,30 +14,30 @@ from exprun.common.constants import ACTIVATIONS
 from exprun.techniques.networks import HiddenLayer
 
 TWO_SIDED = (nn.Sigmoid, nn.Tanh, nn.Softsign, nn.Hardsigmoid, nn.Hardtanh)
-"""Flat at both ends and steepest at 0: these saturate. (ReLU6, which torch derives from Hardtanh,
-is flat below 0 already: it dies.)"""
+"""Activations that saturate: flat at both ends, steepest at 0. (ReLU6, which torch derives from
+Hardtanh, is flat below 0 already, so its units can be dead instead.)"""
 
 ELEMENTWISE = (
     *(getattr(nn, name) for name in ACTIVATIONS.values() if name != "Identity"),
     *(nn.Hardsigmoid, nn.Hardtanh, nn.PReLU),
 )
-"""Activations that are recognised in any network. ``nn.Identity`` also stands for what is left out,
-so it is one only where exprun's own layers say so."""
+"""Activations recognised in any network. ``nn.Identity`` is also a placeholder for missing modules,
+so it counts as an activation only in exprun's own layers."""
 
 SATURATED = 0.05
 """Share of the slope at 0 below which an activation counts as saturated: \\|tanh z\\| above .975,
 sigmoid z below .013 or above .987, \\|softsign z\\| above .776."""
 
 FLAT = 1e-3
-"""Slope below which nothing comes through: what is not so on any row is dead."""
+"""Slope below which practically no gradient passes; a unit below it on every row is dead."""
 
 REACH, NODES = 9.0, 360
-"""The quadrature: standard deviations on either side, and points. None of them is 0, where it is a
-matter of taste what the slope of a ReLU is."""
+"""The quadrature: standard deviations on either side, and number of points. None of them is 0,
+where the slope of a ReLU is a convention."""
 
 
 def activations_of(model: nn.Module) -> list[nn.Module]:
-    """The activation functions among the modules of ``model``, each once."""
+    """The activation functions among the modules of ``model``, without duplicates."""
     modules = list(model.modules())
     own = [m.activation for m in modules if isinstance(m, HiddenLayer)]
     return list(dict.fromkeys([*own, *(m for m in modules if isinstance(m, ELEMENTWISE))]))
@@ -49,19 +49,19 @@ def saturates(activation: nn.Module) -> bool:
 
 
 def slope(activation: nn.Module, z: Tensor) -> Tensor:
-    """g'(z) of every element."""
-    if type(activation) is nn.ReLU:  # the most frequent one, without a graph
+    """The derivative g'(z), elementwise, of the shape of ``z``."""
+    if type(activation) is nn.ReLU:  # the most frequent one needs no autograd
         return (z > 0).to(z)
     with torch.enable_grad():
         z = z.detach().requires_grad_()
-        # a copy, because some work in place
+        # a copy, because some activations work in place
         (gradient,) = torch.autograd.grad(activation(z * 1).sum(), z)
     return gradient
 
 
 def dead(activation: nn.Module, z: Tensor) -> Tensor | None:
-    """The share of units that no gradient comes through: \\|g'(z)\\| below FLAT on every row of z
-    (n, units); for a ReLU that is z <= 0 throughout. None for activations that saturate."""
+    """The share of units that pass no gradient, a scalar: \\|g'(z)\\| below FLAT on every row of z
+    (n, units); for a ReLU z <= 0 on every row. None for activations that saturate."""
     if saturates(activation):
         return None
     if type(activation) is nn.ReLU:
@@ -70,9 +70,9 @@ def dead(activation: nn.Module, z: Tensor) -> Tensor | None:
 
 
 def saturated(activation: nn.Module, z: Tensor) -> Tensor | None:
-    """The share of activations, over rows and units, whose slope is below SATURATED of the slope at
-    0 (Glorot & Bengio 2010 show saturation by histograms of them). None for activations that are
-    not flat at both ends."""
+    """The share of elements of z (n, units), a scalar, where the slope is below SATURATED times the
+    slope at 0 (Glorot & Bengio 2010 show saturation by histograms of activations). None for
+    activations that are not flat at both ends."""
     if not saturates(activation):
         return None
     steepest = slope(activation, z.new_zeros(1))
@@ -89,9 +89,9 @@ class Moments:
 
 
 def moments(activation: nn.Module, q: float) -> Moments:
-    """By the midpoint rule, whose error falls geometrically with the distance of points for what
-    falls off like a normal density (Trefethen & Weideman 2014); with steep activations, q being
-    large, it is far better than Gauss-Hermite quadrature."""
+    """The moments for variance ``q``, by the midpoint rule: its error decreases geometrically with
+    the spacing of points for integrands that decay like a normal density (Trefethen & Weideman
+    2014), and for steep activations (large q) it is far better than Gauss-Hermite quadrature."""
     nodes, weights = _quadrature()
     z = nodes * math.sqrt(q)
     with torch.no_grad():
@@ -104,7 +104,7 @@ def moments(activation: nn.Module, q: float) -> Moments:
 
 
 def covariance(activation: nn.Module, q: float, c: float) -> float:
-    """E[g(z) g(z')] for normal z and z' of variance q and covariance c, for a c in [0, q]."""
+    """E[g(z) g(z')] for normal z and z' with variance q and covariance c, 0 <= c <= q."""
     nodes, weights = _quadrature()
     common, own = math.sqrt(c) * nodes, math.sqrt(max(q - c, 0.0)) * nodes
     with torch.no_grad():
@@ -114,7 +114,7 @@ def covariance(activation: nn.Module, q: float, c: float) -> float:
 
 @functools.cache
 def _quadrature() -> tuple[Tensor, Tensor]:
-    """Nodes and weights of the expectation over N(0, 1)."""
+    """Nodes and weights, (NODES,) each, for expectations over N(0, 1)."""
     step = 2 * REACH / NODES
     nodes = (torch.arange(NODES, dtype=torch.float64) + 0.5) * step - REACH
     weights = torch.exp(-nodes.square() / 2)

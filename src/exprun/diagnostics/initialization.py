@@ -1,5 +1,5 @@
-"""The initialisation laboratory: what theory says that the initial weights do to activations and
-gradients, beside what they do.
+"""The initialisation laboratory: the sizes of activations and gradients with the initial weights,
+predicted by theory and measured.
 
 Mean field theory (Poole et al. 2016, Schoenholz et al. 2017), which for linear units is the slides'
 derivation of Xavier's variance and for ReLU that of He's. With independent weights of mean 0, wide
@@ -8,9 +8,9 @@ layers have normal pre-activations z ~ N(0, q), and
     q = fan_in E[w²] E[x²] + E[b²],      E[a²] = E[g(z)²],
     E[δ²] = E[g'(z)²] fan_out' E[w'²] E[δ'²],      δ = ∂L/∂z,
 
-where ' marks the layer above. The recursion starts from the mean square of the inputs, and
-backwards from that of the output layer's δ, both as they are; E[w²] and E[b²] are those of the
-weights drawn. Normalisation layers divide by what theory expects the standard deviation to be.
+where ' marks the layer above. The recursion starts from the measured mean square of the inputs, and
+backwards from the measured one of the output layer's δ; E[w²] and E[b²] are those of the actual
+weights. Normalisation layers are assumed to divide by the predicted standard deviation.
 """
 
 from __future__ import annotations
@@ -42,17 +42,17 @@ COLUMNS = (
     "grad_ratio",
     "verdict",
 )
-"""Of ``initialization.csv``, whose first line is that of the inputs. ``act_…`` and ``grad_…`` are
-mean squares, of g(z) and of ∂L/∂z; ``…_ratio`` is measured over predicted."""
+"""Columns of ``initialization.csv``; its first row is that of the inputs. ``act_…`` and ``grad_…``
+are mean squares, of g(z) and of ∂L/∂z; ``…_ratio`` is measured over predicted."""
 
 
 def laboratory(training: Training, part: Part | None = None) -> list[dict[str, Any]]:
-    """A line for the inputs and one for every linear layer, with the weights as they are now, on
-    ``part``, else on ``measured_rows``.
+    """Rows of ``initialization.csv`` with the current weights, measured on ``part`` or by default
+    on ``measured_rows``: one for the inputs and one per linear layer.
 
-    None stands for what cannot be said, as the prediction for what follows an operation that is not
-    known: only linear layers one after the other, with an activation function and batch or layer
-    normalisation as exprun's networks have them, are predicted.
+    None stands for unknown values, such as predictions after an unsupported operation. Supported
+    are sequences of linear layers with an activation function and batch or layer normalisation as
+    in exprun's networks.
     """
     part = part or measured_rows(training)
     layers = observe(training.model, training.loss, part.x, part.y)
@@ -99,14 +99,14 @@ def _over(value: float | None, base: float | None) -> float | None:
 
 
 def mean_square(tensor: Tensor | None) -> float | None:
-    """E[t²] over all elements, with 64 bits: gradients may be tiny."""
+    """E[t²] over all elements, in float64 because gradients may be tiny; None for None."""
     return None if tensor is None else tensor.detach().double().square().mean().item()
 
 
 @dataclass
 class _Step:
-    """A layer and what theory says of it: the mean squares of g(z) and ∂L/∂z, E[g'(z)²], and the
-    variance that its normalisation divides by."""
+    """A layer with its predictions: the mean squares of g(z) and ∂L/∂z, E[g'(z)²], and the variance
+    that its normalisation divides by."""
 
     layer: Layer
     block: HiddenLayer | None
@@ -131,9 +131,9 @@ class _Step:
 
 
 def _forward(steps: list[_Step], x: Tensor) -> None:
-    """Fill in ``act`` from the inputs to the output, as far as the operations are known."""
+    """Predict ``act`` from the inputs to the output, up to the first unsupported operation."""
     square = mean_square(x)
-    shared = mean_square(x.mean(0))  # E[x x'] of two rows: what batch normalisation takes away
+    shared = mean_square(x.mean(0))  # E[x x'] of two rows, which batch normalisation subtracts
     for step, following in zip_longest(steps, steps[1:]):
         layer = step.layer
         if square is None or shared is None or not _same(layer.x, x):
@@ -151,7 +151,7 @@ def _forward(steps: list[_Step], x: Tensor) -> None:
         found = moments(layer.activation, q)
         step.act, step.slope_square = found.square, found.slope_square
         square, x = found.square, layer.a
-        # nobody else asks for it
+        # only batch normalisation needs it
         shared = covariance(layer.activation, q, c) if step.over_rows else 0.0
         if step.normalizes("post") and following is not None:
             step.divisor = square - (shared if step.over_rows else found.mean**2)
@@ -159,10 +159,10 @@ def _forward(steps: list[_Step], x: Tensor) -> None:
 
 
 def _backward(steps: list[_Step]) -> None:
-    """Fill in ``grad`` from the output to the inputs, where ``act`` is known throughout."""
+    """Predict ``grad`` from the output to the inputs, if ``act`` is known for all layers."""
     if not steps or any(step.act is None or step.divisor <= 0 for step in steps):
         return
-    arriving = mean_square(steps[-1].layer.d_z)  # at z, then at the layer's inputs
+    arriving = mean_square(steps[-1].layer.d_z)  # mean square at z, then at the layer's inputs
     for step in reversed(steps):
         if arriving is None:
             return
@@ -175,5 +175,5 @@ def _backward(steps: list[_Step]) -> None:
 
 
 def _same(a: Tensor, b: Tensor) -> bool:
-    """Whether nothing was computed between them."""
+    """Whether both have the same address, that is, no operation lies between them."""
     return a.data_ptr() == b.data_ptr()

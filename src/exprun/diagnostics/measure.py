@@ -1,8 +1,8 @@
-"""What the linear layers of a network do on some rows: one forward and one backward pass.
+"""Measure a network's linear layers on some rows, with one forward and one backward pass.
 
-The pass leaves no trace: gradients of parameters, running averages of batch normalisation, random
-streams and the mode of every module are afterwards what they were. Dropout is off; batch
-normalisation uses the statistics of the rows, as it does in training.
+The pass has no side effects: gradients of parameters, running statistics of batch normalisation,
+random streams and the mode of every module are restored. Dropout is off; batch normalisation uses
+the statistics of the rows, as in training.
 """
 
 from __future__ import annotations
@@ -25,10 +25,10 @@ from exprun.techniques.losses import Loss
 from exprun.training.training import Training
 
 ROWS = 256
-"""Training rows that are measured, if not said otherwise."""
+"""Default number of training rows that are measured."""
 
 Row = dict[str, Any]
-"""A line of ``diagnostics.csv``: ``layer`` and its figures, None where a figure has no meaning."""
+"""A row of ``diagnostics.csv``: ``layer`` and its figures; None if a figure is undefined."""
 
 FIGURES = (
     "pre_mean",
@@ -44,21 +44,21 @@ FIGURES = (
     "update_ratio",
     "grad_noise",
 )
-"""Of every layer, in the order of ``diagnostics.csv``; see ``figures``."""
+"""The figures of every layer, in the order of ``diagnostics.csv``; see ``figures``."""
 
 ACTIVATION_GRADIENTS = ("act_grad_mean", "act_grad_std")
-"""Further columns of ``diagnostics=full``."""
+"""Additional columns with ``diagnostics=full``."""
 
 
 @dataclass
 class Layer:
-    """What a linear layer did: x W^T + b = ``out``, then maybe a normalisation gives ``z``, the
-    pre-activation, and the activation function ``a`` = g(z); without one, ``activation`` and ``a``
-    are None and ``z`` is ``out``.
+    """The values of a linear layer in a pass: x W^T + b = ``out``; an optional normalisation gives
+    ``z``, the pre-activation, and the activation function ``a`` = g(z); without an activation,
+    ``activation`` and ``a`` are None and ``z`` is ``out``.
 
-    All of shape (n, inputs) or (n, units). Gradients are those of every row's own loss, so they do
-    not depend on the number of rows; that of the weights, ``d_weight`` (units, inputs), is the mean
-    over rows. None is a gradient that there is not: of what does not reach the loss, or is frozen.
+    Shapes are (n, inputs) or (n, units). Gradients are those of each row's own loss, so they do not
+    depend on n; the gradient of the weights, ``d_weight`` (units, inputs), is the mean over rows.
+    A gradient is None for tensors that do not affect the loss or are frozen.
     """
 
     name: str
@@ -75,7 +75,8 @@ class Layer:
 
 
 def measured_rows(training: Training, rows: int = ROWS) -> Part:
-    """So many training rows, drawn once and for all runs alike; all, if there are not more."""
+    """A random sample of ``rows`` training rows, the same in all runs; all rows if there are not
+    more."""
     train = training.data.train
     if rows >= len(train):
         return train
@@ -88,8 +89,8 @@ def observe(model: nn.Module, loss: Loss, x: Tensor, y: Tensor) -> list[Layer]:
     """The linear layers of ``model`` in the order in which they act on ``x`` (n, inputs), with
     targets ``y`` as in ``Part``.
 
-    A layer that is used several times is what it was the last time. Activation functions are seen
-    if they are modules.
+    A layer that is used several times appears with its last values. Only activation functions that
+    are modules are recognised.
     """
     layers: dict[str, Layer] = {}
     names = {m: layer_name(name) for name, m in model.named_modules() if isinstance(m, nn.Linear)}
@@ -103,7 +104,7 @@ def observe(model: nn.Module, loss: Loss, x: Tensor, y: Tensor) -> list[Layer]:
         layer = next(reversed(layers.values()), None)
         if layer is not None and layer.activation is None and layer.z.shape == inputs[0].shape:
             layer.activation, layer.z = activation, inputs[0]
-        # what works in place gets a copy, so that z stays what it is
+        # pass a copy, so that an in-place activation does not overwrite z
         return inputs[0].clone() if getattr(activation, "inplace", False) else None
 
     def after_activation(activation: nn.Module, _: tuple[Tensor, ...], a: Tensor) -> None:
@@ -120,7 +121,7 @@ def observe(model: nn.Module, loss: Loss, x: Tensor, y: Tensor) -> list[Layer]:
             stack.callback(activation.register_forward_pre_hook(before_activation).remove)
             handle = activation.register_forward_hook(after_activation)
             stack.callback(handle.remove)
-        # the inputs too, so that even a network without anything to train has gradients
+        # inputs require gradients too, so that a network without trainable parameters works
         outputs = model(x.detach().requires_grad_())
         total = loss.training_rows(outputs, loss.encode(y)).sum()
         _differentiate(total, list(layers.values()), len(x))
@@ -128,7 +129,7 @@ def observe(model: nn.Module, loss: Loss, x: Tensor, y: Tensor) -> list[Layer]:
 
 
 def _differentiate(total: Tensor, layers: list[Layer], rows: int) -> None:
-    """Fill in the gradients, all from one backward pass."""
+    """Set the gradients of all layers, from one backward pass."""
     wanted: dict[int, Tensor] = {}
     for layer in layers:
         for tensor in (layer.out, layer.z, layer.a, layer.linear.weight):
@@ -147,7 +148,8 @@ def _differentiate(total: Tensor, layers: list[Layer], rows: int) -> None:
 
 @contextmanager
 def _measuring(model: nn.Module, rows: int) -> Iterator[None]:
-    """Dropout off, batch normalisation over the rows; everything as before afterwards."""
+    """Context with dropout off and batch normalisation over the rows; modes and statistics are
+    restored afterwards."""
     modules = list(model.modules())
     norms = {m for m in modules if isinstance(m, _BatchNorm)}
     buffers = [(b, b.clone()) for norm in norms for b in norm.buffers()]
@@ -165,7 +167,8 @@ def _measuring(model: nn.Module, rows: int) -> Iterator[None]:
 
 
 def layer_name(name: str) -> str:
-    """``hidden.0.linear`` is ``hidden.1``; names of other networks' modules stay."""
+    """The layer's name in tables: ``hidden.0.linear`` becomes ``hidden.1``; names of other
+    networks' modules are unchanged."""
     words = name.split(".")
     if words[0] == "hidden" and words[2:] == ["linear"]:
         return f"hidden.{int(words[1]) + 1}"
@@ -179,8 +182,8 @@ def measure(
     *,
     full: bool = False,
 ) -> list[Row]:
-    """The figures of all layers with the weights as they are now, on ``part``, else on
-    ``measured_rows``; any training will do, a finished one too.
+    """The figures of all layers with the current weights, on ``part`` or by default on
+    ``measured_rows``.
 
     ``before`` are the weights at the beginning of the epoch, by the layers' names.
     """
@@ -205,11 +208,11 @@ def figures(
     gradient of the biases: Nielsen's speed of learning (Neural Networks and Deep Learning, ch. 5);
     ``update_ratio`` is \\|W - W'\\|_F / \\|W'\\|_F / iterations, with W' from
     ``before``; ``grad_noise`` is the simple noise scale tr(Σ)/\\|G\\|² of W, in rows (McCandlish et
-    al. 2018, eq. 2.9), G being the mean and Σ the covariance of the rows' gradients: batches that
-    are much smaller have more noise than gradient. From n rows it reads B n/(B + n) where B is
-    meant, because the mean of n gradients is noisy too.
+    al. 2018, eq. 2.9), G being the mean and Σ the covariance of the rows' gradients: the gradient
+    of a much smaller batch is mostly noise. Measured on n rows its value is B n/(B + n) for a true
+    value of B, because the mean of n gradients is noisy too.
     """
-    computed: list[Tensor] = []  # read back together at the end: one transfer from the device
+    computed: list[Tensor] = []  # copied from the device in one transfer at the end
     rows: list[Row] = []
     for layer in layers:
         row: Row = dict.fromkeys(FIGURES + (ACTIVATION_GRADIENTS if full else ()))
@@ -246,13 +249,13 @@ def _spread(name: str, tensor: Tensor | None) -> dict[str, Tensor | None]:
     if tensor is None:
         return {}
     mean = tensor.mean()
-    std = vector_norm(tensor - mean) / math.sqrt(tensor.numel())  # a sixth of the time of var_mean
+    std = vector_norm(tensor - mean) / math.sqrt(tensor.numel())  # takes a sixth of var_mean's time
     return {f"{name}_mean": mean, f"{name}_std": std}
 
 
 def noise_scale(layer: Layer) -> Tensor | None:
-    """tr(Σ)/\\|G\\|² of the layer's weights. The gradient of a row is the outer product of ∂L/∂out
-    and x, so its norm needs no gradient of its own (Goodfellow 2015)."""
+    """tr(Σ)/\\|G\\|² of the layer's weights, a scalar. A row's gradient is the outer product of
+    ∂L/∂out and x, so its norm follows without computing it (Goodfellow 2015)."""
     rows = len(layer.x)
     if layer.d_weight is None or layer.d_out is None or layer.x.dim() != 2 or rows < 2:
         return None

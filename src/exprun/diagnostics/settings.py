@@ -1,4 +1,4 @@
-"""When and on how many rows the layers are measured."""
+"""Settings of the diagnostics: how often and on how many rows layers are measured."""
 
 from __future__ import annotations
 
@@ -10,15 +10,16 @@ from exprun.diagnostics.measure import ROWS
 
 @dataclass(frozen=True)
 class Diagnostics:
-    """``every`` epochs, or ``"auto"``: after every epoch at first, then whenever their number has
-    doubled. ``histograms`` go to TensorBoard, and gradients of activations to the table."""
+    """Measure every ``every`` epochs, or with ``"auto"`` after every epoch at first and then each
+    time the number of epochs has doubled. ``histograms`` adds histograms in TensorBoard and
+    gradients of activations to the table."""
 
     rows: int = ROWS
     every: int | Literal["auto"] = "auto"
     histograms: bool = False
 
     def due(self, epoch: int) -> bool:
-        """Whether the layers are measured after this epoch; 0 is before the training."""
+        """Whether the layers are measured after this epoch; epoch 0 is before the training."""
         if self.every != "auto":
             return epoch % self.every == 0
         following = 0

@@ -1,4 +1,4 @@
-"""What becomes of the signal in a network that has just been initialised, in words.
+"""Describe in words whether signals vanish or explode in a newly initialised network.
 
 Nothing here imports torch.
 """
@@ -9,13 +9,13 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 KEPT = 0.1, 10.0
-"""What a mean square may be multiplied by through the whole network and still count as kept."""
+"""Range of the factor between first and last mean square within which a signal counts as kept."""
 
 
 def verdict(rows: Sequence[Mapping[str, Any]]) -> str:
-    """What the initial weights do to the signal, in words: to activations from the first hidden
-    layer to the last (to a single one from the inputs), to gradients back from the last to the
-    first."""
+    """The verdict on the rows of ``laboratory``, in words: how the mean square of activations
+    changes from the first hidden layer to the last (from the inputs, if there is only one), and
+    that of gradients from the last to the first."""
     inputs, *hidden = [row for row in rows if row["layer"] == "inputs" or row["verdict"]]
     if not hidden:
         return "no hidden layers: nothing can vanish or explode"
@@ -29,7 +29,7 @@ def verdict(rows: Sequence[Mapping[str, Any]]) -> str:
 
 
 def fate(before: float | None, after: float | None, layers: int = 0) -> str:
-    """What has become of a mean square, and by how much in each of so many ``layers``, if any."""
+    """How a mean square has changed, in words, with the factor per layer if ``layers`` is given."""
     if before is None or after is None:
         return "are not there"
     if not before or not after:

@@ -1,1 +1,1 @@
-"""What the user sees in the terminal: while a run trains, after it, and after a sweep."""
+"""Terminal output: during a run, after it, and after a sweep."""

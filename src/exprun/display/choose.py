@@ -1,4 +1,4 @@
-"""Who shows a training on this output."""
+"""Choose the callback that displays a training on a console."""
 
 from __future__ import annotations
 
@@ -13,15 +13,15 @@ from exprun.training.callbacks import Callback
 
 
 def watch(
-    title: str, device: str, console: Console | None = None, *, in_sweep: bool = False
+    title: str, console: Console | None = None, *, in_sweep: bool = False
 ) -> AbstractContextManager[Callback]:
-    """The callback for this output: a live panel on a terminal, plain lines elsewhere.
+    """The callback for a console: a live panel on a terminal, plain lines elsewhere.
 
-    ``title`` tells the run from others, e.g. the user's overrides. To be used in a ``with`` block
-    around the training: what it shows is complete at the end of the block. A job of a sweep, which
-    gets a line of its own afterwards, leaves nothing behind.
+    ``title`` identifies the run, e.g. by the user's overrides. Use it in a ``with`` block around
+    the training; the output is complete at the end of the block. With ``in_sweep`` no output
+    remains, because the sweep prints a line for each job.
     """
     console = console or default_console()
     if draws(console):
-        return LivePanel(title, device, console, transient=in_sweep)
-    return nullcontext(Callback()) if in_sweep else PlainLines(title, device, console)
+        return LivePanel(title, console, transient=in_sweep)
+    return nullcontext(Callback()) if in_sweep else PlainLines(title, console)

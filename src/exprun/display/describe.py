@@ -1,4 +1,4 @@
-"""A training in a few words."""
+"""A short description of a training."""
 
 from __future__ import annotations
 
@@ -6,9 +6,9 @@ from exprun.techniques import networks
 from exprun.training.training import Training
 
 
-def about(training: Training, device: str) -> list[str]:
-    """What is trained, on what: data set, task, layers, parameters, device."""
+def about(training: Training) -> list[str]:
+    """Items that describe a training: data set, task, layers, parameters, device."""
     data, model = training.data, training.model
     parameters = f"{training.parameters:,} parameters"
     task = data.preprocessing.task.description
-    return [data.name, task, networks.describe(model), parameters, device]
+    return [data.name, task, networks.describe(model), parameters, str(training.device)]

@@ -1,4 +1,4 @@
-"""What was measured of the layers, as tables in the terminal."""
+"""Tables of the layers' diagnostics in the terminal."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ LAYERS = {
     "‖∂L/∂W‖": "grad_norm",
     "z mean": "pre_mean",
 }
-"""Headings and what stands below them, the last ones first to go if there is no room."""
+"""Columns and their headings; the last ones are left out first on a narrow terminal."""
 
 INITIALIZATION = {
     "E[a²] theory": "act_predicted",
@@ -37,7 +37,7 @@ SHARES = ("dead", "saturated")
 
 
 def layers(path: Path, console: Console | None = None) -> None:
-    """The last epoch in the ``diagnostics.csv`` at ``path``."""
+    """Print the last epoch of the ``diagnostics.csv`` at ``path``."""
     with path.open(newline="") as file:
         rows = list(csv.DictReader(file))
     last = [row for row in rows if row["epoch"] == rows[-1]["epoch"]]
@@ -48,7 +48,7 @@ def layers(path: Path, console: Console | None = None) -> None:
 
 
 def initialization(rows: Sequence[Mapping[str, Any]], console: Console | None = None) -> None:
-    """The rows of the laboratory, and what they mean."""
+    """Print the rows of the initialisation laboratory and their verdict."""
     console = console or default_console()
     console.print(_table("initial weights", INITIALIZATION, rows, console))
     console.print(f"{printable(verdict(rows), console)}\n", soft_wrap=True)
@@ -57,7 +57,7 @@ def initialization(rows: Sequence[Mapping[str, Any]], console: Console | None = 
 def _table(
     title: str, columns: Mapping[str, str], rows: Sequence[Mapping[str, Any]], console: Console
 ) -> Table:
-    """As many of the columns as there is room for."""
+    """A table with as many of the columns as fit the console's width."""
     table = Table(box=None, pad_edge=False, padding=(0, 2, 0, 0), header_style="dim")
     names = [str(row["layer"]) for row in rows]
     table.add_column(title, no_wrap=True)
@@ -78,7 +78,7 @@ def _table(
 
 
 def _cell(name: str, value: Any) -> str:
-    """Three digits, shares in percent; an empty cell of the file is None or no text."""
+    """A cell's text: three digits, shares in percent; None and an empty text are missing values."""
     if value in (None, ""):
         return NONE
     return f"{float(value):.1%}" if name in SHARES else f"{float(value):.3g}"

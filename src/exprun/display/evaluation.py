@@ -1,4 +1,4 @@
-"""What ``exprun evaluate`` prints: the figures, and how often each class was taken for which."""
+"""The output of ``exprun evaluate``: metrics and the confusion matrix."""
 
 from __future__ import annotations
 
@@ -21,8 +21,11 @@ def show_evaluation(
     confusion: Sequence[Sequence[int]],
     console: Console | None = None,
 ) -> None:
-    """``confusion`` has a row for each true class and a column for each predicted one; it is empty
-    for a regression."""
+    """Print the metrics and the confusion matrix.
+
+    ``confusion`` has a row per true class and a column per predicted class; it is empty for
+    regression.
+    """
     console = console or default_console()
     console.print(printable(f"{file}: {rows:,} rows, {task.description}", console), markup=False)
     console.print()
@@ -48,7 +51,7 @@ def show_evaluation(
 
 
 def _matrix(labels: Sequence[str], confusion: Sequence[Sequence[int]]) -> tuple[Table, int]:
-    """True classes down, predicted ones across, recall and precision at the edges; its width."""
+    """The confusion matrix with recall and precision at its margins, and the table's width."""
     predicted = [sum(column) for column in zip(*confusion, strict=True)]
     lines = [
         [label, *map(str, row), _share(row[k], sum(row))]
@@ -59,7 +62,7 @@ def _matrix(labels: Sequence[str], confusion: Sequence[Sequence[int]]) -> tuple[
 
 
 def _each_class(labels: Sequence[str], confusion: Sequence[Sequence[int]]) -> tuple[Table, int]:
-    """A line for each class: rows, recall, precision."""
+    """A table with a line per class (rows, recall, precision), and its width."""
     predicted = [sum(column) for column in zip(*confusion, strict=True)]
     lines = [
         [label, str(sum(row)), _share(row[k], sum(row)), _share(row[k], predicted[k])]
@@ -73,7 +76,7 @@ def _share(part: int, whole: int) -> str:
 
 
 def _table(head: Sequence[str], lines: Sequence[Sequence[str]]) -> tuple[Table, int]:
-    """The first column is words, all others are numbers."""
+    """A table whose first column is text and all others numbers, and its width."""
     table = Table(box=None, pad_edge=False, padding=(0, 2, 0, 0), header_style="dim")
     for place, name in enumerate(head):
         table.add_column(Text(name), justify="right" if place else "left", no_wrap=True)

@@ -13,15 +13,15 @@ from exprun.training.callbacks import Callback
 from exprun.training.training import Training
 
 LINES = 20
-"""About so many lines a run, however many epochs it has."""
+"""Approximate number of lines per run, independent of its epochs."""
 
 
 class PlainLines(Callback):
-    """One line for the run, then one for every twentieth of its epochs, the first and the last."""
+    """Prints a line for the run, then one for the first and last epoch and every twentieth of all
+    epochs."""
 
-    def __init__(self, title: str, device: str, console: Console) -> None:
+    def __init__(self, title: str, console: Console) -> None:
         self._title = printable(title, console)
-        self._device = device
         self._console = console
         self._pending = ""
 
@@ -32,7 +32,7 @@ class PlainLines(Callback):
         self._print_pending()
 
     def on_start(self, training: Training) -> None:
-        self._pending = "  ".join(filter(None, [self._title, *about(training, self._device)]))
+        self._pending = "  ".join(filter(None, [self._title, *about(training)]))
         self._print_pending()
 
     def on_epoch(self, training: Training, row: dict[str, float]) -> None:
@@ -47,7 +47,7 @@ class PlainLines(Callback):
 
 
 def _line(training: Training, row: dict[str, float]) -> str:
-    """One epoch; the columns of all epochs stand under each other."""
+    """The line of an epoch, with columns of fixed width."""
     epochs, stopping = training.max_epochs, training.stopping
     iterations = len(str(epochs * training.iterations_per_epoch))
     words = [

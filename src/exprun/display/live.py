@@ -1,4 +1,4 @@
-"""A training as a small panel in the terminal, drawn over itself again and again."""
+"""A small panel in the terminal that is redrawn while a training runs."""
 
 from __future__ import annotations
 
@@ -19,20 +19,17 @@ from exprun.training.training import Training
 
 
 class LivePanel(Callback):
-    """Epoch, speed, time left, figures and their best so far, learning rate, patience left.
+    """Shows epoch, speed, time left, figures and their best so far, learning rate, patience left.
 
-    It is drawn by whoever calls, at most every ``INTERVAL``: there is no thread that could take
-    time from the training. Figures without a validation part are those of the training part.
+    It is redrawn in the callbacks, at most every ``INTERVAL`` seconds, without a thread that would
+    take time from the training. Without a validation part it shows training figures.
     """
 
-    def __init__(
-        self, title: str, device: str, console: Console, *, transient: bool = False
-    ) -> None:
+    def __init__(self, title: str, console: Console, *, transient: bool = False) -> None:
         self._title = printable(title, console)
-        self._device = device
         self._canvas = Canvas(console, self._lines, transient=transient)
-        self._seconds: float | None = None  # that it took, once it is over
-        self._row: dict[str, float] = {}  # of the last epoch
+        self._seconds: float | None = None  # duration, once the training has ended
+        self._row: dict[str, float] = {}  # the last epoch's row
         self._best: dict[str, tuple[float, int]] = {}  # figure: value, epoch
 
     def __enter__(self) -> Self:
@@ -45,11 +42,11 @@ class LivePanel(Callback):
 
     def on_start(self, training: Training) -> None:
         self._training = training
-        self._about = about(training, self._device)
+        self._about = about(training)
         self._names = training.figures
         self._first_epoch, self._first_iteration = training.epoch, training.iteration
         self._iteration = training.iteration
-        if training.kept_row:  # resumed
+        if training.kept_row:  # a resumed training
             self._note_best(training.kept_row)
         self._began = perf_counter()
         self._canvas.start()
@@ -88,7 +85,7 @@ class LivePanel(Callback):
         yield from progress(left, done / t.max_epochs, right, width, over=over)
 
     def _pace(self, done: float) -> str:
-        """Iterations per second, and the time left or taken; ``done`` is in epochs."""
+        """Iterations per second, and the remaining or total time; ``done`` is in epochs."""
         seconds = self._seconds or perf_counter() - self._began
         epochs = done - self._first_epoch
         if not epochs or not seconds:

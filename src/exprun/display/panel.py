@@ -1,4 +1,4 @@
-"""What panels are made of: a few lines drawn over themselves again and again, bars, headings."""
+"""Parts of terminal panels: a canvas of redrawn lines, progress bars, headings."""
 
 from __future__ import annotations
 
@@ -14,29 +14,29 @@ from rich.segment import ControlType
 from rich.text import Text
 
 INTERVAL = 0.1
-"""Seconds between two drawings, and between two reports of a worker process."""
+"""Seconds between two redraws, and between two reports of a worker process."""
 
 MAX_WIDTH = 88
-"""Columns used at most: farther apart, things that belong together no longer look so."""
+"""Maximum width in columns; wider lines are hard to read."""
 
 NARROW = 60
-"""Below this width tables of figures move closer together."""
+"""Below this width in columns, tables of figures are spaced more closely."""
 
 SHORTEST_BAR = 8
 SEPARATOR = " · "
 
 
 class Canvas(RenderHook):
-    """The last lines of a terminal, drawn over themselves by whoever calls, without a thread.
+    """The last lines of a terminal, redrawn in place when ``draw`` is called, without a thread.
 
-    ``lines`` gives them for a width. What is printed meanwhile on the same console, or with
-    ``print``, stands above them. A terminal may become narrower at any time.
+    ``lines`` returns them for a width. Other output on the same console, or of ``print``, appears
+    above them. The terminal may be resized at any time.
     """
 
     def __init__(
         self, console: Console, lines: Callable[[int], Iterable[Text]], *, transient: bool
     ) -> None:
-        self.due = 0.0  # when to draw again
+        self.due = 0.0  # time of the next redraw
         self._console = console
         self._lines = lines
         self._drawn: list[int] = []  # width of each line on the screen
@@ -62,13 +62,13 @@ class Canvas(RenderHook):
         self.due = perf_counter() + INTERVAL
 
     def stop(self) -> None:
-        """Draw once more, and leave that or, if transient, nothing."""
+        """Draw a last time, and keep the lines or, if transient, erase them."""
         self._live.stop()
         self._console.pop_render_hook()
 
     def process_renderables(self, renderables: list[ConsoleRenderable]) -> list[ConsoleRenderable]:
-        """A terminal that has become narrower has wrapped what it shows: rich's Live goes back by
-        the lines that it wrote, so the additional ones are erased here."""
+        """Erase lines that were wrapped when the terminal became narrower: rich's Live moves up
+        only by the number of lines that it wrote."""
         wrapped = sum((width - 1) // self._console.width for width in self._drawn if width)
         up = ((ControlType.CURSOR_UP, 1), (ControlType.ERASE_IN_LINE, 2)) * wrapped
         return [Control(*up), *renderables]
@@ -83,7 +83,7 @@ class Canvas(RenderHook):
 
 
 def heading(title: str, items: Sequence[str], width: int) -> Iterator[Text]:
-    """The title on the left, what is to be said about it on the right or below."""
+    """The title on the left, the items on the right or, if there is no room, below."""
     description = SEPARATOR.join(items)
     gap = width - cell_len(title) - cell_len(description)
     if title and gap >= len(SEPARATOR):
@@ -95,7 +95,7 @@ def heading(title: str, items: Sequence[str], width: int) -> Iterator[Text]:
 
 
 def progress(left: str, share: float, right: str, width: int, *, over: bool) -> Iterator[Text]:
-    """A bar between two texts; the right one goes below if there is no room for it."""
+    """A progress bar between two texts; the right one goes below if there is no room."""
     room = width - len(left) - len(right)
     style = "green" if over else "cyan"
     if room >= SHORTEST_BAR:
@@ -112,7 +112,7 @@ def _bar(share: float, width: int, style: str) -> Text:
 
 
 def flow(items: Iterable[tuple[str, str]], width: int) -> Iterator[Text]:
-    """Words, each with its style, one after the other on as few lines as they need."""
+    """Texts with their styles, wrapped to as few lines as necessary."""
     line = Text()
     for item, style in items:
         if line and line.cell_len + len(SEPARATOR) + cell_len(item) > width:

@@ -1,4 +1,4 @@
-"""What is said at the end of a run, of a sweep's job, and of a sweep."""
+"""The output at the end of a run, of a sweep's job, and of a sweep."""
 
 from __future__ import annotations
 
@@ -20,24 +20,32 @@ from exprun.common.constants import (
     INTERRUPTED,
 )
 from exprun.display import diagnostics
-from exprun.display.text import default_console, duration, figure, printable, short_keys, shorten
+from exprun.display.text import (
+    default_console,
+    duration,
+    figure,
+    printable,
+    short_keys,
+    shorten,
+    wrap,
+)
 
 TOP = 10
-"""Jobs without a result that are shown."""
+"""Maximum number of jobs without a result that are shown."""
 
 MAX_WIDTH = 100
-"""Columns used at most, but for paths and reasons."""
+"""Maximum width in columns, except for paths and reasons."""
 
 TITLE_WIDTH = 32
-"""Columns that figures leave to the overrides, at least."""
+"""Minimum width in columns for the overrides beside the figures."""
 
 LABEL_WIDTH = 8
 
 CURVE = ("loss", "accuracy", "rmse", "mae", "r2")
-"""Figures that are shown of every part of the data; all others are in result.json."""
+"""Figures shown for every part of the data; all others are in result.json."""
 
 FINAL = (*CURVE, "macro_f1", "roc_auc")
-"""Figures that are shown of the test part."""
+"""Figures shown for the test part."""
 
 STYLES = {
     COMPLETED: "green",
@@ -61,10 +69,11 @@ def summary(
     *,
     remarks: Sequence[str] = (),
 ) -> None:
-    """After a single run: the test result, why it stopped, what the doctor has to say, where it
-    lies, how to see its curves.
+    """Print the end of a single run: test result, reason for stopping, the doctor's remarks,
+    folder, and the command that shows the curves.
 
-    ``result`` is what result.json holds; ``folder`` is the run's, from the working directory.
+    ``result`` is the content of result.json; ``folder`` is the run's, relative to the working
+    directory.
     """
     console = console or default_console()
     status, metrics = result["status"], result["metrics"]
@@ -81,7 +90,7 @@ def summary(
         diagnostics.layers(diagnosed, console)
     console.print()
     if result.get("pictures"):
-        _say_problem(console, result)
+        _print_problem(console, result)
     else:
         missing = NO_TEST.get(status, "no rows set aside")
         say(console, "test", test or missing, "bold" if test else "")
@@ -97,13 +106,13 @@ def summary(
         say(console, "picture", str(Path(folder) / picture), to_copy=True)
     for remark in remarks:
         say(console, "doctor", remark, "yellow")
-    _say_where(console, "run", folder, unfinished=status == INTERRUPTED)
+    _print_folder(console, "run", folder, unfinished=status == INTERRUPTED)
     if remarks:
         say(console, "why", f"exprun doctor {shlex.quote(folder)}", "cyan", to_copy=True)
 
 
-def _say_problem(console: Console, result: Mapping[str, Any]) -> None:
-    """What came of a problem that trains no network: its figures."""
+def _print_problem(console: Console, result: Mapping[str, Any]) -> None:
+    """Print the figures of a problem that trains no network."""
     metrics = dict(result["metrics"])
     if "f" in metrics:
         x, y = (figure(metrics.pop(name)) for name in ("x", "y"))
@@ -119,13 +128,14 @@ def job_line(
     result: Mapping[str, Any],
     console: Console | None = None,
 ) -> None:
-    """One line for a finished job of a sweep; ``progress`` is how many are done, like ``3/24``."""
+    """Print one line for a finished job of a sweep; ``progress`` counts finished jobs, like
+    ``3/24``."""
     console = console or default_console()
     head = f"{progress:>{2 * len(progress.partition('/')[2]) + 1}} [{number}]"
     words = [_ending(result)]
     if result["status"] in SUCCESSFUL:
         metrics = result["metrics"]
-        kept_by = result.get("monitor") or "val_loss"  # what the best epoch is chosen by
+        kept_by = result.get("monitor") or "val_loss"  # chooses the best epoch
         chosen = kept_by if kept_by in metrics else "train_loss"
         part = chosen.partition("_")[0]
         others = [f"{part}_{name}" for name in CURVE[1:] if f"{part}_{name}" in metrics]
@@ -135,13 +145,13 @@ def job_line(
         words += [f"epoch {result['best_epoch']}"] if result["best_epoch"] else []
         words.append(duration(result["seconds"]))
     width = MAX_WIDTH
-    if console.is_terminal:  # one line it must be
+    if console.is_terminal:  # it must fit on one line
         width = min(console.width, MAX_WIDTH)
         room = console.width - len(head) - 3
         if len(title) + len("  ".join(words)) > room:
             title = short_keys(title)
         while len(words) > 1 and len(title) + len("  ".join(words)) > room:
-            words.pop()  # rather than to cut a value
+            words.pop()  # drop a figure rather than cut a value
         words = [shorten("  ".join(words), room - min(TITLE_WIDTH, room // 3, len(title)))]
         title = shorten(title, room - len(words[0]))
     tail = printable("  ".join(words), console)
@@ -163,10 +173,11 @@ def sweep_summary(
     *,
     pictures: Sequence[str] = (),
 ) -> None:
-    """After a sweep: how many ended how, which have no result and why, where it lies.
+    """Print the end of a sweep: number of jobs per status, jobs without a result and the reasons,
+    and the folder.
 
-    ``rows`` are those of the leaderboard, best first; ``folder`` is the sweep's, from the working
-    directory; ``pictures`` are names of files in it.
+    ``rows`` are those of the leaderboard, best first; ``folder`` is the sweep's, relative to the
+    working directory; ``pictures`` are names of files in it.
     """
     console = console or default_console()
     rows, shared = _without_shared(rows)
@@ -187,7 +198,7 @@ def sweep_summary(
         if picture.endswith(".png"):
             say(console, "picture", str(Path(folder) / picture), to_copy=True)
     unfinished = any(row["status"] not in FINISHED for row in rows)
-    _say_where(console, "sweep", folder, unfinished=unfinished)
+    _print_folder(console, "sweep", folder, unfinished=unfinished)
 
 
 def submitted(jobs: int, arrays: Sequence[str], folder: str) -> None:
@@ -201,7 +212,7 @@ def submitted(jobs: int, arrays: Sequence[str], folder: str) -> None:
 
 
 def _without_shared(rows: Sequence[Mapping[str, Any]]) -> tuple[list[dict[str, Any]], str]:
-    """The rows without the overrides that all of them have, and those."""
+    """The rows without the overrides that all of them share, and the shared overrides."""
     words = [row["overrides"].split(" ") for row in rows]
     shared = set(words[0]).intersection(*words) if len(rows) > 1 else set()
     own = [" ".join(word for word in row if word not in shared) for row in words]
@@ -210,14 +221,14 @@ def _without_shared(rows: Sequence[Mapping[str, Any]]) -> tuple[list[dict[str, A
 
 
 def _ending(result: Mapping[str, Any]) -> str:
-    """Why it stopped, with the status in it."""
+    """The reason for stopping, including the status."""
     status, reason = str(result["status"]), str(result["reason"])
     return reason if reason.startswith(status) else f"{status.replace('_', ' ')}: {reason}"
 
 
-def _say_where(console: Console, what: str, folder: str, *, unfinished: bool) -> None:
-    """The folder, the command that shows its curves (of a sweep, the means over the seeds), and the
-    one that goes on with what is not finished."""
+def _print_folder(console: Console, what: str, folder: str, *, unfinished: bool) -> None:
+    """Print the folder, the command that shows its curves (for a sweep the means over seeds), and
+    the command that resumes it if unfinished."""
     mean = Path(folder) / "mean"
     logdir = str(mean) if mean.is_dir() else folder
     say(console, what, folder, to_copy=True)
@@ -227,9 +238,9 @@ def _say_where(console: Console, what: str, folder: str, *, unfinished: bool) ->
 
 
 def say(console: Console, label: str, text: str, style: str = "", *, to_copy: bool = False) -> None:
-    """A paragraph behind a label; what is to be copied, or goes to a file, is never broken."""
-    body = Text(printable(text, console), style)
+    """Print a labelled paragraph; text to be copied, or written to a file, is not wrapped."""
+    body = printable(text, console)
     if console.is_terminal and not to_copy:
-        lines = body.wrap(console, max(console.width - LABEL_WIDTH, LABEL_WIDTH))
-        body = Text("\n" + " " * LABEL_WIDTH).join(lines)
-    console.print(Text.assemble((f"{label:<{LABEL_WIDTH}}", "dim"), body), soft_wrap=True)
+        body = f"\n{' ' * LABEL_WIDTH}".join(wrap(body, console.width - LABEL_WIDTH))
+    line = Text.assemble((f"{label:<{LABEL_WIDTH}}", "dim"), (body, style))
+    console.print(line, soft_wrap=True)

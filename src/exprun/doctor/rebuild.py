@@ -22,6 +22,7 @@ from exprun.doctor.findings import DataFacts, Findings, Targets, read
 from exprun.record import checkpoint
 from exprun.record.model import as_file
 from exprun.run_folder import Stored, check_config
+from exprun.statistics import kolmogorov_smirnov
 from exprun.training.prediction import class_ids, forward, probabilities
 from exprun.training.training import Training
 
@@ -166,16 +167,9 @@ def _targets(training: Training) -> Targets:
         value = y[row, column] * scaling.std[column] + scaling.mean[column]
         found.append((float(shares_[row, column]), float(value)))
     pairs = zip(array(data.train.y).T, array(data.val.y).T, strict=True)
-    distance = max(_kolmogorov(a, b) for a, b in pairs)
-    p = min(1.0, 2 * math.exp(-2 * distance**2 * n * m / (n + m)))
+    distance = max(kolmogorov_smirnov.distance(a, b) for a, b in pairs)
+    p = kolmogorov_smirnov.tail(distance, n, m)
     return Targets(distance, p, *found[0], *found[1])
-
-
-def _kolmogorov(a: Array, b: Array) -> float:
-    """The largest distance of two empirical distribution functions."""
-    at = np.concatenate([a, b])
-    below = [np.searchsorted(np.sort(v), at, side="right") / len(v) for v in (a, b)]
-    return float(np.abs(below[0] - below[1]).max())
 
 
 def recalls(training: Training) -> tuple[float | None, ...]:

@@ -1,1 +1,1 @@
-"""Iterations executed fast with the bits of the plain loop: recorded once, then replayed."""
+"""Fast execution of iterations: recorded and replayed with the plain loop's bits, or native C."""

@@ -1,7 +1,6 @@
-"""Where the results of recorded operations lie in memory, and where they might.
+"""Storage and aliasing of recorded tensors: which results can be written into existing memory.
 
-An operation that writes its result into memory that is there already spares the allocation, and one
-that changes its operand in place even the memory.
+An ``out=`` variant saves the allocation; an in-place variant also saves the memory of the result.
 """
 
 from __future__ import annotations
@@ -17,49 +16,52 @@ from torch._ops import OpOverload
 from exprun.engine.instruction import Instruction
 
 
-def memory_of(tensor: Tensor) -> int:
-    """The address of the memory that a tensor and its views share."""
+def storage_address(tensor: Tensor) -> int:
+    """The address of a tensor's storage, which its views share."""
     return tensor.untyped_storage().data_ptr()
 
 
-def place_of(tensor: Tensor) -> tuple[Any, ...]:
-    """Address, shape and strides: equal for tensors that are the same to every operation."""
+def alias_key(tensor: Tensor) -> tuple[Any, ...]:
+    """Address, shape, strides and dtype: tensors with equal keys are interchangeable operands."""
     return (tensor.data_ptr(), tuple(tensor.shape), tensor.stride(), tensor.dtype)
 
 
-def hosts_of(tape: Sequence[Instruction]) -> dict[tuple[Any, ...], Tensor]:
-    """The places of results that a single operation reads, which could change them in place; and
-    the result of that one, where both may lie."""
+def reusable_storage(tape: Sequence[Instruction]) -> dict[tuple[Any, ...], Tensor]:
+    """Results that their only reader can overwrite in place, by ``alias_key``.
+
+    The values are the tensors to write them into: the reader's result, or the last one of a chain
+    of such readers.
+    """
     readers: dict[int, list[Instruction]] = {}
     for instruction in tape:
-        for memory in {memory_of(operand) for operand in instruction.operands}:
+        for memory in {storage_address(operand) for operand in instruction.operands}:
             readers.setdefault(memory, []).append(instruction)
-    hosts: dict[tuple[Any, ...], Tensor] = {}
+    reusable: dict[tuple[Any, ...], Tensor] = {}
     for instruction in reversed(tape):
         if len(instruction.results) != 1 or instruction.operation.is_view:
             continue
         (result,) = instruction.results
-        reading = readers.get(memory_of(result), [])
-        if len(reading) == 1 and _may_change(reading[0], result):
-            (host,) = reading[0].results
-            hosts[place_of(result)] = hosts.get(place_of(host), host)
-    return hosts
+        reading = readers.get(storage_address(result), [])
+        if len(reading) == 1 and _can_overwrite(reading[0], result):
+            (target,) = reading[0].results
+            reusable[alias_key(result)] = reusable.get(alias_key(target), target)
+    return reusable
 
 
-def _may_change(instruction: Instruction, operand: Tensor) -> bool:
-    """Whether the operation may put its result in the place of its first argument, this one."""
+def _can_overwrite(instruction: Instruction, operand: Tensor) -> bool:
+    """Whether ``operand`` is the operation's first argument and its result may overwrite it."""
     first, out = next(iter(instruction.arguments), None), instruction.out
     if not (isinstance(first, Tensor) and isinstance(out, Tensor)):
         return False
-    if changing_variant(instruction.operation) is None or place_of(first) != place_of(operand):
+    if in_place_variant(instruction.operation) is None or alias_key(first) != alias_key(operand):
         return False
-    reads = [place_of(other) for other in instruction.operands]
-    return reads.count(place_of(first)) == 1 and place_of(out)[1:] == place_of(first)[1:]
+    reads = [alias_key(other) for other in instruction.operands]
+    return reads.count(alias_key(first)) == 1 and alias_key(out)[1:] == alias_key(first)[1:]
 
 
 @functools.cache
-def changing_variant(operation: OpOverload) -> OpOverload | None:
-    """The variant of an operation that changes its first operand into the result: ``relu_``."""
+def in_place_variant(operation: OpOverload) -> OpOverload | None:
+    """The in-place variant of an operation, ``relu_`` for ``relu``; None if there is none."""
     packet = getattr(torch.ops.aten, f"{operation.overloadpacket.__name__}_", None)
     variant: OpOverload | None = getattr(packet, operation._overloadname, None)
     if operation.is_view or variant is None:
@@ -69,9 +71,9 @@ def changing_variant(operation: OpOverload) -> OpOverload | None:
 
 
 @functools.cache
-def writing_variant(operation: OpOverload) -> tuple[OpOverload, list[str]] | None:
-    """The variant of an operation that writes its results into given tensors, and the names of
-    those arguments; None if there is none."""
+def out_variant(operation: OpOverload) -> tuple[OpOverload, list[str]] | None:
+    """The ``out=`` variant of an operation and the names of its output arguments; None if there is
+    none, or if it only computes a new tensor and copies it."""
     packet, schema = operation.overloadpacket, operation._schema
     wanted = [(a.name, str(a.type)) for a in schema.arguments]
     if operation.is_view:

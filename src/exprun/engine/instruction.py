@@ -1,4 +1,4 @@
-"""One operation of an iteration as it was recorded."""
+"""One recorded operation of an iteration."""
 
 from __future__ import annotations
 
@@ -12,14 +12,14 @@ from torch._ops import OpOverload
 
 @dataclass
 class Instruction:
-    """One operation as it was seen; ``out`` is what it returned."""
+    """A dispatched operation with its arguments; ``out`` is its return value."""
 
     operation: OpOverload
     arguments: tuple[Any, ...]
     keywords: dict[str, Any]
     out: Any
     results: list[Tensor] = field(init=False)
-    """The tensors that it made; none if it wrote into its arguments."""
+    """The tensors it returned; empty if it mutates its arguments."""
 
     def __post_init__(self) -> None:
         made = [] if self.operation._schema.is_mutable else tensors_in([self.out])
@@ -32,7 +32,7 @@ class Instruction:
 
 
 def tensors_in(values: Any) -> Iterator[Tensor]:
-    """The tensors in nested lists and tuples."""
+    """Yield the tensors in nested lists and tuples, depth first."""
     for value in values:
         if isinstance(value, Tensor):
             yield value

@@ -1,4 +1,4 @@
-"""A recorded iteration as a Python function over many batches, in the text ``tape`` has written."""
+"""A recorded iteration compiled to a Python function over many batches (source from ``tape``)."""
 
 from __future__ import annotations
 
@@ -15,11 +15,11 @@ Iterations = Callable[..., None]
 
 
 class Program:
-    """``run(xs, ys, rates)`` trains on m batches of the recorded shape, (m, …) each, with one
-    learning rate per batch and parameter group; ``source`` is its text.
+    """A function generated from one recorded iteration; ``source`` is its Python source.
 
-    ``lines`` are those of one iteration and ``operations`` what they call, in their order. They
-    name the ``tensors`` c_0, c_1, …, the lists of tensors l_0, l_1, … and ``others``.
+    ``lines`` are the statements of one iteration and ``operations`` the operations they call, in
+    order. They refer to ``tensors`` as c_0, c_1, …, to the lists of tensors ``lists`` as l_0, l_1,
+    … and to ``others`` by their names.
     """
 
     def __init__(
@@ -46,13 +46,14 @@ class Program:
         )
 
     def run(self, xs: Tensor, ys: Tensor, rates: list[list[float]]) -> None:
-        """Train on the batches, one after the other."""
+        """Train on m batches ``xs`` and ``ys`` (m, …) of the recorded shape, in order; ``rates``
+        has one list per batch, with one learning rate per parameter group."""
         with torch.inference_mode():
             self.function(xs, ys, rates, *self.arguments)
 
     @cached_property
     def function(self) -> Iterations:
-        """The text, with torch's own bindings of the operations."""
+        """``source`` compiled, calling torch's own bindings of the operations."""
         bindings = {op.overloadpacket.__name__: _binding(op) for op in self.operations}
         namespace: dict[str, Any] = {"aten": SimpleNamespace(**bindings)}
         exec(self.source, namespace)
@@ -62,12 +63,15 @@ class Program:
 
 @cache
 def _binding(operation: OpOverload) -> Callable[..., Any]:
-    """What to call: torch's own binding of the operation, which is quicker, or the operation.
-    Bindings call the tensor ``out`` that a result is written into, whatever the operation does."""
+    """The fastest callable for an operation: torch's Python binding, else the operation itself.
+
+    Bindings name their output argument ``out``; an operation that names it otherwise is called
+    itself.
+    """
     packet = operation.overloadpacket
     renamed = any(a.is_out and a.name != "out" for a in operation._schema.arguments)
-    for home in () if renamed else (torch, Tensor):
-        found = getattr(home, packet.__name__, None)
+    for namespace in () if renamed else (torch, Tensor):
+        found = getattr(namespace, packet.__name__, None)
         if isinstance(found, BuiltinFunctionType | MethodDescriptorType):
             return found
     called: Callable[..., Any] = packet

@@ -1,19 +1,19 @@
-"""Replayed iterations: the same work from a recording (``docs/engine.md``).
+"""Execute iterations by replaying recorded operations (``docs/engine.md``).
 
-The first iteration of a training runs as it is written. Then one is recorded, and the next once
-more; if both are the same operations with the same numbers, all others are replayed. Whatever is
-not the same every time runs as it is written throughout.
+The first iteration of a training runs eagerly, because optimizers create their state in it. The
+next two are recorded; if both are the same operations with the same numbers, all later iterations
+are replayed. A training whose operations vary runs eagerly throughout.
 
-A recording holds the optimizers' hyperparameters as they were, but for the learning rates, which it
-is given. So they are compared before every iteration that is replayed: a scheduler may change any
-of them.
+A recording contains the optimizers' hyperparameters as constants, except for the learning rates,
+which are arguments. So the hyperparameters are compared before every replay: a scheduler may change
+any of them.
 """
 
 from __future__ import annotations
 
 import math
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 import torch
@@ -28,12 +28,12 @@ from exprun.techniques.regularizers import Regularizer
 if TYPE_CHECKING:
     from exprun.training.training import Training
 
-OWN = ("torch.nn.", "exprun.")
-"""Modules whose code is known to do the same in every iteration."""
+KNOWN_PACKAGES = ("torch.nn.", "exprun.")
+"""Packages whose code is known to issue the same operations in every iteration."""
 
 
 def obstacle(training: Training) -> str | None:
-    """Why the iterations of this training run as they are written; None if they may be replayed."""
+    """The reason why this training cannot be replayed; None if it can."""
     t = training
     if t.engine == "plain":
         return "trainer.engine=plain"
@@ -44,7 +44,7 @@ def obstacle(training: Training) -> str | None:
     parts: list[Any] = [*t.model.modules(), t.loss, *t.regularizers]
     if t.averaging:
         parts.append(t.averaging)
-    foreign = [part for part in parts if not f"{type(part).__module__}.".startswith(OWN)]
+    foreign = [part for part in parts if not f"{type(part).__module__}.".startswith(KNOWN_PACKAGES)]
     if not torch_optim.is_torchs_or_ours(t.optimizer):
         foreign.append(t.optimizer)
     if foreign:
@@ -60,19 +60,41 @@ def obstacle(training: Training) -> str | None:
 
 FUSED = ("Adam", "AdamW", "Adagrad")
 UNFUSED = ("SGD", "RMSprop", "Adadelta")
-"""torch's optimizers that do the same in every iteration, the former if they are fused."""
+"""torch's optimizers that issue the same operations in every step; those in FUSED only with
+``fused=True``."""
 
 
 AT_ONCE_SECONDS = 0.05
-"""About so long are iterations replayed before anybody is asked or told again."""
+"""Approximate time between two returns to the loop, which calls callbacks and checks for
+interruption."""
 
 MOST_CHANGES = 4
-"""Times that what is recorded is thrown away because a hyperparameter has changed: to record takes
-as long as dozens of iterations."""
+"""How often recordings may be discarded after a change of hyperparameters or addresses: recording
+takes as long as dozens of iterations."""
+
+
+Placed = tuple[int, bool, tuple[int, ...]]
+"""A weight as ``placed`` sees it: its address, whether it is trained, those of its states."""
+
+
+def placed(optimizers: Sequence[Optimizer]) -> list[Placed]:
+    """Where the weights and their states lie in memory, and which weights are trained: a scheduler
+    that starts anew may give an optimizer another state, one that unfreezes layers other weights.
+    """
+    return [
+        (w.data_ptr(), w.requires_grad, _addresses(optimizer.state.get(w, {})))
+        for optimizer in optimizers
+        for group in optimizer.param_groups
+        for w in group["params"]
+    ]
+
+
+def _addresses(state: Mapping[str, Any]) -> tuple[int, ...]:
+    return tuple(value.data_ptr() for value in state.values() if isinstance(value, Tensor))
 
 
 class Replay:
-    """``iteration(x, y)`` from recordings, one for every shape of batch."""
+    """Runs ``iteration(x, y)`` from recordings, one for each batch shape."""
 
     def __init__(
         self,
@@ -81,37 +103,40 @@ class Replay:
         optimizers: Sequence[Optimizer],
         *,
         steady: bool,
+        ahead: bool = True,
     ) -> None:
         """``schedule(number)`` sets the hyperparameters of the ``optimizers`` for an iteration of
-        the epoch, 0 the first; if they are ``steady``, for all of the epoch."""
+        the epoch, 0 the first; if they are ``steady``, for all of the epoch. ``ahead`` says that it
+        may be called for iterations that are not yet due."""
         self.iteration = iteration
         self.schedule = schedule
         self.optimizers = optimizers
         self.steady = steady
+        self.ahead = ahead or steady
         self.begun = all(optimizer.state for optimizer in optimizers)
         self.at_once = 1
         self.candidates: dict[torch.Size, Program] = {}
         self.programs: dict[torch.Size, Program] = {}
         self.hyperparameters = self._hyperparameters()  # those that are recorded
-        self.addresses: list[int] = []  # of the weights and states that are recorded
+        self.placed: list[Placed] = []  # the weights and states that are recorded
         self.changes = 0
-        self.scheduled = False  # whether that was done already for the next iteration
+        self.scheduled = False  # whether ``schedule`` was already called for the next iteration
 
     def __call__(self, xs: Tensor, ys: Tensor, number: int) -> int:
-        """Iteration ``number`` of the epoch and as many after it as can be done in one go; returns
-        how many. ``xs`` (m, …) and ``ys`` (m, …) are m batches of which it is the first. Raises
-        Unrecordable, maybe in the middle."""
+        """Run iteration ``number`` of the epoch and as many after it as fit into one call; returns
+        how many were run. ``xs`` (m, …) and ``ys`` (m, …) are the next m batches. Raises
+        Unrecordable, possibly after part of an iteration."""
         began = time.perf_counter()
         if not self.scheduled:
             self.schedule(number)
         self.scheduled = False
-        self._notice_changes(new_epoch=number == 0)
+        self._notice_changes()
         program = self.programs.get(xs.shape[1:])
         if program is None:
             done = 1
             self._iterate(xs[0], ys[0])
         else:
-            rates = self._rates(number, min(self.at_once, len(xs)))
+            rates = self._rates(number, min(self.at_once, len(xs)) if self.ahead else 1)
             done = len(rates)
             program.run(xs[:done], ys[:done], rates)
         speed = done / (time.perf_counter() - began)
@@ -123,7 +148,7 @@ class Replay:
             yield from optimizer.param_groups
 
     def _hyperparameters(self) -> list[list[dict[str, Any]]]:
-        """Those of each optimizer's parameter groups, but for the learning rates."""
+        """The hyperparameters per optimizer and parameter group, without the learning rates."""
         return [
             [
                 {name: group.get(name) for name in optimizer.defaults if name != "lr"}
@@ -132,23 +157,11 @@ class Replay:
             for optimizer in self.optimizers
         ]
 
-    def _addresses(self) -> list[int]:
-        """Where the weights and the optimizers' states lie in memory: a scheduler that starts anew
-        may give an optimizer another state."""
-        weights = [w.data_ptr() for group in self._groups() for w in group["params"]]
-        states = (state for optimizer in self.optimizers for state in optimizer.state.values())
-        return weights + [
-            value.data_ptr()
-            for state in states
-            for value in state.values()
-            if isinstance(value, Tensor)
-        ]
-
-    def _notice_changes(self, *, new_epoch: bool) -> None:
+    def _notice_changes(self) -> None:
         """Forget recordings that hold what has changed since. Raises Unrecordable if that has
         happened too often."""
         now, before = self._hyperparameters(), self.hyperparameters
-        moved = new_epoch and bool(self.candidates) and self.addresses != self._addresses()
+        moved = bool(self.candidates) and self.placed != placed(self.optimizers)
         if now == before and not moved:
             return
         self.changes += 1
@@ -156,17 +169,18 @@ class Replay:
             changed = [i for i in range(len(now)) if now[i] != before[i]]
             names = _changed_names(now, before)
             raise Unrecordable(
-                f"{' and '.join(names) or 'the state of the optimizer'} changes too often",
+                f"{' and '.join(names) or 'what the optimizer moves'} changes too often",
                 [self.optimizers[i] for i in changed],
             )
         self.hyperparameters = now
         self.candidates.clear()
         self.programs.clear()
-        self.begun = False  # a state may be made only now
+        self.begun = False  # the next step may create optimizer state
 
     def _rates(self, number: int, iterations: int) -> list[list[float]]:
-        """The learning rates of the parameter groups in so many iterations, the first of which is
-        scheduled; in fewer, if another hyperparameter changes between them."""
+        """One list of learning rates, one per parameter group, for each of the next ``iterations``,
+        the first of which is already scheduled; it stops before an iteration in which another
+        hyperparameter changes."""
         rates = [[group["lr"] for group in self._groups()]]
         if self.steady:
             return rates * iterations
@@ -179,7 +193,7 @@ class Replay:
         return rates
 
     def _iterate(self, x: Tensor, y: Tensor) -> None:
-        """One iteration as it is written, recorded if the optimizers have their state."""
+        """Run one iteration eagerly, and record it if the optimizers already have state."""
         if not self.begun:
             self.iteration(x, y)
             self.begun = True
@@ -189,7 +203,7 @@ class Replay:
             for group in self._groups()
         ]
         program = record(lambda: self.iteration(x, y), x, y, rates)
-        self.addresses = self._addresses()
+        self.placed = placed(self.optimizers)
         candidate = self.candidates.setdefault(x.shape, program)
         if candidate is not program:
             if candidate.source != program.source:
@@ -200,24 +214,24 @@ class Replay:
 def _changed_names(
     now: list[list[dict[str, Any]]], before: list[list[dict[str, Any]]]
 ) -> list[str]:
-    """The names of the hyperparameters that differ."""
+    """The sorted names of the hyperparameters that differ."""
     pairs = [
         (new, old)
         for groups, old_groups in zip(now, before, strict=True)
-        for new, old in zip(groups, old_groups, strict=True)
+        for new, old in zip(groups, old_groups, strict=False)  # there may be another group
     ]
     return sorted({name for new, old in pairs for name in new if new[name] != old[name]})
 
 
 class ReplayedTraining:
-    """What ``fit.iterate`` does for a training, replayed."""
+    """``fit.loop.iterate`` for a training, by replay."""
 
     def __init__(self, training: Training, with_penalties: Callable[..., Tensor]) -> None:
-        """``with_penalties(training, loss)`` is what is to be lowered, a scalar."""
+        """``with_penalties(training, loss)`` returns the objective, a scalar."""
         self.training = training
         self.with_penalties = with_penalties
         rows = training.batch_size or len(training.data.train)
-        self.seen = torch.zeros(rows, device=training.device)  # losses added up
+        self.loss_sums = torch.zeros(rows, device=training.device)  # accumulated losses
         self.penalised = any(
             type(r).penalty is not Regularizer.penalty for r in training.regularizers
         )
@@ -226,11 +240,12 @@ class ReplayedTraining:
             self._schedule,
             [training.optimizer],
             steady=training.scheduler.steady,
+            ahead=training.scheduler.ahead,
         )
 
     def __call__(self, xs: Tensor, ys: Tensor, number: int) -> int:
-        """Iterations like ``fit.iterate`` on m batches ``xs`` (m, …) and ``ys`` from ``number`` of
-        the epoch on, but for the look at the loss: see ``all_finite``. Returns how many."""
+        """Run iterations on the next m batches ``xs`` and ``ys`` (m, …), from iteration ``number``
+        of the epoch on; returns how many. The losses are not checked here: see ``all_finite``."""
         return self.replay(xs, ys, number)
 
     def _schedule(self, number: int) -> None:
@@ -239,17 +254,18 @@ class ReplayedTraining:
 
     def all_finite(self) -> bool:
         """Whether all losses since the last call were finite numbers."""
-        total = self.seen.sum().item()
-        self.seen.zero_()
+        total = self.loss_sums.sum().item()
+        self.loss_sums.zero_()
         return math.isfinite(total)
 
     def _iterate(self, xb: Tensor, yb: Tensor) -> None:
+        """One iteration like ``fit.loop.iterate``, without reading the loss."""
         t = self.training
         parameters = [w for w in t.model.parameters() if w.requires_grad]
         losses = t.loss.training_rows(t.model(xb), yb)
         loss = self.with_penalties(t, t.loss.reduced(losses))
         with torch.no_grad():  # without penalties the loss itself is not needed
-            self.seen[: len(losses)].add_(loss if self.penalised else losses)
+            self.loss_sums[: len(losses)].add_(loss if self.penalised else losses)
         for w, gradient in zip(parameters, torch.autograd.grad(loss, parameters), strict=True):
             w.grad = gradient
         torch_optim.step(t.optimizer, lambda: loss)

@@ -1,1 +1,1 @@
-"""Exports: a model with its preprocessing as one file that others can run."""
+"""Export a model with its preprocessing as one file: ONNX, torch.export or safetensors."""

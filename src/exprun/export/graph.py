@@ -1,7 +1,7 @@
-"""ONNX: the network and its preprocessing as a graph, written down layer by layer.
+"""ONNX: build the graph of a network and its preprocessing layer by layer.
 
-No tracing: an MLP has few kinds of layers, so the graph is exactly they, in operations of opset 17,
-and torch's exporter with its own packages is not needed.
+Nothing is traced: an MLP has few kinds of layers, so each is translated to operations of opset 17,
+and torch's exporter with its extra packages is not needed.
 """
 
 from __future__ import annotations
@@ -18,6 +18,7 @@ from onnx import TensorProto, helper, numpy_helper
 from torch import Tensor, nn
 
 from exprun import __version__
+from exprun.data.builder import missing_numbers
 from exprun.data.preprocess import Categorical, Numeric
 from exprun.data.scaling import BOUND, Linear, Quantiles
 from exprun.export.inputs import Columns, description, input_order, word_places
@@ -25,13 +26,13 @@ from exprun.techniques.networks import MLP, HiddenLayer
 from exprun.training.prediction import Model
 
 OPSET, ML_OPSET, IR = 17, 3, 8
-"""Of 2022 (ONNX 1.12), so that older runtimes do too."""
+"""Versions of 2022 (ONNX 1.12), so that older runtimes can load the file."""
 
 
 def onnx_model(model: Model) -> bytes:
-    """The file's content. Inputs are ``numbers`` and ``words`` (see ``inputs``), each only if there
-    are such columns; outputs are ``label`` (rows,) and ``probabilities`` (rows, classes), or
-    ``values`` (rows, targets)."""
+    """The content of the ONNX file. Its inputs are ``numbers`` and ``words`` (see ``inputs``), each
+    only if there are such columns; its outputs are ``label`` (rows,) and ``probabilities`` (rows,
+    classes), or ``values`` (rows, targets)."""
     graph = Graph()
     outputs = graph.network(model.network, graph.preprocessing(model))
     if model.preprocessing.task.classes:
@@ -52,7 +53,7 @@ def onnx_model(model: Model) -> bytes:
 
 
 class Graph:
-    """Nodes, constants, inputs and outputs as they are added."""
+    """A graph under construction: nodes, constants, inputs and outputs."""
 
     def __init__(self) -> None:
         self.nodes: list[Any] = []
@@ -61,7 +62,7 @@ class Graph:
         self.outputs: list[Any] = []
 
     def add(self, operation: str, *inputs: str, name: str | None = None, **attributes: Any) -> str:
-        """One operation with one result, whose name is returned."""
+        """Add an operation with one result; returns the result's name."""
         result = name or f"{operation}_{len(self.nodes)}"
         self.nodes.append(helper.make_node(operation, inputs, [result], **attributes))
         return result
@@ -81,18 +82,19 @@ class Graph:
         return self.add("Cast", value, to=kind)
 
     def column(self, values: str, place: int) -> str:
-        """(rows, columns) to (rows, 1)."""
+        """Select a column: (rows, columns) to (rows, 1)."""
         return self.add("Gather", values, self.constant([place], np.int64), axis=1)
 
-    # ------------------------------------------------------------------ what stands before
+    # ---------------------------------------------------------------------- preprocessing
 
     def preprocessing(self, model: Model) -> str:
-        """``Preprocessing.apply``, (rows, width) float32."""
+        """``Preprocessing.apply`` as a graph; the result is (rows, width) float32."""
         columns = Columns.of(model.preprocessing)
         blocks = []
         if columns.numeric:
             self._input("numbers", TensorProto.DOUBLE, len(columns.numeric))
-            blocks.append(self._numeric(columns.numeric))
+            gaps = missing_numbers(model.preprocessing.reading.missing)
+            blocks.append(self._numeric(columns.numeric, gaps))
         if columns.categorical:
             self._input("words", TensorProto.STRING, len(columns.categorical))
             missing = model.preprocessing.reading.missing
@@ -106,9 +108,13 @@ class Graph:
     def _input(self, name: str, kind: int, columns: int) -> None:
         self.inputs.append(helper.make_tensor_value_info(name, kind, ["rows", columns]))
 
-    def _numeric(self, columns: tuple[Numeric, ...]) -> str:
+    def _numeric(self, columns: tuple[Numeric, ...], gaps: Sequence[float]) -> str:
+        """(rows, columns) float32, imputed and scaled; NaN and the numbers in ``gaps`` are gaps."""
         fills = self.double([column.fill for column in columns])
-        filled = self.add("Where", self.add("IsNaN", "numbers"), fills, "numbers")
+        missed = self.add("IsNaN", "numbers")
+        for number in gaps:
+            missed = self.add("Or", missed, self.add("Equal", "numbers", self.double(number)))
+        filled = self.add("Where", missed, fills, "numbers")
         linear = [c.scaling if isinstance(c.scaling, Linear) else Linear() for c in columns]
         scaled = self.add("Sub", filled, self.double([scaling.center for scaling in linear]))
         scaled = self.add("Div", scaled, self.double([scaling.scale for scaling in linear]))
@@ -123,10 +129,10 @@ class Graph:
         return self.cast(scaled, TensorProto.FLOAT)
 
     def _probability(self, x: str, scaling: Quantiles) -> str:
-        """Where (rows, 1) values stand in the distribution, as ``Quantiles.apply``."""
+        """The probabilities (rows, 1) of values x (rows, 1), as in ``Quantiles.apply``."""
         values = np.array(scaling.values)
         last = len(values) - 1
-        if not last:  # a single quantile: below it or not
+        if not last:  # a single quantile: compare with it
             above = self.add("GreaterOrEqual", x, self.double(values))
             return self.add("Where", above, self.double(1 - BOUND), self.double(BOUND))
         known = self.double(values)
@@ -142,8 +148,8 @@ class Graph:
         return self.add("Where", above, self.double(1 - BOUND), bounded)
 
     def _interpolated(self, x: str, values: NDArray[np.float64], known: str, beyond: str) -> str:
-        """The probability between the last of the ``known`` quantiles that x is ``beyond`` (rows,
-        quantiles) and the next."""
+        """The probability interpolated between the last of the ``known`` quantiles that x is
+        ``beyond`` (rows, quantiles) and the next one."""
         last = len(values) - 1
         counted = self.add(
             "ReduceSum", self.cast(beyond, TensorProto.INT64), self.constant([1], np.int64)
@@ -161,8 +167,8 @@ class Graph:
         return self.add("Div", at, self.double(last))
 
     def _normal(self, p: str) -> str:
-        """The quantile function of the normal distribution: rational functions in the middle and in
-        the tails, relative error below 1.2e-9 (Acklam 2003)."""
+        """The quantile function of the normal distribution, by rational functions for the centre
+        and the tails; relative error below 1.2e-9 (Acklam 2003)."""
         centered = self.add("Sub", p, self.double(0.5))
         square = self.add("Mul", centered, centered)
         middle = self.add("Mul", self._polynomial(square, MIDDLE[0]), centered)
@@ -177,7 +183,7 @@ class Graph:
         return self.add("Where", is_tail, tail, middle)
 
     def _polynomial(self, x: str, coefficients: tuple[float, ...]) -> str:
-        """The highest power first."""
+        """Evaluate a polynomial; coefficients from the highest power."""
         value = self.double(coefficients[0])
         for coefficient in coefficients[1:]:
             value = self.add("Add", self.add("Mul", value, x), self.double(coefficient))
@@ -199,7 +205,7 @@ class Graph:
     # ------------------------------------------------------------------------- the network
 
     def network(self, network: nn.Module, x: str) -> str:
-        """(rows, width) to the outputs (rows, K), float32."""
+        """The network: inputs (rows, width) to outputs (rows, K), float32."""
         assert isinstance(network, MLP)
         for layer in network.hidden:
             assert isinstance(layer, HiddenLayer)
@@ -237,10 +243,10 @@ class Graph:
     def single(self, value: float) -> str:
         return self.constant(value, np.float32)
 
-    # ---------------------------------------------------------------------- what comes out
+    # ---------------------------------------------------------------------------- outputs
 
     def classes(self, model: Model, outputs: str) -> None:
-        """``prediction.probabilities`` and the labels."""
+        """Add the outputs of a classifier: ``prediction.probabilities`` and the labels."""
         labels = model.preprocessing.task.classes
         z = self.cast(outputs, TensorProto.DOUBLE)
         single = model.network.get_parameter("output.bias").numel() == 1
@@ -268,7 +274,7 @@ class Graph:
         self._output("probabilities", TensorProto.FLOAT, ["rows", len(labels)])
 
     def numbers(self, model: Model, outputs: str) -> None:
-        """The numbers in the target's own unit."""
+        """Add the output of a regression: numbers in the target's unit."""
         target = model.preprocessing.target
         scaled = self.add("Mul", self.cast(outputs, TensorProto.DOUBLE), self.double(target.std))
         self.add("Add", scaled, self.double(target.mean), name="values")
@@ -290,7 +296,7 @@ SIMPLE: dict[str, tuple[str, dict[str, Any]]] = {
     "Softsign": ("Softsign", {}),
     "Tanh": ("Tanh", {}),
 }
-"""Activations that are one operation, with torch's default arguments."""
+"""Activations that map to one ONNX operation, with torch's default arguments."""
 
 
 def _gelu(graph: Graph, x: str) -> str:
@@ -306,7 +312,7 @@ COMPOSED: dict[str, Callable[[Graph, str], str]] = {
     "SiLU": lambda graph, x: graph.add("Mul", x, graph.add("Sigmoid", x)),
     "Tanhshrink": lambda graph, x: graph.add("Sub", x, graph.add("Tanh", x)),
 }
-"""Activations that are several."""
+"""Activations composed of several ONNX operations."""
 
 TAIL_BELOW = 0.02425
 MIDDLE = (
@@ -344,4 +350,4 @@ TAIL = (
         1.0,
     ),
 )
-"""Numerator and denominator of the two rational functions, the highest power first."""
+"""Numerator and denominator of the two rational functions, from the highest power."""

@@ -1,8 +1,8 @@
-"""What an exported model takes in, and rows to try it with.
+"""The inputs of exported models, and rows to test exports with.
 
-``numbers`` (rows, numeric columns) float64 with NaN for a gap, and the categorical columns: as
-``words`` (rows, categorical columns) with an empty word for a gap, where there are words, else as
-``codes``, the places of the words among the levels, -1 for a word that has none.
+``numbers`` (rows, numeric columns) float64 has NaN for a missing value. Categorical columns are
+``words`` (rows, categorical columns) with an empty word for a missing value, or, for formats
+without text, ``codes``: indices of the words among the levels, -1 for a word that is no level.
 """
 
 from __future__ import annotations
@@ -21,16 +21,16 @@ from exprun.data.spelling import is_whole, places
 from exprun.training.prediction import Model, Prediction
 
 TRIED_ROWS = 512
-"""Rows that an export is tried with, at least."""
+"""Minimum number of rows an export is tested with."""
 
 TOLERANCE = 1e-4
-"""How far a probability, or a number in units of its scale, may be from ``predict``'s."""
+"""Maximum difference from ``predict`` of a probability, or of a number in units of its scale."""
 
 UNSEEN = "(a word that no training row has)"
 
 
 class Disagreement(Exception):
-    """The exported model does not say what ``predict`` says."""
+    """The predictions of the exported model differ from those of ``predict``."""
 
 
 @dataclass(frozen=True)
@@ -49,24 +49,24 @@ class Columns:
         )
 
     def numbers(self, frame: Frame) -> NDArray[np.float64]:
-        """(rows, numeric columns)."""
+        """The numeric columns, (rows, numeric columns) float64."""
         return frame.block([column.name for column in self.numeric], slice(None))
 
     def words(self, frame: Frame) -> NDArray[np.object_]:
-        """(rows, categorical columns); a gap is an empty word."""
+        """The categorical columns as words; a missing value is an empty word."""
         spelled = [frame[column.name] for column in self.categorical]
         words: NDArray[np.object_] = np.stack(spelled, axis=1)
-        words[words == None] = ""  # noqa: E711  # an element at a time
+        words[words == None] = ""  # noqa: E711  # elementwise comparison
         return words
 
     def codes(self, frame: Frame) -> NDArray[np.int64]:
-        """(rows, categorical columns)."""
+        """The categorical columns as indices of levels, (rows, categorical columns)."""
         return np.stack([c.places(frame, slice(None)) for c in self.categorical], axis=1)
 
 
 def input_order(preprocessing: Preprocessing) -> list[int]:
-    """Where each input of the network stands if the numeric columns come first, then the
-    categorical ones, each in their order."""
+    """For each input of the network its index if numeric columns come first, then categorical ones,
+    each in their order."""
     columns = Columns.of(preprocessing)
     places, start = {}, 0
     first: list[Numeric | Categorical] = [*columns.numeric, *columns.categorical]
@@ -77,9 +77,9 @@ def input_order(preprocessing: Preprocessing) -> list[int]:
 
 
 def word_places(column: Categorical, missing: Sequence[str]) -> dict[str, int]:
-    """Every word that has a place among the levels, for a runtime that can only compare words: the
-    levels, other spellings of the same value, and what is a gap: the empty word, the ``missing``
-    ones, and the words that None and NaN become in an array of text."""
+    """The level index of every known word, for a runtime that can only compare words: the levels,
+    other spellings of the same value, and the words of a missing value (the empty word, the
+    ``missing`` ones, and what None and NaN become in an array of text)."""
     known = [level for level in column.levels if level is not None]
     found: dict[str, int] = {level: column.levels.index(level) for level in known}
     others = [other for level in known for other in _other_spellings(level)]
@@ -94,7 +94,7 @@ def word_places(column: Categorical, missing: Sequence[str]) -> dict[str, int]:
 
 
 def _other_spellings(level: str) -> list[str]:
-    """How other programs write a number or a boolean."""
+    """Other spellings of a number or a boolean, as other programs write them."""
     if is_whole(level) and abs(float(level)) < 2**53:
         return [str(int(float(level))), f"{float(level):.1f}"]
     lowered = level.lower()
@@ -102,7 +102,7 @@ def _other_spellings(level: str) -> list[str]:
 
 
 def description(model: Model) -> dict[str, Any]:
-    """What goes in and what comes out, as plain data for the file."""
+    """The inputs and outputs of the exported model, as plain data for the file's metadata."""
     columns, task = Columns.of(model.preprocessing), model.preprocessing.task
     return {
         "numbers": [column.name for column in columns.numeric],
@@ -115,8 +115,8 @@ def description(model: Model) -> dict[str, Any]:
 
 
 def trial(preprocessing: Preprocessing) -> Frame:
-    """Random and edge rows: gaps, every level, words that are unseen (unless those are refused),
-    every quantile, values between and beyond them, and far out."""
+    """Random and edge-case rows: missing values, every level, unseen words (unless these are
+    errors), every quantile, values between and beyond the quantiles, and very large ones."""
     columns = Columns.of(preprocessing)
     most = [len(c.scaling.values) for c in columns.numeric if isinstance(c.scaling, Quantiles)]
     rows = max(TRIED_ROWS, *most, *(2 * column.width for column in columns.categorical), 0)
@@ -159,8 +159,8 @@ def _words(column: Categorical, rows: int, random: np.random.Generator) -> Words
 
 
 def difference(model: Model, frame: Frame, ids: Any, values: Any) -> float:
-    """How far the exported model's answers are from ``predict``'s: class ids (n,) or None, and
-    probabilities or numbers (n, …). Raises Disagreement if that is too far."""
+    """The maximum difference between ``predict`` and the exported model's class ids (n,), or None,
+    and probabilities or numbers (n, …). Raises Disagreement above TOLERANCE."""
     own: Prediction = model.predict(frame)
     target = model.preprocessing.target
     unit = 1.0 if own.labels is not None else np.array(target.std)

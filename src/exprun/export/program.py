@@ -1,6 +1,6 @@
-"""A ``torch.export`` program: the network and its preprocessing without exprun's code.
+"""A ``torch.export`` program of the network and its preprocessing, which runs without exprun.
 
-The numeric columns are imputed and scaled inside; words are codes, for torch has no text.
+It imputes and scales numeric columns; words are passed as codes, because torch has no text.
 """
 
 from __future__ import annotations
@@ -13,15 +13,19 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from exprun.data.builder import missing_numbers
 from exprun.data.scaling import BOUND, Linear, Quantiles
 from exprun.export.inputs import Columns, description, input_order
 from exprun.training.prediction import Model, class_ids, probabilities
 
 
 class Pipeline(nn.Module):
-    """``numbers`` (n, numeric columns) float64 and ``codes`` (n, categorical columns) int64, each
+    """Preprocessing and network as one module.
+
+    Maps ``numbers`` (n, numeric columns) float64 and ``codes`` (n, categorical columns) int64, each
     only if there are such columns, to class ids (n,) and probabilities (n, classes), or to numbers
-    (n, targets) float64."""
+    (n, targets) float64.
+    """
 
     center: Tensor
     scale: Tensor
@@ -31,6 +35,7 @@ class Pipeline(nn.Module):
         super().__init__()
         self.network = copy.deepcopy(model.network).requires_grad_(False)
         self.columns = Columns.of(model.preprocessing)
+        self.gaps = missing_numbers(model.preprocessing.reading.missing)
         self.order = input_order(model.preprocessing)
         self.activation = model.output_activation
         self.of_classes = bool(model.preprocessing.task.classes)
@@ -55,7 +60,10 @@ class Pipeline(nn.Module):
         blocks = []
         if self.columns.numeric:
             numbers = columns[0]
-            filled = torch.where(numbers.isnan(), self.fill, numbers)
+            missed = numbers.isnan()
+            for number in self.gaps:
+                missed = missed | (numbers == number)
+            filled = torch.where(missed, self.fill, numbers)
             scaled = (filled - self.center) / self.scale
             parts = [self._numeric(k, part) for k, part in enumerate(scaled.split(1, dim=1))]
             blocks.append(torch.cat(parts, 1).float())
@@ -68,7 +76,8 @@ class Pipeline(nn.Module):
         return (outputs.double() * self.get_buffer("target_std") + self.get_buffer("target_mean"),)
 
     def _numeric(self, place: int, x: Tensor) -> Tensor:
-        """A column (n, 1), as ``Quantiles.apply`` if that is its scaling."""
+        """Apply the quantile transform of a numeric column (n, 1), if it has one, as
+        ``Quantiles.apply``."""
         if not isinstance(self.columns.numeric[place].scaling, Quantiles):
             return x
         values = self.get_buffer(f"quantiles_{place}")
@@ -84,8 +93,8 @@ class Pipeline(nn.Module):
 
 
 def _interpolated(x: Tensor, values: Tensor, right: bool) -> Tensor:
-    """The probability of values between two quantiles; of one that is several of them, the last
-    one's (``right``) or the first one's."""
+    """Interpolate the probability of x between quantiles; for a value equal to several quantiles
+    the probability of the last (``right``) or the first one."""
     last = len(values) - 1
     place = (torch.searchsorted(values, x.contiguous(), right=right) - 1).clamp(0, last - 1)
     low, high = values[place], values[place + 1]
@@ -94,7 +103,7 @@ def _interpolated(x: Tensor, values: Tensor, right: bool) -> Tensor:
 
 
 def torch_program(model: Model) -> bytes:
-    """The content of a ``.pt2`` file; ``exprun.json`` in it says what goes in and comes out."""
+    """The content of a ``.pt2`` file; its ``exprun.json`` describes inputs and outputs."""
     pipeline = Pipeline(model).eval()
     columns = pipeline.columns
     inputs: list[Tensor] = []

@@ -1,4 +1,4 @@
-"""Each export as it is written: made, read again, and tried against ``predict``."""
+"""Exports that are verified: each is created, read back, and compared with ``predict``."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from exprun.training.prediction import Model, class_ids
 
 
 def safetensors(model: Model) -> tuple[bytes, float]:
-    """The content of the file, and how far its answers are from ``predict``'s."""
+    """The content of a safetensors file and its maximum difference from ``predict``."""
     content = single_file(model)
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder) / "model.safetensors"
@@ -29,7 +29,7 @@ def safetensors(model: Model) -> tuple[bytes, float]:
 
 
 def torch_(model: Model) -> tuple[bytes, float]:
-    """The same for a ``torch.export`` program."""
+    """The content of a ``torch.export`` file and its maximum difference from ``predict``."""
     from exprun.export.program import torch_program
 
     content = torch_program(model)
@@ -45,7 +45,8 @@ def torch_(model: Model) -> tuple[bytes, float]:
 
 
 def onnx(model: Model) -> tuple[bytes, float]:
-    """The same for ONNX, tried with onnxruntime. Raises UsageError if that is not installed."""
+    """The content of an ONNX file and its maximum difference from ``predict``, computed with
+    onnxruntime. Raises UsageError if that is not installed."""
     try:
         import onnxruntime
 

@@ -1,1 +1,1 @@
-"""The training loop, the learning curve, and many trainings of one shape as one."""
+"""The training loop, the learning curve, and stacks of trainings of equal shape on a GPU."""

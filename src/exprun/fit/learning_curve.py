@@ -1,4 +1,4 @@
-"""The learning curve: what an epoch has brought, measured with the weights as they are after it."""
+"""The learning curve: loss and metrics after each epoch, on training and validation rows."""
 
 from __future__ import annotations
 
@@ -16,24 +16,28 @@ from exprun.training.divergence import locate
 from exprun.training.prediction import ROWS
 from exprun.training.training import Training
 
-PAYS = 20
-"""Epochs in which recording what is measured saves as much as it costs: it is done after so many,
-if as many may follow."""
+RECORD_AFTER = 20
+"""Number of evaluations whose replay saves as much time as recording costs; an evaluation is
+recorded only after this many epochs, and if as many may follow."""
 
 
 class Curve:
-    """Measures a training after its epochs.
+    """Evaluates a training after each epoch.
 
     The operations are the same every time, so they are recorded and replayed like those of the
-    iterations (``replay``), with the same bits, as long as the weights stay in their place.
+    iterations (``engine.replay``), with the same bits, as long as the weights keep their storage.
     """
 
     def __init__(
         self, training: Training, *, replayed: bool, native: NativeTraining | None = None
     ) -> None:
-        """``replayed=False`` runs them as they are written every time, and so does a part of more
-        rows than are looked at together, where it would bring nothing, and a monitored figure whose
-        operations depend on the values (``metrics.full``); ``native`` measures the others."""
+        """``native`` computes the figures if it can; otherwise they are replayed or evaluated
+        eagerly.
+
+        They are evaluated eagerly with ``replayed=False``, for parts of more rows than one chunk
+        (replay saves nothing there), and if the monitored figure is one whose operations depend on
+        the values (``metrics.full``).
+        """
         t = training
         self.training = t
         self.native = native if native and native.measures(t.figures) else None
@@ -47,10 +51,11 @@ class Curve:
         self.values = torch.zeros(len(self.columns) + 1, dtype=torch.float64, device=t.device)
         self.rows = 0
         self.program: Program | None = None
+        self.place: list[int] = []  # of the weights that it reads
 
     def row(self) -> dict[str, float]:
-        """The row of the epoch just done: training and validation figures, the first on
-        ``Training.measured``. Raises Diverged if a weight or a loss is not finite."""
+        """The row of the last epoch: training figures, on ``Training.measured``, and validation
+        figures. Raises Diverged if a weight or a loss is not finite."""
         t = self.training
         t.set_mode(False)
         if self.native:
@@ -71,12 +76,15 @@ class Curve:
         }
 
     def _measure(self) -> None:
-        """Put the figures into ``values``, and behind them the sum of all weights."""
+        """Write the figures into ``values``, followed by the sum of all weights."""
         t = self.training
         self.rows += 1
+        place = [w.data_ptr() for w in t.tensors.values()]
+        if place != self.place:  # somebody has put other weights into their place
+            self.program, self.place = None, place
         if self.program:
             self.program.run(self.values[None], self.values[None], [[]])
-        elif self.replayed and min(self.rows, t.max_epochs - t.epoch) >= PAYS:
+        elif self.replayed and min(self.rows, t.max_epochs - t.epoch) >= RECORD_AFTER:
             changing = list(t.tensors.values())
             try:
                 self.program = record(self._evaluate, self.values, self.values, changing=changing)
@@ -96,7 +104,8 @@ class Curve:
 
 @torch.no_grad()
 def evaluate(training: Training, part: Part) -> dict[str, Tensor]:
-    """Mean loss and metrics of one part of the data, float64 scalars, with the model as it is."""
+    """Mean loss and metrics of one part of the data as float64 scalars; the model's mode is not
+    changed."""
     t = training
     chunks = [t.model(x) for x in part.x.split(ROWS)]
     outputs = chunks[0] if len(chunks) == 1 else torch.cat(chunks)
@@ -116,12 +125,12 @@ def evaluate(training: Training, part: Part) -> dict[str, Tensor]:
 
 
 def all_finite(model: nn.Module) -> bool:
-    """Whether all parameters are finite numbers."""
+    """Whether all parameters are finite."""
     return all(bool(w.isfinite().all()) for w in model.parameters())
 
 
-def as_averages(row: dict[str, float]) -> dict[str, float]:
-    """The figures of a row under the names that they have beside those of the weights themselves:
-    ``val_ema_loss`` for ``val_loss``."""
+def ema_columns(row: dict[str, float]) -> dict[str, float]:
+    """The figures of a row measured with averaged weights, renamed: ``val_loss`` becomes
+    ``val_ema_loss``. Columns without a part, such as ``epoch``, are dropped."""
     words = {name: name.partition("_") for name in row}
     return {f"{part}_ema_{what}": row[name] for name, (part, _, what) in words.items() if what}

@@ -1,12 +1,12 @@
 """The training loop.
 
-``fit`` goes through the epochs, ``iterate`` is one forward and backward pass; after each epoch
-comes a validation, and whoever watches is told. Everything here takes plain objects and knows
-nothing of configs, files and screens.
+``fit`` loops over epochs, ``iterate`` is one forward and backward pass with its update. Each epoch
+ends with an evaluation and the callbacks' ``on_epoch``. Everything here takes plain objects and is
+independent of configs, files and terminals.
 
-``iterate`` is what every iteration does, and what runs when nothing faster will do. Faster are
-whole epochs as compiled code (``engine.native``), and, where that cannot be, the operations of an
-iteration recorded and replayed (``engine.replay``).
+``iterate`` is the reference for every engine and the fallback. Faster are whole epochs in compiled
+code (``engine.native``) and, where that is not possible, replay of an iteration's recorded
+operations (``engine.replay``).
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ from exprun.engine.native.training import NativeTraining
 from exprun.engine.replay import ReplayedTraining
 from exprun.engine.replay import obstacle as replay_obstacle
 from exprun.engine.tape import Unrecordable
-from exprun.fit.learning_curve import Curve, as_averages
+from exprun.fit.learning_curve import Curve, ema_columns
 from exprun.techniques import torch_optim
 from exprun.training.batch_norm import recompute_statistics
 from exprun.training.batches import blocks
@@ -35,8 +35,8 @@ from exprun.training.callbacks import Callback, Outcome
 from exprun.training.divergence import Diverged, locate
 from exprun.training.training import Training
 
-TOO_LARGE = "a loss was not finite, or too large to be added up"
-"""Why a replay was given up."""
+NOT_FINITE = "a loss was not finite, or too large to be added up"
+"""Reason for abandoning replay."""
 
 
 def fit(
@@ -44,20 +44,19 @@ def fit(
     callbacks: Sequence[Callback] = (),
     interrupted: Callable[[], bool] = lambda: False,
 ) -> Outcome:
-    """Train until ``max_epochs``, early stopping, divergence, or ``interrupted()``.
+    """Train until ``max_epochs``, early stopping, divergence, or ``interrupted()`` is true.
 
-    Afterwards ``training.kept`` holds the weights that are the model. An interrupted epoch counts
-    as not begun.
+    Afterwards ``training.kept`` holds the model's weights. An interrupted epoch is rolled back.
     """
     for callback in callbacks:
         callback.on_start(training)
-    return go_on(training, callbacks, interrupted)
+    return continue_fit(training, callbacks, interrupted)
 
 
-def go_on(
+def continue_fit(
     training: Training, callbacks: Sequence[Callback], interrupted: Callable[[], bool]
 ) -> Outcome:
-    """``fit`` for a training that the callbacks know already."""
+    """``fit`` without calling ``on_start``, for a training whose callbacks have been started."""
     t = training
     dropout_masks.register()
     seconds, rows = 0.0, 0
@@ -78,17 +77,18 @@ def go_on(
             try:
                 done = train_epoch(t, native, replay, callbacks, interrupted)
                 sound = replay is None or replay.all_finite()
-            except Changed as why:  # nothing of what the engine was made for may be assumed
+            except Changed as why:  # the native network no longer matches the training
                 go_back(before)
                 native, not_native = None, str(why)
+                t.not_native = not_native
                 replay = None if ordinary else ReplayedTraining(t, with_penalties)
                 curve = Curve(t, replayed=replay is not None)
                 continue
             except Unrecordable as why:
                 ordinary, sound = str(why), False
-            if not sound:  # once more, and look at every loss
+            if not sound:  # repeat the epoch eagerly, checking every loss
                 go_back(before)
-                replay, ordinary = None, ordinary or TOO_LARGE
+                replay, ordinary = None, ordinary or NOT_FINITE
                 continue
             if done is None:
                 go_back(before)
@@ -102,7 +102,8 @@ def go_on(
 
 
 def describe_engine(not_native: str | None, ordinary: str | None) -> str:
-    """What computed the iterations, and why nothing faster did: ``engine`` of ``result.json``."""
+    """The engine that computed the iterations and why no faster one was used: ``engine`` of
+    ``result.json``."""
     if not_native is None:
         return "native"
     used = f"ordinary: {ordinary}" if ordinary else "replayed"
@@ -110,7 +111,7 @@ def describe_engine(not_native: str | None, ordinary: str | None) -> str:
 
 
 def ended(training: Training) -> tuple[str, str] | None:
-    """Status and reason, if the training is at its end."""
+    """Status and reason if the training has ended, else None."""
     t = training
     if t.stopping.exhausted:
         waited = f"{t.stopping.monitor} has not improved for {t.stopping.patience} epochs"
@@ -127,8 +128,8 @@ def train_epoch(
     callbacks: Sequence[Callback],
     interrupted: Callable[[], bool],
 ) -> int | None:
-    """Train on all training rows in a new order; returns the iterations done since the start of the
-    training, or None if it was interrupted."""
+    """Train on all training rows in a new random order; returns the number of iterations since the
+    start of the training, or None if interrupted."""
     t = training
     t.set_mode(True)
     done = 0
@@ -143,7 +144,7 @@ def train_epoch(
 def iterations(
     training: Training, native: NativeTraining | None, replay: ReplayedTraining | None
 ) -> Iterator[int]:
-    """Do those of an epoch, one or several at a time; yields how many are done."""
+    """Run the iterations of an epoch, one or several at a time; yields how many have been run."""
     t = training
     order = new_order(t)
     done = 0
@@ -162,12 +163,13 @@ def iterations(
 
 
 def new_order(training: Training) -> Tensor:
-    """The training rows of an epoch, as they are gone through, on the CPU."""
+    """A random permutation of the training rows' indices, (n,) int64 on the CPU."""
     return torch.randperm(len(training.data.train), generator=training.streams.order)
 
 
 def batches(training: Training, order: Tensor) -> Iterator[tuple[Tensor, Tensor]]:
-    """The batches (m, n, inputs) of all training rows in this order, and their targets."""
+    """Yield blocks of m batches of the training rows in this order: inputs (m, n, inputs) and
+    encoded targets (m, n, …)."""
     t, rows = training, order.to(training.device)
     return blocks(t.data.train.x, t.targets, rows, t.batch_size or len(rows), t.smallest_batch)
 
@@ -175,8 +177,8 @@ def batches(training: Training, order: Tensor) -> Iterator[tuple[Tensor, Tensor]
 def end_epoch(
     training: Training, curve: Curve, iterations: int, callbacks: Sequence[Callback]
 ) -> None:
-    """Measure what the epoch has brought, keep its weights if they are the best, and tell the
-    scheduler and the callbacks. Raises Diverged."""
+    """Evaluate the epoch, keep its weights if they are the best, and call the scheduler and the
+    callbacks. ``iterations`` counts from the start of the training. Raises Diverged."""
     t = training
     t.epoch, t.iteration = t.epoch + 1, iterations
     row = models_row = curve.row()
@@ -185,7 +187,7 @@ def end_epoch(
             t.set_mode(False)
             recompute_statistics(t.model, t.data.train.x)
             models_row = curve.row()
-            row = row | as_averages(models_row)
+            row = row | ema_columns(models_row)
         t.history.append(row)
         if t.stopping.update(t.epoch, models_row):
             t.kept = t.copied_tensors()
@@ -197,7 +199,7 @@ def end_epoch(
 
 
 def with_penalties(training: Training, loss: Tensor) -> Tensor:
-    """What an iteration lowers: the loss of a batch and the penalties of the regularizers."""
+    """The objective of an iteration, a scalar: a batch's loss plus the regularizers' penalties."""
     for regularizer in training.regularizers:
         penalty = regularizer.penalty(training.model, len(training.data.train))
         if penalty is not None:
@@ -207,8 +209,8 @@ def with_penalties(training: Training, loss: Tensor) -> Tensor:
 
 def iterate(training: Training, xb: Tensor, yb: Tensor, iteration: int) -> float:
     """One iteration: forward and backward pass on a batch (n, inputs) with its encoded targets,
-    and the update of the weights; returns the objective before that. ``iteration`` counts from 0.
-    Raises Diverged."""
+    then the update of the weights. Returns the objective before the update. ``iteration`` counts
+    from 0. Raises Diverged if the objective is not finite."""
     t = training
     t.scheduler.before_iteration(iteration, t.iterations_per_epoch)
     values: list[float] = []

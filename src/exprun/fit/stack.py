@@ -1,11 +1,11 @@
-"""Many trainings of one shape as one on a GPU: a single forward and backward pass for all of them.
+"""Train many networks of equal shape together on a GPU, in one forward and backward pass.
 
-A member of a stack stays the ``Training`` that it is alone, with an optimizer, schedule, random
-streams, stopping and curve of its own. Only its weights are stored in the stack's tensors, and its
-iterations are computed together with the others'. A batched product may round otherwise than k
-single ones, so a member ends like its solo run but for rounding.
+A member of a stack is an ordinary ``Training`` with its own optimizer, schedule, random streams,
+stopping and learning curve. Only its weights are views of the stack's tensors, and its iterations
+are computed together with the others'. A batched matrix product may round differently than k single
+ones, so a member's result equals that of its solo run up to rounding.
 
-On a CPU nothing is gained by that, and members are trained one by one, with the bits of solo runs.
+On a CPU stacking saves nothing, so members are trained one by one, with the bits of solo runs.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ from exprun.common.constants import ALONE, DIVERGED, INTERRUPTED
 from exprun.engine.replay import Replay, obstacle
 from exprun.engine.tape import Unrecordable
 from exprun.fit.learning_curve import Curve
-from exprun.fit.loop import end_epoch, ended, go_on
+from exprun.fit.loop import continue_fit, end_epoch, ended
 from exprun.fit.stacked_networks import StackedLinear, StackedMLP
 from exprun.techniques import torch_optim
 from exprun.techniques.losses import CrossEntropy
@@ -36,17 +36,18 @@ from exprun.training.divergence import Diverged
 from exprun.training.training import Training
 
 COMPACT_BELOW = 0.75
-"""A stack with a smaller share of running members makes room for new ones."""
+"""A stack is rebuilt with new members when the share of running ones falls below this."""
 
 STACKED_ON = ("cuda",)
-"""Kinds of devices on which many small networks are faster as one."""
+"""Device types on which many small networks are faster as a stack."""
 
 PENALTIES = (L1, L2, ElasticNet)
-"""Regularizers whose penalty is computed for all members at once."""
+"""Regularizers whose penalties are computed for all members at once."""
 
 
 class Stack:
-    """k trainings of one ``shape`` whose iterations are done at once, on k batches of their own."""
+    """k trainings of equal ``shape`` whose iterations are computed together, each on its own
+    batch."""
 
     def __init__(self, members: Sequence[Training]) -> None:
         self.members = members
@@ -67,12 +68,13 @@ class Stack:
             self._schedule,
             [member.optimizer for member in members],
             steady=all(member.scheduler.steady for member in members),
+            ahead=all(member.scheduler.ahead for member in members),
         )
         self.x, self.y, self.offsets = _pooled(members)
 
     def train_epoch(self, running: Sequence[Training], interrupted: Callable[[], bool]) -> bool:
-        """An epoch of the ``running`` members, the others' weights being nobody's any more; False
-        if it was interrupted. Raises Unrecordable."""
+        """Train the ``running`` members for an epoch; returns False if interrupted. The weights of
+        the other members are not used any more. Raises Unrecordable."""
         first = self.members[0]
         count, size = len(first.data.train), first.batch_size or len(first.data.train)
         for member in running:
@@ -105,11 +107,12 @@ class Stack:
         return finite
 
     def _iterate(self, x: Tensor, y: Tensor) -> None:
+        """One iteration of all members on their batches x (k, n, inputs) and y (k, n, …)."""
         losses = self._objective(x, y)
         with torch.no_grad():
             self.losses += losses
         stacked = [w for layer in self.linear for w in (layer.weight, layer.bias)]
-        gradients = [  # laid out as the weights: fused optimizers go through the memory of both
+        gradients = [  # contiguous like the weights: fused optimizers index both alike
             gradient.contiguous()
             for gradient in torch.autograd.grad(losses.sum(), [*stacked, *self.norms])
         ]
@@ -151,13 +154,13 @@ def _linear(model: nn.Module) -> list[nn.Linear]:
 
 
 def _norm_parameters(model: nn.Module) -> list[Tensor]:
-    """Parameters that are not those of linear layers."""
+    """The parameters that do not belong to linear layers."""
     linear = {id(w) for layer in _linear(model) for w in layer.parameters()}
     return [w for w in model.parameters() if id(w) not in linear]
 
 
 def _merged(regularizers: Sequence[Regularizer]) -> Regularizer:
-    """k members' regularizers as one, whose coefficients are tensors (k,)."""
+    """k members' regularizers as one whose coefficients are tensors (k,) float64."""
     first: Any = regularizers[0]
     numbers = [f.name for f in fields(first) if not isinstance(getattr(first, f.name), bool)]
     values = {
@@ -169,8 +172,8 @@ def _merged(regularizers: Sequence[Regularizer]) -> Regularizer:
 
 
 def _pooled(members: Sequence[Training]) -> tuple[Tensor, Tensor, Tensor]:
-    """All members' training inputs and encoded targets, one after the other, those that are shared
-    once; and where each member's begin, (k, 1)."""
+    """Training inputs and encoded targets of all members, concatenated, shared data only once; and
+    each member's first row in them, (k, 1)."""
     different = list({id(m.data): m for m in members}.values())
     x, y = [m.data.train.x for m in different], [m.targets for m in different]
     rows = len(x[0])
@@ -180,7 +183,7 @@ def _pooled(members: Sequence[Training]) -> tuple[Tensor, Tensor, Tensor]:
 
 
 def not_stackable(training: Training) -> str | None:
-    """Why a training cannot be a member of a stack; None if it can."""
+    """The reason why a training cannot be a member of a stack; None if it can."""
     if type(training.model) is not MLP:
         return f"{type(training.model).__name__} is not exprun's MLP"
     if any(isinstance(r, L1) and r.biases for r in training.regularizers):
@@ -189,7 +192,7 @@ def not_stackable(training: Training) -> str | None:
 
 
 def shape(training: Training) -> tuple[Any, ...]:
-    """What the members of a stack have in common."""
+    """A key that is equal for trainings that can be members of the same stack."""
     t = training
     layers = [m for m in t.model.modules() if isinstance(m, HiddenLayer)]
     return (
@@ -203,12 +206,12 @@ def shape(training: Training) -> tuple[Any, ...]:
 
 
 def capacity(training: Training, size: int) -> int:
-    """How many such trainings a stack takes, ``size`` at most: what half of the free memory holds.
-    One where nothing is stacked."""
+    """The number of such trainings that fit into half of the free GPU memory, at most ``size``; 1
+    on devices without stacking."""
     t = training
     if t.device.type not in STACKED_ON:
         return 1
-    if t.device.type != "cuda":  # nothing says what memory is free
+    if t.device.type != "cuda":  # free memory is unknown
         return size
     weights = 4 * sum(w.numel() * w.element_size() for w in t.model.parameters())
     units = sum(layer.out_features for layer in _linear(t.model))
@@ -220,8 +223,10 @@ def capacity(training: Training, size: int) -> int:
 
 @dataclass
 class Member:
-    """A training that is to be stacked. ``done`` is told how it ended, ``failed`` what went wrong
-    with it alone; what it is then must be taken in there, for afterwards its weights are nobody's.
+    """A training to be stacked, with its callbacks.
+
+    ``done`` is called with its outcome, ``failed`` with an exception that concerns only this
+    member. Both must copy the weights they need: the stack's storage is reused afterwards.
     """
 
     training: Training
@@ -240,11 +245,11 @@ def fit_stack(
     size: int,
     interrupted: Callable[[], bool] = lambda: False,
 ) -> None:
-    """Train all that arrive, at most ``size`` at once, each as ``fit`` would; ``on_iteration`` of
-    the callbacks is not called for what is stacked.
+    """Train all ``pending`` members like ``fit``, at most ``size`` at once; the callbacks'
+    ``on_iteration`` is not called for stacked members.
 
-    Members that have ended leave when they are many enough, and others take their places. What
-    cannot be stacked, or has a loss that is not finite, goes on alone.
+    Members that have ended are replaced by pending ones when their share is large enough
+    (COMPACT_BELOW). A member that cannot be stacked, or whose loss is not finite, is trained alone.
     """
     members: list[Member] = []
     while True:
@@ -258,7 +263,7 @@ def fit_stack(
             return
         at_once = capacity(members[0].training, size)
         stack = Stack([member.training for member in members])
-        for member in members:  # their weights lie elsewhere now
+        for member in members:  # their weights have new storage
             member.curve = Curve(member.training, replayed=True)
         running, recordable = len(members), True
         while recordable and running and running >= COMPACT_BELOW * len(members):
@@ -267,14 +272,14 @@ def fit_stack(
 
 
 def _join(members: list[Member], member: Member, interrupted: Callable[[], bool]) -> None:
-    """Take a new member, or train it alone if it does not fit."""
+    """Add a new member, or train it alone if it cannot be stacked with the others."""
     with _isolated(member):
         for callback in member.callbacks:
             callback.on_start(member.training)
         stacked = member.training.device.type in STACKED_ON
-        if not stacked or ended(member.training):  # resumed at its end
+        if not stacked or ended(member.training):  # it was resumed after its last epoch
             member.running = False
-            member.done(go_on(member.training, member.callbacks, interrupted))
+            member.done(continue_fit(member.training, member.callbacks, interrupted))
             return
         fits = not members or shape(member.training) == shape(members[0].training)
         reason = not_stackable(member.training) or ("" if fits else "its shapes are its own")
@@ -286,7 +291,7 @@ def _join(members: list[Member], member: Member, interrupted: Callable[[], bool]
 
 def _train_alone(member: Member, interrupted: Callable[[], bool], reason: str) -> None:
     member.running = False
-    outcome = go_on(member.training, member.callbacks, interrupted)
+    outcome = continue_fit(member.training, member.callbacks, interrupted)
     engine = re.split("[:;]", str(outcome.engine))[0]
     member.done(replace(outcome, engine=f"{engine}; {ALONE}{reason}"))
 
@@ -294,9 +299,11 @@ def _train_alone(member: Member, interrupted: Callable[[], bool], reason: str) -
 def _epoch(
     stack: Stack, members: Sequence[Member], at_once: int, interrupted: Callable[[], bool]
 ) -> bool:
-    """An epoch of all members that are running, and what ``fit`` does after it. False if the stack
-    cannot be recorded: then those whose fault that is go on alone, and the others begin the epoch
-    anew, in another stack."""
+    """Train all running members for an epoch and end it as ``fit`` does.
+
+    Returns False if the stack cannot be recorded: the members that prevent it are then trained
+    alone, and the others repeat the epoch in another stack.
+    """
     running = [member for member in members if member.running]
     began = time.perf_counter()
     for member in running:
@@ -344,7 +351,7 @@ def _epoch(
 
 @contextmanager
 def _isolated(member: Member) -> Iterator[None]:
-    """What goes wrong with one member's files is nobody else's concern."""
+    """Report an exception through ``member.failed`` instead of ending the whole stack."""
     try:
         yield
     except Exception as error:

@@ -1,8 +1,7 @@
-"""k networks of one shape as one: weights (k, units, inputs), batches (k, n, inputs).
+"""k networks of equal shape as one module: weights (k, units, inputs), batches (k, n, inputs).
 
-The matrix products of k networks are one batched product, and activations and dropout are computed
-for all at once.
-Normalisation is done network by network, for each has statistics of its own.
+The matrix products of k networks are one batched product; activations and dropout are computed for
+all at once. Normalisation is computed per network, because each has its own statistics.
 """
 
 from __future__ import annotations
@@ -17,9 +16,9 @@ from exprun.techniques.networks import MLP, Dropout, HiddenLayer, bound
 
 
 class StackedLinear(nn.Linear):
-    """The linear layers of k members, one of each, with weights (k, units, inputs).
+    """One linear layer from each of k members, with weights (k, units, inputs).
 
-    The members' layers keep their parameters, which are views of the stacked ones from now on.
+    The members' layers keep their parameter objects, whose data become views of the stacked ones.
     """
 
     def __init__(self, layers: Sequence[nn.Linear]) -> None:
@@ -36,7 +35,7 @@ class StackedLinear(nn.Linear):
 
 
 class StackedDropout(nn.Module):
-    """Dropout of k members' layers, each with its own p and masks: (k, n, units) → the same."""
+    """Dropout for k members, each with its own p and masks: (k, n, units) → (k, n, units)."""
 
     def __init__(self, layers: Sequence[Dropout]) -> None:
         super().__init__()
@@ -80,7 +79,7 @@ class StackedMLP(nn.Module):
 
 
 def _activated(layers: Sequence[HiddenLayer], z: Tensor) -> Tensor:
-    """Normalisation and activation of k members' layers: (k, n, units) → the same."""
+    """Normalisation and activation of k members' layers: (k, n, units) → (k, n, units)."""
     if isinstance(layers[0].norm, nn.Identity):
         x: Tensor = layers[0].activation(z)
         return x
@@ -88,6 +87,7 @@ def _activated(layers: Sequence[HiddenLayer], z: Tensor) -> Tensor:
 
 
 def _stacked_dropout(layers: Sequence[nn.Module]) -> nn.Module:
-    """All of them are dropout, or none is; without any p there is nothing to draw."""
+    """Dropout for k members' layers, all of which have dropout or none; identity if every p is
+    0."""
     dropouts = [layer for layer in layers if isinstance(layer, Dropout)]
     return StackedDropout(dropouts) if any(d.p for d in dropouts) else nn.Identity()

@@ -1,4 +1,4 @@
-"""Problems that train no network: test functions in the plane, moving averages, the LR range test.
+"""Problems other than training a network: test functions, moving averages, the LR range test.
 
-All are recorded alike: a table of numbers, pictures, and the figures of ``result.json``.
+Each is recorded as a table of numbers, pictures, and the figures of ``result.json``.
 """

@@ -32,13 +32,14 @@ def moving_average(values: Series, beta: float) -> Series:
 
 
 def corrected(averages: Series, beta: float) -> Series:
-    """Without the bias towards v_0 = 0: v_t / (1 - beta^t), a weighted mean of what has been."""
+    """Averages without the bias towards v_0 = 0: v_t / (1 - beta^t), a weighted mean of
+    θ_1 … θ_t."""
     return averages / (1 - beta ** np.arange(1, len(averages) + 1))
 
 
 def seasonal(days: int, noise: float, generator: torch.Generator) -> Series:
-    """Daily temperatures of a mild climate that are made up: a year's wave from 4 to 20 °C, coldest
-    on the first day, and noise of std ``noise`` in °C."""
+    """Synthetic daily temperatures in °C, (days,): a wave with a period of a year from 4 to 20 °C,
+    coldest on the first day, plus normal noise of standard deviation ``noise``."""
     year = 2 * math.pi * np.arange(days) / 365
     jitter = torch.empty(days, dtype=torch.float64).normal_(generator=generator).numpy()
     made: Series = 12 - 8 * np.cos(year) + noise * jitter
@@ -53,9 +54,11 @@ def _is_number(text: str | None) -> bool:
 
 
 def read_series(path: str, column: str | None) -> tuple[str, Series]:
-    """A column of numbers of a CSV file with a header, its name and (rows,); without ``column`` the
-    only one whose first cell is a number. Raises UsageError, naming row and column, for what is
-    no finite number."""
+    """Read a numeric column of a CSV file with a header: its name and values (rows,).
+
+    Without ``column`` it is the only one whose first cell is a number. Raises UsageError, naming
+    row and column, for a cell that is not a finite number.
+    """
     try:
         with Path(path).expanduser().open(newline="", encoding="utf-8-sig") as file:
             reader = csv.DictReader(file)
@@ -95,7 +98,8 @@ def _number(text: str | None, where: str) -> float:
 
 @dataclass
 class MovingAverages(Problem):
-    """The averages of ``values`` (n,) for some ``betas``, with and without bias correction."""
+    """Exponential moving averages of ``values`` (n,) for each of ``betas``, with and without bias
+    correction."""
 
     table = "averages.csv"
 
@@ -108,7 +112,8 @@ class MovingAverages(Problem):
         return Outcome(COMPLETED, f"averages of {self.name}, {len(self.values)} values")
 
     def columns(self) -> dict[str, Series]:
-        """The table by its columns: the series, and each average as it is and corrected."""
+        """The table's columns (n,) by name: the series, and each average uncorrected and
+        corrected."""
         columns = {"value": self.values}
         for beta, average in self.averages.items():
             columns[f"ema_{beta:g}"] = average
@@ -124,7 +129,7 @@ class MovingAverages(Problem):
         ]
 
     def figures(self) -> dict[str, float]:
-        """The last value of each average, corrected."""
+        """The last value of each corrected average."""
         columns = self.columns()
         return {f"ema_{b:g}": float(columns[f"ema_{b:g}_corrected"][-1]) for b in self.betas}
 

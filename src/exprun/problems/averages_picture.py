@@ -10,13 +10,13 @@ import numpy as np
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 
+from exprun.common.figure_style import INK, STYLE, palette, save
 from exprun.problems.averages import MovingAverages
-from exprun.problems.figure_style import INK, STYLE, palette, save
 
 
 def draw(problem: MovingAverages, folder: Path) -> list[str]:
-    """``averages.png`` and ``.svg``: the series with the corrected averages, and how much the
-    correction does at the beginning."""
+    """Draw ``averages.png`` and ``.svg`` into ``folder`` and return their names: the series with
+    the corrected averages, and the effect of the correction at the beginning."""
     columns = problem.columns()
     days = np.arange(1, len(problem.values) + 1)
     beginning = days <= min(len(days), max(30, math.ceil(2.5 / (1 - max(problem.betas)))))

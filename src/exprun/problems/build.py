@@ -1,4 +1,4 @@
-"""From the configuration to a problem; like ``exprun.build``, whose parts it uses."""
+"""Build problems from the configuration, with the parts of ``exprun.build``."""
 
 from __future__ import annotations
 
@@ -16,13 +16,13 @@ from exprun.problems.descent import Descent, Point
 from exprun.problems.lr_range_test import LRRangeTest
 
 DESCENT_KEYS = ("_target_", "function", "start", "iterations", "minima", "animation")
-"""The keys of ``problem`` that are not the function's own."""
+"""The keys of ``problem`` that are not coefficients of the function."""
 
 
 def descent(config: Node) -> Descent:
-    """A test function and what minimises it. Raises UsageError for what the function or the
-    optimizer does not take."""
-    torch.set_num_threads(1)  # two numbers
+    """A test function with the optimizer and scheduler that minimise it. Raises UsageError for
+    arguments that the function or the optimizer does not accept."""
+    torch.set_num_threads(1)  # there are only two numbers
     problem = config["problem"]
     function, title = test_function(problem)
     point = Point(problem["start"])
@@ -42,7 +42,7 @@ def descent(config: Node) -> Descent:
 
 
 def test_function(problem: Node) -> tuple[Function, str]:
-    """The function with its coefficients, and what it is called: ``rosenbrock, b = 10``."""
+    """The function with its coefficients bound, and its description: ``rosenbrock, b = 10``."""
     own = {key: value for key, value in problem.items() if key not in DESCENT_KEYS}
     name = str(problem["function"]["_target_"]).rpartition(".")[2].replace("_", " ")
     title = ", ".join([name, *(f"{key} = {_short(value)}" for key, value in own.items())])
@@ -54,7 +54,8 @@ def _short(value: Any) -> str:
 
 
 def moving_averages(config: Node) -> MovingAverages:
-    """The averages of a column of a CSV file, or of a year that is made up. Raises UsageError."""
+    """Moving averages of a column of a CSV file or of synthetic temperatures. Raises UsageError as
+    ``read_series`` does."""
     problem = config["problem"]
     if problem["path"] is None:
         if problem["column"] is not None:
@@ -67,7 +68,7 @@ def moving_averages(config: Node) -> MovingAverages:
 
 
 def lr_range_test(config: Node) -> LRRangeTest:
-    """The range test of what ``problem=mlp`` would train. Raises UsageError, as ``build.mlp``
-    does."""
+    """The learning-rate range test of the training that ``problem=mlp`` would run. Raises
+    UsageError as ``build.mlp`` does."""
     how = {key: value for key, value in config["problem"].items() if key != "_target_"}
     return LRRangeTest(mlp(config), **how)

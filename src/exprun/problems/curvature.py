@@ -18,7 +18,8 @@ row). For c > 0 that leaves lr below
     lecture's momentum   2 (1 + β) / ((1 - β) c)
     Nesterov             2 (1 + β) / ((1 + 2 β) c)
 
-and for c < 0 nothing. Of optimizers that scale the gradient (Adam, RMSprop, …) it says nothing.
+and for c < 0 nothing. The theory does not cover optimizers that scale the gradient (Adam,
+RMSprop, …).
 """
 
 from __future__ import annotations
@@ -33,12 +34,12 @@ from torch import Tensor
 from exprun.techniques.optimizers import Momentum
 
 Function = Callable[[Tensor, Tensor], Tensor]
-"""f(x, y) of tensors of one shape."""
+"""f(x, y) for tensors of equal shape, elementwise."""
 
 
 @dataclass(frozen=True)
 class Linear:
-    """A method whose steps are linear in the gradient: ``scale`` is (1 - dampening) above."""
+    """An optimizer whose steps are linear in the gradient; ``scale`` is (1 - dampening) above."""
 
     momentum: float = 0.0
     scale: float = 1.0
@@ -46,7 +47,8 @@ class Linear:
 
     @classmethod
     def of(cls, optimizer: torch.optim.Optimizer) -> Linear | None:
-        """None if the optimizer is no such method, or has weight decay, which adds a function."""
+        """The method of an optimizer; None if its steps are not linear in the gradient, or if it
+        has weight decay, which changes the function."""
         group = optimizer.param_groups[0]
         if group.get("weight_decay"):
             return None
@@ -54,14 +56,14 @@ class Linear:
             return cls(group["momentum"], 1 - group["momentum"])
         if type(optimizer) is torch.optim.SGD:
             beta = group["momentum"]
-            # without momentum torch's SGD does not look at dampening
+            # torch's SGD ignores dampening without momentum
             scale = 1 - group["dampening"] if beta else 1.0
             return cls(beta, scale, group["nesterov"])
         return None
 
     def limit(self, curvature: float) -> float:
-        """The learning rate below which errors along this curvature shrink; 0 if none does, and
-        infinity without curvature."""
+        """The learning rate below which errors along this curvature shrink; 0 for negative
+        curvature, infinity for curvature 0."""
         if curvature <= 0:
             return 0.0 if curvature else math.inf
         factor = 1 / (1 + 2 * self.momentum) if self.nesterov else 1 / self.scale
@@ -69,7 +71,7 @@ class Linear:
 
     @property
     def formula(self) -> str:
-        """``limit`` for the largest curvature, as a text."""
+        """The formula of ``limit`` for the largest curvature, as text."""
         if not self.momentum:
             return "2/λmax"
         if self.nesterov:
@@ -79,8 +81,8 @@ class Linear:
         return "2(1+β)/((1-β)λmax)" if self.scale == 1 - self.momentum else "2(1+β)/((1-d)λmax)"
 
     def rate(self, lr: float, curvature: float) -> float:
-        """By what an iteration multiplies errors along this curvature, in the long run: the larger
-        root's absolute value. Above 1 they grow."""
+        """The factor per iteration by which errors along this curvature change asymptotically: the
+        larger root's absolute value. Above 1 they grow."""
         beta, step = self.momentum, lr * self.scale * curvature
         t, d = (1 + beta) * (1 - step), beta * (1 - step)
         if not self.nesterov:
@@ -90,7 +92,7 @@ class Linear:
 
 
 def hessian(function: Function, x: float, y: float) -> Tensor:
-    """The second derivatives at a point, (2, 2), in float64."""
+    """The Hessian at a point, (2, 2) float64."""
     point = torch.tensor([x, y], dtype=torch.float64)
     made: Tensor = torch.autograd.functional.hessian(lambda xy: function(xy[0], xy[1]), point)
     return made
@@ -106,6 +108,6 @@ def curvatures(function: Function, x: float, y: float) -> tuple[float, float]:
 
 
 def is_quadratic(function: Function, x: float, y: float) -> bool:
-    """Whether the curvature is the same at a point and at two others."""
+    """Whether the Hessian is the same at a point and at two others."""
     here, *others = (hessian(function, x + dx, y + dy) for dx, dy in ((0, 0), (0.7, -0.3), (-2, 3)))
     return all(torch.allclose(here, other, rtol=1e-9, atol=1e-9) for other in others)

@@ -1,4 +1,4 @@
-"""A function of two variables minimised with the optimizer and the scheduler of a training."""
+"""Minimise a function of two variables with a training's optimizer and scheduler."""
 
 from __future__ import annotations
 
@@ -23,22 +23,21 @@ from exprun.training.callbacks import Outcome
 
 
 class Point(nn.Module):
-    """A point of the plane as a network's only parameter, so that an optimizer takes it."""
+    """A point of the plane as a module's only parameter, so that optimizers can be built for it."""
 
     def __init__(self, start: Sequence[float]) -> None:
-        """``start`` is x and y; float64, for errors shrink far below what float32 can tell."""
+        """``start`` is (x, y); float64, because errors shrink far below float32's resolution."""
         super().__init__()
         self.xy = nn.Parameter(torch.tensor(start, dtype=torch.float64))
 
 
 @dataclass
 class Descent(Problem):
-    """``iterations`` steps on ``function`` from where ``point`` is.
+    """``iterations`` optimizer steps on ``function``, starting at ``point``.
 
-    ``path`` is what ``solve`` has gone through, the start first: rows of ``trajectory.csv`` with
-    the value, the gradient's norm, and the learning rate of the step that goes on from there (in
-    the last row, that led there). ``minima`` are the places where f is lowest; none if it has no
-    minimum.
+    ``path`` holds the rows of ``trajectory.csv``, the start first: point, value, the gradient's
+    norm, and the learning rate of the step that starts there (in the last row, of the step that
+    ended there). ``minima`` are the global minima; empty if there is none.
     """
 
     table = "trajectory.csv"
@@ -54,7 +53,8 @@ class Descent(Problem):
     path: list[dict[str, float]] = field(default_factory=list)
 
     def solve(self, interrupted: Callable[[], bool] = lambda: False) -> Outcome:
-        """Descend, until f or its gradient is not finite; an iteration is an epoch."""
+        """Run the iterations until f or its gradient is not finite; an iteration counts as an
+        epoch."""
         for iteration in range(self.iterations + 1):
             f = self.evaluate().item()
             if iteration:
@@ -74,7 +74,7 @@ class Descent(Problem):
         return Outcome(COMPLETED, f"all {self.iterations} iterations done; {self.verdict}")
 
     def evaluate(self) -> Tensor:
-        """f where the point is, a scalar, with its gradient in the point."""
+        """f at the current point, a scalar; sets the point's ``grad``."""
         self.optimizer.zero_grad()
         f = self.function(*self.point.xy)
         f.backward()
@@ -98,7 +98,7 @@ class Descent(Problem):
 
     @cached_property
     def minimum(self) -> tuple[float, float] | None:
-        """The minimum nearest to the path's end."""
+        """The minimum nearest to the path's end; None if there is none."""
         x, y = self.points[-1]
         return min(self.minima, key=lambda m: math.hypot(m[0] - x, m[1] - y), default=None)
 
@@ -109,20 +109,20 @@ class Descent(Problem):
 
     @cached_property
     def method(self) -> Linear | None:
-        """What theory needs to know of the optimizer, if there is theory for it."""
+        """The optimizer as a linear method, if the theory of ``curvature`` covers it."""
         return Linear.of(self.optimizer)
 
     @property
     def stability_limit(self) -> float | None:
-        """The largest learning rate with which the method comes to rest at ``minimum``; None if
-        theory does not know, or there is no minimum."""
+        """The learning rate below which the method converges at ``minimum``; None if the theory
+        does not cover the optimizer or there is no minimum."""
         if self.method is None or self.minimum is None:
             return None
         return self.method.limit(self.curvature[1])
 
     @cached_property
     def verdict(self) -> Verdict:
-        """Stable, oscillating or diverging, once the path is there."""
+        """Stable, oscillating or diverging; to be called after ``solve``."""
         rates = {row["lr"] for row in self.path}
         if self.method and len(rates) == 1:
             first = self.path[0]

@@ -16,31 +16,31 @@ from matplotlib.lines import Line2D
 from matplotlib.ticker import FuncFormatter, LogLocator, MaxNLocator, NullFormatter
 from numpy.typing import NDArray
 
+from exprun.common.figure_style import COLORS, FAINT, INK, OTHER_COLORS, STAR, STYLE, save
 from exprun.problems.curvature import Function, curvatures, is_quadratic
 from exprun.problems.descent import Descent
-from exprun.problems.figure_style import COLORS, FAINT, INK, MORE, STAR, STYLE, save
 
 Box = tuple[float, float, float, float]
 """Left, right, bottom, top."""
 
 GROUND = LinearSegmentedColormap.from_list("ground", ["#fbfcfe", "#dfe6f0", "#b4c1d6"])
 LEVELS = 18
-"""Contours, in equal ratios of the height above the lowest point."""
+"""Number of contours, at heights above the minimum in equal ratios."""
 
 DECADES = 5.0
-"""Between the lowest contour and the highest."""
+"""Decades between the heights of the lowest and the highest contour."""
 
 GRID = 201
-"""Points along each side at which f is computed."""
+"""Points per side of the grid on which f is computed."""
 
 REACH = 3.0
-"""How far the view follows a path, in lengths of the way from the start to the minimum."""
+"""How far the view follows a path, as a multiple of the spread of starts and minima."""
 
 
 def draw(problem: Descent, folder: Path) -> list[str]:
-    """``path.png`` and ``.svg``: the contours with the path, and f over the iterations; if asked
-    for, ``path.gif``."""
-    color = COLORS.get(name_of(problem.optimizer), MORE[0])
+    """Draw ``path.png`` and ``.svg`` (contours with the path, f over the iterations) and, if
+    ``animation`` is set, ``path.gif``; returns the names."""
+    color = COLORS.get(name_of(problem.optimizer), OTHER_COLORS[0])
     with mpl.rc_context(STYLE):
         figure = Figure(figsize=(9.6, 5.0), layout="constrained")
         FigureCanvasAgg(figure)
@@ -61,13 +61,13 @@ def draw(problem: Descent, folder: Path) -> list[str]:
 
 
 def name_of(optimizer: torch.optim.Optimizer) -> str:
-    """The name that the optimizer has in ``conf/optimizer/``."""
+    """The name of the optimizer's option in ``conf/optimizer/``."""
     name = type(optimizer).__name__.lower()
     return "nesterov" if optimizer.defaults.get("nesterov") else name
 
 
 def describe(problem: Descent) -> str:
-    """``adam, lr 0.01``."""
+    """The optimizer and its settings for a title: ``adam, lr 0.01``."""
     group = problem.optimizer.param_groups[0]
     words = [f"{name_of(problem.optimizer)}, lr {problem.path[0]['lr']:.4g}"]
     if group.get("momentum"):
@@ -76,7 +76,7 @@ def describe(problem: Descent) -> str:
 
 
 def _facts(problem: Descent) -> list[str]:
-    """What the picture says of curvature and stability, a line each."""
+    """The lines of the picture on curvature and stability."""
     low, high = problem.curvature
     where = f"at the minimum {_at(problem.minimum)}" if problem.minimum else "where the path ends"
     line = f"curvature {where}: {low:.4g} to {high:.4g}"
@@ -95,7 +95,8 @@ def _at(point: Sequence[float] | None) -> str:
 
 
 def view(paths: Sequence[NDArray[np.float64]], minima: Sequence[tuple[float, float]]) -> Box:
-    """What to show: starts, minima and the paths as far as REACH, at a ratio of 4 to 3 at most."""
+    """The visible box: starts, minima and the paths up to REACH, at an aspect ratio of at most
+    4 to 3."""
     starts = [path[0] for path in paths]
     anchors = np.array([*starts, *minima])
     spread = max(float(np.ptp(anchors, axis=0).max()), 1.0)
@@ -130,8 +131,8 @@ def lowest_value(function: Function, minima: Sequence[tuple[float, float]]) -> f
 def contours(
     axes: Axes, function: Function, minima: Sequence[tuple[float, float]], box: Box
 ) -> None:
-    """The ground of a picture: contours of f, in equal ratios above its minimum; in equal steps
-    where it has none. The values of some stand on them."""
+    """Draw labelled contours of f: in equal ratios of the height above its minimum, or in equal
+    steps if it has no minimum."""
     left, right, bottom, top = box
     x, y = np.linspace(left, right, GRID), np.linspace(bottom, top, GRID)
     xs, ys = np.meshgrid(x, y)
@@ -159,7 +160,7 @@ def contours(
 
 
 def track(axes: Axes, points: NDArray[np.float64], color: str, label: str | None = None) -> None:
-    """A path with a dot at every iteration, if there are not too many; its start is an open circle,
+    """Draw a path with a dot per iteration unless there are too many; its start is an open circle,
     its end a square."""
     shown = _near(points, axes)
     dots = len(shown) <= 150
@@ -180,8 +181,8 @@ def track(axes: Axes, points: NDArray[np.float64], color: str, label: str | None
 
 
 def _near(points: NDArray[np.float64], axes: Axes) -> NDArray[np.float64]:
-    """The path up to the first point that is far out of sight: drawing libraries round off what is
-    millions of widths away."""
+    """The path up to the first point far outside the axes, because drawing libraries lose precision
+    for coordinates millions of widths away."""
     (left, right), (bottom, top) = axes.get_xlim(), axes.get_ylim()
     size = np.array([right - left, top - bottom])
     far = np.abs(points - [(left + right) / 2, (bottom + top) / 2]) > 20 * size
@@ -190,7 +191,7 @@ def _near(points: NDArray[np.float64], axes: Axes) -> NDArray[np.float64]:
 
 
 def _legend(axes: Axes, problem: Descent, color: str) -> None:
-    """Where the path starts and ends and the minimum is, with the values there, above the plane."""
+    """A legend above the plane: start, end and minimum with the values of f there."""
     first, last = problem.path[0], problem.path[-1]
     marks = [
         ("o", "white", color, "start", (first["x"], first["y"]), first["f"]),
@@ -219,8 +220,8 @@ def values(
     label: str | None = None,
     dashes: str = "-",
 ) -> None:
-    """f over the iterations: the height above the minimum, on a logarithmic scale; without a
-    minimum f itself."""
+    """Draw f over the iterations: the height above the minimum on a logarithmic scale, or f itself
+    without a minimum."""
     iterations = [row["iteration"] for row in path]
     heights = np.array([row["f"] for row in path])
     if lowest is not None:
@@ -238,8 +239,8 @@ FEWEST_TICKS = 3
 
 
 def ticks(axes: Axes) -> None:
-    """Numbers at the f axis, once all lines are drawn and its limits are set: on a logarithmic one
-    at powers of ten, or at as many steps between them as it takes for FEWEST_TICKS."""
+    """Set the ticks of the f axis, after all lines are drawn and its limits are set: on a
+    logarithmic axis at powers of ten, with as many between them as FEWEST_TICKS requires."""
     if axes.get_yscale() != "log":
         return
     axes.yaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:g}"))
@@ -252,12 +253,12 @@ def ticks(axes: Axes) -> None:
 
 
 FRAMES = 60
-"""Pictures of an animation, at most."""
+"""Maximum number of frames of an animation."""
 
 
 def _animate(problem: Descent, folder: Path, box: Box, color: str) -> str:
-    """``path.gif``: the path as it grows, a frame an iteration, or every few; it stops a while at
-    the end."""
+    """Write ``path.gif``, the growing path with a frame per iteration or per several, and a pause
+    at the end; returns its name."""
     from PIL import Image
 
     figure = Figure(figsize=(5.2, 4.6), layout="constrained", dpi=100)

@@ -1,9 +1,9 @@
-"""Functions of two variables that optimizers are looked at on.
+"""Test functions of two variables for comparing optimizers.
 
-Each takes ``x`` and ``y``, tensors of one shape, and its own coefficients, and returns f of that
-shape; autograd gives the gradient and the Hessian. Where its minima lie and where a descent starts
-stands in ``conf/problem/``. Except for the lecture's two they are those of Jamil & Yang 2013, "A
-literature survey of benchmark functions for global optimisation problems".
+Each takes ``x`` and ``y``, tensors of equal shape, and its coefficients, and returns f in that
+shape; autograd gives the gradient and the Hessian. Minima and starting points are in
+``conf/problem/``. Except for the lecture's two they are those of Jamil & Yang 2013, "A literature
+survey of benchmark functions for global optimisation problems".
 """
 
 from __future__ import annotations
@@ -41,7 +41,7 @@ def booth(x: Tensor, y: Tensor) -> Tensor:
 
 
 def saddle(x: Tensor, y: Tensor, *, a: float, b: float) -> Tensor:
-    """a x² - b y²: at (0, 0) the gradient vanishes, and f falls without end along y."""
+    """a x² - b y²: the gradient is 0 at (0, 0), and f is unbounded below along y."""
     return a * x**2 - b * y**2
 
 
@@ -51,6 +51,6 @@ def rastrigin(x: Tensor, y: Tensor) -> Tensor:
 
 
 def narrow_valley(x: Tensor, y: Tensor, *, a: float, b: float) -> Tensor:
-    """a u² + b v² with u = (x+y)/√2 and v = (x-y)/√2: ``quadratic`` turned by 45°, so that no
-    optimizer can scale x and y by themselves to make it round."""
+    """a u² + b v² with u = (x+y)/√2 and v = (x-y)/√2: ``quadratic`` rotated by 45°, so that scaling
+    x and y separately cannot make its contours circles."""
     return a * (x + y) ** 2 / 2 + b * (x - y) ** 2 / 2

@@ -9,17 +9,17 @@ import matplotlib as mpl
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 
-from exprun.problems.figure_style import FAINT, INK, STYLE, save
+from exprun.common.figure_style import FAINT, INK, STYLE, save
 from exprun.problems.lr_range_test import LRRangeTest
 
 SUGGESTED, LOWEST, STEEPEST = "#3a7d44", "#2b6cb0", "#e07a1f"
-ROOM = 1.3
-"""The highest loss that is shown, as a multiple of the first smoothed one."""
+MAX_LOSS_RATIO = 1.3
+"""The highest loss shown, as a multiple of the first smoothed loss."""
 
 
 def draw(test: LRRangeTest, folder: Path) -> list[str]:
-    """``lr_range.png`` and ``.svg``: the losses of batches and their moving average over the
-    learning rate, with what was read off them."""
+    """Draw ``lr_range.png`` and ``.svg`` into ``folder`` and return their names: batch losses and
+    their moving average over the learning rate, with the suggested values."""
     curve = test.curve
     with mpl.rc_context(STYLE):
         figure = Figure(figsize=(7.2, 4.2), layout="constrained")
@@ -38,7 +38,9 @@ def draw(test: LRRangeTest, folder: Path) -> list[str]:
         for lr, color, style, name in marks:
             if lr is not None:
                 axes.axvline(lr, color=color, ls=style, lw=1.2, label=f"{name}: {lr:.2g}")
-        shown = [v for v in curve.losses if math.isfinite(v) and v <= ROOM * curve.smoothed[0]]
+        shown = [
+            v for v in curve.losses if math.isfinite(v) and v <= MAX_LOSS_RATIO * curve.smoothed[0]
+        ]
         if shown:
             low, high = min(shown), max(shown)
             axes.set_ylim(low - 0.05 * (high - low), high + 0.05 * (high - low) or None)

@@ -28,10 +28,10 @@ SAFETY = 10.0
 
 @dataclass
 class Curve:
-    """A value an iteration: the first parameter group's learning rate, the objective (loss and
-    penalties of the batch) before the update, and its smoothed value.
+    """The curve of the test, with values per iteration: the first parameter group's learning rate,
+    the objective (the batch's loss and penalties) before the update, and its smoothed value.
 
-    ``exploded`` is the learning rate of the iteration at which the test was given up.
+    ``exploded`` is the learning rate at which the test was stopped early, if it was.
     """
 
     beta: float
@@ -42,7 +42,7 @@ class Curve:
     average: float = 0.0
 
     def add(self, lr: float, loss: float) -> None:
-        """Take note of an iteration. Smoothed is the exponential moving average v = beta v +
+        """Append an iteration. The smoothed loss is the exponential moving average v = beta v +
         (1 - beta) loss, v = 0 at first, corrected for that start by 1 / (1 - beta^t) (slide
         "Exponential moving average")."""
         self.average = self.beta * self.average + (1 - self.beta) * loss
@@ -58,13 +58,13 @@ class Curve:
 
     @property
     def largest_stable(self) -> float:
-        """The learning rate where the smoothed loss is lowest: larger ones only make it worse."""
+        """The learning rate at the lowest smoothed loss."""
         return self.lrs[self.lowest]
 
     @property
     def steepest(self) -> float | None:
-        """The learning rate where the smoothed loss falls fastest over log lr, looked at over the
-        1 / (1 - beta) iterations that the average is about; None if it falls nowhere."""
+        """The learning rate where the smoothed loss falls fastest over log lr, with differences
+        over 1 / (1 - beta) iterations, the span of the average; None if it never falls."""
         half = max(round(1 / (1 - self.beta) / 2), 1)
         falls = {
             i: self.smoothed[i - half] - self.smoothed[i + half]
@@ -75,18 +75,18 @@ class Curve:
 
     @property
     def suggestion(self) -> float | None:
-        """``largest_stable`` divided by SAFETY, to two digits; None if the smoothed loss was never
-        lower than at the start, so that nothing is known."""
+        """``largest_stable`` divided by SAFETY, rounded to two digits; None if the smoothed loss
+        was never lower than at the start."""
         if self.lowest == 0:
             return None
         return float(f"{self.largest_stable / SAFETY:.1e}")
 
 
 class GrowingLR:
-    """A scheduler: the learning rates of all parameter groups grow together, exponentially; the
-    first group's from ``start`` to ``end`` in ``iterations``."""
+    """A scheduler that increases all parameter groups' learning rates exponentially by a common
+    factor, the first group's from ``start`` to ``end`` in ``iterations``."""
 
-    steady = False
+    steady, ahead = False, True
 
     def __init__(
         self, optimizer: torch.optim.Optimizer, start: float, end: float, iterations: int
@@ -97,7 +97,7 @@ class GrowingLR:
         self.ratios = [group["lr"] / first for group in optimizer.param_groups]
 
     def lr(self, iteration: int) -> float:
-        """The first group's learning rate in this iteration (0 is the first)."""
+        """The first group's learning rate in this iteration, counted from 0."""
         return float(self.start * self.growth ** (iteration / (self.iterations - 1)))
 
     def before_iteration(self, iteration: int, iterations_per_epoch: int) -> None:
@@ -115,11 +115,11 @@ class GrowingLR:
 @dataclass
 class LRRangeTest(Problem):
     """The range test of a training: ``iterations`` in which the learning rate grows from
-    ``start_lr`` to ``end_lr``. It ends before that when the smoothed loss is ``explosion`` times
-    its lowest value, or no number.
+    ``start_lr`` to ``end_lr``. It stops early when the smoothed loss exceeds ``explosion`` times
+    its lowest value or is not finite.
 
-    Raises UsageError if the range is empty or has no two iterations, or if the optimizer searches
-    its step lengths itself, so that its learning rate tells little.
+    Raises UsageError if the range is empty or has fewer than two iterations, or if the optimizer
+    uses a line search, for which the learning rate says little about the step length.
     """
 
     table = "lr_range.csv"
@@ -150,8 +150,8 @@ class LRRangeTest(Problem):
         self.curve = Curve(self.beta)
 
     def solve(self, interrupted: Callable[[], bool] = lambda: False) -> Outcome:
-        """Do the test. The training is left as it was, to the last bit: weights, averages of
-        normalisation, optimizer, random streams. Its own scheduler plays no part."""
+        """Run the test and restore the training bit by bit afterwards: weights, running statistics,
+        optimizer, random streams. The training's own scheduler is not used."""
         t = self.training
         before, scheduler, was_training = t.snapshot(), t.scheduler, t.model.training
         growing = GrowingLR(t.optimizer, self.start_lr, self.end_lr, self.iterations)
@@ -173,7 +173,7 @@ class LRRangeTest(Problem):
         return Outcome(status, self.verdict)
 
     def _explodes(self, lr: float, xb: Tensor, yb: Tensor, iteration: int) -> bool:
-        """Do an iteration, and note it."""
+        """Run and record an iteration; returns whether the smoothed loss exploded."""
         curve = self.curve
         try:
             curve.add(lr, iterate(self.training, xb, yb, iteration))
@@ -183,7 +183,7 @@ class LRRangeTest(Problem):
 
     @property
     def verdict(self) -> str:
-        """What the curve says, in a sentence."""
+        """The conclusion from the curve, in a sentence."""
         curve = self.curve
         if not math.isfinite(curve.losses[0]):
             return "diverged: the loss of the initial weights is not finite"
@@ -233,7 +233,7 @@ class LRRangeTest(Problem):
 
 
 def _endless_batches(training: Training) -> Iterator[tuple[Tensor, Tensor]]:
-    """The batches of one epoch after the other, each in a new order."""
+    """Yield batches epoch after epoch without end, each epoch in a new random order."""
     while True:
         for xs, ys in batches(training, new_order(training)):
             yield from zip(xs, ys, strict=True)

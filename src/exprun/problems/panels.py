@@ -1,5 +1,5 @@
-"""The paths of a sweep in one picture, like the lecture's panels: one for each setting, in it a
-line for each optimizer, and f of all of them over the iterations below."""
+"""A picture of a sweep's descent paths, like the lecture's: a panel per setting with a line per
+optimizer, and f of all paths over the iterations below."""
 
 from __future__ import annotations
 
@@ -19,22 +19,23 @@ from matplotlib.figure import Figure
 from numpy.typing import NDArray
 from omegaconf import DictConfig, OmegaConf
 
+from exprun.common import figure_style
 from exprun.config.allowed_targets import check_targets
-from exprun.problems import descent_picture, figure_style, stability
+from exprun.problems import descent_picture, stability
 from exprun.problems.build import test_function
 
 MOST_PANELS = 24
-"""More than these cannot be read; the best are drawn."""
+"""Maximum number of panels; of more, only the best are drawn."""
 
 MOST_LINES = 6
-"""Optimizers in one panel, at most."""
+"""Maximum number of optimizers in one panel."""
 
 COLUMNS = 4
 
 
 @dataclass(frozen=True)
 class Path2D:
-    """One job: ``words`` are the overrides that tell it from the others; ``rows`` its table."""
+    """The path of one job: ``words`` are the overrides that distinguish it, ``rows`` its table."""
 
     number: int
     words: tuple[str, ...]
@@ -43,12 +44,12 @@ class Path2D:
 
     @property
     def optimizer(self) -> str:
-        """The optimizer's name, if the jobs differ in it."""
+        """The optimizer's name if the jobs differ in it, else empty."""
         return next((w.partition("=")[2] for w in self.words if w.startswith("optimizer=")), "")
 
     @property
     def setting(self) -> str:
-        """What else tells it from the others."""
+        """The other overrides that distinguish the job."""
         words = [word for word in self.words if not word.startswith("optimizer=")]
         pairs = (word.partition("=") for word in words)
         return ", ".join(f"{key.rpartition('.')[2]} {value}" for key, _, value in pairs)
@@ -59,10 +60,10 @@ class Path2D:
 
 
 def draw_sweep(folder: Path, jobs: Sequence[Mapping[str, Any]], *, trust: bool) -> list[str]:
-    """Draw ``paths.png`` and ``.svg`` into the sweep's folder, one pair for each function, and
-    return their names. ``jobs`` are the leaderboard's rows, best first.
+    """Draw ``paths.png`` and ``.svg`` into the sweep's folder, one pair per function, and return
+    their names. ``jobs`` are the leaderboard's rows, best first.
 
-    Unless there is ``trust``, raises UsageError for a function of somebody's own.
+    Without ``trust``, raises UsageError for a function that is not exprun's.
     """
     functions: dict[str, list[tuple[Mapping[str, Any], DictConfig]]] = {}
     for job in jobs:
@@ -142,8 +143,8 @@ def _draw(
 
 
 def show_settled(axes: Axes, paths: Sequence[Path2D]) -> None:
-    """Let the lines of the paths, in their order, leave the picture where those that diverge go
-    beyond the others."""
+    """Limit the y axis to the lines of paths that do not diverge, so that these stay readable;
+    ``axes.lines`` are in the order of ``paths``."""
     settled = [
         np.asarray(line.get_ydata(), dtype=np.float64)
         for line, path in zip(axes.lines, paths, strict=True)
@@ -163,13 +164,13 @@ DASHES = ("-", "--", ":", "-.")
 
 
 def _dashes(panels: Mapping[str, Sequence[Path2D]]) -> dict[str, str]:
-    """Lines of several settings in one color are told apart by their dashes."""
+    """A dash style for each setting, which distinguishes lines of the same color."""
     plain = all(path.optimizer == "" for members in panels.values() for path in members)
     return {s: "-" if plain else DASHES[i % len(DASHES)] for i, s in enumerate(panels)}
 
 
 def _paths(folder: Path, jobs: Sequence[Mapping[str, Any]]) -> list[Path2D]:
-    """The paths of the jobs, told from each other by the overrides that not all of them have."""
+    """Read the paths of the jobs; ``words`` are the overrides that not all jobs share."""
     words = [str(job["overrides"]).split(" ") for job in jobs]
     shared = set(words[0]).intersection(*words) if len(words) > 1 else set()
     paths = []
@@ -183,7 +184,7 @@ def _paths(folder: Path, jobs: Sequence[Mapping[str, Any]]) -> list[Path2D]:
 
 
 def _panels(paths: Sequence[Path2D]) -> dict[str, list[Path2D]]:
-    """The paths by their setting; by optimizer too, if these are too many for one panel."""
+    """The paths by setting, and also by optimizer if there are too many for one panel."""
     panels: dict[str, list[Path2D]] = {}
     crowded = len({path.optimizer for path in paths}) > MOST_LINES
     for path in paths:
@@ -193,7 +194,7 @@ def _panels(paths: Sequence[Path2D]) -> dict[str, list[Path2D]]:
 
 
 def _by_numbers(setting: str) -> list[tuple[float, str]]:
-    """Orders settings by their words, numbers by their size."""
+    """A sort key for settings: by their words, numbers by value."""
     keys = []
     for word in setting.replace(",", "").split():
         try:
@@ -204,8 +205,8 @@ def _by_numbers(setting: str) -> list[tuple[float, str]]:
 
 
 def colors_of(panels: Mapping[str, Sequence[Path2D]]) -> dict[tuple[str, ...], str]:
-    """A color for each path: its optimizer's, or its own if they do not differ in that, from dark
-    to light if it is a number in which they differ."""
+    """The color of each path: its optimizer's; if the optimizer is the same for all, one per path,
+    from dark to light if the paths differ in a single number."""
     paths = [path for members in panels.values() for path in members]
     unknown = sorted({p.optimizer for p in paths} - set(figure_style.COLORS))
     own = dict(zip(unknown, figure_style.palette(len(unknown)), strict=True))
@@ -218,8 +219,8 @@ def colors_of(panels: Mapping[str, Sequence[Path2D]]) -> dict[tuple[str, ...], s
 
 
 def order_of(paths: Sequence[Path2D]) -> list[Path2D]:
-    """The paths in the order of the number in which alone they differ; none if they differ in
-    something else, or there are only two."""
+    """The paths ordered by the single number in which they differ; empty if they differ in anything
+    else or there are fewer than three."""
     pairs = [" ".join(path.words).partition("=") for path in paths]
     try:
         numbers = [float(value) for _, _, value in pairs]
@@ -233,7 +234,8 @@ def order_of(paths: Sequence[Path2D]) -> list[Path2D]:
 def _reached(
     minima: Sequence[tuple[float, float]], paths: Sequence[Path2D]
 ) -> list[tuple[float, float]]:
-    """For each path the minimum that is nearest to its end, or to its start if that is nowhere."""
+    """The minima nearest to the paths' ends (to the start for an end that is not finite), sorted,
+    without duplicates."""
     ends = [p.points[-1] if np.isfinite(p.points[-1]).all() else p.points[0] for p in paths]
     nearest = {min(minima, key=lambda m: math.dist(m, end)) for end in ends if minima}
     return sorted(nearest)

@@ -1,4 +1,4 @@
-"""The pictures of a problem, as PNG and SVG. To import this takes matplotlib's time."""
+"""The pictures of a problem, as PNG and SVG. Importing this module imports matplotlib (slow)."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What every problem that trains no network has in common."""
+"""The interface of problems that train no network."""
 
 from __future__ import annotations
 
@@ -6,27 +6,27 @@ from abc import ABC, abstractmethod
 from collections.abc import Callable
 from typing import Any, ClassVar
 
-from exprun.common import font_cache  # noqa: F401  # set before anything imports matplotlib
+from exprun.common import font_cache  # noqa: F401  # must precede any import of matplotlib
 from exprun.training.callbacks import Outcome
 
 
 class Problem(ABC):
-    """Something that is solved in a moment. ``table`` is the name of its CSV file."""
+    """A problem that is solved without epochs; ``table`` is the name of its CSV file."""
 
     table: ClassVar[str]
 
     @abstractmethod
     def solve(self, interrupted: Callable[[], bool] = lambda: False) -> Outcome:
-        """Do what is to be done; everything below is asked afterwards."""
+        """Solve the problem; the methods below may be called only afterwards."""
 
     @abstractmethod
     def rows(self) -> list[dict[str, float]]:
-        """The table, in order; its first column is the number of the row's step."""
+        """The rows of the table; the first column is the step's number."""
 
     @abstractmethod
     def figures(self) -> dict[str, float]:
-        """The ``metrics`` of ``result.json``; what is not finite is written as null."""
+        """The ``metrics`` of ``result.json``; numbers that are not finite are written as null."""
 
     @abstractmethod
     def facts(self) -> dict[str, Any]:
-        """What else ``result.json`` says of it, as plain data."""
+        """Further keys of ``result.json``, as plain data."""

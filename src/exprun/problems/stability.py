@@ -1,5 +1,5 @@
-"""Whether a descent was stable, oscillating or diverging: from theory where there is one that holds
-for the whole function, else from the path itself."""
+"""Classify a descent as stable, oscillating or diverging: by theory if it holds for the whole
+function, else from the path."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ STABLE, OSCILLATING, DIVERGING = "stable", "oscillating", "diverging"
 
 @dataclass(frozen=True)
 class Verdict:
-    """The word, and why."""
+    """A classification and the reason for it."""
 
     word: str
     why: str
@@ -30,10 +30,10 @@ class Verdict:
 def by_theory(
     function: Function, method: Linear, lr: float, start: Sequence[float]
 ) -> Verdict | None:
-    """For a quadratic function and a constant learning rate; None for another function.
+    """The verdict for a quadratic function with a constant learning rate; None for other functions.
 
-    What counts are the curvatures in whose direction the start has a gradient: along others nothing
-    ever moves.
+    Only curvatures in whose direction the gradient at the start is not 0 count: along others the
+    point never moves.
     """
     x, y = start
     if not is_quadratic(function, x, y):
@@ -60,35 +60,35 @@ def by_theory(
     return Verdict(STABLE, f"an iteration multiplies errors by {rate:.4g} in the long run")
 
 
-TURNING = 0.3
-"""Share of steps back that makes a path a swinging one."""
+MAX_REVERSED = 0.3
+"""Share of reversed steps from which a path counts as oscillating."""
 
-RISEN = 0.01
-"""Share of what f had come down by that it may go up again."""
+MAX_RISE = 0.01
+"""Share of its total decrease by which f may rise again."""
 
-SETTLING = 0.9
-"""Steps that do not shrink to less than this share from the third to the last quarter of a path do
-not come to rest."""
+MAX_STEP_RATIO = 0.9
+"""A path does not converge if its steps do not shrink below this share from the third to the last
+quarter."""
 
 
 def by_path(points: NDArray[np.float64], f: NDArray[np.float64], *, minimum: bool) -> Verdict:
-    """From the points (n, 2) and the values (n,) of a descent; ``minimum`` says whether the
-    function has one."""
+    """The verdict from the points (n, 2) and the values (n,) of a descent; ``minimum`` says whether
+    the function has a minimum."""
     if not (np.isfinite(points).all() and np.isfinite(f).all()):
         return Verdict(DIVERGING, "f or its gradient is no longer finite")
     steps = np.diff(points, axis=0)
     sizes = np.linalg.norm(steps, axis=1)
     quarter = max(len(steps) // 4, 1)
     before, last = sizes[-2 * quarter : -quarter], sizes[-quarter:]
-    restless = len(before) > 0 and last.max() > SETTLING * before.max() > 0
+    restless = len(before) > 0 and last.max() > MAX_STEP_RATIO * before.max() > 0
     if f[-1] > f[0] and restless:
         return Verdict(DIVERGING, f"f has grown from {f[0]:.4g} to {f[-1]:.4g}")
     latest = steps[-2 * quarter :]
     back = (latest[1:] * latest[:-1]).sum(axis=1) < 0
-    if restless and len(back) and back.mean() > TURNING:
+    if restless and len(back) and back.mean() > MAX_REVERSED:
         return Verdict(OSCILLATING, f"steps of up to {last.max():.3g} back and forth do not shrink")
     lowest = f.min()
-    if restless and f[-1] - lowest > RISEN * (f[0] - lowest):
+    if restless and f[-1] - lowest > MAX_RISE * (f[0] - lowest):
         return Verdict(
             OSCILLATING, f"steps grow, and f has gone up from {lowest:.3g} to {f[-1]:.3g}"
         )

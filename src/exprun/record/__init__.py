@@ -1,1 +1,1 @@
-"""Records: what a run leaves on the disk."""
+"""Write and read the files of a run's folder."""

@@ -1,7 +1,7 @@
-"""``checkpoints/last.pt``: everything needed to go on, with a checksum.
+"""``checkpoints/last.pt``: the complete state of a training, with a checksum.
 
 The file is a plain ``torch.save`` of tensors and simple values, so it loads with
-``weights_only=True`` and cannot run code. torch does not notice flipped bits; the checksum does.
+``weights_only=True`` and cannot run code. The checksum detects flipped bits, which torch does not.
 """
 
 from __future__ import annotations
@@ -15,34 +15,34 @@ import torch
 from torch import Tensor
 
 from exprun.record.files import write_atomic
-from exprun.training.state_dicts import on_tensors
+from exprun.training.state_dicts import map_tensors
 
 LAST, PREVIOUS = "last.pt", "previous.pt"
 """The newest checkpoint and the one before it."""
 
 
 class DamagedCheckpoint(Exception):
-    """The file is not what was written."""
+    """The file differs from what was written."""
 
 
 def save(folder: Path, state: dict[str, Any]) -> None:
-    """Write ``state`` into a run's folder, atomically; the one before stays as PREVIOUS."""
+    """Write ``state`` into a run's folder atomically; the checkpoint before it becomes PREVIOUS."""
     path = folder / "checkpoints" / LAST
     path.parent.mkdir(exist_ok=True)
     buffer = io.BytesIO()
-    torch.save({**on_tensors(state, _own_memory), "sha256": checksum(state)}, buffer)
+    torch.save({**map_tensors(state, _own_memory), "sha256": checksum(state)}, buffer)
     write_atomic(path, buffer.getvalue(), old=path.with_name(PREVIOUS))
 
 
 def _own_memory(tensor: Tensor) -> Tensor:
-    """A copy of what is part of a larger tensor, as the weights of a stack's members are: torch
-    would save all of the memory that it lies in."""
+    """A copy of a tensor that is a view of a larger storage, such as a stack's weights, because
+    torch saves the whole storage; other tensors are returned unchanged."""
     whole = tensor.untyped_storage().nbytes() == tensor.nbytes
     return tensor if whole else tensor.detach().clone()
 
 
 def load(path: Path) -> dict[str, Any]:
-    """Raises DamagedCheckpoint if the file cannot be read or its checksum is wrong."""
+    """Load a checkpoint. Raises DamagedCheckpoint if it cannot be read or its checksum is wrong."""
     try:
         state = torch.load(path, weights_only=True, map_location="cpu")
         expected = state.pop("sha256")
@@ -55,9 +55,9 @@ def load(path: Path) -> dict[str, Any]:
 
 
 def newest(folder: Path) -> tuple[dict[str, Any] | None, list[str]]:
-    """The newest checkpoint of a run's folder that is whole, and what was wrong with newer ones.
+    """The newest intact checkpoint of a run's folder, and messages about damaged newer ones.
 
-    None if there is no checkpoint, or none that is whole.
+    None if there is no intact checkpoint.
     """
     problems: list[str] = []
     for name in (LAST, PREVIOUS):
@@ -71,11 +71,12 @@ def newest(folder: Path) -> tuple[dict[str, Any] | None, list[str]]:
 
 
 PLAIN = {str, int, float, bool, type(None)}
-"""What most of a state is."""
+"""The most frequent types of values in a state, which ``checksum`` handles first."""
 
 
 def checksum(value: Any) -> str:
-    """SHA-256 of nested dicts, lists, tensors and plain values: names, types, shapes and bytes."""
+    """SHA-256 of nested dicts, lists, tensors and plain values, over keys, types, shapes and
+    bytes."""
     digest = hashlib.sha256()
 
     def add(value: Any) -> None:

@@ -1,4 +1,4 @@
-"""``diagnostics.csv`` and ``initialization.csv``, and the same for TensorBoard."""
+"""Write ``diagnostics.csv`` and ``initialization.csv``, and the same for TensorBoard."""
 
 from __future__ import annotations
 
@@ -31,16 +31,17 @@ from exprun.training.training import Training
 TABLE, INITIALIZATION = "diagnostics.csv", "initialization.csv"
 
 BUCKETS = 30
-"""Of a histogram."""
+"""Number of buckets of a histogram."""
 
 
 class DiagnosticsRecorder(Callback):
-    """Measures the layers before the training and after its epochs, in passes of its own."""
+    """Callback that measures the layers before the training and after epochs, in separate
+    passes."""
 
     def __init__(
         self, folder: Path, settings: Diagnostics, training: Training, events: EventFile
     ) -> None:
-        """What an earlier table of the folder says of the epochs that are done stays."""
+        """Rows of completed epochs in an existing table of the folder are kept."""
         self.settings = settings
         self.events = events
         self.part = measured_rows(training, settings.rows)
@@ -52,7 +53,7 @@ class DiagnosticsRecorder(Callback):
         write_atomic(folder / TABLE, text.getvalue().encode())
         self.file = (folder / TABLE).open("a", newline="")
         self.table = csv.DictWriter(self.file, columns)
-        self.initialization: list[dict[str, Any]] = []  # of a training that has not begun
+        self.initialization: list[dict[str, Any]] = []  # rows, for a new training
         if not training.epoch:
             self.initialization = laboratory(training, self.part)
             self._write_initialization(folder)
@@ -71,7 +72,7 @@ class DiagnosticsRecorder(Callback):
         self._remember_weights(training)
 
     def _remember_weights(self, training: Training) -> None:
-        """For the ``update_ratio`` of the next epoch."""
+        """Copy the weights, for the ``update_ratio`` of the next epoch."""
         self.before = None
         if self.settings.due(training.epoch + 1):
             modules = training.model.named_modules()
@@ -117,7 +118,7 @@ class DiagnosticsRecorder(Callback):
 
 
 def _earlier(path: Path, until: int, columns: list[str]) -> list[list[str]]:
-    """The whole rows of a table that was begun before, up to an epoch; none if that is 0."""
+    """The complete rows of an existing table up to epoch ``until``; empty if that is 0."""
     if not until or not path.exists():
         return []
     with path.open(newline="") as file:
@@ -127,9 +128,9 @@ def _earlier(path: Path, until: int, columns: list[str]) -> list[list[str]]:
 
 
 def buckets(tensor: Tensor) -> list[tuple[float, float, float]]:
-    """BUCKETS of equal width from the least to the greatest finite number: left edge, right edge,
-    count; none at all if no number is finite."""
-    numbers = tensor.flatten().double().cpu().numpy()  # neighbours in 32 bits can be told apart
+    """BUCKETS of equal width from the smallest to the largest finite number, as (left edge, right
+    edge, count); empty if no number is finite."""
+    numbers = tensor.flatten().double().cpu().numpy()  # float32 neighbours need distinct edges
     low, high = float(numbers.min()), float(numbers.max())
     if not math.isfinite(low + high):
         numbers = numbers[np.isfinite(numbers)]
@@ -140,7 +141,7 @@ def buckets(tensor: Tensor) -> list[tuple[float, float, float]]:
 
 
 def _markdown(rows: list[dict[str, Any]]) -> str:
-    """The laboratory as a table, and its verdict."""
+    """The rows of the initialisation laboratory as a Markdown table, with their verdict."""
     lines = [list(COLUMNS), ["---"] * len(COLUMNS)]
     for row in rows:
         values = (row[column] for column in COLUMNS)

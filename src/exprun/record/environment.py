@@ -1,4 +1,4 @@
-"""What a run was made with: versions of the libraries and of the user's own code."""
+"""The environment of a run: versions of libraries, and the commit of the user's code."""
 
 from __future__ import annotations
 
@@ -12,8 +12,8 @@ PACKAGES = ("torch", "numpy", "hydra-core", "omegaconf", "scikit-learn")
 
 @functools.cache
 def versions() -> dict[str, str]:
-    """exprun, Python and the packages that a result depends on."""
-    from importlib.metadata import version  # 0.05 s that reading results does not need
+    """Versions of exprun, Python and the packages that a result depends on."""
+    from importlib.metadata import version  # takes 0.05 s, not needed for reading results
 
     from exprun import __version__
 
@@ -26,9 +26,9 @@ def versions() -> dict[str, str]:
 
 @functools.cache
 def git() -> dict[str, Any] | None:
-    """Commit of the working directory's repository and whether files differ from it; else None.
+    """The commit of the working directory's repository and whether files differ from it, or None.
 
-    Asked once: it takes some milliseconds, and a sweep has many jobs.
+    Cached, because it takes some milliseconds and a sweep has many jobs.
     """
     try:
         commit = _git("rev-parse", "HEAD")

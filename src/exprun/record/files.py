@@ -1,4 +1,4 @@
-"""Files that are whole or not there, and folders that belong to one run alone."""
+"""Atomic writes of files, and creation and locking of folders."""
 
 from __future__ import annotations
 
@@ -17,12 +17,12 @@ LONGEST_NAME = 120
 def write_atomic(
     path: Path, content: bytes, *, old: Path | None = None, settle: bool = True
 ) -> None:
-    """Replace ``path`` by ``content``: after a crash it holds the old bytes or the new, no mix.
+    """Replace the content of ``path`` atomically: after a crash it is the old or the new one.
 
-    What was there before is kept as ``old``, if that is given; between two renames of the disk
-    ``path`` itself is then missing. Without ``settle`` a crash may take back what was written,
-    until something else in the same folder settles. Raises OSError if the disk does not take it;
-    the old file is then untouched.
+    The previous file is kept as ``old``, if given; ``path`` is then missing for a moment between
+    two renames. Without ``settle`` the folder is not synced, so a crash may undo the write until
+    another file in it is settled. Raises OSError if the write fails; the old file is then
+    unchanged.
     """
     temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
     try:
@@ -46,21 +46,22 @@ def write_atomic(
 
 
 def write_json(path: Path, data: Any) -> None:
-    """Write plain data as indented JSON, atomically; numbers must be finite (ValueError)."""
+    """Write plain data as indented JSON atomically; raises ValueError for a number that is not
+    finite."""
     write_atomic(path, as_json(data))
 
 
 def as_json(data: Any) -> bytes:
-    """Plain data as a file has it; raises ValueError for a number that is not finite."""
+    """Plain data as the bytes of a JSON file; raises ValueError for a number that is not finite."""
     text = json.dumps(data, indent=2, ensure_ascii=False, allow_nan=False)
     return f"{text}\n".encode()
 
 
 def folder_name(overrides: Sequence[str]) -> str:
-    """What a run's folder is called after its overrides: ``optimizer=adam,model.hidden=256-128``.
+    """The name of a run's folder from its overrides: ``optimizer=adam,model.hidden=256-128``.
 
-    Safe in every file system and shell, and at most LONGEST_NAME characters long: what does not fit
-    is replaced by a hash of the whole.
+    Safe in every file system and shell, and at most LONGEST_NAME characters: the rest of a longer
+    name is replaced by a hash of all overrides.
     """
     words = [re.sub(r"[\[\](){}'\"\s]", "", word) for word in overrides]
     safe = [re.sub(r"[^A-Za-z0-9_.=+~-]+", "-", word).strip("-.") for word in words]
@@ -72,7 +73,7 @@ def folder_name(overrides: Sequence[str]) -> str:
 
 
 def claim_folder(wanted: Path) -> Path:
-    """Make a folder that nobody else has: ``wanted``, or ``wanted_2``, ``wanted_3``, …"""
+    """Create a folder that did not exist: ``wanted``, or ``wanted_2``, ``wanted_3``, …"""
     wanted.parent.mkdir(parents=True, exist_ok=True)
     number = 1
     while True:

@@ -1,4 +1,4 @@
-"""When two jobs are the same one: equal configs, equal data, the same version of exprun.
+"""The identity of a job: equal for equal configs, equal data and the same version of exprun.
 
 Nothing here imports torch.
 """
@@ -15,15 +15,15 @@ from typing import Any
 from exprun import __version__
 
 GROUPS, KEYS = ("data", "problem"), ("path", "test_path")
-"""Where the config names files of data."""
+"""The groups and keys of the config that name data files."""
 
-OF_IDX = "ubyte"
-"""What the names of the files in a folder of ``data=idx`` have in common."""
+IDX_NAME_PART = "ubyte"
+"""A part of the name of every file that ``data=idx`` reads from a folder."""
 
 
-def identity(config: Mapping[str, Any]) -> str:
-    """The hash, 64 hexadecimal digits, of a resolved config, of the content of the files that it
-    names, whatever their paths are, and of exprun's version."""
+def identity(config: Mapping[str, Any], version: str = __version__) -> str:
+    """The SHA-256, as 64 hexadecimal digits, of a resolved config, the content of its data files
+    (independent of their paths), and exprun's ``version``."""
     content = dict(config)
     for group in GROUPS:
         node = dict(content[group])
@@ -32,17 +32,17 @@ def identity(config: Mapping[str, Any]) -> str:
             for key in KEYS
             if isinstance(path := node.get(key), str)
         }
-    text = json.dumps([content, __version__], sort_keys=True)
+    text = json.dumps([content, version], sort_keys=True)
     return hashlib.sha256(text.encode()).hexdigest()
 
 
 def content_hash(path: Path) -> str | None:
     """The SHA-256 of a file, or of the names and contents of a folder's IDX files; None if there is
-    no such file. A file is read again only if its size or its time of change is another."""
+    no such file. Cached until the size or the modification time of a file changes."""
     try:
         if not path.is_dir():
             return _of_file(path.absolute(), *_changes(path))
-        files = sorted(file for file in path.iterdir() if OF_IDX in file.name)
+        files = sorted(file for file in path.iterdir() if IDX_NAME_PART in file.name)
         sums = [(file.name, _of_file(file.absolute(), *_changes(file))) for file in files]
     except OSError:
         return None
@@ -50,7 +50,7 @@ def content_hash(path: Path) -> str | None:
 
 
 def _changes(path: Path) -> tuple[int, int]:
-    """What another content of a file changes: its size and its time, in nanoseconds."""
+    """Size in bytes and modification time in nanoseconds, which show whether a file has changed."""
     status = path.stat()
     return status.st_size, status.st_mtime_ns
 

@@ -1,4 +1,4 @@
-"""Learning curves of repeated runs as one: their mean and spread over the seeds."""
+"""Mean and standard deviation of learning curves over repeated runs."""
 
 from __future__ import annotations
 
@@ -10,15 +10,15 @@ from numpy.typing import NDArray
 
 Column = NDArray[np.float64]
 Curve = Mapping[str, Column]
-"""The columns of a ``metrics.csv`` or ``trajectory.csv``, a row each epoch or iteration."""
+"""The columns of a ``metrics.csv`` or ``trajectory.csv``, with a row per epoch or iteration."""
 
 POINTS = 100
-"""Points of a mean curve at most."""
+"""Maximum number of points of a mean curve."""
 
 
 @dataclass(frozen=True)
 class MeanCurve:
-    """The mean at each step and the standard deviation over the runs, None of a single run."""
+    """Steps with the mean and the standard deviation over runs; the latter is None for one run."""
 
     steps: Column
     mean: Column
@@ -26,8 +26,8 @@ class MeanCurve:
 
 
 def mean_curve(curves: Sequence[Curve], column: str, step: str = "epoch") -> MeanCurve | None:
-    """Over the curves that have the column, as far as all of them go, so that every point is the
-    mean of the same runs; at most ``POINTS`` points. None if no curve has it."""
+    """The mean of all curves with the column, up to the length of the shortest, so that every point
+    is the mean of the same runs; at most POINTS points. None if no curve has the column."""
     having = [curve for curve in curves if column in curve and len(curve[column])]
     if not having:
         return None
@@ -38,6 +38,6 @@ def mean_curve(curves: Sequence[Curve], column: str, step: str = "epoch") -> Mea
 
 
 def thinned(length: int) -> NDArray[np.int64]:
-    """Indices of at most ``POINTS`` of so many rows, evenly spaced, the first and last among
-    them."""
+    """Evenly spaced indices of at most POINTS of ``length`` rows, including the first and the
+    last."""
     return np.unique(np.linspace(0, length - 1, min(length, POINTS)).round().astype(np.int64))

@@ -1,7 +1,7 @@
-"""``mean/`` of a sweep: for TensorBoard one run for each configuration, the mean of its seeds.
+"""``mean/`` of a sweep: a TensorBoard run per configuration, the mean over its seeds.
 
-A sweep of 4 optimizers, 3 regularisers and 5 seeds is 12 curves with bands instead of 60 curves,
-and 12 rows of HParams whose columns are what the sweep varies.
+A sweep of 4 optimizers, 3 regularisers and 5 seeds gives 12 curves with bands instead of 60 curves,
+and 12 rows of HParams whose columns are the factors of the sweep.
 """
 
 from __future__ import annotations
@@ -28,16 +28,16 @@ from exprun.record.tensorboard import (
 FOLDER = "mean"
 
 OPEN = 200
-"""Files that are open at once."""
+"""Maximum number of open files."""
 
 TITLES = {"val": "validation", "train": "training"}
-"""How charts call the parts of the data."""
+"""Names of the parts of the data in charts."""
 
 
 @dataclass(frozen=True)
 class MeanRun:
-    """A configuration: its name, the levels of what varies, the curves of its jobs that went to
-    their end, and each figure of ``result.json`` of all jobs that have it."""
+    """A configuration: its name, the levels of its factors, the curves of its completed jobs, and
+    each figure of ``result.json`` from all jobs that have it."""
 
     name: str
     levels: Mapping[str, Value]
@@ -46,10 +46,8 @@ class MeanRun:
 
 
 def write_mean_runs(sweep: Path, runs: Sequence[MeanRun], step: str = "epoch") -> Path:
-    """Write ``sweep/mean/``, a folder for each run, in place of what was there; returns it.
-
-    Their band is one standard deviation to either side. Raises OSError if the disk does not take
-    it.
+    """Write ``sweep/mean/`` with a folder for each run, replacing an existing one; returns its
+    path. The curves' bands are one standard deviation to either side. Raises OSError.
     """
     folder = sweep / FOLDER
     names = [folder_name(run.name.split(" ")) for run in runs]
@@ -71,7 +69,7 @@ def write_mean_runs(sweep: Path, runs: Sequence[MeanRun], step: str = "epoch") -
         for name in figures
         if name.startswith(part) and name.removeprefix(part) in measured
     ] or [name for name in figures if not name.startswith("train_")]
-    shown.sort(key=lambda name: name.endswith("_loss"))  # the metrics first
+    shown.sort(key=lambda name: name.endswith("_loss"))  # metrics first
     levels = {
         name: list(dict.fromkeys(run.levels[name] for run in runs)) for name in runs[0].levels
     }
@@ -93,7 +91,7 @@ def _events(
     figures: Sequence[str],
     step: str,
 ) -> BufferedEventFile:
-    """An event file: the mean curves with their bands, and the figures at the last step."""
+    """The event file of a configuration: mean curves with bands, and figures at the last step."""
     file = BufferedEventFile(folder)
     file.charts({_title(name): [_band(name)] for name in columns})
     table: dict[str, str] = {}
@@ -130,7 +128,7 @@ def _tags(figure: str) -> tuple[str, str]:
 
 
 def _title(column: str) -> str:
-    """``val_accuracy`` is ``validation accuracy``."""
+    """The title of a column: ``validation accuracy`` for ``val_accuracy``."""
     part, _, metric = column.partition("_")
     return f"{TITLES[part]} {metric}" if metric and part in TITLES else column
 
@@ -141,7 +139,8 @@ def _band(column: str) -> Band:
 
 
 def _points(column: str, curve: MeanCurve) -> Iterator[tuple[int, dict[str, float]]]:
-    """The mean and the edges of its band at each step; the band of a single run is its line."""
+    """Yield each step with the mean and the edges of its band, by tag; the band of a single run has
+    zero width."""
     band = _band(column)
     stds = np.zeros_like(curve.mean) if curve.std is None else curve.std
     for step, mean, std in zip(curve.steps, curve.mean.tolist(), stds.tolist(), strict=True):

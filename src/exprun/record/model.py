@@ -1,7 +1,7 @@
-"""``model.safetensors`` and ``preprocess.json``: all that a prediction needs.
+"""Write and read ``model.safetensors`` and ``preprocess.json``, which predictions need.
 
-What is read may come from another machine and from anybody: it is data, checked before it is used,
-and code is never loaded from it.
+The files may come from an untrusted source: they are checked before use, and no code is loaded from
+them.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ from exprun.training.prediction import Model
 WEIGHTS, PREPROCESSING = "model.safetensors", "preprocess.json"
 
 EXPORTED = (".onnx", ".pt", ".pt2")
-"""Suffixes of exported models that are programs: they are not read again."""
+"""Suffixes of exported models that exprun does not read, because they are programs."""
 
 FORMAT = 1
 ACTIVATIONS = ("softmax", "sigmoid", "identity")
@@ -42,7 +42,9 @@ def save_model(
     output_activation: str,
 ) -> None:
     """Write the ``weights`` of a network, a ``state_dict``, and the preprocessing of its inputs.
-    Both files are settled on the disk with ``result.json``, without which they count for nothing.
+
+    Both are settled on the disk together with ``result.json`` (see ``write_atomic``), without which
+    they are ignored.
     """
     described = as_file(preprocessing)
     write_atomic(folder / PREPROCESSING, described.content, settle=False)
@@ -51,7 +53,7 @@ def save_model(
 
 
 class PreprocessingFile(NamedTuple):
-    """What ``preprocess.json`` holds, and the checksum of the data in it."""
+    """The content of ``preprocess.json`` and the checksum of its data."""
 
     content: bytes
     sum: str
@@ -59,14 +61,14 @@ class PreprocessingFile(NamedTuple):
 
 @functools.lru_cache(maxsize=2)
 def as_file(preprocessing: Preprocessing) -> PreprocessingFile:
-    """Remembered, for the jobs of a sweep share it."""
+    """The preprocessing as a file; cached, because the jobs of a sweep share it."""
     described = to_json(preprocessing)
     return PreprocessingFile(as_json(described), checksum(described))
 
 
 def single_file(model: Model) -> bytes:
-    """A safetensors file that has the preprocessing in its head, so that it is a model by itself;
-    ``load_model`` reads it."""
+    """The content of a safetensors file that also contains the preprocessing, in its metadata, so
+    that it is a complete model for ``load_model``."""
     weights, described = model.network.state_dict(), as_file(model.preprocessing)
     head = _head(architecture(model.network), model.output_activation, weights, described.sum)
     return _safetensors(weights, {**head, "preprocessing": json.loads(described.content)})
@@ -75,8 +77,8 @@ def single_file(model: Model) -> bytes:
 def _head(
     built: dict[str, Any], activation: str, weights: dict[str, Tensor], preprocessing: str
 ) -> dict[str, Any]:
-    """What stands in the head of the safetensors file besides the weights: how the network was
-    built, and checksums, for the format has none; ``preprocessing`` is that of its file."""
+    """The metadata of the safetensors file: the network's architecture, and checksums, which the
+    format lacks; ``preprocessing`` is the checksum of ``preprocess.json``."""
     network = {"architecture": built, "output_activation": activation}
     sums = {"network": _network_sum(network, weights), "preprocessing": preprocessing}
     return {"format": FORMAT, **network, "sha256": sums}
@@ -90,16 +92,16 @@ def _network_sum(network: dict[str, Any], weights: dict[str, Tensor]) -> str:
 
 def _safetensors(weights: dict[str, Tensor], head: dict[str, Any]) -> bytes:
     tensors = {name: w.contiguous().cpu() for name, w in weights.items()}
-    # One key of metadata: two would come in any order.
+    # A single metadata key, because the order of several keys varies.
     content: bytes = save(tensors, metadata={"exprun": json.dumps(head, allow_nan=False)})
     return content
 
 
 def load_model(path: str | Path) -> Model:
-    """The model of a run's folder, or of a file that ``exprun export`` wrote as safetensors.
+    """Load the model of a run's folder, or of a safetensors file that ``exprun export`` wrote.
 
-    Raises UsageError for a folder without a model, and for whatever is damaged, does not belong
-    together, or would need somebody's own code.
+    Raises UsageError for a folder without a model, and for files that are damaged, do not belong
+    together, or need code that is not exprun's.
     """
     path = Path(path).expanduser()
     if path.suffix in EXPORTED and path.is_file():
@@ -145,7 +147,8 @@ def load_model(path: str | Path) -> Model:
 
 
 def _expected(folder: Path) -> Path:
-    """The folder, if both files of a model are in it; raises UsageError, saying what it is else."""
+    """The folder, if it contains both files of a model; otherwise raises a UsageError that says
+    what it contains instead."""
     if not folder.is_dir():
         raise UsageError(f"{folder}: there is no such folder; expected one like outputs/runs/…")
     missing = [name for name in (WEIGHTS, PREPROCESSING) if not (folder / name).is_file()]
@@ -167,7 +170,8 @@ def _expected(folder: Path) -> Path:
 
 
 def _best(sweep: Path) -> str:
-    """``"; the best is …"``, if the sweep's leaderboard tells and that run has a model."""
+    """The hint ``"; the best is …"`` from the sweep's leaderboard, if that run has a model, else an
+    empty text."""
     try:
         with (sweep / "leaderboard.csv").open(newline="") as file:
             folders = [sweep / str(row["folder"]) for row in csv.DictReader(file)]
@@ -179,7 +183,7 @@ def _best(sweep: Path) -> str:
 
 
 def _read(file: Path) -> tuple[dict[str, Any], dict[str, Tensor]]:
-    """The head and the weights of a safetensors file; raises UsageError for any other file."""
+    """The metadata and the weights of a safetensors file; raises UsageError for other files."""
     try:
         with safe_open(file, "pt") as opened:
             metadata = opened.metadata() or {}

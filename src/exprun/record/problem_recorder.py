@@ -1,4 +1,4 @@
-"""Writes the folder of a problem: its table, its pictures, TensorBoard's events and the result."""
+"""Write the folder of a problem: its table, pictures, TensorBoard events and the result."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from exprun.training.callbacks import Outcome
 
 
 class ProblemRecorder:
-    """What ``Recorder`` is for a training; all is written at the end, which is soon."""
+    """The counterpart of ``Recorder`` for problems; writes everything at the end."""
 
     def __init__(
         self,
@@ -38,7 +38,7 @@ class ProblemRecorder:
         self.events.close()
 
     def finish(self, outcome: Outcome, seconds: float) -> dict[str, Any]:
-        """Write everything, ``result.json``, whose content is returned, last of all."""
+        """Write all files, ``result.json`` last; returns its content."""
         rows = self.problem.rows()
         text = io.StringIO(newline="")
         writer = csv.DictWriter(text, list(rows[0]))
@@ -48,7 +48,7 @@ class ProblemRecorder:
         for row in rows:
             step, *values = row.items()
             self.events.scalars(dict(values), int(step[1]))
-        from exprun.problems.pictures import draw  # matplotlib takes its time to import
+        from exprun.problems.pictures import draw  # imports matplotlib, which is slow
 
         pictures = draw(self.problem, self.folder)
         for name in pictures:

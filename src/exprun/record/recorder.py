@@ -1,4 +1,4 @@
-"""Writes a run's folder while it trains, and its result at the end."""
+"""Write a run's folder during the training, and its result at the end."""
 
 from __future__ import annotations
 
@@ -30,18 +30,19 @@ from exprun.training.prediction import forward
 from exprun.training.training import Training
 
 DUMPER: Any = getattr(yaml, "CSafeDumper", yaml.SafeDumper)
-"""In C where PyYAML has that."""
+"""The YAML dumper, in C if PyYAML was built with it."""
 
 CHECKPOINT_SECONDS = 2.0
-"""``checkpoint.every=auto``: at least this long between two writes."""
+"""Minimum seconds between two checkpoints with ``checkpoint.every=auto``."""
 
 CURVE_SECONDS = 0.25
-"""Rows of the curve are written so often at most: for a short epoch the files are a burden."""
+"""Minimum seconds between two writes of the curve's rows, which are slow compared with a short
+epoch."""
 
 
 class Recorder(Callback):
-    """``metrics.csv`` and TensorBoard events, a row an epoch, and checkpoints; then the model, the
-    preprocessing and, last, ``result.json``."""
+    """Writes ``metrics.csv`` and TensorBoard events with a row per epoch, and checkpoints; at the
+    end the model, the preprocessing and, last, ``result.json``."""
 
     def __init__(
         self,
@@ -55,12 +56,11 @@ class Recorder(Callback):
         diagnostics: Diagnostics | None = None,
         sharing: int = 1,
     ) -> None:
-        """With the ``state`` of a checkpoint the training is put there, and what the files of the
-        folder hold of later epochs is taken out of them.
+        """With the ``state`` of a checkpoint the training resumes there, and later epochs are
+        removed from the folder's files.
 
-        ``sharing`` trainings take turns on one core, so each saves as much more rarely.
-
-        Raises UsageError if the data are not those of the checkpoint.
+        ``sharing`` trainings take turns on one core, so the interval between checkpoints is that
+        many times longer. Raises UsageError if the data differ from those of the checkpoint.
         """
         self.folder = folder
         self.config = config
@@ -84,7 +84,7 @@ class Recorder(Callback):
         )
 
     def close(self) -> None:
-        """Close the files that were open while it trained."""
+        """Write pending rows of the curve and close all files."""
         self._write_curve()
         self.curves.close()
         if self.diagnostics:
@@ -92,7 +92,7 @@ class Recorder(Callback):
         self.events.close()
 
     def on_start(self, training: Training) -> None:
-        if not training.epoch:  # else it is resumed, and all this is there already
+        if not training.epoch:  # a resumed run's files have it already
             self._describe(training)
         if self.diagnostics:
             self.diagnostics.on_start(training)
@@ -117,7 +117,7 @@ class Recorder(Callback):
             self._save()
 
     def _write_curve(self) -> None:
-        """Write the rows that are not in the files yet."""
+        """Write the pending rows of the curve."""
         rows = self.training.history[self.rows :]
         self._write_rows(rows)
         for row in rows:
@@ -146,10 +146,10 @@ class Recorder(Callback):
         self.saved = time.perf_counter()
 
     def finish(self, outcome: Outcome, seconds: float) -> dict[str, Any]:
-        """Evaluate the test part, once and with the kept weights, and write what is left;
-        ``result.json``, whose content is returned, is the last of it.
+        """Evaluate the test part, once and with the kept weights, and write the remaining files,
+        ``result.json`` last; returns its content.
 
-        An interrupted run may be continued, so its test part stays unseen.
+        The test part of an interrupted run is not evaluated, because it may be resumed.
         """
         training = self.training
         self._write_curve()
@@ -163,18 +163,18 @@ class Recorder(Callback):
             figures |= self._finish_model(seen=outcome.status != INTERRUPTED)
         if outcome.status != INTERRUPTED:
             final = {k: v for k, v in figures.items() if k.startswith("test_")}
-            # TensorBoard's table shows the last point of a curve, the model is the best one
+            # TensorBoard's table shows the last point of a curve, but the model is the best epoch
             best = {best_tag(k): v for k, v in figures.items() if k.startswith("val_")}
             self.events.scalars(tags(final) | best, training.epoch)
-            # TensorBoard takes the first end of a session for the last word
+            # TensorBoard ignores all but the first end of a session
             self.events.hparams_end(outcome.status in (COMPLETED, EARLY_STOPPED))
         result = result_of(self.config, self.overrides, outcome, seconds, training, figures)
         write_json(self.folder / "result.json", result)
         return result
 
     def _finish_model(self, *, seen: bool) -> dict[str, float]:
-        """Write the model, which has the kept weights; returns what it is worth: on the validation
-        part what the curve does not have, on the test part everything, if that may be seen."""
+        """Write the model with the kept weights; returns its metrics: on the validation part those
+        that the curve does not have and, if ``seen``, all of the test part."""
         t, data = self.training, self.training.data
         activation = t.loss.output_activation
         save_model(self.folder, t.model, t.kept, data.preprocessing, activation)
@@ -197,7 +197,7 @@ class Recorder(Callback):
         return figures
 
     def _write_confusion(self, matrix: Tensor) -> None:
-        """``confusion.csv``, and the same as a table for TensorBoard."""
+        """Write ``confusion.csv``, and the same table for TensorBoard."""
         classes = self.training.data.preprocessing.task.classes
         rows = [
             [label, *map(str, row)] for label, row in zip(classes, matrix.tolist(), strict=True)
@@ -214,13 +214,12 @@ class Recorder(Callback):
 def hparams(
     config: Mapping[str, Any], choices: Mapping[str, str | None], overrides: Sequence[str]
 ) -> dict[str, Value]:
-    """What was asked for, as a row of TensorBoard's table of hyperparameters: the seed and each key
-    of the overrides with its value; the chosen regularisers by name. Keys whose value is derived
-    from another key (``data.split_seed=${seed}``) are left out.
+    """The run's row of TensorBoard's hyperparameter table: the seed and each overridden key with
+    its value; the chosen regularisers by name. Keys whose value is derived from another key
+    (``data.split_seed=${seed}``) are left out.
 
-    What a chosen option brings along is left out, for it tells nothing that the option's name does
-    not, and a column that is empty in a row has its default there. The whole config is a text of
-    its own.
+    The settings of a chosen option are left out, because its name implies them; an empty column
+    stands for the default. The whole config is recorded as a text.
     """
     row: dict[str, Value] = {}
     own = [word for word in overrides if "${" not in word]
@@ -236,7 +235,7 @@ def hparams(
 
 
 def _leaf(node: Any, key: str) -> Any:
-    """What stands at a dotted key; None if nothing does."""
+    """The value at a dotted key; None if there is none."""
     for name in key.split("."):
         if not isinstance(node, Mapping) or name not in node:
             return None

@@ -1,4 +1,4 @@
-"""``result.json``: what a run was and what came of it. Nothing here imports torch."""
+"""``result.json``: the settings and results of a run. Nothing here imports torch."""
 
 from __future__ import annotations
 
@@ -25,11 +25,12 @@ def result_of(
     training: Training | None = None,
     metrics: Mapping[str, float] | None = None,
 ) -> dict[str, Any]:
-    """The content of ``result.json``, as plain data; ``training`` is None if none came about.
+    """The content of ``result.json`` as plain data; ``training`` is None for a problem, or if it
+    could not be built.
 
     ``seconds`` is the wall time of the whole run, ``metrics`` are those of the kept weights; a
-    figure that is not finite becomes null. ``monitor`` is the figure that the weights were kept by,
-    null without a validation part. ``identity`` tells whether another job is the same one.
+    figure that is not finite becomes null. In the result, ``monitor`` is the figure by which the
+    weights were kept, null without a validation part, and ``identity`` is equal for equal jobs.
     """
     kept = training.kept_row if training else {}
     monitor = training.stopping.monitor if training else None
@@ -75,7 +76,7 @@ def read_result(folder: Path) -> dict[str, Any] | None:
 
 
 def _rows(training: Training) -> dict[str, int]:
-    """How many rows each part has: how far figures of other splits may differ depends on it."""
+    """Number of rows of each part, on which the uncertainty of the figures depends."""
     data = training.data
     parts = {"train": data.train, "val": data.val, "test": data.test}
     return {name: len(part) if part is not None else 0 for name, part in parts.items()}

@@ -1,8 +1,8 @@
-"""Event files for TensorBoard, without the 1.3 s that ``torch.utils.tensorboard`` costs.
+"""Event files for TensorBoard, without importing ``torch.utils.tensorboard`` (1.3 s).
 
-One file per training (one more per resume), in the run's own folder: curves, the layout that draws
-train and validation into one chart, hyperparameters with the final metrics beside them, and texts.
-A sweep of n runs is n rows of the HParams table.
+One file per training (one more per resume), in the run's folder: curves, the layout that draws
+train and validation into one chart, hyperparameters with the final metrics, and texts. A sweep of n
+runs is n rows of the HParams table.
 """
 
 from __future__ import annotations
@@ -31,22 +31,21 @@ from tensorboard.plugins.hparams.plugin_data_pb2 import HParamsPluginData
 
 CATEGORY = "train and validation"
 LAYERS = "layers"
-"""The categories of all layouts: TensorBoard merges the charts of many runs within one only."""
+"""The category of all layouts, because TensorBoard merges charts of runs only within a category."""
 
 SESSION_END = "_hparams_/session_end_info"
 FINAL = re.compile(f"^test/|^validation/|^{SESSION_END}$")
-"""Tags that are written once, at the very end."""
+"""Pattern of tags that are written once, at the end of a run."""
 
 PARTS = {"train": "train", "val": "validation"}
 
 Value = bool | int | float | str
-"""What TensorBoard takes as the value of a hyperparameter."""
+"""The types that TensorBoard accepts for a hyperparameter."""
 
 
 @dataclass(frozen=True)
 class Band:
-    """The tags of a curve and of the edges of the band around it; all three have the same
-    steps."""
+    """The tags of a curve and of the edges of its band; all three have the same steps."""
 
     value: str
     lower: str
@@ -54,9 +53,9 @@ class Band:
 
 
 def tag_of(name: str) -> str:
-    """A figure's name as TensorBoard groups it: ``train_loss`` is ``loss/train``, ``val_loss``
-    ``loss/validation``, ``test_loss`` ``test/loss``, so that its views begin with the curves and
-    not with single points; everything else keeps its name."""
+    """The tag of a figure: ``loss/train`` for ``train_loss``, ``loss/validation`` for ``val_loss``,
+    ``test/loss`` for ``test_loss``, so that TensorBoard lists curves before single points; other
+    names are unchanged."""
     part, _, metric = name.partition("_")
     if metric and part == "test":
         return f"test/{metric}"
@@ -64,13 +63,13 @@ def tag_of(name: str) -> str:
 
 
 def best_tag(name: str) -> str:
-    """The tag of a validation figure of the best epoch: ``validation/best_loss`` of
+    """The tag of a validation figure in the best epoch: ``validation/best_loss`` for
     ``val_loss``."""
     return f"validation/best_{name.removeprefix('val_')}"
 
 
 def tags(row: Mapping[str, float]) -> dict[str, float]:
-    """A row of the learning curve, or final metrics, by their tags; without ``epoch`` and
+    """A row of the learning curve, or final metrics, by tag, without ``epoch`` and
     ``iteration``."""
     return {
         tag_of(name): value for name, value in row.items() if name not in ("epoch", "iteration")
@@ -80,20 +79,20 @@ def tags(row: Mapping[str, float]) -> dict[str, float]:
 class EventFile:
     """A new event file ``events.out.tfevents.<time>.<host>.<pid>`` in ``folder``.
 
-    ``folder`` must exist (else ``FileNotFoundError``). Every call writes one record and flushes it,
-    so a training that is killed loses nothing. After a resume the new file takes over what earlier
-    files of the folder hold up to epoch ``until`` and replaces them, so that no point stands twice;
-    ``until=0`` starts afresh. An error of the disk is raised as ``OSError``.
+    ``folder`` must exist (else ``FileNotFoundError``). Every call writes and flushes one record, so
+    a killed training loses nothing. After a resume the new file copies the events of earlier files
+    of the folder up to epoch ``until`` and replaces them, so that no point is duplicated;
+    ``until=0`` copies nothing. Errors of the file system are raised as ``OSError``.
     """
 
     def __init__(self, folder: Path, *, until: int = 0) -> None:
         earlier = sorted(folder.glob("events.out.tfevents.*"))
         # TensorBoard reads the files of a folder in the order of their names: the time, in seconds
-        # with microseconds, puts a resumed training after the one it goes on from.
+        # with microseconds, sorts a resumed training after the one it continues.
         name = f"events.out.tfevents.{time.time():.6f}.{socket.gethostname()}.{os.getpid()}"
         self._file = (folder / name).open("xb")
         self._write(Event(file_version="brain.Event:2"))
-        # A running TensorBoard forgets what it has read of the files that this one replaces.
+        # Makes a running TensorBoard discard what it has read from the replaced files.
         self._write(Event(step=0, session_log=SessionLog(status=SessionLog.START)))
         for event in _kept(earlier, until):
             self._put(event.SerializeToString())
@@ -101,17 +100,18 @@ class EventFile:
             path.unlink()
 
     def scalars(self, values: Mapping[str, float], step: int) -> None:
-        """One point of each curve, in one record; float32, nan and infinities included."""
+        """Write one point of each curve in one record, as float32; nan and infinities are
+        allowed."""
         points = [Summary.Value(tag=tag, simple_value=value) for tag, value in values.items()]
         self._write(Event(step=step, summary=Summary(value=points)))
 
     def text(self, tag: str, markdown: str) -> None:
-        """A text at step 0."""
+        """Write a text at step 0."""
         self._plugin("text", tag, text=markdown.encode())
 
     def image(self, tag: str, png: bytes, step: int) -> None:
-        """A picture, the content of a PNG file."""
-        width, height = struct.unpack(">II", png[16:24])  # the first chunk, IHDR, begins with them
+        """Write a picture, given as the content of a PNG file."""
+        width, height = struct.unpack(">II", png[16:24])  # at the start of the first chunk, IHDR
         value = Summary.Value(tag=tag)
         value.image.width, value.image.height, value.image.colorspace = width, height, 4
         value.image.encoded_image_string = png
@@ -120,17 +120,17 @@ class EventFile:
     def charts(
         self, charts: Mapping[str, Sequence[str | Band]], layers: Sequence[str] = ()
     ) -> None:
-        """The custom layout: each title is a chart, its curves are drawn together; and a chart for
-        each of the figures that ``layers`` have, with the curves ``figure/layer`` of all of them.
+        """Write the custom layout: a chart per title with its curves, and a chart for each figure
+        in ``layers`` with the curves ``figure/layer`` of all layers.
 
-        Equal charts of several runs become one; charts with equal titles and different tags do
-        not, so give every run the same tags: one that a run does not have stays empty.
+        Equal charts of several runs are merged; charts with equal titles and different tags are
+        not, so give every run the same tags: a curve without data in a run stays empty.
         """
         layout = Layout()
         category = layout.category.add(title=CATEGORY)
         for title, curves in charts.items():
-            # In a multiline chart the order of the curves, and so which marker is whose, is that of
-            # a hash table of TensorBoard's; in a margin chart it is ours. A curve is its own band.
+            # In a multiline chart TensorBoard orders the curves, and their markers, by a hash
+            # table; a margin chart keeps the given order. A curve without a band is its own band.
             margin = category.chart.add(title=title).margin
             for curve in curves:
                 band = Band(curve, curve, curve) if isinstance(curve, str) else curve
@@ -142,7 +142,7 @@ class EventFile:
         self._plugin("custom_scalars", "custom_scalars__config__", text=layout.SerializeToString())
 
     def histogram(self, tag: str, buckets: Sequence[tuple[float, float, float]], step: int) -> None:
-        """A distribution: its buckets, from left to right, as left edge, right edge and count."""
+        """Write a distribution: buckets from left to right as (left edge, right edge, count)."""
         value = Summary.Value(tag=tag)
         value.metadata.plugin_data.plugin_name = "histograms"
         value.tensor.dtype = DT_DOUBLE
@@ -152,11 +152,11 @@ class EventFile:
         self._write(Event(step=step, summary=Summary(value=[value])))
 
     def hparams_start(self, hparams: Mapping[str, Value]) -> None:
-        """This run's row in the HParams table; all its scalars are the metrics of the row.
+        """Write this run's row in the HParams table; all its scalars are the metrics of the row.
 
-        The columns are those of all runs together: TensorBoard finds them by itself as long as no
-        run writes an ``Experiment`` of its own, of which it would use an arbitrary one. Infinity
-        and nan are written as text, because TensorBoard leaves out such numbers.
+        TensorBoard collects the columns from all runs, as long as no run writes an ``Experiment``,
+        of which it would use an arbitrary one. Infinity and nan are written as text, because
+        TensorBoard leaves out such numbers.
         """
         data = HParamsPluginData()
         data.session_start_info.start_time_secs = time.time()
@@ -173,9 +173,9 @@ class EventFile:
     def hparams_columns(
         self, levels: Mapping[str, Sequence[Value]], metrics: Mapping[str, str]
     ) -> None:
-        """The columns of the HParams table: hyperparameters with the values that they take, then
-        the metrics of these tags, under their names. All runs of a log directory must write the
-        same, or none: TensorBoard shows those of one of them."""
+        """Write the columns of the HParams table: hyperparameters with their values, then metrics
+        by tag with their names. All runs of a log directory must write the same columns, or none:
+        TensorBoard shows those of one run."""
         data = HParamsPluginData()
         for name, values in levels.items():
             info = data.experiment.hparam_infos.add(name=name)
@@ -192,7 +192,7 @@ class EventFile:
         self._plugin("hparams", "_hparams_/experiment", data.SerializeToString())
 
     def hparams_end(self, succeeded: bool) -> None:
-        """The status of the row. Final: TensorBoard ignores a second one."""
+        """Write the status of the row; TensorBoard ignores a second one."""
         data = HParamsPluginData()
         data.session_end_info.end_time_secs = time.time()
         data.session_end_info.status = STATUS_SUCCESS if succeeded else STATUS_FAILURE
@@ -203,7 +203,7 @@ class EventFile:
         self._file.close()
 
     def _plugin(self, plugin: str, tag: str, content: bytes = b"", text: bytes = b"") -> None:
-        """Data of a plugin: its own ``content``, or a ``text``."""
+        """Write data of a plugin: its ``content``, or a ``text``."""
         value = Summary.Value(tag=tag)
         value.metadata.plugin_data.plugin_name = plugin
         value.metadata.plugin_data.content = content
@@ -221,7 +221,7 @@ class EventFile:
 
 
 class BufferedEventFile(EventFile):
-    """An event file whose records are written by ``write_buffered``, with those of others."""
+    """An event file that keeps its records in memory until ``write_buffered`` writes them."""
 
     def __init__(self, folder: Path) -> None:
         self.records: list[bytes] = []
@@ -231,20 +231,20 @@ class BufferedEventFile(EventFile):
         self.records.append(data)
 
     def write(self, frames: Sequence[bytes]) -> None:
-        """Write its records, framed, and close it."""
+        """Write the records, given as ``framed`` bytes, and close the file."""
         self._file.write(b"".join(frames))
         self.close()
 
 
 def write_buffered(files: Sequence[BufferedEventFile]) -> None:
-    """Write and close the files; the checksums of all their records are computed at once."""
+    """Write and close the files; the checksums of all records are computed together."""
     frames = iter(framed_all([data for file in files for data in file.records]))
     for file in files:
         file.write([next(frames) for _ in file.records])
 
 
 def read(path: Path) -> Iterator[Event]:
-    """The events of a file, up to the first that is torn or damaged."""
+    """Yield the events of a file up to the first that is incomplete or damaged."""
     data = memoryview(path.read_bytes())
     while len(data) >= HEAD:
         (length,) = struct.unpack("<Q", data[:8])
@@ -256,12 +256,12 @@ def read(path: Path) -> Iterator[Event]:
 
 
 HEAD = 12
-"""Bytes before the data of a TFRecord: length and its checksum."""
+"""Bytes before the data of a TFRecord: its length and the checksum of the length."""
 
 
 def _kept(paths: Sequence[Path], until: int) -> Iterator[Event]:
-    """Summaries of epochs up to ``until``, each once; no final metrics and no end of a session,
-    for the training goes on."""
+    """Summaries up to epoch ``until`` without duplicates, final metrics and session ends, because
+    the training continues."""
     seen = set()
     for event in (event for path in paths if until for event in read(path)):
         key = (event.step, *(value.tag for value in event.summary.value))
@@ -278,7 +278,7 @@ def framed(data: bytes) -> bytes:
 
 
 def framed_all(records: Sequence[bytes]) -> list[bytes]:
-    """``framed`` of each record, by numpy, of all at once: for thousands of them."""
+    """``framed`` for each of thousands of records, with checksums vectorised by numpy."""
     lengths = [struct.pack("<Q", len(data)) for data in records]
     checked = zip(lengths, _checksums(lengths), records, _checksums(records), strict=True)
     return [b"".join(parts) for parts in checked]
@@ -297,7 +297,7 @@ def _masked(crc: int) -> bytes:
 
 
 def _checksums(records: Sequence[bytes]) -> list[bytes]:
-    """``_checksum`` of each record: a step of all of them for each place that they have."""
+    """``_checksum`` of each record, vectorised over records, one byte position at a time."""
     import numpy as np
 
     table = np.array(CRC_TABLE, np.uint32)
@@ -312,7 +312,7 @@ def _checksums(records: Sequence[bytes]) -> list[bytes]:
         crc = np.full(len(chosen), 0xFFFFFFFF, np.uint32)
         ends = lengths[start : start + TOGETHER]
         for place, column in enumerate(places):
-            n = int(np.searchsorted(-ends, -place))  # so many are longer
+            n = int(np.searchsorted(-ends, -place))  # number of longer records
             crc[:n] = table[(crc[:n] ^ column[:n]) & 0xFF] ^ (crc[:n] >> 8)
         for i, value in zip(chosen, (crc ^ 0xFFFFFFFF).tolist(), strict=True):
             found[i] = _masked(value)
@@ -320,7 +320,7 @@ def _checksums(records: Sequence[bytes]) -> list[bytes]:
 
 
 TOGETHER = 10_000
-"""Records whose checksums are computed at once, which bounds the memory."""
+"""Maximum number of records whose checksums are computed together, which bounds the memory."""
 
 
 def _crc_table() -> list[int]:

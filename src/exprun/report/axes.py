@@ -14,13 +14,15 @@ GAP = 5.0
 
 @dataclass(frozen=True)
 class Scale:
-    """Values from ``low`` to ``high`` and the pixels ``start`` to ``end`` where they stand."""
+    """Values from ``low`` to ``high`` and the pixels ``start`` to ``end`` where they stand; of
+    ``counts`` (epochs) no tick lies between two whole numbers."""
 
     low: float
     high: float
     start: float
     end: float
     log: bool = False
+    counts: bool = False
 
     def __call__(self, value: float) -> float:
         """The pixel of a value; nan for what has no place (nan, or not positive on a log scale)."""
@@ -35,11 +37,18 @@ class Scale:
         """About ``count`` round values in the scale's range."""
         if self.log:
             return log_ticks(self.low, self.high, count)
-        return nice_ticks(self.low, self.high, count)
+        ticks = nice_ticks(self.low, self.high, count)
+        return [tick for tick in ticks if not self.counts or tick.is_integer()]
 
 
 def scale(
-    values: Iterable[float], start: float, end: float, *, log: bool = False, margin: float = 0.05
+    values: Iterable[float],
+    start: float,
+    end: float,
+    *,
+    log: bool = False,
+    counts: bool = False,
+    margin: float = 0.05,
 ) -> Scale:
     """The scale that holds all finite values, with a margin (a part of the range) on each side.
 
@@ -58,7 +67,7 @@ def scale(
         half = abs(low) / 2 or 1.0
         low, high = low - half, high + half
     room = margin * (high - low)
-    return Scale(low - room, high + room, start, end)
+    return Scale(low - room, high + room, start, end, counts=counts)
 
 
 def nice_ticks(low: float, high: float, count: int) -> list[float]:

@@ -112,7 +112,9 @@ def lines(
     y = scale([v for values in inside for v in values] + extra, bottom, top, log=log_y)
     left = left_margin(y)
     right = WIDTH - 10
-    x = scale([v for c in curves for v in c.x], left, right, log=log_x, margin=0.02)
+    places = [float(v) for c in curves for v in c.x]
+    counts = all(v.is_integer() for v in places)
+    x = scale(places, left, right, log=log_x, counts=counts, margin=0.02)
     drawing = Drawing(WIDTH, bottom + 40 + legend_height, _aloud(y_label, x_label, curves))
     drawing.add(*left_axis(y, left, right, y_label), *bottom_axis(x, top, bottom, x_label))
     groups: list[Shape] = [_curve(curve, x, y) for curve in reversed(curves)]
@@ -156,6 +158,7 @@ def dots(
     reference: float | None = None,
     band: tuple[float, float] | None = None,
     log: bool = False,
+    counts: bool = False,
 ) -> Drawing:
     """A row each: a dot with its interval, single measurements as faint dots, the name left of it
     or, if names are long, above.
@@ -169,7 +172,7 @@ def dots(
     top, bottom = 6.0, 6.0 + height * len(rows)
     values = [v for row in rows for v in (row.value, row.low, row.high, *row.singles)]
     values += [v for v in (reference, *(band or ())) if v is not None]
-    x = scale(values, left, right, log=log)
+    x = scale(values, left, right, log=log, counts=counts)
     entries, legend_height = _legend(legend)
     words = "; ".join(f"{row.name} {_spelled(row)}" for row in rows[:12])
     drawing = Drawing(WIDTH, bottom + 40 + legend_height, f"{x_label}: {words}")

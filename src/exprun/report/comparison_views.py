@@ -28,6 +28,8 @@ def configurations(study: Study) -> View | None:
         row = study.compared[configuration.name]
         name, singles = study.name(configuration), figures(configuration, study.metric)
         value, low, high = (_number(row[key]) for key in ("mean", "low", "high"))
+        if not singles:  # every run diverged: no figure but the one that it counts as
+            value = low = high = math.nan
         table.append((name, row["n"], row["mean"], row["low"], row["high"]))
         remark = f"{row['diverged']} diverged" if row["diverged"] else ""
         estimate = Estimate(
@@ -60,7 +62,8 @@ def _number(value: float | None) -> float:
 
 def differences(study: Study, factor: str | None = None) -> View | None:
     """The pairs of the comparison, or of that of the levels of a factor: differences, paired by
-    seed, with their adjusted intervals. None if no pairs are compared."""
+    seed, with the interval of each; where runs diverged it has no size. None if no pairs are
+    compared."""
     pairs = study.by_factor[factor] if factor else study.comparison["pairs"]
     delta = study.comparison["delta"]
     if not any(pair["difference"] is not None for pair in pairs):
@@ -74,6 +77,8 @@ def differences(study: Study, factor: str | None = None) -> View | None:
         value, low, high = (_number(pair[key]) for key in ("difference", "low", "high"))
         look = Look(VERDICTS[pair["verdict"]])
         words = pair["verdict"].replace("_", " ")
+        if pair["diverged"]:
+            value, words = math.nan, f"{words}; runs diverged"
         name = f"{a} - {b}" if minuend is None else b
         rows.append(Estimate(name, value, low, high, (), look, None, words))
         keys = ("n", "difference", "low", "high", "p", "p_adjusted", "verdict")
@@ -85,7 +90,7 @@ def differences(study: Study, factor: str | None = None) -> View | None:
     label = f"{study.metric}: {minuend} minus …" if minuend else f"difference of {study.metric}"
     band = (-delta, delta) if delta else None
     drawing = charts.dots(rows[:ROWS], label, legend=legend, reference=0.0, band=band)
-    paired = "paired by seed"
+    paired = "paired by seed, and 95 % intervals of each alone"
     if any(pair["method"] == DATA_SETS for pair in pairs):
         paired = "means over the data sets, judged by signed ranks"
     caption = f"Differences, {paired}; p is adjusted for the number of pairs (Holm)."

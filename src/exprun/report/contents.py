@@ -28,7 +28,7 @@ from exprun.report.study import Cell, Study, Table, View, figures, mean, study_o
 from exprun.sweeps.comparison.compare import MOST, Comparison, compare
 from exprun.sweeps.comparison.figures import DATA_KEYS
 from exprun.sweeps.comparison.pairs import NOT_COMPARABLE
-from exprun.sweeps.comparison.table import sentence
+from exprun.sweeps.comparison.sentences import sentence
 from exprun.sweeps.results import JobResult, Results
 
 OTHER_CURVES = ("val_loss", "train_loss", "grad_norm")
@@ -62,8 +62,9 @@ def report(
 
     Raises UsageError for what is not there, or if no job has come to its end.
     """
+    folders = [*(os.path.relpath(sweep) for sweep in results.sweeps[:-1]), folder]
     commands = Commands(
-        [*(os.path.relpath(sweep) for sweep in results.sweeps[:-1]), folder],
+        folders,
         {"--metric": metric, "--baseline": baseline, "--delta": f"{delta:g}" if delta else None},
     )
     whole = compare(results, metric=metric, baseline=baseline, delta=delta)
@@ -112,7 +113,7 @@ def report(
         Section("how", "How this was made", html=how_made(study, commands)),
     ]
     page = Page(
-        kicker=f"exprun report · {folder} · {datetime.now():%Y-%m-%d %H:%M}",
+        kicker=f"exprun report · {', '.join(folders)} · {datetime.now():%Y-%m-%d %H:%M}",
         question=question(study),
         asked=asked(study),
         verdict=answer_of(study, whole, by_factor),
@@ -230,10 +231,10 @@ def configurations(study: Study) -> Table:
     rows: list[tuple[Cell, ...]] = []
     for c in study.ranked:
         compared, values = study.compared[c.name], figures(c, study.metric)
-        row: list[Cell] = [c.name, compared["n"], compared["mean"]]
         is_whole = len(values) > 1 and not compared["diverged"]
-        row += [statistics.stdev(values) if is_whole else None]
-        row += [compared["low"], compared["high"]]
+        sd = statistics.stdev(values) if is_whole else None
+        ends = (compared["mean"], sd, compared["low"], compared["high"])
+        row: list[Cell] = [c.name, compared["n"], *(ends if values else [None] * len(ends))]
         row += [mean(found) if (found := figures(c, name)) else None for name in others]
         for name in ("epochs", "seconds"):
             there = [v for job in c.jobs if (v := job.metrics.get(name)) is not None]

@@ -213,7 +213,7 @@ def time_to_target(study: Study) -> View | None:
             )
         )
     estimates.sort(key=lambda row: (math.isnan(row.value), row.value))
-    drawing = charts.dots(estimates[:ROWS], f"epochs to {study.curve} {goal:.4g}")
+    drawing = charts.dots(estimates[:ROWS], f"epochs to {study.curve} {goal:.4g}", counts=True)
     caption = f"Epochs until {study.curve} is {goal:.4g}, which {origin}: median and each seed. A "
     caption += "seed that does not get there counts as infinitely long."
     if score:

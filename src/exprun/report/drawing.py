@@ -268,6 +268,11 @@ def _group(group: Group, paint: Paint) -> str:
     return f"<g{number}>{title}{inner}</g>"
 
 
+FARTHEST = 1e6
+"""Pixels from the corner beyond which a point is drawn in its direction only: browsers refuse
+coordinates that a float32 does not hold."""
+
+
 def _path(points: Iterable[Point]) -> str:
     """Relative steps in tenths of a pixel, which are half as long as coordinates; the rounding of
     one step does not move the next."""
@@ -278,7 +283,8 @@ def _path(points: Iterable[Point]) -> str:
         if not (math.isfinite(x) and math.isfinite(y)):
             at = None
             continue
-        tenths = (round(10 * x), round(10 * y))
+        far = max(abs(x), abs(y), FARTHEST) / FARTHEST
+        tenths = (round(10 * x / far), round(10 * y / far))
         if at is None:
             words.append(f"M{_number(tenths[0] / 10)},{_number(tenths[1] / 10)}")
             command = "l"

@@ -37,7 +37,8 @@ def blocked_anova(values: ArrayLike, factors: Sequence[str]) -> list[Effect]:
     residuals = y - cells - block_means + y.mean()
     df_error = (blocks - 1) * (cells.size - 1)
     error, total = float((residuals**2).sum()), float(((y - block_means) ** 2).sum())
-    if df_error == 0 or error <= 1e-20 * max(total, 1e-300):
+    rounding = y.size * (1e-14 * float(np.abs(y).max(initial=0.0))) ** 2
+    if df_error == 0 or error <= max(rounding, 1e-20 * total):
         return []
     axes = range(len(levels))
     effects = []

@@ -54,21 +54,34 @@ class Looks:
 
 def p_value(d: ArrayLike, looks: Looks) -> Array:
     """Two-sided p of differences (..., n) in the order in which they were asked for, to be compared
-    with ALPHA, after Holm if there are several."""
-    d = np.asarray(d, float)
+    with ALPHA, after Holm if there are several: the smaller of that of the first batch, while it
+    stands, and that of all of them."""
     if looks.method == FIXED:
         return paired.t_test(d, looks.overlap)
+    return np.minimum(*_p_values(np.asarray(d, float), looks))
+
+
+def shown_by_first(d: ArrayLike, looks: Looks) -> NDArray[np.bool_]:
+    """Whether the ``p_value`` of differences (..., n) is that of the first batch alone."""
+    if looks.method == FIXED:
+        return np.zeros(np.shape(d)[:-1], bool)
+    first, later = _p_values(np.asarray(d, float), looks)
+    return np.asarray(first < later)
+
+
+def _p_values(d: Array, looks: Looks) -> tuple[Array, Array]:
+    """p of the first batch of differences (..., n), 1 where it does not stand, and of all."""
     if looks.method == PLANNED:
         p = paired.t_test(d, looks.overlap)
     elif looks.method == STEIN:
         p = stein.t_test(d, looks.first)
     else:
         p = anytime.p_value(d, looks.overlap, looks.later)
-    p = np.minimum(1.0, p * (ALPHA / looks.later))
-    if looks.first >= FEWEST:
-        first = paired.t_test(d[..., : looks.first], looks.overlap)
-        p = np.where(_holds(_first_interval(d, looks, ALPHA), d), np.minimum(p, first), p)
-    return p
+    later = np.minimum(1.0, p * (ALPHA / looks.later))
+    if looks.first < FEWEST:
+        return np.ones_like(later), later
+    first = paired.t_test(d[..., : looks.first], looks.overlap)
+    return np.where(_holds(_first_interval(d, looks, ALPHA), d), first, 1.0), later
 
 
 def interval(d: ArrayLike, looks: Looks, alpha: float = ALPHA) -> tuple[Array, Array]:

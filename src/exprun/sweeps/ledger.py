@@ -18,9 +18,11 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any
 
+from exprun import __version__
 from exprun.common.constants import FAILED, FINISHED, INTERRUPTED
 from exprun.common.errors import UsageError
 from exprun.record.files import folder_name, write_atomic, write_json
+from exprun.record.identity import identity
 from exprun.record.lease import holder
 from exprun.record.result import read_result
 from exprun.sweeps.launcher import LauncherSettings
@@ -97,7 +99,8 @@ def add(
             }
         )
     if asked is not None and (len(known) > first or not first):
-        content["batches"].append({"asked": now(), "overrides": list(asked), "first": first})
+        batch = {"asked": now(), "overrides": list(asked), "first": first, "version": __version__}
+        content["batches"].append(batch)
     write_json(folder / "sweep.json", content)
 
 
@@ -186,6 +189,23 @@ def adopt(folder: Path, content: dict[str, Any]) -> None:
         job["folder"] = elsewhere[job["identity"]]
     if found:
         write_json(folder / "sweep.json", content)
+
+
+def check_data(
+    folder: Path, content: Mapping[str, Any], number: int, config: Mapping[str, Any]
+) -> None:
+    """Raise UsageError if the files of data that the resolved ``config`` of a job names are not
+    those that it was asked for with: what has been done and what is missing would be of two data
+    sets."""
+    job = content["jobs"][number]
+    versions = [b.get("version") for b in content.get("batches", ()) if b["first"] <= number]
+    if not versions or versions[-1] is None:  # of an exprun that did not write it down
+        return
+    if identity(config, versions[-1]) != job["identity"]:
+        raise UsageError(
+            f"{folder}: data.path={config['data'].get('path')}: the data of job {number} are not "
+            "those that the sweep was asked for with; expected the same content, or another sweep"
+        )
 
 
 class Progress:

@@ -19,9 +19,10 @@ if TYPE_CHECKING:
 
 
 class Tables(NamedTuple):
-    """``results`` has a row for each job: ``sweep``, ``number``, ``configuration``, what varies,
-    ``seed``, ``status``, ``reason`` and every figure. ``curves`` has a row for each epoch of each
-    job: ``sweep``, ``number``, ``configuration``, ``seed`` and the columns of ``metrics.csv``."""
+    """``results`` has a row for each job: ``sweep``, ``number``, ``configuration``, what varies (as
+    numbers, if all values are), ``seed``, ``status``, ``reason`` and every figure. ``curves`` has a
+    row for each epoch of each job: ``sweep``, ``number``, ``configuration``, ``seed`` and the
+    columns of ``metrics.csv``."""
 
     results: pa.Table
     curves: pa.Table
@@ -60,9 +61,9 @@ def _results_table(results: Results) -> pa.Table:
         "number": [job.number for job in jobs],
         "configuration": [named[id(job)] for job in jobs],
     }
-    columns |= {k: [job.values.get(k) for job in jobs] for k in results.factors}
+    columns |= {k: _column([job.values.get(k) for job in jobs]) for k in results.factors}
     columns |= {
-        key: [job.block[i] for job in jobs]
+        key: _column([job.block[i] or None for job in jobs])
         for i, key in enumerate(REPETITION)
         if key in results.repetition or key == "seed"
     }
@@ -90,11 +91,21 @@ def _curves_table(results: Results) -> pa.Table:
             "sweep": [str(job.sweep)] * count,
             "number": [job.number] * count,
             "configuration": [named[id(job)]] * count,
-            "seed": [job.block[0]] * count,
+            "seed": _column([job.block[0]] * count),
         }
         figures = {name: pa.array(column, pa.float64()) for name, column in curve.items()}
         tables.append(pa.table({**head, **figures}))
     return pa.concat_tables(tables, promote_options="default") if tables else pa.table({})
+
+
+def _column(values: Sequence[str | None]) -> Sequence[int | float | str | None]:
+    """Values of overrides: numbers, whole ones if all are, or else the words as they are."""
+    for number in (int, float):
+        try:
+            return [None if value is None else number(value) for value in values]
+        except ValueError:
+            pass
+    return values
 
 
 def _float(value: float | None) -> float | None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -112,8 +113,8 @@ def _job(folder: Path, job: Mapping[str, Any], words: list[str] | None, batch: i
         ) from None
     words = result.get("overrides", []) if words is None else words
     overrides = dict(word.lstrip("+").partition("=")[::2] for word in words)
-    block = [overrides.get(key, "") for key in REPETITION]
-    block[0] = str(result.get("seed", block[0] or 0))
+    known = overrides | {"seed": str(result.get("seed", overrides.get("seed", 0)))}
+    block = [_followed(known.get(key, ""), known) for key in REPETITION]
     metrics = dict(result.get("metrics", {}))
     metrics |= {name: result[name] for name in MEASURES if result.get(name) is not None}
     return JobResult(
@@ -130,6 +131,12 @@ def _job(folder: Path, job: Mapping[str, Any], words: list[str] | None, batch: i
         rows=result.get("rows") or {},
         monitor=result.get("monitor"),
     )
+
+
+def _followed(value: str, overrides: Mapping[str, str]) -> str:
+    """A value of a repetition key, or that of the key which it follows: ``${seed}``."""
+    key = re.fullmatch(r"\$\\?\{([\w.]+)\\?\}", value)
+    return overrides.get(key[1], value) if key else value
 
 
 def _tabulate(

@@ -6,8 +6,6 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any
 
-import yaml
-
 from exprun.common.errors import UsageError
 
 
@@ -51,6 +49,8 @@ LISTS_OF_OPTIONS = ("reg",)
 
 
 def _read(path: Path) -> Any:
+    import yaml  # only several sweeps together need it
+
     try:
         return yaml.load(path.read_text(), getattr(yaml, "CSafeLoader", yaml.SafeLoader))
     except FileNotFoundError:

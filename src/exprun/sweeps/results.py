@@ -202,13 +202,12 @@ class Results:
         """The key; raises UsageError if it does not vary."""
         if key not in self.factors:
             if key in REPETITION:
-                raise UsageError(f"{option} {key}: makes repetitions, which are not compared")
+                what = "makes repetitions, which are not compared"
+            else:
+                what = "does not vary in this sweep"
             known = list(self.factors)
             expected = choices(known) if known else "none: nothing but repetitions varies here"
-            raise UsageError(
-                f"{option} {key}: does not vary in this sweep{nearest(key, known)} "
-                f"(expected {expected})"
-            )
+            raise UsageError(f"{option} {key}: {what}{nearest(key, known)} (expected {expected})")
         return key
 
 

@@ -13,12 +13,9 @@ import torch
 from exprun.common.font_cache import remove_font_cache
 from exprun.common.signals import Interruption, interruptible, let_through
 from exprun.display.panel import INTERVAL
-from exprun.fit.loop import fit
 from exprun.fit.stack import Member, capacity, fit_stack
 from exprun.job import Job
-from exprun.problems.problem import Problem
-from exprun.record.recorder import Recorder
-from exprun.run import begin, end
+from exprun.run import TrainingRun, begin, end
 from exprun.training.callbacks import Callback, Outcome
 from exprun.training.training import Training
 
@@ -40,12 +37,7 @@ def train_one(connection: Connection, number: int, job: Job) -> None:
         let_through()
         client = DispatcherClient(connection, interrupted)
         with job.recording():
-            work = begin(job)
-            if isinstance(work, Problem):
-                outcome = work.solve(interrupted)
-            else:
-                assert isinstance(job.recorder, Recorder)
-                outcome = fit(work, [job.recorder, _Reporter(client, number)], interrupted)
+            outcome = begin(job).fit([_Reporter(client, number)], interrupted)
             end(job, outcome, interrupted)
         client.ended(number, job)
     remove_font_cache()
@@ -91,14 +83,14 @@ class DispatcherClient:
         while not self.interrupted() and (found := self.ask("job")) is not None:
             number, job = found
             with job.recording():
-                work = begin(job, self.size)
-                if not isinstance(work, Problem):
-                    yield self._member(number, job, work)
+                begun = begin(job, self.size)
+                if isinstance(begun, TrainingRun):
+                    yield self._member(number, job, begun)
                     continue
-                end(job, work.solve(self.interrupted), self.interrupted)
+                end(job, begun.fit([], self.interrupted), self.interrupted)
             self.send("ended", number, job.result)
 
-    def _member(self, number: int, job: Job, training: Training) -> Member:
+    def _member(self, number: int, job: Job, begun: TrainingRun) -> Member:
         def done(outcome: Outcome) -> None:
             with job.recording():
                 end(job, outcome, self.interrupted)
@@ -109,11 +101,11 @@ class DispatcherClient:
                 raise error
             self.ended(number, job)
 
-        assert isinstance(job.recorder, Recorder)
         if not self.capacity:
-            self.capacity = capacity(training, self.size)
+            self.capacity = capacity(begun.training, self.size)
             self.send("capacity", content=self.capacity)
-        return Member(training, [job.recorder, _Reporter(self, number)], done, failed)
+        callbacks = [begun.recorder, _Reporter(self, number)]
+        return Member(begun.training, callbacks, done, failed)
 
     def ended(self, number: int, job: Job) -> None:
         job.recorder = None  # frees the training's memory

@@ -1,1 +1,1 @@
-"""The lecture's topics, one file each: what a training is made of."""
+"""Training techniques, one topic of the lecture per file."""

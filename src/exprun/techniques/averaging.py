@@ -13,13 +13,13 @@ from torch import Tensor, nn
 class WeightAverage:
     """v = decay * v + (1 - decay) * w after every iteration, for all parameters w; v = 0 at first.
 
-    The average after t iterations is v / (1 - decay^t): without that correction it would be drawn
+    The average after t iterations is v / (1 - decay^t): without that correction it would be biased
     towards 0 for about 1 / (1 - decay) iterations. (Polyak & Juditsky 1992 average all iterations
-    alike; Adam's authors, Kingma & Ba 2015 §7.2, take this average. torch's
+    with equal weights; Adam's authors, Kingma & Ba 2015 §7.2, use this average. torch's
     ``AveragedModel`` with ``get_ema_multi_avg_fn`` starts from the first weights instead of 0.)
 
-    Buffers are not averaged. The running statistics of batch normalisation are those of other
-    weights: whoever evaluates the average needs ``batch_norm.recompute_statistics`` first.
+    Buffers are not averaged. The running statistics of batch normalisation belong to the weights of
+    the training: call ``batch_norm.recompute_statistics`` before evaluating the average.
     """
 
     def __init__(self, model: nn.Module, decay: float) -> None:
@@ -33,13 +33,13 @@ class WeightAverage:
 
     @torch.no_grad()
     def update(self) -> None:
-        """Take in the weights as they are now, at the end of an iteration."""
+        """Add the current weights to the average; to be called after every iteration."""
         torch._foreach_lerp_(self.sums, self.weights, 1 - self.decay)
 
     @contextmanager
     def applied(self, iterations: int) -> Iterator[None]:
-        """Inside, the model has the average after ``iterations`` as its weights; afterwards its
-        own weights and buffers, to the last bit."""
+        """Context in which the model's weights are the average after ``iterations``; afterwards its
+        own weights and buffers are restored bit by bit."""
         correction = 1 - self.decay**iterations
         changed = [*self.weights, *self.buffers]
         own = [w.detach().clone() for w in changed]

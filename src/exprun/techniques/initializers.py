@@ -34,7 +34,7 @@ def variance_scaling(
 
     ``scale=1, fan_avg`` is Xavier (Glorot & Bengio 2010), ``scale=2, fan_in`` He (He et al. 2015),
     ``scale=1, fan_in`` LeCun (LeCun et al. 1998). The slides print the square root of the variance
-    where the variance is meant; their derivation gives what stands here.
+    where the variance is meant; their derivation gives the variance used here.
     """
     fan_out, fan_in = weight.shape
     fan = {"fan_in": fan_in, "fan_out": fan_out, "fan_avg": (fan_in + fan_out) / 2}[mode]
@@ -64,13 +64,14 @@ def normal(
     std: float,
     bias_std: float = 0.0,
 ) -> None:
-    """Weights from normal(mean, std) whatever the layer's size; biases from normal(0, bias_std)."""
+    """Weights from normal(mean, std), independent of the layer's size; biases from
+    normal(0, bias_std)."""
     weight.normal_(mean, std, generator=generator)
     _draw_bias(bias, generator, bias_std)
 
 
 def _draw_bias(bias: Tensor, generator: torch.Generator, std: float) -> None:
-    """From normal(0, std); with 0 nothing is drawn."""
+    """Fill the bias from normal(0, std); for ``std=0`` with zeros, without drawing."""
     if std:
         bias.normal_(0.0, std, generator=generator)
     else:
@@ -81,7 +82,7 @@ def _draw_bias(bias: Tensor, generator: torch.Generator, std: float) -> None:
 def uniform(
     weight: Tensor, bias: Tensor, generator: torch.Generator, *, low: float, high: float
 ) -> None:
-    """Weights from uniform(low, high) whatever the layer's size.
+    """Weights from uniform(low, high), independent of the layer's size.
 
     Raises ValueError if ``low`` is above ``high``.
     """
@@ -93,14 +94,15 @@ def uniform(
 
 @torch.no_grad()
 def constant(weight: Tensor, bias: Tensor, generator: torch.Generator, *, value: float) -> None:
-    """Every weight ``value``: all units of a layer stay equal, the symmetry is never broken."""
+    """Set every weight to ``value``: the symmetry is never broken, all units of a layer stay
+    equal."""
     weight.fill_(value)
     bias.zero_()
 
 
 @torch.no_grad()
 def torch_default(weight: Tensor, bias: Tensor, generator: torch.Generator) -> None:
-    """What ``nn.Linear`` does: weights and biases from uniform(±1/sqrt(fan_in))."""
+    """The default of ``nn.Linear``: weights and biases from uniform(±1/sqrt(fan_in))."""
     bound = 1 / math.sqrt(weight.shape[1])
     nn.init.kaiming_uniform_(weight, a=math.sqrt(5), generator=generator)
     bias.uniform_(-bound, bound, generator=generator)
@@ -109,8 +111,8 @@ def torch_default(weight: Tensor, bias: Tensor, generator: torch.Generator) -> N
 def initialize(model: nn.Module, initializer: Initializer, generator: torch.Generator) -> None:
     """Initialise every linear layer of ``model`` in order, from one stream.
 
-    Normalisation layers keep their ones and zeros and draw nothing, so a network with and without
-    them starts from the same weights.
+    Normalisation layers keep their ones and zeros and draw nothing, so networks with and without
+    them start from the same weights.
     """
     for layer in model.modules():
         if isinstance(layer, nn.Linear):

@@ -1,10 +1,10 @@
-"""Losses: what the network's outputs are compared with, and how (slide "Gradient Descent").
+"""Losses, with the encoding of targets that each one needs (slide "Gradient Descent").
 
 A batch's loss is the mean over its rows (``reduction="mean"``) or their sum, the slides' mini-batch
 form (``"sum"``). The losses reported in curves and results are always the mean over rows, without
 class weights, label smoothing and penalties, so that techniques can be compared. With class weights
-the weighted loss is reported beside it (``Loss.weighted``): what training lowers is what early
-stopping must look at.
+the weighted loss is reported too (``Loss.weighted``), because early stopping must monitor the loss
+that training minimises.
 """
 
 from __future__ import annotations
@@ -29,13 +29,13 @@ class Loss(ABC):
     needs_classes = False
 
     output_activation = "identity"
-    """What makes probabilities of the network's outputs, see ``prediction``: ``softmax``,
+    """The activation that turns outputs into probabilities (see ``prediction``): ``softmax``,
     ``sigmoid``, or ``identity`` if the outputs themselves are compared with the targets."""
 
     class_weight: Tensor | None = None
 
     def __init__(self, task: Task, reduction: Reduction = "mean") -> None:
-        """Raises UsageError if the loss is one of classes and the task has none."""
+        """Raises UsageError if the loss requires classes and the task has none."""
         if self.needs_classes and not task.classes:
             raise UsageError(
                 "loss: cross-entropy needs classes, and this is a regression task; "
@@ -52,13 +52,14 @@ class Loss(ABC):
 
     @property
     def for_training(self) -> tuple[float, list[float] | None]:
-        """What the training loss has and the reported one has not: label smoothing and class
-        weights."""
+        """Label smoothing and class weights, in which the training loss differs from the reported
+        one."""
         weights = None if self.class_weight is None else self.class_weight.tolist()
         return self.label_smoothing, weights
 
     def encode(self, y: Tensor) -> Tensor:
-        """Class ids (n,) int64 as one-hot (n, classes) float; numbers (n, targets) as they are."""
+        """Encode class ids (n,) int64 as one-hot (n, classes) float; numbers (n, targets) are
+        returned unchanged."""
         if self.task.classes:
             return F.one_hot(y, len(self.task.classes)).float()
         return y
@@ -72,11 +73,11 @@ class Loss(ABC):
         """The loss of every row, (…, n), from outputs (…, n, K) and encoded targets."""
 
     def __call__(self, outputs: Tensor, targets: Tensor) -> Tensor:
-        """The training loss of a batch (n, K), a scalar; of several ones (k, n, K), (k,)."""
+        """The training loss of a batch (n, K), a scalar; of k batches (k, n, K), (k,)."""
         return self.reduced(self.training_rows(outputs, targets))
 
     def training_rows(self, outputs: Tensor, targets: Tensor) -> Tensor:
-        """What training lowers for every row, (…, n): with label smoothing and class weights."""
+        """The training loss of every row, (…, n), with label smoothing and class weights."""
         return self._times_weights(self.rows(outputs, targets, self.label_smoothing), targets)
 
     def _times_weights(self, rows: Tensor, targets: Tensor) -> Tensor:
@@ -85,23 +86,23 @@ class Loss(ABC):
         return rows * self.class_weight.to(targets.device)[self.ids(targets)]
 
     def reduced(self, rows: Tensor) -> Tensor:
-        """What the losses of a batch's rows, (n,) or (k, n), make together."""
+        """The mean or sum of the rows' losses (n,) or (k, n): a scalar or (k,)."""
         return rows.mean(-1) if self.reduction == "mean" else rows.sum(-1)
 
     def reported(self, outputs: Tensor, y: Tensor) -> Tensor:
-        """The loss of curves and results for outputs (n, K) and targets that are not encoded, a
-        float64 scalar."""
+        """The loss reported in curves and results, a float64 scalar, for outputs (n, K) and targets
+        ``y`` that are not encoded."""
         return self.rows(outputs, self.encode(y)).mean(dtype=torch.float64)
 
     def weighted(self, outputs: Tensor, y: Tensor) -> Tensor:
-        """``reported`` with the class weights: the mean over rows of weight times loss, as in
+        """``reported`` with class weights: the mean over rows of weight times loss, as in
         training."""
         targets = self.encode(y)
         return self._times_weights(self.rows(outputs, targets), targets).mean(dtype=torch.float64)
 
 
 class LossOfClasses(Loss):
-    """A loss of classes, each row of which may count as much as its class is worth."""
+    """A loss for classes, with optional weights per class."""
 
     needs_classes = True
 
@@ -127,8 +128,8 @@ class LossOfClasses(Loss):
 
 
 def balanced(y: Tensor, classes: int) -> list[float]:
-    """Class weights that make all classes count alike, n / (K nₖ) for the n class ids ``y``, as
-    ``class_weight="balanced"`` of scikit-learn (King & Zeng 2001)."""
+    """Class weights that give all classes the same total weight: n / (K nₖ) for the n class ids
+    ``y``, as ``class_weight="balanced"`` of scikit-learn (King & Zeng 2001)."""
     counts = torch.bincount(y.cpu(), minlength=classes).double()
     return (len(y) / (classes * counts.clamp_min(1))).tolist()
 
@@ -146,7 +147,7 @@ class CrossEntropy(LossOfClasses):
 
     def rows(self, outputs: Tensor, targets: Tensor, label_smoothing: float = 0.0) -> Tensor:
         *_, n, classes = outputs.shape
-        by_class = outputs.view(-1, n, classes).transpose(1, 2)  # as ``networks.Output`` has them
+        by_class = outputs.view(-1, n, classes).transpose(1, 2)  # layout of ``networks.Output``
         rows = F.cross_entropy(
             by_class, targets.view(-1, n), reduction="none", label_smoothing=label_smoothing
         )

@@ -13,7 +13,7 @@ from exprun.common.constants import ACTIVATIONS
 from exprun.common.streams import WORD, MaskStream, key_of, mask_words
 
 OPERATIONS = torch.library.Library("exprun", "DEF")
-"""exprun's own operations, which a recording holds as they are."""
+"""exprun's custom operations, which appear as single operations in recordings."""
 
 OPERATIONS.define(
     "dropout_mask(Tensor(a!) mask, Tensor iteration, int seed, int layer, float p) -> ()"
@@ -21,12 +21,12 @@ OPERATIONS.define(
 
 
 def bound(p: float) -> int:
-    """Random words below it keep a unit."""
+    """The bound on 32-bit random words: a unit is kept if its word is below it."""
     return min(int((1 - p) * 2**32), WORD) if p else WORD + 1
 
 
 def draw_mask(mask: Tensor, iteration: Tensor, seed: int, layer: int, p: float) -> None:
-    """Fill ``mask`` (n, units) with 1 / (1 - p) or 0, by the words of ``MaskStream``."""
+    """Fill ``mask`` (n, units) with 1 / (1 - p) or 0, from the words of ``MaskStream``."""
     words = mask_words(key_of(seed), layer, iteration.view(1, 1), *mask.shape)
     mask.copy_(words < bound(p)).mul_(1 / (1 - p))
 
@@ -37,9 +37,9 @@ OPERATIONS.impl("dropout_mask", draw_mask, "CompositeExplicitAutograd")
 class Dropout(nn.Module):
     """Inverted dropout with masks from a stream of its own (slide "Dropout").
 
-    While training, each unit is kept with probability 1 - p and then divided by 1 - p. The slide
-    draws the mask with ``randn``; it must be uniform numbers, as in ``nn.Dropout``. Several
-    forward passes of one iteration have the same mask.
+    In training mode, each unit is kept with probability 1 - p and then divided by 1 - p. The slide
+    draws the mask with ``randn``; it must be uniform numbers, as in ``nn.Dropout``. All forward
+    passes of one iteration use the same mask.
     """
 
     def __init__(self, p: float, masks: MaskStream) -> None:
@@ -54,7 +54,7 @@ class Dropout(nn.Module):
         return x * self.draw(torch.empty_like(x))
 
     def draw(self, mask: Tensor) -> Tensor:
-        """Fill ``mask`` (n, units) with what units are to be multiplied by, 1 / (1 - p) or 0."""
+        """Fill ``mask`` (n, units) with the factors of the units, 1 / (1 - p) or 0."""
         masks = self.masks
         torch.ops.exprun.dropout_mask(mask, masks.iteration, masks.seed, self.layer, self.p)
         return mask
@@ -97,17 +97,17 @@ class HiddenLayer(nn.Module):
 
 
 def z_by_unit(x: Tensor, weight: Tensor, bias: Tensor) -> Tensor:
-    """z of a linear layer unit by unit, W xᵀ + b: (n, inputs), (units, inputs) and (units,) →
-    (units, n)."""
+    """A linear layer's z stored unit by unit, W xᵀ + b: x (n, inputs), weight (units, inputs) and
+    bias (units,) → (units, n)."""
     return torch.addmm(bias.unsqueeze(1), weight, x.t())
 
 
 class Output(nn.Linear):
     """A linear layer without activation, (n, inputs) → (n, outputs), computed as (W xᵀ + b)ᵀ.
 
-    The outputs and their gradients lie in memory unit by unit, where ``nn.Linear`` puts them row by
-    row. For the few units of an output layer torch's product is faster like that on a CPU, and so
-    is its softmax, which computes side by side what is not of one row (``python -m bench.layout``).
+    The outputs and their gradients are stored unit by unit, those of ``nn.Linear`` row by row. For
+    the few units of an output layer torch's matrix product is faster with this layout on a CPU, and
+    so is its softmax, which is then vectorised over rows (``python -m bench.layout``).
     """
 
     def forward(self, x: Tensor) -> Tensor:
@@ -169,12 +169,13 @@ class MLP(nn.Module):
 
 
 NORMS = {"BatchNorm1d": ("eps", "affine"), "LayerNorm": ("eps", "elementwise_affine", "bias")}
-"""The norms of ``torch.nn`` that ``architecture`` knows, and what their answers depend on."""
+"""The norms of ``torch.nn`` that ``architecture`` supports, with the settings that affect their
+outputs."""
 
 
 def architecture(model: nn.Module) -> dict[str, Any]:
-    """What an MLP was built with, as plain data for ``rebuilt``; of any other network, and of an
-    MLP with layers that are not known, only its name."""
+    """The arguments of an MLP as plain data for ``rebuilt``; only the class name for other networks
+    and for MLPs with unsupported layers."""
     layers: list[Any] = list(model.hidden) if isinstance(model, MLP) else []
     unknown = [layer.norm for layer in layers if not _is_known(layer.norm)]
     if not isinstance(model, MLP) or type(model) is not MLP or unknown:
@@ -194,7 +195,8 @@ def architecture(model: nn.Module) -> dict[str, Any]:
 
 
 def _is_known(norm: nn.Module) -> bool:
-    """Whether it is none or one of NORMS, with answers that do not depend on the other rows."""
+    """Whether it is no norm or one of NORMS whose outputs in eval mode do not depend on other
+    rows."""
     if type(norm) is nn.BatchNorm1d:
         return norm.running_mean is not None
     return type(norm) in (nn.Identity, nn.LayerNorm)
@@ -212,11 +214,11 @@ def _settings(norm: nn.Module) -> dict[str, Any] | None:
 
 
 def rebuilt(data: dict[str, Any], weights: dict[str, Tensor]) -> MLP:
-    """The MLP that ``architecture`` described, with its ``state_dict``. Raises ValueError if it is
-    no such description, or the weights are not those of it."""
+    """Build the MLP that ``architecture`` described, with ``weights`` as its ``state_dict``. Raises
+    ValueError if the description is invalid or the weights do not match it."""
     try:
         norm = data["norm"] and {key: data["norm"][key] for key in NORMS[data["norm"]["kind"]]}
-        with torch.device("meta"):  # no memory, whatever sizes are asked for
+        with torch.device("meta"):  # allocates no memory, however large the sizes are
             model = MLP(
                 data["inputs"],
                 data["outputs"],
@@ -225,7 +227,7 @@ def rebuilt(data: dict[str, Any], weights: dict[str, Tensor]) -> MLP:
                 norm=partial(getattr(nn, data["norm"]["kind"]), **norm) if norm else None,
                 norm_position=data["norm_position"],
             )
-        # copies begin where torch puts new tensors: elsewhere some kernels round differently
+        # copies have torch's alignment, without which some kernels round differently
         copies = {name: w.clone() for name, w in weights.items()}
         model.load_state_dict(copies, assign=True)
     except (KeyError, TypeError, AttributeError, RuntimeError) as error:

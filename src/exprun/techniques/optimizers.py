@@ -1,5 +1,5 @@
-"""Optimizers in torch's own interface: one that torch lacks, and three of its own whose steps can
-be recorded and replayed."""
+"""Optimizers with torch's interface: the lecture's momentum, which torch lacks, and Adamax, NAdam
+and RAdam in a form whose steps can be recorded and replayed."""
 
 from __future__ import annotations
 
@@ -13,11 +13,11 @@ from torch.optim.optimizer import Optimizer, ParamsT
 
 
 class _Foreach(Optimizer):
-    """A step in few operations, each over all weights of a group that have a gradient.
+    """Base class for a step in few operations, each over all weights of a group with a gradient.
 
-    Every step issues the same operations with the same Python numbers, but for the learning rate,
-    which only the last of them gets: what depends on the step or on a state is a tensor. So a
-    recorded step can be replayed. (State is created by the first step.)
+    Every step issues the same operations with the same Python numbers, except for the learning
+    rate, which only the last operation takes: values that depend on the step or on state are
+    tensors. So a recorded step can be replayed. The first step creates the state.
     """
 
     def __init__(self, params: ParamsT, lr: float, *, weight_decay: float, **others: Any) -> None:
@@ -51,7 +51,8 @@ class _Foreach(Optimizer):
     def _update(
         self, group: dict[str, Any], weights: list[Tensor], gradients: list[Tensor]
     ) -> None:
-        """Move ``weights``; weight decay, unless decoupled, is in the ``gradients`` already."""
+        """Update ``weights`` in place; ``gradients`` already include weight decay that is not
+        decoupled."""
 
     def _state_of(
         self,
@@ -59,7 +60,7 @@ class _Foreach(Optimizer):
         name: str,
         first: Callable[[Tensor], Tensor] = torch.zeros_like,
     ) -> list[Tensor]:
-        """The tensor ``name`` of each weight's state; ``first`` makes a new one."""
+        """The tensor ``name`` of each weight's state; ``first`` creates the initial one."""
         states = [self.state[w] for w in weights]
         for w, state in zip(weights, states, strict=True):
             if name not in state:
@@ -72,7 +73,7 @@ class Momentum(_Foreach):
 
     u = momentum * u + (1 - momentum) * g,  w = w - lr * u,  u = 0 at first.
 
-    torch's SGD sums instead (u = momentum * u + g), so ``lr`` here moves as far as
+    torch's SGD sums instead (u = momentum * u + g), so ``lr`` here corresponds to
     ``lr * (1 - momentum)`` there; after that substitution both take the same steps.
     """
 
@@ -97,12 +98,13 @@ class Momentum(_Foreach):
 
 
 class _Adaptive(_Foreach):
-    """Adam's relatives: w = w - lr * n / d, where n averages gradients and d their sizes.
+    """Base class of Adam's variants: w = w - lr * n / d, where n averages gradients and d their
+    magnitudes.
 
-    State is named as torch names it and fits: torch's class goes on from ours and ours from its.
-    What depends on the step t is computed once for a group, for the t of its first weight that has
-    a gradient. (torch has one t for each weight; they differ if some weights lack a gradient in
-    some steps only.)
+    The state has torch's names and meaning, so a state dict can be loaded into torch's class and
+    vice versa. Values that depend on the step t are computed once per group, for the t of its first
+    weight with a gradient. (torch has one t per weight; they differ only if some weights lack a
+    gradient in some steps.)
     """
 
     def __init__(
@@ -124,14 +126,14 @@ class _Adaptive(_Foreach):
         super().__init__(params, lr, betas=betas, eps=eps, weight_decay=weight_decay, **others)
 
     def __setstate__(self, state: dict[str, Any]) -> None:
-        """Steps, which torch loads as they are saved, become like those made here."""
+        """Convert loaded step counters, whose dtype torch keeps as saved, to float64."""
         super().__setstate__(state)
         for w, values in self.state.items():
             if "step" in values:
                 values["step"] = values["step"].to(w.device, torch.float64)
 
     def _count(self, weights: list[Tensor]) -> Tensor:
-        """This step's number t = 1, 2, …; float64, as 1 - beta2^t needs it."""
+        """Increment and return the step number t = 1, 2, …; float64, which 1 - beta2^t requires."""
         steps = self._state_of(weights, "step", lambda w: w.new_zeros((), dtype=torch.float64))
         torch._foreach_add_(steps, 1)
         return steps[0]
@@ -185,7 +187,7 @@ class Adamax(_Adaptive):
 
 
 class NAdam(_Adaptive):
-    """Adam with Nesterov's look-ahead (Dozat 2016).
+    """Adam with Nesterov momentum (Dozat 2016).
 
     m = beta1 * m + (1 - beta1) * g,  v = beta2 * v + (1 - beta2) * g²,
     mu_t = beta1 * (1 - 0.96^(t * momentum_decay) / 2),  P_t = mu_1 * … * mu_t,
@@ -232,7 +234,7 @@ class NAdam(_Adaptive):
         products = self._state_of(weights, "mu_product", lambda w: w.new_ones(()))
         torch._foreach_mul_(products, _like(products, mu))
         product = products[0]
-        # n and d are divided by the factor of g, so that g is added as it is
+        # n and d are divided by the coefficient of g, so that g is added without a factor
         unit = (1 - product) / (1 - mu)
         n = torch._foreach_mul(m, _like(m, next_mu / (1 - product * next_mu) * unit))
         torch._foreach_add_(n, gradients)
@@ -241,7 +243,7 @@ class NAdam(_Adaptive):
 
 
 class RAdam(_Adaptive):
-    """Rectified Adam: adaptive steps only once their variance is known (Liu et al. 2020).
+    """Rectified Adam: adaptive steps only once their variance is tractable (Liu et al. 2020).
 
     m = beta1 * m + (1 - beta1) * g,  v = beta2 * v + (1 - beta2) * g²,
     last = 2 / (1 - beta2) - 1,  rho = last - 2 * t * beta2^t / (1 - beta2^t),
@@ -292,7 +294,7 @@ def _descend(
     numerators: list[Tensor] | tuple[Tensor, ...],
     denominators: list[Tensor] | tuple[Tensor, ...],
 ) -> None:
-    """w = w - lr * n / d, with the decoupled weight decay: w = w - lr * (n / d + decay * w)."""
+    """w = w - lr * n / d; with decoupled weight decay w = w - lr * (n / d + decay * w)."""
     if group["weight_decay"] and group["decoupled_weight_decay"]:
         numerators = torch._foreach_addcmul(
             numerators, weights, denominators, value=group["weight_decay"]
@@ -309,5 +311,5 @@ def _roots(squares: list[Tensor], scale: Tensor, shift: Tensor) -> tuple[Tensor,
 
 
 def _like(tensors: list[Tensor], factor: Tensor) -> Tensor:
-    """``factor`` in the precision of ``tensors``: converted once, not for each of them."""
+    """``factor`` in the dtype of ``tensors``, converted once instead of for each of them."""
     return factor.to(tensors[0].dtype)

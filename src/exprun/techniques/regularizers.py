@@ -1,8 +1,9 @@
-"""Regularisation (slides "Regularization"): each technique says where in the training it acts.
+"""Regularisation (slides "Regularization").
 
-``penalty`` adds to the loss of every iteration, ``constrain`` acts on the weights after it; the
-others are read by whoever builds the network, the loss and the optimizer. A regulariser of one's
-own is a subclass with one of these methods, named by ``_target_`` in a YAML file under ``reg/``.
+``penalty`` is added to the loss of every iteration, ``constrain`` changes the weights after it; the
+other regularisers only hold settings that ``exprun.build`` reads when it builds the network, the
+loss and the optimizer. A custom regulariser is a subclass with one of the two methods, named by
+``_target_`` in a YAML file under ``reg/``.
 """
 
 from __future__ import annotations
@@ -15,19 +16,20 @@ from torch import Tensor, nn
 
 
 def weights_of(model: nn.Module) -> list[Tensor]:
-    """The weight matrices of the linear layers: what λ regularisation is about, no biases."""
+    """The weight matrices of the linear layers, without biases, to which λ regularisation
+    applies."""
     return [layer.weight for layer in model.modules() if isinstance(layer, nn.Linear)]
 
 
 Coefficient = float | Tensor
-"""A number, or one for each member of a stack (see ``stack``), (k,) in float64."""
+"""A number, or one per member of a stack (see ``fit.stack``), (k,) float64."""
 
 
 class Regularizer:
-    """Base class: does nothing anywhere."""
+    """Base class of regularisers; its methods do nothing."""
 
     def penalty(self, model: nn.Module, rows: int) -> Tensor | None:
-        """A scalar to add to the loss, or None; ``rows`` is the number m of training rows."""
+        """A scalar to add to the loss, or None; ``rows`` is the number of training rows, m."""
         return None
 
     def constrain(self, model: nn.Module) -> None:
@@ -36,7 +38,8 @@ class Regularizer:
 
 @dataclass(frozen=True)
 class L1(Regularizer):
-    """strength * Σ|w| over the weights, or (``biases``, as the slides' code) all parameters."""
+    """strength * Σ|w| over the weights, or with ``biases``, as in the slides' code, over all
+    parameters."""
 
     strength: Coefficient
     biases: bool = False
@@ -75,24 +78,25 @@ class ElasticNet(Regularizer):
 
 
 def _sum(w: Tensor) -> Tensor:
-    """The sum over a weight matrix (units, inputs), or over each of several (k, units, inputs)."""
+    """The sum over a weight matrix (units, inputs), a scalar, or over each of k matrices
+    (k, units, inputs), (k,)."""
     return w.sum((-2, -1))
 
 
 def _add(sums: list[Tensor]) -> Tensor:
-    """The sums of all layers together."""
+    """The total over all layers."""
     return torch.stack(sums).sum(0)
 
 
 def _times(sums: Tensor, coefficient: Coefficient) -> Tensor:
-    """A coefficient is a number of 64 bits until it meets the weights."""
+    """The product of the sums and a coefficient, which is converted to their dtype only here."""
     return sums * (coefficient.to(sums) if isinstance(coefficient, Tensor) else coefficient)
 
 
 @dataclass(frozen=True)
 class MaxNorm(Regularizer):
-    """After every iteration, rescale each unit's incoming weights whose 2-norm exceeds ``max_norm``
-    (Srivastava et al. 2014, section 5.1)."""
+    """After every iteration, rescale the incoming weights of each unit for which their 2-norm
+    exceeds ``max_norm`` (Srivastava et al. 2014, section 5.1)."""
 
     max_norm: float
 
@@ -105,8 +109,8 @@ class MaxNorm(Regularizer):
 
 @dataclass(frozen=True)
 class WeightDecay(Regularizer):
-    """The optimizer's own ``weight_decay``, on the weights only or (``biases``) on all parameters
-    as torch does; it replaces ``optimizer.weight_decay``."""
+    """The optimizer's ``weight_decay``, on the weights only, or with ``biases`` on all parameters
+    as in torch; it replaces ``optimizer.weight_decay``."""
 
     strength: float
     biases: bool = False
@@ -114,13 +118,14 @@ class WeightDecay(Regularizer):
 
 @dataclass(frozen=True)
 class Dropout(Regularizer):
-    """Drop probability ``p`` of the hidden units: one for all hidden layers, or one per layer."""
+    """Dropout probability ``p`` of the hidden units: one for all hidden layers, or one per
+    layer."""
 
     p: float | Sequence[float]
 
 
 @dataclass(frozen=True)
 class LabelSmoothing(Regularizer):
-    """Soften the class targets by ``smoothing`` (Szegedy et al. 2016)."""
+    """Label smoothing of the class targets by ``smoothing`` (Szegedy et al. 2016)."""
 
     smoothing: float

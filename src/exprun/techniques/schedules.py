@@ -1,4 +1,4 @@
-"""Learning-rate schedules: plain functions of the time in epochs, and the one who applies them.
+"""Learning-rate schedules as functions of the time in epochs, and the schedulers that apply them.
 
 A schedule returns the factor on ``optimizer.lr`` at time ``t`` in epochs since the start: 0, 1, 2 …
 with ``interval=epoch``, or in fractions of an epoch with ``interval=iteration``.
@@ -14,11 +14,11 @@ from torch.optim.lr_scheduler import LRScheduler, ReduceLROnPlateau
 from torch.optim.optimizer import Optimizer
 
 Factor = Callable[[float], float]
-"""Time in epochs to the factor on the initial learning rate."""
+"""Maps the time in epochs to the factor on the initial learning rate."""
 
 
 def constant(t: float) -> float:
-    """1, whatever the time."""
+    """1 at every time."""
     return 1.0
 
 
@@ -46,12 +46,12 @@ def cosine(t: float, *, epochs: float, min_factor: float) -> float:
 def one_cycle(
     t: float, *, epochs: float, pct_start: float, div_factor: float, final_div_factor: float
 ) -> float:
-    """One cycle (Smith & Topin 2018) as torch's ``OneCycleLR`` has it, in continuous time: the
-    cycle ends after the last iteration, torch's with it.
+    """One cycle (Smith & Topin 2018) like torch's ``OneCycleLR``, but in continuous time: the cycle
+    ends after the last iteration, torch's at the last iteration.
 
-    Only the learning rate is moved. Unless it is told ``cycle_momentum=False``, torch's also sets
-    the momentum (Adam's beta1) of every iteration, between 0.85 and 0.95; so it turns momentum on
-    in SGD and RMSprop that were made with momentum 0.
+    Only the learning rate changes. Without ``cycle_momentum=False`` torch's scheduler also sets the
+    momentum (Adam's beta1) of every iteration, between 0.85 and 0.95, which turns momentum on in
+    SGD and RMSprop with momentum 0.
 
     Cosine from 1/div_factor up to 1 during the share ``pct_start`` of ``epochs``, then cosine down
     to 1/(div_factor * final_div_factor): ``optimizer.lr`` is the highest learning rate.
@@ -66,16 +66,20 @@ def one_cycle(
 
 
 class Scheduler(Protocol):
-    """Sets the learning rates of an optimizer as a training goes on."""
+    """Sets an optimizer's learning rates during a training."""
 
     steady: bool
-    """Whether they stay as they are within an epoch."""
+    """Whether the learning rates are constant within an epoch."""
+
+    ahead: bool
+    """Whether ``before_iteration`` sets hyperparameters of the optimizer and does nothing else, so
+    that several iterations may be asked about before they are done."""
 
     def before_iteration(self, iteration: int, iterations_per_epoch: int) -> None:
-        """Set the learning rate for this iteration (0 is the first)."""
+        """Set the learning rates for this iteration, counted from 0."""
 
     def after_epoch(self, val_loss: float) -> None:
-        """Take note of a finished epoch and its validation loss."""
+        """Update the schedule after an epoch with its validation loss."""
 
     def state_dict(self) -> dict[str, Any]: ...
 
@@ -83,13 +87,15 @@ class Scheduler(Protocol):
 
 
 def warmup(iteration: int, iterations_per_epoch: int, epochs: float) -> float:
-    """Linear warm-up: the factor climbs to 1 in equal steps, one an iteration, over ``epochs``."""
+    """Linear warm-up: the factor rises to 1 over ``epochs``, by the same amount each iteration."""
     iterations = epochs * iterations_per_epoch
     return min(1.0, (iteration + 1) / iterations) if iterations else 1.0
 
 
 class FactorScheduler:
-    """lr = initial lr * schedule(time) * warm-up: it depends on the iteration alone."""
+    """lr = initial lr * schedule(time) * warm-up, a function of the iteration only."""
+
+    ahead = True
 
     def __init__(
         self,
@@ -126,7 +132,7 @@ class FactorScheduler:
 
 
 class TorchScheduler:
-    """Any scheduler of ``torch.optim.lr_scheduler``, with warm-up on top.
+    """Any scheduler of ``torch.optim.lr_scheduler``, multiplied by warm-up.
 
     It is stepped after every epoch, or with ``interval="iteration"`` after every iteration.
     """
@@ -145,6 +151,7 @@ class TorchScheduler:
         self.warmup_epochs = warmup_epochs
         self.steady = interval == "epoch" and not warmup_epochs
         self.scheduled = self._read()
+        self.ahead = _is_torchs(scheduler)
 
     def before_iteration(self, iteration: int, iterations_per_epoch: int) -> None:
         if self.interval == "iteration" and iteration:
@@ -159,7 +166,7 @@ class TorchScheduler:
             self._step()
 
     def _step(self, *val_loss: float) -> None:
-        self._write(self.scheduled)  # torch's schedulers compute from what the optimizer holds
+        self._write(self.scheduled)  # torch's schedulers start from the optimizer's current lr
         self.scheduler.step(*val_loss)  # type: ignore[arg-type]  # a figure for plateaus only
         self.scheduled = self._read()
 
@@ -176,3 +183,9 @@ class TorchScheduler:
     def _write(self, lrs: list[float]) -> None:
         for group, lr in zip(self.optimizer.param_groups, lrs, strict=True):
             group["lr"] = lr
+
+
+def _is_torchs(scheduler: LRScheduler | ReduceLROnPlateau) -> bool:
+    """Whether its code, and that of the schedulers it is made of, is torch's."""
+    parts = getattr(scheduler, "_schedulers", [])  # of SequentialLR and ChainedScheduler
+    return type(scheduler).__module__.startswith("torch.") and all(map(_is_torchs, parts))

@@ -1,4 +1,4 @@
-"""When to stop, and which epoch was best (slide "Early stopping")."""
+"""Early stopping, and the choice of the best epoch (slide "Early stopping")."""
 
 from __future__ import annotations
 
@@ -10,12 +10,12 @@ from exprun.common.constants import HIGHER_IS_BETTER
 
 
 class Stopping:
-    """Follows one validation figure over the epochs.
+    """Early stopping on one validation figure.
 
-    An epoch is the best so far if ``monitor`` beats all earlier ones; patience runs out when it
-    has not beaten the best by more than ``min_delta`` for ``patience`` epochs. ``patience=None``
-    trains all epochs. With ``restore_best`` the best epoch's weights become the model, else the
-    last one's.
+    An epoch is the best so far if ``monitor`` is better than in all earlier ones. Patience is
+    exhausted after ``patience`` epochs without an improvement by more than ``min_delta``;
+    ``patience=None`` trains all epochs. With ``restore_best`` the weights of the best epoch become
+    the model, otherwise those of the last one.
     """
 
     def __init__(
@@ -36,9 +36,9 @@ class Stopping:
         self.waited = 0
 
     def update(self, epoch: int, row: Mapping[str, float]) -> bool:
-        """Take note of an epoch; True if its weights are now the ones to keep.
+        """Update with an epoch's row of the learning curve; returns whether to keep its weights.
 
-        Without validation figures, or without ``restore_best``, that is always the last epoch.
+        Always true without validation figures or without ``restore_best``.
         """
         if self.monitor not in row:
             self.best_epoch = epoch
@@ -54,12 +54,12 @@ class Stopping:
         return improved or not self.restore_best
 
     def signed(self, value: float) -> float:
-        """The figure turned so that lower is better."""
+        """The figure, negated if higher is better, so that lower is better."""
         return -value if self.monitor.split("_", 1)[1] in HIGHER_IS_BETTER else value
 
     @property
     def patience_left(self) -> int | None:
-        """Epochs without improvement that are still allowed; None if there is no limit."""
+        """Remaining epochs without improvement before stopping; None without a limit."""
         return None if self.patience is None else self.patience - self.waited
 
     @property

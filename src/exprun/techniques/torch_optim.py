@@ -1,9 +1,9 @@
-"""torch's optimizers without ``torch._dynamo``, the compiler that nobody asked for.
+"""Use torch's optimizers without importing its compiler, ``torch._dynamo``.
 
-``torch.optim`` imports it when it is first used, only to tell it which functions to leave alone;
-that takes 1.2 s, a third of a short run. Where nothing is compiled there is nobody to tell: the
-functions are called as they are, with the same arithmetic. Should torch change its ways, a run
-starts slower and does the same.
+``torch.optim`` imports the compiler on first use, only to exclude functions from compilation; that
+takes 1.2 s, a third of a short run. Nothing is compiled here, so the undecorated functions are
+called directly, with the same arithmetic. If torch changes these internals, runs start more slowly
+but compute the same.
 """
 
 from __future__ import annotations
@@ -18,11 +18,11 @@ from torch import Tensor
 from torch.optim import Optimizer
 
 
-def spare_compiler() -> None:
-    """Let optimizers be made, saved and loaded without importing the compiler.
+def skip_compiler_import() -> None:
+    """Create, save and load optimizers without importing the compiler.
 
-    torch keeps the function that it calls instead in an attribute of the original; it looks there
-    first, and here it finds the original itself.
+    torch caches the function to call instead in the attribute ``__dynamo_disable`` of the original
+    one; this sets it to the original itself.
     """
     for name in ("add_param_group", "zero_grad", "state_dict", "load_state_dict"):
         original = inspect.unwrap(getattr(Optimizer, name))
@@ -30,15 +30,15 @@ def spare_compiler() -> None:
 
 
 def is_torchs_or_ours(optimizer: Optimizer) -> bool:
-    """Whether the optimizer is one whose code is known."""
+    """Whether the optimizer's class is defined in torch or exprun."""
     return type(optimizer).__module__.startswith(("torch.optim.", "exprun."))
 
 
 def step(optimizer: Optimizer, objective: Callable[[], Tensor]) -> None:
     """``optimizer.step(objective)``.
 
-    Only torch's own optimizers are called behind their wrappers; one of somebody else's, or one
-    whose steps a scheduler counts, is stepped as usual.
+    For torch's and exprun's optimizers it calls the undecorated method under ``no_grad``; a custom
+    optimizer, or one whose ``step`` a scheduler has wrapped, is called as usual.
     """
     if is_torchs_or_ours(optimizer) and "step" not in vars(optimizer):
         with torch.no_grad():

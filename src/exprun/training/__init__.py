@@ -1,1 +1,1 @@
-"""A training: its state, batches, random streams, metrics and callbacks."""
+"""A training: its state, batches, metrics, predictions and callbacks."""

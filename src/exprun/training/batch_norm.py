@@ -1,4 +1,4 @@
-"""The running statistics of batch normalisation, for weights that no iteration was done with."""
+"""Recompute the running statistics of batch normalisation, for example for averaged weights."""
 
 from __future__ import annotations
 
@@ -12,15 +12,17 @@ BATCH_NORMS = (nn.BatchNorm1d, nn.BatchNorm2d, nn.BatchNorm3d)
 
 @torch.no_grad()
 def recompute_statistics(model: nn.Module, x: Tensor) -> None:
-    """Set ``running_mean`` and ``running_var`` of every batch normalisation to those of its inputs
-    over all rows of ``x`` (n, …), n > 1, as they come about when ``model``, in evaluation mode, is
-    given ``x``: without dropout, and behind other normalisations by their new statistics.
+    """Set ``running_mean`` and ``running_var`` of every batch normalisation to the mean and
+    variance of its inputs over all rows of ``x`` (n, …), n > 1.
+
+    ``model`` must be in evaluation mode: dropout is off, and later layers see the outputs of
+    earlier normalisations with their new statistics.
 
     The variance is that of all rows together, by the law of total variance: the variances within
     chunks of rows and the variance of their means, weighted by the rows. It has n - 1 in the
     denominator, as ``torch.nn.BatchNorm1d`` has it in ``running_var`` (Ioffe & Szegedy 2015,
-    algorithm 2). ``torch.optim.swa_utils.update_bn`` instead averages the statistics of batches,
-    all alike, and leaves out the variance between them.
+    algorithm 2). ``torch.optim.swa_utils.update_bn`` instead averages the statistics of batches
+    with equal weights and ignores the variance between batches.
     """
     for layer in _in_order(model, x):
         inputs = _Moments()
@@ -57,7 +59,7 @@ class _Moments:
         self.mean = self.squares = torch.zeros((), dtype=torch.float64)
 
     def add(self, layer: nn.Module, inputs: tuple[Tensor, ...]) -> None:
-        """A hook before the layer's forward pass."""
+        """Forward pre-hook: take in a chunk of the layer's inputs."""
         values = inputs[0].double().transpose(0, 1).flatten(1)  # (features, numbers)
         count = values.shape[1]
         variance, mean = torch.var_mean(values, 1, correction=0)

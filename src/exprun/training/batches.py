@@ -1,4 +1,4 @@
-"""The batches of an epoch, gathered from the rows of a data set, as many as fit into the cache."""
+"""Gather the batches of an epoch from the rows of a data set, in blocks that fit into the cache."""
 
 from __future__ import annotations
 
@@ -9,19 +9,19 @@ from torch import Tensor
 from torch.nn.functional import pad
 
 BLOCK_BYTES = 4 * 2**20
-"""Inputs that are gathered at a time, about."""
+"""Approximate bytes of inputs that are gathered at a time."""
 
 ALIGNMENT = 64
-"""Bytes: where torch puts a new tensor on a CPU."""
+"""Alignment in bytes of a new torch tensor on a CPU."""
 
 
 def blocks(
     x: Tensor, y: Tensor, rows: Tensor, size: int, smallest: int
 ) -> Iterator[tuple[Tensor, Tensor]]:
-    """The ``rows`` (…, n) of ``x`` (all, inputs) and ``y`` (all, …) in batches of ``size``, in
-    their order, m of them at a time: (m, …, size, inputs) and (m, …, size, …).
+    """Yield the ``rows`` (…, n) of ``x`` (all, inputs) and ``y`` (all, …) as batches of ``size``,
+    in order, m batches at a time: (m, …, size, inputs) and (m, …, size, …).
 
-    What is left over is a batch of its own, the last one, if it has ``smallest`` rows at least.
+    The remaining rows are a last, smaller batch if there are at least ``smallest``, else dropped.
     """
     *members, n = rows.shape
     full, left_over = divmod(n, size)
@@ -37,8 +37,8 @@ def blocks(
 def _gathered(x: Tensor, y: Tensor, rows: Tensor) -> tuple[Tensor, Tensor]:
     """The ``rows`` (m, …) of x (all, inputs) and y (all, …).
 
-    Each of the m batches begins at an address that suits the kernels, for some round differently
-    elsewhere: there are rows of no use between them if they do not fit one behind the other.
+    Each of the m batches starts at an aligned address, because some kernels round differently at
+    others; where necessary there are padding rows between batches.
     """
     fitting = ALIGNMENT // math.gcd(ALIGNMENT, x[:1].nbytes)
     length = rows[0].numel()

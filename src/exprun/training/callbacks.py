@@ -1,4 +1,4 @@
-"""Who is told of a training, and how it ended. Nothing here imports torch."""
+"""Callbacks of a training, and its outcome. Nothing here imports torch."""
 
 from __future__ import annotations
 
@@ -10,11 +10,11 @@ if TYPE_CHECKING:
 
 
 class Callback:
-    """Told what happens in a training; does nothing by itself.
+    """Base class of callbacks; its methods do nothing.
 
-    ``iteration`` counts from 1, and jumps where many are replayed in one go; ``row`` is the epoch's
-    row of the learning curve: ``epoch``, ``iteration``, ``lr``, then ``train_loss``, ``val_loss``,
-    ``train_accuracy``, … Figures of the validation part are missing if there is none.
+    ``iteration`` counts from 1 and skips numbers where several iterations run in one call. ``row``
+    is the epoch's row of the learning curve: ``epoch``, ``iteration``, ``lr``, then ``train_loss``,
+    ``val_loss``, ``train_accuracy``, … Without a validation part its figures are missing.
     """
 
     def on_start(self, training: Training) -> None: ...
@@ -26,10 +26,13 @@ class Callback:
 
 @dataclass(frozen=True)
 class Outcome:
-    """How a training ended. ``samples_per_second`` counts the training rows that went forward and
-    backward, and not the time of evaluation and logging; ``engine`` is ``replayed``, or says why
-    the iterations ran as they are written; ``signal`` names the signal that interrupted it, if one
-    did."""
+    """How a training ended.
+
+    ``status`` is a constant of ``common.constants``, ``reason`` a text. ``samples_per_second`` is
+    the training rows per second of forward and backward passes, without evaluation and logging.
+    ``engine`` is the engine used and why no faster one (``loop.describe_engine``). ``signal`` is
+    the signal that interrupted the training, if any.
+    """
 
     status: str
     reason: str

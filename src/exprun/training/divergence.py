@@ -1,4 +1,4 @@
-"""Divergence: where the first number stopped being finite."""
+"""Divergence: locate the layer where the first non-finite number occurred."""
 
 from __future__ import annotations
 
@@ -12,11 +12,11 @@ class Diverged(Exception):
 
 @torch.inference_mode()
 def locate(model: nn.Module, x: Tensor, epoch: int, iteration: int, *, updates: int) -> Diverged:
-    """What to say when the loss of batch ``x`` (n, inputs) is not finite in this iteration.
+    """The exception to raise when the loss of batch ``x`` (n, inputs) is not finite.
 
-    If weights are not finite, the last of the ``updates`` so far broke them, in the layer nearest
-    to the output that is broken, for gradients flow from there. Else the forward pass overflowed,
-    in the first layer whose output is not finite.
+    If weights are not finite, the last of the ``updates`` so far caused it; the layer named is the
+    affected one nearest to the output, because gradients flow from there. Otherwise the forward
+    pass overflowed, and the layer named is the first with outputs that are not finite.
     """
     layers = {name: m for name, m in model.named_modules() if isinstance(m, nn.Linear)}
     for name, layer in reversed(layers.items()):
@@ -42,7 +42,8 @@ def locate(model: nn.Module, x: Tensor, epoch: int, iteration: int, *, updates: 
 
 
 def _readable(name: str) -> str:
-    """``hidden.1.linear`` is hidden layer 2, ``output`` the output layer; other names stay."""
+    """A module's name for messages: ``hidden.1.linear`` is ``hidden layer 2``, ``output`` is ``the
+    output layer``, others are ``layer <name>``."""
     words = name.split(".")
     if words[0] == "hidden":
         return f"hidden layer {int(words[1]) + 1}"

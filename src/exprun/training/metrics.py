@@ -1,11 +1,15 @@
-"""What a network's outputs are worth, in the units of the target.
+"""Metrics of a network's outputs: accuracy of classes, errors in the units of the target.
 
-``evaluate`` is what every epoch is measured with; ``full`` is measured once, at the end.
+``evaluate`` computes the metrics of every epoch; ``full`` those of the final evaluation.
 """
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
+import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import Tensor
 
 from exprun.data.preprocess import Preprocessing
@@ -13,16 +17,19 @@ from exprun.data.task import Task
 from exprun.training.prediction import class_ids, probabilities
 
 SMALLEST = torch.finfo(torch.float64).eps
-"""Probabilities below count as this in the log loss, as in scikit-learn."""
+"""Probabilities are clipped to [SMALLEST, 1 - SMALLEST] in the log loss, as in scikit-learn."""
 
 
 def names(task: Task) -> list[str]:
-    """The figures of the learning curve: the loss, then what ``evaluate`` gives."""
+    """The figures of the learning curve: the loss, then the metrics of ``evaluate``."""
     return ["loss", "accuracy"] if task.classes else ["loss", "rmse", "mae", "r2"]
 
 
+AT_ONCE = 64
+"""Classes whose scores are copied at once, column by column."""
+
 OF_CLASSES = ("balanced_accuracy", "macro_f1", "roc_auc", "log_loss")
-"""What ``full`` gives of classes besides."""
+"""The metrics of classes that only ``full`` computes."""
 
 
 def evaluate(outputs: Tensor, y: Tensor, preprocessing: Preprocessing) -> dict[str, Tensor]:
@@ -51,12 +58,13 @@ def _errors(outputs: Tensor, y: Tensor, preprocessing: Preprocessing) -> dict[st
 def full(
     outputs: Tensor, y: Tensor, preprocessing: Preprocessing, activation: str
 ) -> dict[str, float]:
-    """What ``evaluate`` gives, and of classes ``balanced_accuracy``, ``macro_f1``, ``roc_auc`` and
-    ``log_loss``, all as in scikit-learn; of several targets also the figures of each, like
-    ``rmse_height``. ``activation`` makes probabilities of the outputs (see ``prediction``).
+    """All metrics of outputs (n, K) as floats: those of ``evaluate``; for classes also
+    ``balanced_accuracy``, ``macro_f1``, ``roc_auc`` and ``log_loss``, all as in scikit-learn; for
+    several targets also the figures of each, like ``rmse_height``.
 
-    A class that no row has counts in none of them, nor in ``macro_f1`` unless it was predicted;
-    ``roc_auc``, one class against the rest and averaged, is missing if all rows have one class.
+    ``activation`` turns outputs into probabilities (see ``prediction``). A class without rows is
+    left out of the averages, of ``macro_f1`` only if it was not predicted either. ``roc_auc`` (one
+    class against the rest, averaged) is missing if all rows have the same class.
     """
     measured = evaluate(outputs, y, preprocessing)
     figures = {name: value.item() for name, value in measured.items()}
@@ -78,30 +86,37 @@ def full(
     if len(task.classes) == 2:
         scored[0] = False
     if scored.any():
-        (classes,) = scored.nonzero(as_tuple=True)
-        areas = [_roc_auc(shares[:, k], y == k) for k in classes.tolist()]
-        figures["roc_auc"] = torch.stack(areas).mean().item()
+        classes = scored.nonzero().flatten().tolist()
+        figures["roc_auc"] = _roc_auc(shares.cpu().numpy(), y.cpu().numpy(), classes)
     of_true = shares.gather(1, y[:, None]).clamp(SMALLEST, 1 - SMALLEST)
     figures["log_loss"] = -of_true.log().mean().item()
     return figures
 
 
 def confusion(outputs: Tensor, y: Tensor, task: Task) -> Tensor:
-    """How many rows of each class (down) were taken for each class (across), (K, K) int64."""
+    """Number of rows per true class (first axis) and predicted class (second), (K, K) int64."""
     k = len(task.classes)
     return torch.bincount(y * k + class_ids(outputs), minlength=k * k).view(k, k)
 
 
-def _roc_auc(scores: Tensor, positive: Tensor) -> Tensor:
-    """The probability that a positive row has a higher score (n,) than another one, equal scores
-    being half a win: the area under the ROC curve, float64 (Hanley & McNeil 1982).
+def _roc_auc(scores: NDArray[np.floating], y: NDArray[np.integer], classes: Sequence[int]) -> float:
+    """The probability that a row of a class has a higher score for it, ``scores`` (n, K), than a
+    row of another one, equal scores being half a win, averaged over ``classes``: the area under the
+    ROC curve (Hanley & McNeil 1982).
 
-    The rank of a positive row among all is looked up in the sorted scores; with many classes there
-    are few of them, and memory is that of one column.
+    The ranks of a class's rows are looked up in its sorted scores, by numpy: with 3000 rows of 1000
+    classes a quarter of the time that torch takes on a CPU.
     """
-    ordered, of_positive = scores.sort().values, scores[positive]
-    below = torch.searchsorted(ordered, of_positive)
-    not_above = torch.searchsorted(ordered, of_positive, right=True)
-    n = len(of_positive)
-    wins = (below + not_above + 1).double().sum() / 2 - n * (n + 1) / 2
-    return wins / (n * (len(scores) - n))
+    n, by_class = len(y), np.argsort(y, kind="stable")
+    ends = np.cumsum(np.bincount(y, minlength=scores.shape[1]))
+    areas = []
+    for i, k in enumerate(classes):
+        if i % AT_ONCE == 0:  # columns side by side in memory would be fetched again for each
+            columns = np.ascontiguousarray(scores[:, classes[i : i + AT_ONCE]].T)
+        column = columns[i % AT_ONCE]
+        own = np.sort(column[by_class[ends[k - 1] if k else 0 : ends[k]]])
+        column.sort()
+        below, not_above = (np.searchsorted(column, own, side) for side in ("left", "right"))
+        wins = (below + not_above + 1).sum() / 2 - len(own) * (len(own) + 1) / 2
+        areas.append(wins / (len(own) * (n - len(own))))
+    return float(np.mean(areas))

@@ -1,6 +1,6 @@
-"""From new rows to answers: labels and probabilities of classes, numbers in the target's own unit.
+"""Predictions for new rows: labels and probabilities of classes, or numbers in the target's unit.
 
-``Model`` is what a training leaves: a network, and what stands before and behind it.
+``Model`` is a trained network with the preprocessing of its inputs and the meaning of its outputs.
 """
 
 from __future__ import annotations
@@ -18,16 +18,16 @@ from exprun.data.preprocess import Preprocessing
 from exprun.data.task import Task
 
 ROWS = 8192
-"""Rows at a time: bounds the memory of the activations."""
+"""Rows per forward pass, which bounds the memory of the activations."""
 
 
 def probabilities(outputs: Tensor, activation: str) -> Tensor:
     """Probabilities of the classes, (n, K) float64 whose rows add up to 1, from outputs (n, K), or
     (n, 1) for two classes.
 
-    ``activation`` is the loss's ``output_activation``: softmax; or sigmoid, one for each class, of
-    which the shares are taken if there are more than two, as scikit-learn's ``OneVsRestClassifier``
-    does; or identity, outputs that were trained towards 0 and 1: the shares of what is above 0.
+    ``activation`` is the loss's ``output_activation``: ``softmax``; ``sigmoid``, one per class,
+    normalised to sum 1 for more than two classes, as scikit-learn's ``OneVsRestClassifier`` does;
+    or ``identity`` for outputs trained towards 0 and 1: their positive parts, normalised.
     """
     z = outputs.double()
     if activation == "softmax":
@@ -43,22 +43,22 @@ def class_ids(outputs: Tensor) -> Tensor:
     """The predicted classes (n,) of outputs (n, K), or (n, 1) for two classes."""
     if outputs.shape[1] == 1:
         return (outputs[:, 0] > 0).long()
-    return outputs.max(1).indices  # argmax, five times as fast where outputs lie unit by unit
+    return outputs.max(1).indices  # argmax, but five times as fast for outputs stored unit by unit
 
 
 @torch.inference_mode()
 def forward(network: nn.Module, x: Tensor) -> Tensor:
-    """The outputs (n, K) for inputs (n, width), in eval mode, some rows at a time."""
+    """The outputs (n, K) for inputs (n, width), in eval mode, ROWS rows at a time."""
     network.eval()
     return torch.cat([network(rows) for rows in x.split(ROWS)])
 
 
 @dataclass(frozen=True)
 class Prediction:
-    """The answers for some rows.
+    """The predictions for n rows.
 
-    Of classes: ``labels`` (n,) as they were spelled, and ``values`` (n, K), their probabilities in
-    the order of ``task.classes``. Of numbers: ``values`` (n, targets).
+    For classes: ``labels`` (n,) as spelled in the data, and ``values`` (n, K), the probabilities in
+    the order of ``task.classes``. For numbers: ``values`` (n, targets), and ``labels`` is None.
     """
 
     task: Task
@@ -75,16 +75,16 @@ class Prediction:
 
 @dataclass(frozen=True)
 class Model:
-    """A trained network, the preprocessing of its inputs, and what its outputs mean (see
-    ``probabilities``)."""
+    """A trained network, the preprocessing of its inputs, and the activation that turns its outputs
+    into probabilities (see ``probabilities``)."""
 
     network: nn.Module
     preprocessing: Preprocessing
     output_activation: str
 
     def outputs(self, frame: Frame) -> Tensor:
-        """The network's outputs (n, K). Raises UsageError if one is not a finite number, or for
-        what ``Preprocessing.apply`` refuses."""
+        """The network's outputs (n, K) for a frame of n rows. Raises UsageError if one is not
+        finite, and as ``Preprocessing.apply`` does."""
         parts = []
         for first in range(0, len(frame), ROWS):
             rows = slice(first, first + ROWS)
@@ -98,11 +98,11 @@ class Model:
         return outputs
 
     def predict(self, frame: Frame) -> Prediction:
-        """The answers for a frame's rows, in their order; raises what ``outputs`` raises."""
+        """The predictions for a frame's rows, in order; raises UsageError as ``outputs`` does."""
         return self.answers(self.outputs(frame))
 
     def answers(self, outputs: Tensor) -> Prediction:
-        """What the network's outputs (n, K) say."""
+        """The predictions that the network's outputs (n, K) mean."""
         task, target = self.preprocessing.task, self.preprocessing.target
         if task.classes:
             labels = np.array(task.classes, dtype=object)[class_ids(outputs).numpy()]

@@ -1,4 +1,4 @@
-"""State as torch's objects give it: nested dicts and lists of tensors and plain values."""
+"""State dicts: nested dicts and lists of tensors and plain values, as torch's objects return."""
 
 from __future__ import annotations
 
@@ -8,12 +8,12 @@ from typing import Any
 from torch import Tensor
 
 
-def on_tensors(value: Any, change: Callable[[Tensor], Tensor]) -> Any:
-    """The same structure, made anew, with every tensor changed."""
+def map_tensors(value: Any, change: Callable[[Tensor], Tensor]) -> Any:
+    """A copy of the structure with ``change`` applied to every tensor."""
     if isinstance(value, Tensor):
         return change(value)
     if isinstance(value, dict):
-        return {key: on_tensors(item, change) for key, item in value.items()}
+        return {key: map_tensors(item, change) for key, item in value.items()}
     if isinstance(value, list | tuple):
-        return type(value)(on_tensors(item, change) for item in value)
+        return type(value)(map_tensors(item, change) for item in value)
     return value

@@ -1,4 +1,4 @@
-"""The compiled library, and its structures as ``kernels/native.h`` has them."""
+"""Load the compiled library; its ctypes structures mirror ``kernels/native.h``."""
 
 from __future__ import annotations
 
@@ -12,11 +12,11 @@ NAME = "libexprun_native.so"
 
 
 class Unavailable(Exception):
-    """There is no native engine here; the text says why."""
+    """The native engine cannot be used on this machine; the text says why."""
 
 
 class Hyper(ctypes.Structure):
-    """What a parameter group says in one iteration."""
+    """The hyperparameters of a parameter group in one iteration."""
 
     _fields_ = [
         (name, c_double) for name in ("lr", "weight_decay", "eps", "beta1", "beta2", "decay")
@@ -24,7 +24,7 @@ class Hyper(ctypes.Structure):
 
 
 class Parameter(ctypes.Structure):
-    """A trained tensor, with its optimizer's states."""
+    """A trained tensor with its optimizer state."""
 
     _fields_ = [
         ("w", c_void_p),
@@ -44,7 +44,7 @@ class Parameter(ctypes.Structure):
 
 
 class Layer(ctypes.Structure):
-    """A linear layer with what follows it."""
+    """A linear layer with its normalisation, activation and dropout."""
 
     _fields_ = [
         ("weight", Parameter),
@@ -67,7 +67,7 @@ class Layer(ctypes.Structure):
 
 
 class Rows(ctypes.Structure):
-    """Inputs and what is to be answered."""
+    """Inputs and targets."""
 
     _fields_ = [
         ("x", c_void_p),
@@ -79,7 +79,7 @@ class Rows(ctypes.Structure):
 
 
 class Network(ctypes.Structure):
-    """A network and how it is trained."""
+    """A network with its loss and optimizer settings."""
 
     _fields_ = [
         ("layers", POINTER(Layer)),
@@ -123,13 +123,13 @@ SIGNATURES: dict[str, tuple[object, list[object]]] = {
 }
 
 MOST_GROUPS, MOST_THREADS = 16, 64
-"""Parameter groups and threads of a network, as in ``kernels/network.h``."""
+"""Maximum numbers of parameter groups and threads, as in ``kernels/network.h``."""
 
 STRUCTURES = (Hyper, Parameter, Layer, Rows, Network)
 
 
 def path() -> Path:
-    """Where the library lies, if it was built. Raises Unavailable."""
+    """The path of the compiled library. Raises Unavailable if it was not built."""
     package = find_spec("exprun.engine.native")
     assert package
     for folder in package.submodule_search_locations or []:
@@ -141,7 +141,7 @@ def path() -> Path:
 
 @cache
 def load() -> ctypes.CDLL:
-    """The library with its functions' types. Raises Unavailable."""
+    """The loaded library with typed functions. Raises Unavailable."""
     try:
         library = ctypes.CDLL(str(path()))
     except OSError as error:
@@ -158,7 +158,7 @@ def load() -> ctypes.CDLL:
 
 
 def targets() -> list[str]:
-    """The instruction sets that this processor has and the library was built for, the widest
+    """Names of the instruction sets that both this processor and the library support, the widest
     first. Raises Unavailable."""
     library = load()
     names: list[str] = []

@@ -1,4 +1,4 @@
-"""A training as the native engine sees it: addresses, sizes and numbers (``kernels/native.h``)."""
+"""Describe a training to the native engine: addresses, sizes and numbers (``kernels/native.h``)."""
 
 from __future__ import annotations
 
@@ -56,7 +56,7 @@ OPTIMIZER_CODES = (
     optimizers.NAdam,
     optimizers.RAdam,
 )
-"""Each in the order of its enumeration in ``kernels/native.h``."""
+"""All four tuples are in the order of their enumerations in ``kernels/native.h``."""
 
 REGULARIZERS = (
     regularizers.L1,
@@ -76,10 +76,12 @@ Group = dict[str, Any]
 
 
 def obstacle(training: Training) -> str | None:
-    """Why a training cannot be done by the native engine; None if it can."""
+    """The reason why the native engine cannot run a training; None if it can."""
     t = training
     if t.engine not in ("auto", "native"):
         return NOT_ASKED
+    if t.not_native:
+        return t.not_native
     try:
         library.load()
     except library.Unavailable as why:
@@ -126,7 +128,7 @@ def _hidden(model: nn.Module) -> list[HiddenLayer]:
 
 
 def _activation_code(activation: nn.Module) -> int | None:
-    """Its place in ACTIVATION_CODES, if it has torch's default settings."""
+    """The index in ACTIVATION_CODES; None if unknown or not with torch's default settings."""
     for code, name in enumerate(ACTIVATION_CODES):
         default = getattr(nn, ACTIVATIONS[name])
         if type(activation) is default and repr(activation) == repr(default()):
@@ -151,11 +153,11 @@ READERS: dict[type, Callable[[Group], tuple[float, float, float]]] = {
     torch.optim.RMSprop: lambda group: (group["alpha"], group["momentum"], 0.0),
     optimizers.NAdam: lambda group: (*group["betas"], 0.96 ** group["momentum_decay"]),
 }
-"""The numbers of a parameter group that ``Hyper`` calls beta1, beta2 and decay."""
+"""Functions from a parameter group to the ``beta1``, ``beta2`` and ``decay`` of ``Hyper``."""
 
 
 def read(kind: type, group: Group) -> tuple[float, ...]:
-    """What a parameter group says now, in the order of ``Hyper``."""
+    """The current values of a parameter group, in the order of ``Hyper``'s fields."""
     own = READERS.get(kind, _betas)(group)
     return (group["lr"], group["weight_decay"], group.get("eps", 0.0), *own)
 
@@ -170,11 +172,12 @@ def _options(kind: type, group: Group) -> int:
 
 
 class Changed(Exception):
-    """A training is no longer what the engine was made for; the text says what is new."""
+    """A training no longer fits the network built for it; the text says what has changed."""
 
 
-def made_for(kind: type, group: Group) -> dict[str, Any]:
-    """What of a parameter group is built into a network; all else is read again (``read``)."""
+def fixed_settings(kind: type, group: Group) -> dict[str, Any]:
+    """The settings of a parameter group that are fixed when a network is built; all others are read
+    before every iteration (``read``)."""
     return {
         "its options": _options(kind, group),
         "its states": state_names(kind, group),
@@ -184,7 +187,7 @@ def made_for(kind: type, group: Group) -> dict[str, Any]:
 
 
 def state_names(kind: type, group: Group) -> tuple[str | None, ...]:
-    """The optimizer's state that ``Parameter.state`` holds, in its order."""
+    """The names of the optimizer's state in the order of ``Parameter.state``; None is unused."""
     moments = "exp_avg", "exp_avg_sq"
     if kind is torch.optim.SGD:
         return ("momentum_buffer",) if group["momentum"] else ()
@@ -202,8 +205,8 @@ def state_names(kind: type, group: Group) -> tuple[str | None, ...]:
     return (*moments, "max_exp_avg_sq") if group.get("amsgrad") else moments
 
 
-def first_state(kind: type, group: Group, w: Tensor) -> dict[str, Tensor]:
-    """A weight's state before the first iteration, as the optimizer itself would make it."""
+def initial_state(kind: type, group: Group, w: Tensor) -> dict[str, Tensor]:
+    """The initial optimizer state of ``w``, equal to what the optimizer itself would create."""
     state = {name: torch.zeros_like(w) for name in state_names(kind, group) if name}
     if kind not in (torch.optim.SGD, optimizers.Momentum):
         ours = kind in (optimizers.Adamax, optimizers.NAdam, optimizers.RAdam)
@@ -214,22 +217,27 @@ def first_state(kind: type, group: Group, w: Tensor) -> dict[str, Tensor]:
 
 
 class NativeNetwork:
-    """The structure ``Network`` of a training, and the tensors whose memory it names."""
+    """The structure ``Network`` of a training; keeps the tensors alive whose addresses it has."""
 
     def __init__(self, training: Training, threads: int) -> None:
         t = training
         self.training = t
         self.kind = type(t.optimizer)
         self.states = {
-            w: t.optimizer.state.get(w) or first_state(self.kind, group, w)
+            w: t.optimizer.state.get(w) or initial_state(self.kind, group, w)
             for group in t.optimizer.param_groups
             for w in group["params"]
         }
-        self.made_for = [made_for(self.kind, group) for group in t.optimizer.param_groups]
+        self.fixed_settings = [
+            fixed_settings(self.kind, group) for group in t.optimizer.param_groups
+        ]
         self.groups = {
             w: i for i, group in enumerate(t.optimizer.param_groups) for w in group["params"]
         }
         averages = t.averaging.sums if t.averaging else []
+        # Both stay where they are, should a weight or a state be given other memory.
+        self.memory = [w.data for w in self.groups]
+        self.first_states = [v for state in self.states.values() for v in state.values()]
         self.averages: dict[Tensor, Tensor] = dict(
             zip(t.model.parameters(), averages, strict=False)
         )
@@ -259,6 +267,8 @@ class NativeNetwork:
     def _describe(
         self, layer: library.Layer, linear: nn.Linear, hidden: HiddenLayer | None
     ) -> None:
+        """Fill in the structure of a linear layer and, unless it is the output layer, of the norm,
+        activation and dropout in ``hidden``."""
         layer.inputs, layer.units = linear.in_features, linear.out_features
         layer.weight = self._parameter(linear.weight, is_weight=True)
         layer.bias = self._parameter(linear.bias)
@@ -282,7 +292,8 @@ class NativeNetwork:
             layer.batches = _address(norm.num_batches_tracked)
 
     def _parameter(self, w: Tensor | None, *, is_weight: bool = False) -> library.Parameter:
-        """A parameter's addresses; ``is_weight`` says that it is the matrix of a linear layer."""
+        """The structure of a parameter; ``is_weight`` marks the matrix of a linear layer, to which
+        most regularizers apply."""
         if w is None:
             return library.Parameter()
         t, state = self.training, self.states[w]
@@ -315,7 +326,7 @@ class NativeNetwork:
 
 
 def _address(tensor: Tensor | None) -> int | None:
-    """Where its numbers lie, one behind the other."""
+    """The data pointer of a contiguous tensor."""
     if tensor is None:
         return None
     assert tensor.is_contiguous()

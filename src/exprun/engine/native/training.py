@@ -1,4 +1,4 @@
-"""A training by the native engine: its epochs, and the figures of its learning curve."""
+"""Train epochs and compute the learning curve with the native engine."""
 
 from __future__ import annotations
 
@@ -13,8 +13,8 @@ from typing import TYPE_CHECKING, Any
 from torch import Tensor
 
 from exprun.engine.native import library
-from exprun.engine.native.network import Changed, NativeNetwork, made_for, read
-from exprun.engine.replay import AT_ONCE_SECONDS
+from exprun.engine.native.network import Changed, NativeNetwork, fixed_settings, read
+from exprun.engine.replay import AT_ONCE_SECONDS, Placed, placed
 from exprun.techniques.losses import CrossEntropy
 from exprun.training import metrics
 from exprun.training.divergence import locate
@@ -25,15 +25,15 @@ if TYPE_CHECKING:
 
 
 class NativeTraining:
-    """What ``fit.loop.iterate`` does for a training, by compiled code.
+    """``fit.loop.iterate`` for a training, in compiled code.
 
-    Weights, the optimizer's states and everything else stay in torch's tensors, where they lie; so
-    whatever is done to them between two calls counts.
+    It reads and writes weights, optimizer state and statistics directly in the memory of torch's
+    tensors, so changes made to them between two calls take effect.
     """
 
     def __init__(self, training: Training, *, target: int = 0, threads: int | None = None) -> None:
-        """``target`` is an index of ``library.targets()``; ``threads`` if not as many as torch
-        has."""
+        """``target`` is an index of ``library.targets()``; ``threads`` defaults to torch's. Raises
+        MemoryError if the activations of a batch do not fit into memory."""
         t = training
         self.training = t
         self.library = library.load()
@@ -43,19 +43,21 @@ class NativeTraining:
             raise MemoryError("the native engine: not enough memory for the activations of a batch")
         weakref.finalize(self, self.library.native_close, self.workspace)
         self.at_once = 1
+        self.placed: list[Placed] = []  # weights and states, once the optimizer has all of them
         self.rows = _Rows(t, t.data.train, t.targets)
         if t.loss.class_weight is not None:
             self.rows.set_weights(t.loss.class_weight[t.loss.ids(t.targets)])
         self.measured: dict[int, _Rows] = {}
         self.saved = ctypes.create_string_buffer(self.library.native_saved(self.network.structure))
-        t.optimizer._opt_called = True  # type: ignore[attr-defined]  # what torch's schedulers ask
+        t.optimizer._opt_called = True  # type: ignore[attr-defined]  # torch's schedulers check it
 
     def __call__(self, order: Tensor, number: int) -> int:
-        """Iterations from ``number`` of the epoch on, whose rows are in ``order`` (n,) int64;
-        returns how many. Raises Diverged, and Changed before anything is done."""
+        """Run iterations from ``number`` of the epoch on, over the rows ``order`` (n,) int64;
+        returns how many were run. Raises Diverged; raises Changed before any iteration."""
         t = self.training
         began = time.perf_counter()
-        count = min(self.at_once, t.iterations_per_epoch - number)
+        ahead = t.scheduler.steady or t.scheduler.ahead
+        count = min(self.at_once if ahead else 1, t.iterations_per_epoch - number)
         size = t.batch_size or len(order)
         first, last = number * size, min((number + count) * size, len(order))
         iteration = t.iteration + number
@@ -80,75 +82,97 @@ class NativeTraining:
         return done
 
     def _hyper(self, iteration: int, count: int) -> ctypes.Array[library.Hyper]:
-        """The numbers of the parameter groups in so many iterations, or in all. Raises Changed."""
+        """Hyperparameters for ``count`` iterations and all parameter groups; for one iteration if
+        the schedule is steady. Raises Changed."""
         t = self.training
-        if self.attached and any(
-            t.optimizer.state[w] is not made for w, made in self.network.states.items() if made
-        ):
-            raise Changed("the state of the optimizer was replaced on the way")
         kind, groups = self.network.kind, t.optimizer.param_groups
         hypers: list[library.Hyper] = []
         for i in range(1 if t.scheduler.steady else count):
             t.scheduler.before_iteration(iteration + i, t.iterations_per_epoch)
-            for group, known in zip(groups, self.network.made_for, strict=True):
-                if (now := made_for(kind, group)) != known:
+            for group, known in zip(groups, self.network.fixed_settings, strict=False):
+                if (now := fixed_settings(kind, group)) != known:
                     new = " and ".join(name for name in now if now[name] != known[name])
                     raise Changed(f"{new} of the optimizer changed on the way")
                 hypers.append(library.Hyper(*read(kind, group)))
+        if (replaced := self._replaced()) is not None:
+            raise Changed(f"{replaced} changed on the way")
         return (library.Hyper * len(hypers))(*hypers)
 
+    def _replaced(self) -> str | None:
+        """What the optimizer moves otherwise than when the engine was made, or somewhere else."""
+        optimizer = self.training.optimizer
+        groups = {w: i for i, group in enumerate(optimizer.param_groups) for w in group["params"]}
+        if groups != self.network.groups:
+            return "the optimizer's parameter groups"
+        if not all(w.requires_grad for w in groups):
+            return "which weights are trained"
+        if any(
+            w.data_ptr() != memory.data_ptr()
+            for w, memory in zip(groups, self.network.memory, strict=True)
+        ):
+            return "the place of the weights"
+        if self.attached and placed([optimizer]) != self.placed:
+            return "the state of the optimizer"
+        return None
+
     attached = False
-    """Whether the optimizer knows the states that the engine has made for it."""
+    """Whether the states created by the engine are registered in the optimizer."""
 
     def _attach(self) -> None:
-        state = self.training.optimizer.state
+        optimizer = self.training.optimizer
         for w, made in self.network.states.items():
-            if made and w not in state:
-                state[w] = made
+            if made and w not in optimizer.state:
+                optimizer.state[w] = made
         self.attached = True
+        self.placed = placed([optimizer])
 
     def save(self) -> dict[str, Any]:
-        """Note where the training is, to be able to go back there; the newest note counts."""
+        """Save the state for ``restore``; the buffer holds only the most recent save."""
         t = self.training
         self.library.native_save(self.network.structure, self.saved)
         return {
             "streams": t.streams.state_dict(),
             "scheduler": copy.deepcopy(t.scheduler.state_dict()),
             "groups": [
-                {name: value for name, value in group.items() if name != "params"}
-                for group in t.optimizer.param_groups
+                group | {"params": list(group["params"])} for group in t.optimizer.param_groups
             ],
-            "begun": bool(t.optimizer.state),
+            "states": {w: dict(state) for w, state in t.optimizer.state.items()},
+            "weights": [(w, w.data, w.requires_grad) for w in t.model.parameters()],
         }
 
     def restore(self, saved: Mapping[str, Any]) -> None:
-        """Go back to where ``save`` was called."""
+        """Restore the state of the last ``save``, which returned ``saved``."""
         t = self.training
         self.library.native_restore(self.network.structure, self.saved)
         t.streams.load_state_dict(saved["streams"])
         t.scheduler.load_state_dict(saved["scheduler"])
-        for group, values in zip(t.optimizer.param_groups, saved["groups"], strict=True):
-            group.update(values)
-        if not saved["begun"]:
-            t.optimizer.state.clear()
-            self.attached = False
+        t.optimizer.param_groups[:] = saved["groups"]
+        t.optimizer.state.clear()
+        t.optimizer.state.update(saved["states"])
+        self.attached = self.attached and bool(saved["states"])
+        for w, memory, trained in saved["weights"]:
+            w.data = memory
+            w.requires_grad_(trained)
 
     def measures(self, names: Sequence[str]) -> bool:
-        """Whether ``figures`` knows all of these."""
+        """Whether ``figures`` can compute all of these."""
         return set(names) <= set(metrics.names(self.training.loss.task))
 
     def figures(self, parts: Mapping[str, Part], names: Sequence[str]) -> tuple[list[float], bool]:
-        """``learning_curve.evaluate`` of the parts of the data, each of ``names`` for all of them,
-        and whether a weight is not finite."""
+        """``learning_curve.evaluate`` of the parts of the data, and whether a weight is not finite.
+
+        The figures are ordered by name first, then by part.
+        """
         measured = [self._measure(part) for part in parts.values()]
         broken = not self.library.native_finite(self.network.structure)
         return [of[name] for name in names for of in measured], broken
 
     def _measure(self, part: Part) -> dict[str, float]:
+        """Mean loss and metrics of one part of the data."""
         t = self.training
         rows = self.measured.get(id(part))
         if rows is None:
-            targets = part.y if _takes_ids(t) else t.loss.encode(part.y)
+            targets = part.y if _uses_class_ids(t) else t.loss.encode(part.y)
             rows = self.measured[id(part)] = _Rows(t, part, targets)
         outputs, n = t.loss.outputs, len(part)
         found = (ctypes.c_double * (2 + 2 * outputs))()
@@ -168,12 +192,12 @@ class NativeTraining:
         return {"loss": loss / n} | {name: sum(v) / outputs for name, v in means.items()}
 
 
-def _takes_ids(training: Training) -> bool:
+def _uses_class_ids(training: Training) -> bool:
     return type(training.loss) is CrossEntropy
 
 
 class _Rows:
-    """Rows of data as the engine sees them, and the tensors whose memory it names."""
+    """The structure ``Rows`` of a part; keeps the tensors alive whose addresses it has."""
 
     def __init__(self, training: Training, part: Part, targets: Tensor) -> None:
         classes = bool(training.loss.task.classes)
@@ -182,12 +206,12 @@ class _Rows:
         self.structure = library.Rows(
             x=self.x.data_ptr(),
             ids=self.y.data_ptr() if classes else None,
-            targets=None if _takes_ids(training) else self.targets.data_ptr(),
+            targets=None if _uses_class_ids(training) else self.targets.data_ptr(),
             rows=len(part),
         )
         self.spread = [] if classes else self.y.double().var(0, correction=0).tolist()
 
     def set_weights(self, weights: Tensor) -> None:
-        """What the loss of each row is multiplied by."""
+        """Set the factors (n,) of the rows' losses."""
         self.weights = weights.float().contiguous()
         self.structure.weights = self.weights.data_ptr()

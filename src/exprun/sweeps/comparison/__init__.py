@@ -12,7 +12,8 @@ difference of two levels is the mean of their paired differences over the common
 - ``factor_effects``: analysis of variance of a full grid
 - ``notes``: what a reader has to know about the figures
 - ``next_commands``: the commands for more seeds, or for a shortlist on fresh seeds
-- ``compare``: all of these together; ``files``, ``configurations_csv`` and ``table`` show it
+- ``compare``: all of these together
+- ``sentences``, ``table``, ``files``, ``configurations_csv``: how it is said, shown and written
 
 Nothing here imports torch.
 """

@@ -44,14 +44,15 @@ was picked by claim a difference too often (10 to 24 % of equal configurations, 
 class Comparison:
     """``levels`` are best first by validation, ``ranked`` are the configurations in that order.
     With more than MOST levels there are no ``pairs``: a ``shortlist`` instead, and ``by_factor``
-    compares the values of each factor, others tuned. ``ranks`` are those over several data sets,
-    ``effects`` the analysis of variance, ``plans`` all that were made for more seeds and ``plan``
-    that of this comparison."""
+    compares the values of each factor, others ``tuned``. ``ranks`` are those over several data
+    sets, ``effects`` the analysis of variance, ``plans`` all that were made for more seeds and
+    ``plan`` that of this comparison."""
 
     results: Results
     metric: str
     validation: str
     by: list[str]
+    tuned: list[str]
     levels: list[Level]
     ranked: list[Configuration]
     pairs: list[Pair]
@@ -108,7 +109,10 @@ def compare(
     chosen = [results.check_factor(key) for key in by] or [*wanted] or _all_factors(results)
     for key in wanted:
         if key not in chosen:
-            raise UsageError(f"--baseline {key}=…: is not in --by {','.join(chosen)}")
+            keys = ",".join(dict.fromkeys([*chosen, *wanted]))
+            raise UsageError(
+                f"--baseline {key}=…: is not in --by {','.join(chosen)} (expected --by {keys})"
+            )
     read = Figures(results, metric, results.default_validation)
     across = data_keys(results, chosen)
     find = levels_across(results, chosen, across, read) if across else None
@@ -124,12 +128,14 @@ def compare(
     else:
         pairs, plan = pairs_of(read, levels, against, delta, plans)
     tuned = [key for key in results.factors if key not in (*chosen, *across)]
+    of_one_data_set = not any(read.differ_in(levels[0].values, one.values) for one in levels)
     whole = len(chosen) == len(results.factors) > 1
     comparison = Comparison(
         results=results,
         metric=metric,
         validation=read.validation,
         by=chosen,
+        tuned=tuned,
         levels=levels,
         ranked=sorted(results.configurations, key=lambda one: _order(read, one)),
         pairs=pairs,
@@ -141,7 +147,7 @@ def compare(
         ranks=ranks_of(levels, metric) if across else None,
         plan=plan,
         plans=plans if plan is None or plan in plans else [*plans, plan],
-        shortlist=levels[:SHORTLIST] if many and not across else [],
+        shortlist=levels[:SHORTLIST] if many and of_one_data_set and not across else [],
         notes=notes_on(levels, read, tuned, results.sweeps[0]),
     )
     if many and len(chosen) > 1:

@@ -89,7 +89,8 @@ def pairs_across(read: Figures, levels: Sequence[Level], against: Level | None) 
     for a, b in sides_of(levels, against):
         common = [block for block in a.figures if block in b.figures]
         if len(common) < FEWEST:
-            why = f"{len(common) or 'no'} data sets in common; {FEWEST} at least"
+            what = "data set" if len(common) == 1 else "data sets"
+            why = f"{len(common) or 'no'} {what} in common; {FEWEST} at least"
             pairs.append(Pair(a.name, b.name, len(common), NOT_COMPARABLE, why, method=DATA_SETS))
             continue
         d = paired.differences([a.figures[k] for k in common], [b.figures[k] for k in common])

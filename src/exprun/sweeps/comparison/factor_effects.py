@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import itertools
-import math
 
 import numpy as np
 
@@ -17,14 +16,14 @@ def factor_effects(results: Results, read: Figures) -> list[Effect]:
     every combination of levels has a figure at two common blocks at least, on the same data."""
     factors = results.factors
     cells = {tuple(c.values.get(k) for k in factors): c for c in results.configurations}
-    if math.prod(map(len, factors.values())) != len(cells) or read.data:
+    grid = list(itertools.product(*factors.values()))
+    if cells.keys() != {*grid} or read.data:
         return []
     figures = {key: read.of(c.jobs, read.metric) for key, c in cells.items()}
     blocks = [b for b in next(iter(figures.values())) if all(b in f for f in figures.values())]
     if len(blocks) < 2:
         return []
     shape = [len(levels) for levels in factors.values()]
-    grid = itertools.product(*factors.values())
     y = np.array([[figures[key][block] for block in blocks] for key in grid])
     found = blocked_anova(y.T.reshape(len(blocks), *shape), list(factors))
     return sorted(found, key=lambda effect: -effect.share)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from statistics import fmean
 
 from exprun.sweeps.ranking import higher_is_better
@@ -19,6 +19,9 @@ DATA_KEYS = (
 
 AT_LEAST_0 = ("accuracy", "macro_f1", "roc_auc")
 """Metrics to be maximised whose worst value is 0."""
+
+R2 = "r2"
+"""0 is that of a model that knows nothing but the mean."""
 
 Block = tuple[str, ...]
 
@@ -51,6 +54,10 @@ class Figures:
             return 0.0
         return self.rows.get("test", 0) / self.rows["train"]
 
+    def differ_in(self, a: Mapping[str, str], b: Mapping[str, str]) -> str | None:
+        """The key in which two levels with these values are of different data, if there is one."""
+        return next((key for key in self.data if a.get(key) != b.get(key)), None)
+
     def of(self, jobs: Sequence[JobResult], metric: str) -> dict[Block, float]:
         """The figure of each block; a run that diverged has the worst of all."""
         found: dict[Block, list[float]] = {}
@@ -76,10 +83,13 @@ class Figures:
 
 
 def _worst(jobs: Sequence[JobResult], metric: str) -> float | None:
-    """What a run that diverged counts as: 0 of an accuracy, else the worst figure of all."""
+    """What a run that diverged counts as: 0 of an accuracy, else the worst figure of all, and of R²
+    0 at most."""
     if metric.endswith(AT_LEAST_0):
         return 0.0
     figures = [f for job in jobs if (f := job.figure(metric)) is not None]
+    if metric.endswith(R2) and figures:
+        figures.append(0.0)
     return (min if higher_is_better(metric) else max)(figures, default=None)
 
 

@@ -46,6 +46,12 @@ class Level:
         jobs = [job for c in self.configurations for job in c.jobs]
         return int(sum(job.metrics.get("epochs") or 0 for job in jobs))
 
+    @property
+    def only_diverged(self) -> bool:
+        """Whether runs diverged and none ended well: its figures are the worst of others then."""
+        jobs = [job for c in self.configurations for job in c.jobs]
+        return self.diverged > 0 and not any(job.ended_well for job in jobs)
+
     def summary(self) -> tuple[float | None, float | None, float | None]:
         """Mean, and the ends of Student's 95 % interval if there are two figures at least."""
         values = list(self.figures.values())

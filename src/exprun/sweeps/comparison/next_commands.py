@@ -25,35 +25,58 @@ def more_seeds(results: Results, more: int, options: Sequence[str]) -> list[str]
     """The first sweep's command with ``more`` seeds (or splits) after those that there are, in a
     folder of its own, and the comparison of all with these ``options``. Where one seed is all there
     is, the sweep with five, the first included."""
-    key = next(reversed(results.repetition), "seed")
+    key = _repeated_key(results)
     seeds = _numbers(results, key)
     if not seeds or not more:
         return []
     if len(seeds) == 1:
         first = seeds[0]
-        return [_again(results, f"{key}=range({f'{first},' if first else ''}{first + FIVE})")]
+        repetition = f"{key}=range({f'{first},' if first else ''}{first + FIVE})"
+        return [shlex.join(_command(results, _all_again(results, repetition), None))]
     place = _beside(results.sweeps[0], "more")
     added = f"{key}=range({seeds[-1] + 1},{seeds[-1] + 1 + more})"
+    again = _command(results, _all_again(results, added), place)
     words = ["exprun", "compare", *map(str, results.sweeps), place, *options]
-    return [_again(results, added, place), shlex.join(words)]
+    return [shlex.join(again), shlex.join(words)]
+
+
+def jobs_of(results: Results, more: int) -> int:
+    """How many jobs ``more`` seeds (or splits) of every configuration are."""
+    index = REPETITION.index(_repeated_key(results))
+    if _follow(results):
+        return more * len(results.configurations)
+    others = {job.block[:index] + job.block[index + 1 :] for job in results.jobs}
+    return more * len(results.configurations) * len(others)
 
 
 def confirmation(results: Results, shortlist: Sequence[Level], validation: str) -> list[str]:
-    """The best configurations of the ``shortlist`` on seeds that none of them was chosen by, and
-    their comparison."""
-    seeds = _numbers(results, "seed")
+    """The best configurations of the ``shortlist`` on seeds (or splits) that none of them was
+    chosen by, and their comparison."""
+    key = _repeated_key(results)
+    seeds = _numbers(results, key)
     if not seeds:
         return []
     first = max(FRESH, seeds[-1] + 1)
     best = [best_configuration(level, validation) for level in shortlist]
     place = _beside(results.sweeps[0], "confirm")
-    words = [
-        _variants(results, best),
-        *results.shared,
-        f"seed=range({first},{first + CONFIRMED_BY})",
-    ]
-    content = ledger.read(results.sweeps[0])
-    return [shlex.join(_command(content, words, place)), shlex.join(["exprun", "compare", place])]
+    fresh = f"{key}=range({first},{first + CONFIRMED_BY})"
+    words = [_variants(results, best), *_shared(results, key), fresh]
+    again = _command(results, words, place)
+    return [shlex.join(again), shlex.join(["exprun", "compare", place])]
+
+
+def _repeated_key(results: Results) -> str:
+    """The key of which more values make more repetitions: the splits, if they vary and do not
+    follow the seed (``data.split_seed=${seed}``)."""
+    following = _follow(results)
+    own = [key for key in results.repetition if key not in following]
+    return own[-1] if own else "seed"
+
+
+def _follow(results: Results) -> list[str]:
+    """The repetition keys that take the value of another."""
+    asked = dict(word.lstrip("+").partition("=")[::2] for word in results.batches[0].overrides)
+    return [key for key in REPETITION if "$" in asked.get(key, "")]
 
 
 def _numbers(results: Results, key: str) -> list[int]:
@@ -62,18 +85,32 @@ def _numbers(results: Results, key: str) -> list[int]:
     return sorted({int(v) for job in results.jobs if (v := job.block[index]).isdigit()})
 
 
-def _again(results: Results, repetition: str, place: str | None = None) -> str:
-    """The command of the first sweep with other seeds."""
-    content = ledger.read(results.sweeps[0])
+def _all_again(results: Results, repetition: str) -> list[str]:
+    """The words that ask for every configuration: those of the first sweep, if it has them all."""
     key = repetition.partition("=")[0]
     asked = results.batches[0].overrides
-    if VARIANT in results.factors and not any(word.startswith("experiment=") for word in asked):
-        asked = [_variants(results, results.configurations), *results.shared]
-    asked = [w for w in asked if w.lstrip("+").partition("=")[0] != key]
-    return shlex.join(_command(content, [*asked, repetition], place))
+    there = all(any(job.batch == 0 for job in one.jobs) for one in results.configurations)
+    whole = any(word.startswith("experiment=") for word in asked) or VARIANT not in results.factors
+    if there and whole:
+        words = [word for word in asked if _key(word) != key]
+    else:
+        words = [_variants(results, results.configurations), *_shared(results, key)]
+    return [*words, repetition]
 
 
-def _command(content: Mapping[str, Any], words: list[str], place: str | None) -> list[str]:
+def _shared(results: Results, key: str) -> list[str]:
+    """What all jobs have in common, and the repetitions that were asked for beside ``key``."""
+    asked = results.batches[0].overrides
+    others = [word for word in asked if _key(word) in REPETITION and _key(word) != key]
+    return [*results.shared, *others]
+
+
+def _key(word: str) -> str:
+    return word.lstrip("+").partition("=")[0]
+
+
+def _command(results: Results, words: list[str], place: str | None) -> list[str]:
+    content: Mapping[str, Any] = ledger.read(results.sweeps[0])
     own = ["--config-dir", content["config_dir"]] if content.get("config_dir") else []
     launcher = [f"hydra/launcher={LOCAL}"] if content["launcher"] == LOCAL else []
     folder = [f"hydra.sweep.dir={place}"] if place else []
@@ -88,9 +125,12 @@ def _beside(sweep: Path, what: str) -> str:
 
 def _variants(results: Results, configurations: Sequence[Configuration]) -> str:
     """The override that asks for these configurations and no others."""
-    entries = []
+    entries: dict[str, str] = {}
     for configuration in configurations:
         own = [w.partition("=") for w in configuration.overrides if w not in results.shared]
         name = re.sub(r"[^\w.]+", "_", "_".join(configuration.values.values())).strip("_")
-        entries.append(f"{name}: {{{', '.join(f'{key}: {value}' for key, _, value in own)}}}")
-    return f"hydra.sweeper.variants={{{', '.join(entries)}}}"
+        if not name or name in entries:
+            name = f"{name}_{len(entries)}".strip("_")
+        entries[name] = f"{{{', '.join(f'{key}: {value}' for key, _, value in own)}}}"
+    listed = ", ".join(f"{name}: {own}" for name, own in entries.items())
+    return f"hydra.sweeper.variants={{{listed}}}"

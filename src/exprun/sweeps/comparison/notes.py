@@ -21,6 +21,9 @@ def notes_on(
     notes = []
     if read.metric.startswith(("train_", "val_")):
         notes.append(f"{read.metric} had a say in the training: it flatters what was tuned most")
+    key = next((k for one in levels if (k := read.differ_in(levels[0].values, one.values))), None)
+    if key:
+        notes.append(f"figures of different data ({key}) cannot be compared, whatever they are")
     diverged = {level.name: level.diverged for level in levels if level.diverged}
     if diverged:
         words = ", ".join(f"{count} of {name}" for name, count in [*diverged.items()][:NAMED])
@@ -30,7 +33,8 @@ def notes_on(
     missing = sum(level.missing for level in levels)
     if missing:
         notes.append(
-            f"{missing} jobs have no result yet, or failed (exprun resume {sweep} trains them): "
+            f"{missing} {'job has' if missing == 1 else 'jobs have'} no result yet, or failed "
+            f"(exprun resume {sweep} trains them): "
             "only common seeds are compared"
         )
     return [*notes, _on_tuning(levels, read, tuned)] if tuned else notes

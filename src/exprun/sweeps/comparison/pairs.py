@@ -43,7 +43,8 @@ class Pair:
     that of the signed ranks, ``p_equal`` that of a difference within ±δ (adjusted), and ``chances``
     the posterior probabilities below, within and above ±δ. ``effect`` is g_z (Hedges), ``wins``,
     ``ties`` and ``losses`` count pairs, and ``correlation`` is Pearson's r of the paired figures.
-    ``first`` pairs were in the first batch; ``skewed``: the differences are (D'Agostino, p < .05).
+    ``first`` pairs were in the first batch; ``by_first``: ``p`` is theirs, later ones have a larger
+    one. ``skewed``: the differences are (D'Agostino, p < .05).
     ``diverged``: a run did, and counts as the worst figure of all, so there is no interval.
     ``more_seeds`` is how many more to ask for, 0 if the verdict is not inconclusive."""
 
@@ -68,6 +69,7 @@ class Pair:
     method: str = FIXED
     n_b: int | None = None
     first: int = 0
+    by_first: bool = False
     skewed: bool = False
     diverged: bool = False
     more_seeds: int = 0
@@ -118,9 +120,8 @@ def _common(a: Level, b: Level) -> int:
 
 def _not_comparable(a: Level, b: Level, read: Figures) -> str:
     """Why two levels cannot be compared; nothing if they can."""
-    for key in read.data:
-        if a.values.get(key) != b.values.get(key):
-            return f"different data ({key})"
+    if key := read.differ_in(a.values, b.values):
+        return f"different data ({key})"
     if "f" in a.configurations[0].jobs[0].metrics:
         return "there is no chance in them: the figures are what they are"
     common = _common(a, b)
@@ -169,6 +170,7 @@ def _paired(
         effect=effect if math.isfinite(effect := paired.d_z(d)) else None,
         method=look.method,
         first=look.first,
+        by_first=bool(sequential.shown_by_first(d, look)),
         skewed=bool(skew_test(d) < ALPHA),
         diverged=diverged,
     )

@@ -3,28 +3,29 @@
 from __future__ import annotations
 
 import shlex
-from collections.abc import Sequence
+from collections.abc import Iterator, Mapping, Sequence
 
+from rich.cells import cell_len
 from rich.console import Console
-from rich.table import Table
 from rich.text import Text
 
 from exprun.display.summary import MAX_WIDTH, say
-from exprun.display.text import NONE, default_console, figure, p_value, printable
-from exprun.statistics.sequential import ANYTIME, FIXED
+from exprun.display.text import NONE, default_console, figure, p_value, printable, wrap
+from exprun.statistics.sequential import FIXED
 from exprun.sweeps.comparison.compare import Comparison
 from exprun.sweeps.comparison.figures import AT_LEAST_0
 from exprun.sweeps.comparison.levels import Level
+from exprun.sweeps.comparison.next_commands import jobs_of
 from exprun.sweeps.comparison.pairs import (
     BETTER,
-    DATA_SETS,
     EQUAL,
     INCONCLUSIVE,
     NOT_COMPARABLE,
-    UNPAIRED,
     WORSE,
     Pair,
 )
+from exprun.sweeps.comparison.sentences import amount, sentences, short
+from exprun.sweeps.names import shorter_names
 
 STYLES = {
     BETTER: "green",
@@ -37,30 +38,33 @@ STYLES = {
 SHOWN = 10
 """Levels and sentences that are shown at most; comparison.json has all."""
 
-PER_CENT = ("accuracy", "balanced_accuracy")
-"""Figures whose differences are spoken of as points, hundredths."""
+GAP = 2
+"""Columns between two of the table's."""
+
+INTERVAL = "95 %"
+
+DIVERGED = "diverged"
 
 
 def show(comparison: Comparison, console: Console | None = None) -> None:
     """The table of the levels, what is said of each pair, and what to run next."""
     console = console or default_console()
-    console.print()
-    console.print(_levels(comparison, console), width=min(console.width, MAX_WIDTH))
-    if len(comparison.levels) > SHOWN:
-        say(console, "", f"the best {SHOWN} of {len(comparison.levels)} by {comparison.validation}")
+    _show_levels(comparison, console)
+    _say_best(comparison, console)
     for by in comparison.by_factor:
-        _say_answer(by, console)
-    console.print()
-    for sentence, style in sentences(comparison)[:SHOWN]:
-        say(console, "", sentence, style)
+        say(console, "answer", f"by {by.by[0]}, {', '.join(by.tuned)} tuned for each:")
+        _say_pairs(by, [p for p in by.pairs if by.levels[0].name in (p.a, p.b)], console)
+    if comparison.by_chance:
+        _say_pairs(comparison, comparison.pairs, console)
     if len(comparison.pairs) > SHOWN:
         say(console, "", f"and {len(comparison.pairs) - SHOWN} more pairs, all in comparison.json")
     for sentence in _ranks(comparison):
         say(console, "ranks", sentence)
     for effect in comparison.effects[:3]:
-        what = " with ".join(effect.factors)
-        text = f"{what}: {100 * effect.share:.0f} % of the variance, {p_value(effect.p)}"
-        say(console, "factor", f"{text} (F({effect.df}, {effect.df_error}) {effect.f:.1f})")
+        what = " × ".join(effect.factors)
+        means = "mean over the others" if len(effect.factors) == 1 else "interaction"
+        text = f"{what}, {means}: {100 * effect.share:.0f} % of the variance, {p_value(effect.p)}"
+        say(console, "factor", f"{text}, F({effect.df}, {effect.df_error}) {effect.f:.1f}")
     for note in comparison.notes:
         say(console, "note", note)
     advise(comparison, console)
@@ -71,7 +75,7 @@ def _ranks(comparison: Comparison) -> list[str]:
     ranks = comparison.ranks
     if ranks is None:
         return []
-    named = (f"{_short(n, comparison.by)} {rank:.2f}" for n, rank in ranks.mean_ranks.items())
+    named = (f"{short(n, comparison.by)} {rank:.2f}" for n, rank in ranks.mean_ranks.items())
     return [
         f"{', '.join(named)} on {len(ranks.data_sets)} data sets; Friedman {p_value(ranks.p)} "
         f"(χ²({ranks.df}) {ranks.chi2:.1f}); critical difference {ranks.critical_difference:.2f} "
@@ -83,12 +87,14 @@ def advise(comparison: Comparison, console: Console) -> None:
     """What can be seen with so many seeds, and the commands for more."""
     seen = comparison.visible_difference
     unclear = [pair for pair in comparison.pairs if pair.verdict == INCONCLUSIVE]
+    what = "splits" if comparison.splits > 1 else "seeds"
     if unclear and seen is not None:
         n = min(pair.n for pair in comparison.pairs if pair.p is not None)
         say(
             console,
             "power",
-            f"{n} seeds see a difference of {seen:.1f} standard deviations four times in five",
+            f"with {n} {what} a true difference of {seen:.1f} standard deviations (of the paired "
+            "differences) is seen four times in five",
         )
     if not comparison.commands:
         return
@@ -96,146 +102,112 @@ def advise(comparison: Comparison, console: Console) -> None:
         say(
             console,
             "next",
-            f"{len(comparison.levels)} are too many to tell apart on the figures that they were "
-            f"chosen by: the best {len(comparison.shortlist)} on fresh seeds",
+            f"{len(comparison.levels)} configurations are too many to tell apart on the figures "
+            f"that they were chosen by: the best {len(comparison.shortlist)} on fresh {what}",
         )
     else:
         more = max(pair.more_seeds for pair in comparison.pairs)
+        text = f"{more} more {what}, {jobs_of(comparison.results, more)} jobs"
         few = all(pair.verdict == NOT_COMPARABLE for pair in comparison.pairs)
-        jobs = more * len(comparison.results.configurations) * comparison.splits
-        text = f"{more} more seeds, {jobs} jobs"
         if few:
-            text = "five seeds, for nothing can be said about chance"
+            text = f"five {what} in all, for nothing can be said about chance"
         if comparison.plan and not few and any(p.method == FIXED for p in unclear):
-            half = f"± {comparison.delta:g}" if comparison.delta else "half as wide"
+            delta = comparison.delta
+            half = f"± {amount(delta, comparison)}" if delta else "half as wide"
             text += f", for intervals {half}"
         say(console, "next", text)
     for command in comparison.commands:
         say(console, "", command, "cyan", to_copy=True)
 
 
-def _levels(comparison: Comparison, console: Console) -> Table:
-    """Best by validation first: n, mean and interval of the metric."""
-    table = Table(box=None, pad_edge=False, padding=(0, 2, 0, 0), header_style="dim")
-    table.add_column("", overflow="fold")
+def _show_levels(comparison: Comparison, console: Console) -> None:
+    """Best by validation first: n, mean and interval of the metric.
+
+    Where it is too wide, names are shortened by their keys, then the validation figure is left out,
+    then names are broken between words; no word is ever broken.
+    """
     shown = comparison.levels[:SHOWN]
-    columns = {comparison.metric: [figure(level.summary()[0]) for level in shown]}
-    if any(level.n > 1 for level in shown):
-        columns = {"n": [str(level.n) for level in shown]} | columns
-        columns["95 %"] = [_interval(level, comparison.metric) for level in shown]
-    columns[comparison.validation] = [figure(level.validation) for level in shown]
-    for heading in columns:
-        table.add_column(heading, justify="right", no_wrap=True)
-    for level, *cells in zip(shown, *columns.values(), strict=True):
-        name = f"{level.name} ({level.diverged} diverged)" if level.diverged else level.name
-        table.add_row(Text(printable(name, console)), *cells)
-    return table
+    named = {level.name: level.values for level in shown}
+    ways = [[printable(w, console) for w in way.values()] for way in shorter_names(named)]
+    columns = _columns(comparison, shown)
+    fewer = {k: cells for k, cells in columns.items() if k != comparison.validation}
+    width = min(console.width, MAX_WIDTH)
+    choices = [(names, chosen) for chosen in (columns, fewer or columns) for names in ways]
+    names, chosen = next(
+        (one for one in choices if max(map(cell_len, one[0])) <= _room(one[1], width)),
+        (ways[-1], fewer or columns),
+    )
+    console.print()
+    for line in _lines(names, chosen, _room(chosen, width)):
+        console.print(line, soft_wrap=True)
+    console.print()
+    count = len(comparison.levels)
+    if count > SHOWN:
+        ranked = f"the best {SHOWN} of {count} by {comparison.validation}"
+        say(console, "", f"{ranked}, all in configurations.csv")
+    elif count > 1 and comparison.validation != comparison.metric:
+        say(console, "", f"best by {comparison.validation} first")
+
+
+def _columns(comparison: Comparison, shown: Sequence[Level]) -> dict[str, list[str]]:
+    """The cells of each column by its heading; a level of which every run diverged has no figure
+    but the one that it counts as."""
+    metric, validation = comparison.metric, comparison.validation
+    columns: dict[str, list[str]] = {}
+    several = any(level.n > 1 for level in shown)
+    if several:
+        columns["n"] = [str(level.n) for level in shown]
+    if any(level.diverged for level in shown):
+        columns[DIVERGED] = [str(level.diverged or "") for level in shown]
+    means = [None if level.only_diverged else level.summary()[0] for level in shown]
+    columns[metric] = [figure(mean) for mean in means]
+    if several:
+        columns[INTERVAL] = [_interval(level, metric) for level in shown]
+    best = [None if level.only_diverged else level.validation for level in shown]
+    return columns | ({} if validation == metric else {validation: [figure(x) for x in best]})
+
+
+def _widths(columns: Mapping[str, Sequence[str]]) -> list[int]:
+    return [max(map(cell_len, [heading, *cells])) for heading, cells in columns.items()]
+
+
+def _room(columns: Mapping[str, Sequence[str]], width: int) -> int:
+    """What the columns leave to the names."""
+    return width - sum(GAP + own for own in _widths(columns))
+
+
+def _lines(names: Sequence[str], columns: Mapping[str, Sequence[str]], room: int) -> Iterator[Text]:
+    """The heading and a row for each name, its figures beside its last line, or below it if that is
+    too long."""
+    folded = [wrap(name, room) for name in names]
+    folded = [[*lines, ""] if cell_len(lines[-1]) > room else lines for lines in folded]
+    width = max(cell_len(lines[-1]) for lines in folded)
+    widths = _widths(columns)
+
+    def row(name: str, cells: Sequence[str], style: str = "") -> Text:
+        padded = (f"{'':{GAP + w - cell_len(c)}}{c}" for c, w in zip(cells, widths, strict=True))
+        return Text(f"{name}{'':{width - cell_len(name)}}{''.join(padded)}", style)
+
+    yield row("", [*columns], "dim")
+    for lines, *cells in zip(folded, *columns.values(), strict=True):
+        yield from map(Text, lines[:-1])
+        yield row(lines[-1], cells)
 
 
 def _interval(level: Level, metric: str) -> str:
     _, low, high = level.summary()
-    if low is None or high is None:
+    if low is None or high is None or level.only_diverged:
         return NONE
     if metric.endswith(AT_LEAST_0):  # Student's does not know that these are shares
         low, high = max(low, 0.0), min(high, 1.0)
     return f"{figure(low)} – {figure(high)}"
 
 
-def sentences(comparison: Comparison) -> list[tuple[str, str]]:
-    """What is said of each pair, with its colour: the clear ones first."""
-    order = [BETTER, WORSE, EQUAL, INCONCLUSIVE, NOT_COMPARABLE]
-    pairs = sorted(comparison.pairs, key=lambda pair: order.index(pair.verdict))
-    return [(sentence(pair, comparison), STYLES[pair.verdict]) for pair in pairs]
-
-
-def sentence(pair: Pair, comparison: Comparison) -> str:
-    """``adam beats sgd by 0.70 points (95 % 0.34 to 1.05, 8 paired seeds, p = .005 adjusted for 3
-    pairs; for this split of the data)``."""
-    a, b = _short(pair.a, comparison.by), _short(pair.b, comparison.by)
-    if pair.verdict == NOT_COMPARABLE:
-        return f"{a} and {b} are not comparable: {pair.why}"
-    assert pair.difference is not None
-    first, second, sign = a, b, 1
-    if (pair.difference > 0) != comparison.higher:
-        first, second, sign = b, a, -1
-    if not comparison.higher:
-        sign = -sign
-    size, unit = sign * pair.difference, ""
-    ends = sorted(sign * x for x in (pair.low, pair.high) if x is not None)
-    if comparison.metric.partition("_")[2] in PER_CENT:
-        size, ends, unit = 100 * size, [100 * x for x in ends], " points"
-    amount = f"{_number(size)}{unit}"
-    span = f"95 % {_number(ends[0])} to {_number(ends[1])}" if len(ends) == 2 else "no interval yet"
-    tests = sum(other.p is not None for other in comparison.pairs)
-    assert pair.p_adjusted is not None
-    p = p_value(pair.p_adjusted) + (f" adjusted for {tests} pairs" if tests > 1 else "")
-    if pair.method == ANYTIME:
-        p += ", right at any time"
-    if pair.skewed:
-        p += f", skewed: {pair.wins} higher, {pair.ties} equal, {pair.losses} lower"
-    if pair.verdict == EQUAL and pair.p_equal is not None:
-        p = p_value(pair.p_equal)
-    details = f"({span}, {_repeated(pair, comparison)}, {p}; {comparison.scope})"
-    if pair.method == DATA_SETS:
-        details = f"(mean of {_repeated(pair, comparison)}, {p} of signed ranks)"
-    if pair.diverged:
-        details = f"({_repeated(pair, comparison)}, {p}; runs diverged: the difference has no size)"
-    if pair.verdict in (BETTER, WORSE):
-        if pair.diverged:
-            return f"{first} beats {second} {details}"
-        return f"{first} beats {second} by {amount} {details}"
-    if pair.verdict == EQUAL:
-        return f"{a} and {b} are practically equal, within ± {comparison.delta:g} {details}"
-    because = f": {pair.why}" if pair.why else ""
-    if pair.wins == pair.losses == 0 < pair.ties:
-        even = f"are equal in each of the {pair.n} pairs"
-        return f"inconclusive: {a} and {b} {even} {details}{because}"
-    if pair.diverged:
-        return f"inconclusive: {first} is better than {second} on average {details}{because}"
-    if abs(size) < ROUNDING:
-        return f"inconclusive: {a} and {b} are equal on average {details}{because}"
-    return f"inconclusive: {first} is {amount} better than {second} {details}{because}"
-
-
-def _repeated(pair: Pair, comparison: Comparison) -> str:
-    """``8 paired seeds``: what the difference is a mean over."""
-    if pair.method == DATA_SETS:
-        return f"{pair.n} data sets, {pair.wins} higher, {pair.ties} equal, {pair.losses} lower"
-    if pair.method == UNPAIRED:
-        return f"{pair.n} and {pair.n_b} seeds, none in common"
-    return f"{pair.n} {'random splits' if comparison.splits > 1 else 'paired seeds'}"
-
-
-ROUNDING = 1e-7
-"""Points, or units of the metric, below which a mean difference is one of float32's rounding."""
-
-
-def _short(name: str, by: Sequence[str]) -> str:
-    """Without the key, if there is only one."""
-    return name.partition("=")[2] or name if len(by) == 1 else name
-
-
-def _number(value: float) -> str:
-    """Two decimals, or two digits of what is small; 0.695 is 0.70, whatever its last bit says."""
-    if value == 0:
-        return "0"
-    value *= 1 + 1e-9
-    return f"{value:.2f}" if 0.05 <= abs(value) < 1000 else f"{value:#.2g}"
-
-
 def answer(comparison: Comparison, folder: str, console: Console) -> None:
     """The end of a sweep: the configurations by their means over seeds, what can't be told apart
     from the best, and what to run to tell."""
-    console.print()
-    console.print(_levels(comparison, console), width=min(console.width, MAX_WIDTH))
-    console.print()
-    if len(comparison.levels) > SHOWN:
-        say(
-            console,
-            "",
-            f"the best {SHOWN} of {len(comparison.levels)} by {comparison.validation}, all in "
-            "configurations.csv",
-        )
+    _show_levels(comparison, console)
+    _say_best(comparison, console)
     for by in (comparison, *comparison.by_factor):
         _say_answer(by, console)
     for note in comparison.notes:
@@ -245,18 +217,50 @@ def answer(comparison: Comparison, folder: str, console: Console) -> None:
         say(console, "more", f"exprun compare {shlex.quote(folder)}", "cyan", to_copy=True)
 
 
+def _say_best(comparison: Comparison, console: Console) -> None:
+    """The best level, where no pairs say more of it."""
+    best, *others = comparison.levels
+    if not others or best.validation is None or best.only_diverged:
+        return
+    if not comparison.by_chance:
+        value = f"{comparison.metric} {figure(best.summary()[0])}"
+        say(console, "answer", f"{best.name} is best, {value}; there is no chance in it", "green")
+    elif comparison.shortlist:
+        value = f"{comparison.validation} {figure(best.validation)}"
+        ask = "whether it beats the others, fresh seeds tell"
+        say(console, "answer", f"{best.name} is best by {value}: {ask}", "yellow")
+
+
+def _say_pairs(comparison: Comparison, pairs: Sequence[Pair], console: Console) -> None:
+    for sentence, verdict in sentences(pairs, comparison)[:SHOWN]:
+        say(console, "", sentence, STYLES[verdict])
+
+
 def _say_answer(comparison: Comparison, console: Console) -> None:
     """What the best is better than, what it can't be told apart from, and so on."""
     best = comparison.levels[0]
+    tuned = f" ({', '.join(comparison.tuned)} tuned for each)" if comparison.tuned else ""
+    failed = [level.name for level in comparison.levels if level.only_diverged]
     for verdict, others in _beside(best, comparison.pairs).items():
-        if verdict == NOT_COMPARABLE:  # advise says what it takes
+        names = [short(other, comparison.by) for other in others if other not in failed]
+        if verdict == NOT_COMPARABLE or not names:  # advise says what it takes
             continue
-        names = [_short(other, comparison.by) for other in others]
-        shown = ", ".join(names[:4]) + (f" and {len(names) - 4} more" if len(names) > 4 else "")
-        say(console, "answer", f"{best.name} is {WORDS[verdict]} {shown}", STYLES[verdict])
+        text = f"{best.name} is {WORDS[verdict]} {_listed(names)}{tuned}"
+        say(console, "answer", text, STYLES[verdict])
         if verdict == WORSE:
             chosen = f"the best is chosen by {comparison.validation}, and judged by"
             say(console, "note", f"{chosen} {comparison.metric}: another figure, on other rows")
+    if failed:
+        say(console, "answer", f"every run of {_listed(failed)} diverged", "red")
+
+
+NAMED = 4
+"""Levels that an answer names at most."""
+
+
+def _listed(names: Sequence[str]) -> str:
+    more = f" and {len(names) - NAMED} more" if len(names) > NAMED else ""
+    return ", ".join(names[:NAMED]) + more
 
 
 WORDS = {

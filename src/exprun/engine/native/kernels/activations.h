@@ -1,4 +1,4 @@
-/* Activations with torch's definitions and default settings: the value at x, and the slope there. */
+/* Activations with torch's definitions and default settings: value and derivative (slope) at x. */
 #ifndef EXPRUN_ACTIVATIONS_H
 #define EXPRUN_ACTIVATIONS_H
 
@@ -10,7 +10,7 @@ INLINE float identity(float x, float *slope) { *slope = 1.0f; return x; }
 INLINE float relu(float x, float *slope)
 {
     *slope = x > 0.0f ? 1.0f : 0.0f;
-    return x < 0.0f ? 0.0f : x; /* so that what is no number stays none */
+    return x < 0.0f ? 0.0f : x; /* this order propagates NaN */
 }
 
 INLINE float relu6(float x, float *slope)

@@ -1,4 +1,4 @@
-/* Inverted dropout with masks that are a function of seed, layer, iteration, row and unit.
+/* Inverted dropout; masks are a function of seed, layer, iteration, row and unit.
 
    The random words are those of Philox4x32-10 (Salmon, Moraes, Dror & Shaw 2011, "Parallel random numbers: as easy as 1, 2, 3"): a
    counter-based generator, which needs no state. The key is the seed; the counter is (row, unit / 4, layer, iteration),

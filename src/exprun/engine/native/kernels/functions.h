@@ -1,4 +1,4 @@
-/* Functions of one number, from IEEE operations alone: the same bits everywhere, unlike libm's.
+/* Scalar functions built from IEEE operations only: the same bits on every machine, unlike libm's.
 
    Errors, in units in the last place against mpmath, are checked by tests/engine/native/test_functions.py. */
 #ifndef EXPRUN_FUNCTIONS_H
@@ -20,8 +20,8 @@ INLINE float power_of_two(int32_t k) { return float_of((k + 127) << 23); }
 INLINE float smaller(float a, float b) { return a < b ? a : b; }
 INLINE float larger(float a, float b) { return a > b ? a : b; }
 
-/* x = k ln 2 + r with |r| ≤ ln 2 / 2; returns k, by adding a number whose last place is 1. ln 2 in two
-   parts, the first of few bits so that its product with k is exact. */
+/* x = k ln 2 + r with |r| ≤ ln 2 / 2; returns k, rounded by adding a number whose unit in the last place
+   is 1. ln 2 is split into two parts, the first of few bits so that its product with k is exact. */
 INLINE int32_t reduced(float x, float *r)
 {
     const float shift = 12582912.0f;
@@ -30,7 +30,7 @@ INLINE int32_t reduced(float x, float *r)
     return (int32_t)k;
 }
 
-/* (e^r - 1 - r) / r² by Taylor's series, |r| ≤ ln 2 / 2. */
+/* (e^r - 1 - r) / r² by Taylor series, |r| ≤ ln 2 / 2. */
 INLINE float series(float r)
 {
     float p = 1.0f / 40320;
@@ -48,12 +48,12 @@ INLINE float exponential(float x)
     float r;
     const int32_t k = reduced(smaller(larger(x, -110.0f), 95.0f), &r);
     const float p = __builtin_fmaf(series(r) * r, r, r) + 1.0f;
-    const int32_t half = k >> 1; /* 2^k may be too large or too small for one factor */
+    const int32_t half = k >> 1; /* 2^k may overflow or underflow as a single factor */
     const float y = p * power_of_two(half) * power_of_two(k - half);
     return x != x ? x : y;
 }
 
-/* e^x - 1, exact in relative terms near 0 too; x ≤ 88. */
+/* e^x - 1 with small relative error near 0 too; x ≤ 88. */
 INLINE float exponential_minus_1(float x)
 {
     float r;
@@ -64,7 +64,7 @@ INLINE float exponential_minus_1(float x)
 }
 
 /* Natural logarithm of a normal number x > 0: x = 2^k (1 + f), √½ ≤ 1 + f < √2, and
-   log(1 + f) = f - f²/2 + f³ P(f), P fitted at Chebyshev's points. 0 gives -infinity. */
+   log(1 + f) = f - f²/2 + f³ P(f), P fitted at Chebyshev nodes. 0 gives -infinity. */
 INLINE float logarithm(float x)
 {
     const int32_t bits = bits_of(x) - 0x3f3504f3; /* √½ */
@@ -86,11 +86,11 @@ INLINE float logarithm(float x)
     return x >= INFINITY || x != x ? x : y;
 }
 
-/* log(1 + e^x), the soft version of max(x, 0). */
+/* log(1 + e^x), softplus. */
 INLINE float soft_plus(float x)
 {
     const float e = exponential(-__builtin_fabsf(x)), u = 1.0f + e;
-    return larger(x, 0.0f) + (logarithm(u) + (e - (u - 1.0f)) / u); /* what rounding 1 + e lost */
+    return larger(x, 0.0f) + (logarithm(u) + (e - (u - 1.0f)) / u); /* corrects the rounding of 1 + e */
 }
 
 INLINE float sigmoid(float x)
@@ -106,7 +106,7 @@ INLINE float hyperbolic_tangent(float x)
     return x != x ? x : __builtin_copysignf(y, x);
 }
 
-/* Error function: x P(x²) up to 1; 1 - e^Q(|x|) beyond. Both fitted at Chebyshev's points. */
+/* Error function: x P(x²) up to 1; 1 - e^Q(|x|) beyond. Both fitted at Chebyshev nodes. */
 INLINE float error_function(float x)
 {
     const float a = __builtin_fabsf(x), s = smaller(x * x, 1.0f), t = smaller(a, 4.0f);
@@ -131,7 +131,7 @@ INLINE float error_function(float x)
     return x != x ? x : a <= 1.0f ? x * p : far;
 }
 
-/* base^n in double, by squaring. */
+/* base^n in double, by repeated squaring. */
 static double power(double base, int64_t n)
 {
     double y = 1.0;
@@ -140,13 +140,13 @@ static double power(double base, int64_t n)
     return y;
 }
 
-/* Sums of n numbers: LANES partial sums, number r in sum r % LANES, which are then added up by halves. The same
-   order whatever the width of a register is. */
+/* Sums of n numbers: LANES partial sums, number r in sum r % LANES, then added pairwise in a tree. The order
+   does not depend on the register width. */
 typedef float lanes __attribute__((vector_size(LANES * 4), aligned(4)));
 
 INLINE lanes load(const float *x) { return *(const lanes *)x; }
 
-/* The last n < LANES numbers, and zeros. */
+/* Load the last n < LANES numbers, padded with zeros. */
 INLINE lanes load_some(const float *x, long n)
 {
     float some[LANES] = {0};

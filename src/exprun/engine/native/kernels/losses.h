@@ -1,7 +1,7 @@
-/* Losses: of each row, and their gradient with respect to the outputs z (out, ld).
+/* Losses of the rows, and their gradient with respect to the outputs z (out, ld).
 
-   A row's loss is multiplied by `weight` (of its class); the gradient by `scale` as well, 1/n for a mean over
-   rows. rows[r] is the place of column r among the targets. Columns n … r1 are padding without gradient. */
+   A row's loss is multiplied by the `weight` of its class; the gradient also by `scale`, 1/n for a mean over
+   rows. rows[r] is the target row of column r. Columns n … r1 are padding with zero gradient. */
 #ifndef EXPRUN_LOSSES_H
 #define EXPRUN_LOSSES_H
 
@@ -10,10 +10,10 @@
 
 typedef struct {
     const Rows *data;
-    const int64_t *rows; /* or NULL: column r is row `first` + r */
+    const int64_t *rows; /* NULL: column r is row `first` + r */
     int64_t first;
     long n, out, ld;
-    float scale, smoothing, shares, delta; /* shares: classes that smoothing is shared among */
+    float scale, smoothing, shares, delta; /* shares: number of classes that smoothing is spread over */
 } Answers;
 
 INLINE int64_t row_of(const Answers *a, long r) { return a->rows ? a->rows[r] : a->first + r; }
@@ -21,7 +21,7 @@ INLINE int64_t row_of(const Answers *a, long r) { return a->rows ? a->rows[r] : 
 INLINE float weight_of(const Answers *a, int64_t row) { return a->data->weights ? a->data->weights[row] : 1.0f; }
 
 /* loss (ld,) and, unless it is NULL, dz (out, ld) for columns r0 … r1. With probabilities p = softmax(z):
-   loss = -Σ t log p, dz = p - t; t is 1 - s for the true class and s/out for all of them besides. */
+   loss = -Σ t log p, dz = p - t; t is 1 - s for the true class, plus s/out for every class. */
 static void cross_entropy(const Answers *a, const float *z, float *restrict dz, float *restrict loss, long r0, long r1)
 {
     const long ld = a->ld, out = a->out;
@@ -65,7 +65,7 @@ static void cross_entropy(const Answers *a, const float *z, float *restrict dz, 
     }
 }
 
-/* Losses that are sums or means over a row's outputs of a function of z and the target t. */
+/* Elementwise losses: sum or mean over a row's outputs of a function of z and the target t. */
 INLINE float binary_cross_entropy(float z, float t, float delta, float *slope)
 {
     (void)delta;

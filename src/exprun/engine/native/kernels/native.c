@@ -1,4 +1,4 @@
-/* The interface of native.h: memory, threads, and the choice of the instruction set. */
+/* Implements native.h: memory, threads and selection of the instruction set. */
 #include "native.h"
 
 #include <math.h>
@@ -44,7 +44,7 @@ const char *native_target(int index)
 
 /* ---- memory ---- */
 
-/* A part of a block, or only its size while the block is not there yet. */
+/* The next part of a block of memory; with block == NULL only its size is added to `taken`. */
 static float *part(char *block, size_t *taken, size_t numbers)
 {
     float *start = block ? (float *)(block + *taken) : 0;
@@ -52,7 +52,7 @@ static float *part(char *block, size_t *taken, size_t numbers)
     return start;
 }
 
-enum { SLACK = 64 }; /* numbers that a product may write or read too far */
+enum { SLACK = 64 }; /* numbers that a product may read or write beyond the end */
 enum { GRADIENT_NUMBERS = 8192 };
 
 static size_t lay_out(Workspace *w, char *block)
@@ -79,7 +79,7 @@ static size_t lay_out(Workspace *w, char *block)
         if (layer->p > 0) m->mask = part(block, &taken, all);
         if (layer->norm) {
             m->normed = part(block, &taken, all);
-            m->inverse = part(block, &taken, layer->out + ld); /* units or rows */
+            m->inverse = part(block, &taken, layer->out + ld); /* per unit (batch norm) or per row (layer norm) */
             m->scale_gradient = part(block, &taken, layer->out);
             m->shift_gradient = part(block, &taken, layer->out);
         }
@@ -89,7 +89,7 @@ static size_t lay_out(Workspace *w, char *block)
     w->losses = part(block, &taken, ld);
     w->work[0] = part(block, &taken, ld);
     w->work[1] = part(block, &taken, ld);
-    /* whole tiles of units, about GRADIENT_NUMBERS of weights */
+    /* Gradients are computed for whole tiles of units, about GRADIENT_NUMBERS weights at a time. */
     const long tile = w->kernels->tile_rows, tiles = GRADIENT_NUMBERS / (widest * tile);
     w->units_at_once = tile * (tiles > 1 ? tiles : 1);
     const size_t gradient = w->units_at_once * widest;
@@ -176,14 +176,14 @@ void finish_iteration(Workspace *w)
 int native_finite(const Network *net)
 {
     EACH_PARAMETER(net, p) {
-        float sum = 0.0f; /* of x - x, which is 0 for finite x */
+        float sum = 0.0f; /* sum of x - x, which is 0 for finite x and NaN otherwise */
         for (int64_t i = 0; i < p->count; i++) sum += p->w[i] - p->w[i];
         if (sum != 0.0f) return 0;
     }
     return 1;
 }
 
-/* What becomes of each piece of memory that a training changes. */
+/* An operation on a piece of memory that training changes: measure, save or restore. */
 typedef void Piece(void *memory, size_t size, char **block);
 
 static void each_piece(const Network *net, Piece *piece, char **block)
@@ -249,7 +249,7 @@ void barrier_wait(Barrier *b, int threads)
         return;
     }
     for (int i = 0; atomic_load(&b->round) == round; i++)
-        if (i > SPINS) sched_yield(); /* somebody else may have the core */
+        if (i > SPINS) sched_yield(); /* another process may occupy the core */
 }
 
 typedef struct {
@@ -276,7 +276,7 @@ int64_t native_train(Workspace *w, const Rows *data, const int64_t *order, int64
     w->done = 0;
     read_counts(w);
     atomic_store(&w->threads, 0);
-    for (; threads < w->network->threads; threads++) { /* as many as there may be */
+    for (; threads < w->network->threads; threads++) { /* fewer if the system refuses more */
         starts[threads] = (Start){w, threads};
         if (pthread_create(&others[threads], 0, run, &starts[threads])) break;
     }

@@ -1,7 +1,7 @@
-/* A network's epochs, compiled once for each instruction set (TARGET names it).
+/* Forward pass, backward pass and update of a network, compiled once per instruction set (TARGET).
 
-   Several threads do the same things to parts of their own: units of a layer, or rows of the batch. They
-   wait for each other wherever one reads what another has written; no sum is divided among them. */
+   Threads run the same code on disjoint parts: units of a layer, or rows of the batch. Barriers separate
+   phases in which one thread reads what another has written; no sum is split among threads. */
 #include "network.h"
 
 #include <stdlib.h>
@@ -13,7 +13,7 @@
 #include "optimizers.h"
 #include "products.h"
 
-/* One thread of several that train a network. */
+/* One of the threads that train a network. */
 typedef struct {
     Workspace *w;
     int index, threads;
@@ -24,7 +24,7 @@ static void wait_for_all(Worker me)
     if (me.threads > 1) barrier_wait(&me.w->barrier, me.threads);
 }
 
-/* The first of `count` units, or of other things taken `grain` at a time, that belong to a thread. */
+/* The first of `count` items, split among threads in multiples of `grain`, that belongs to a thread. */
 static long first_of(long count, long grain, int index, int threads)
 {
     if (index == 0 || index == threads) return index ? count : 0;
@@ -37,7 +37,7 @@ INLINE void share_of(Worker me, long count, long grain, long *first, long *last)
     *last = first_of(count, grain, me.index + 1, me.threads);
 }
 
-/* Rows of the batch into x (in, ld), and into x_rows (n, ld_rows) if that is not NULL. */
+/* Gather the rows of a batch into w->inputs, both by unit (in, ld) and by row. */
 static void gather(Worker me, const Rows *data, const int64_t *rows, int64_t first, long n, long ld)
 {
     Workspace *w = me.w;
@@ -52,8 +52,8 @@ static void gather(Worker me, const Rows *data, const int64_t *rows, int64_t fir
     transpose(r1 - r0, 0, in, w->inputs.by_row + r0 * wide, wide, w->inputs.by_unit + r0, ld);
 }
 
-/* The part of a layer's activations that a thread does what is elementwise to. Layer normalisation needs
-   all units of a row: then it is some rows of all units, else all rows of some units. */
+/* The part of a layer's activations to which a thread applies elementwise operations: some rows of all units
+   with layer normalisation, which needs all units of a row; else all rows of some units. */
 typedef struct { long u0, u1, r0, r1; } Part;
 
 static Part part_of(Worker me, const Layer *layer, long n)
@@ -78,7 +78,7 @@ static void normalize(Workspace *w, const Layer *layer, Memory *m, Part p, long 
                             layer->running_var);
 }
 
-/* h = f(W x + b) of each layer for n rows that have been gathered; number < 0: without dropout, and with
+/* Forward pass: h = f(W x + b) of each layer for n gathered rows; number < 0 means evaluation: no dropout,
    running statistics. */
 static void forward(Worker me, long n, long ld, int64_t number)
 {
@@ -112,8 +112,8 @@ static void forward(Worker me, long n, long ld, int64_t number)
     }
 }
 
-/* From the gradient of a hidden layer's outputs to that of its W x + b, both (units, ld): through dropout,
-   norm and activation. With a norm, the gradient of its outputs stays in dh. */
+/* Backpropagate from a hidden layer's outputs to its W x + b, both (units, ld), through dropout, norm and
+   activation. With a norm, the gradient of its outputs stays in dh. */
 static void backward_of_layer(Worker me, const Layer *layer, Memory *m, long n, long ld)
 {
     Workspace *w = me.w;
@@ -129,7 +129,7 @@ static void backward_of_layer(Worker me, const Layer *layer, Memory *m, long n, 
     if (layer->norm_after) multiply(m->dz, m->slope, ld, p.u0, p.u1, p.r0, p.r1);
 }
 
-/* Gradients of a layer's parameters, and their update, a few units at a time while the numbers are in the cache. */
+/* Compute the gradients of a layer's parameters and update them, a few units at a time to stay in the cache. */
 static void update_layer(Worker me, const Layer *layer, Memory *m, const float *x_by_row, const Step *steps, long n,
                          long ld)
 {
@@ -154,7 +154,7 @@ static void update_layer(Worker me, const Layer *layer, Memory *m, const float *
     if (layer->shift.w) update(w->network, &layer->shift, steps, u0, u1 - u0, m->shift_gradient + u0);
 }
 
-/* One iteration on n rows; false, with nothing changed but running statistics, if its loss is not finite. */
+/* One iteration on n rows; returns 0 if its loss is not finite, and then only running statistics have changed. */
 static int iterate(Worker me, const Rows *data, const int64_t *rows, long n, int64_t number, const Step *steps)
 {
     Workspace *w = me.w;
@@ -174,7 +174,7 @@ static int iterate(Worker me, const Rows *data, const int64_t *rows, long n, int
     compute_loss(net->loss, &answers, output->h.by_unit, output->dh, w->losses, r0, r1);
     wait_for_all(me);
     const float total = sum(w->losses, n);
-    if (!(total - total == 0.0f)) return 0; /* infinite, or no number */
+    if (!(total - total == 0.0f)) return 0; /* infinite or NaN */
     for (long l = top; l >= 0; l--) {
         const Layer *layer = &net->layers[l];
         Memory *m = &w->memory[l];
@@ -205,7 +205,7 @@ static void count_batch(const Network *net, Memory *memory)
     }
 }
 
-/* What a thread does in native_train; the first one prepares what all read. */
+/* A thread's part of native_train; thread 0 prepares the data that all of them read. */
 static void train(Workspace *w, int index, int threads)
 {
     const Worker me = {w, index, threads};

@@ -1,4 +1,4 @@
-/* A network's memory, and the functions of network.c for one instruction set. */
+/* Workspace of a network, and the table of network.c's functions for one instruction set. */
 #ifndef EXPRUN_NETWORK_H
 #define EXPRUN_NETWORK_H
 
@@ -6,21 +6,21 @@
 
 #include "native.h"
 
-enum { EVALUATED_ROWS = 128 }; /* that are measured together */
+enum { EVALUATED_ROWS = 128 }; /* rows per chunk of an evaluation */
 enum { MOST_GROUPS = 16, MOST_THREADS = 64 };
 
 static inline long smaller_long(long a, long b) { return a < b ? a : b; }
 
 static inline long padded(long n) { return (n + LANES - 1) / LANES * LANES; }
 
-/* From one unit to the next in (units, n): padded, and no multiple of 512 bytes, for lines that many powers of two
-   apart share a few places of the cache. */
+/* Leading dimension of (units, n): padded, and no multiple of 512 bytes, because addresses that are large powers of
+   two apart map to few cache sets. */
 static inline long leading(long n) { return padded(n) % 128 ? padded(n) : padded(n) + LANES; }
 
-/* (units, ld), and the same as (rows, padded units). */
+/* The same activations as (units, ld) and as (rows, padded units). */
 typedef struct { float *by_unit, *by_row; } Activations;
 
-/* What a layer computes in an iteration; see forward and backward_of_layer. */
+/* Intermediate results of a layer in an iteration; see forward and backward_of_layer. */
 typedef struct {
     Activations h;
     float *slope, *mask, *normed, *inverse, *dh, *dz, *scale_gradient, *shift_gradient;
@@ -39,16 +39,16 @@ typedef struct {
     int steady;
 } Training;
 
-/* What an optimizer's step depends on besides the numbers: the parameter group and the iteration t = 1, 2, … */
+/* Coefficients of an optimizer's step, for a parameter group in iteration t = 1, 2, … */
 typedef struct {
-    float lr, decay, shrink; /* decay w is added to g; w is multiplied by shrink, if weight decay is decoupled */
+    float lr, decay, shrink; /* g += decay w; decoupled weight decay: w *= shrink */
     float beta1, beta2, eps;
     float rest1, rest2;      /* 1 - beta1, 1 - beta2 */
     float step_size, root, other;
-    float product;           /* NAdam: of the momenta so far */
+    float product;           /* NAdam: product of the momenta so far */
 } Step;
 
-/* The functions of network.c, as compiled for an instruction set. */
+/* The functions of network.c, compiled for one instruction set. */
 typedef struct {
     const char *name;
     int tile_rows;
@@ -65,17 +65,17 @@ struct Workspace {
     const Network *network;
     const Kernels *kernels;
     Activations inputs;
-    Memory *memory;               /* of each layer */
+    Memory *memory;               /* one per layer */
     float *losses, *work[2];      /* (rows,) */
-    float *gradients[MOST_THREADS]; /* of some units of a layer */
+    float *gradients[MOST_THREADS]; /* per thread, for units_at_once units of a layer */
     long units_at_once;
-    void *block;                  /* all of the above */
-    Step steps[MOST_GROUPS];      /* of the iteration */
-    int64_t counts[MOST_GROUPS];  /* iterations that the optimizer has done */
+    void *block;                  /* the allocation that holds all of the above */
+    Step steps[MOST_GROUPS];      /* of the current iteration */
+    int64_t counts[MOST_GROUPS];  /* the optimizer's step counts */
     float products[MOST_GROUPS];
     int64_t done;
     Training training;
     Barrier barrier;
-    atomic_int threads;           /* that take part, once they all know */
+    atomic_int threads;           /* number of threads; 0 until all are created */
 };
 #endif

@@ -1,7 +1,7 @@
 /* Batch normalisation (Ioffe & Szegedy 2015) and layer normalisation (Ba, Kiros & Hinton 2016).
 
-   x̂ = (x - mean) / √(variance + eps),  y = scale x̂ + shift; all of (units, ld). The mean is over the rows
-   of the batch for each unit, or over the units for each row. */
+   x̂ = (x - mean) / √(variance + eps),  y = scale x̂ + shift; all of (units, ld). Batch normalisation takes
+   mean and variance over the rows for each unit, layer normalisation over the units for each row. */
 #ifndef EXPRUN_NORMS_H
 #define EXPRUN_NORMS_H
 
@@ -33,7 +33,7 @@ static void batch_norm_forward(float *h, float *normed, float *inverse, long ld,
     }
 }
 
-/* With the running statistics, as after the training. */
+/* Batch normalisation in evaluation mode: with the running statistics. */
 static void batch_norm_evaluate(float *h, long ld, long u0, long u1, long all, const float *scale, const float *shift,
                                 float eps, const float *running_mean, const float *running_var)
 {
@@ -64,7 +64,7 @@ static void batch_norm_backward(float *dx, const float *dy, const float *normed,
 }
 
 /* h ← y for rows r0 … r1 over all units, with x̂ in normed and 1/√(variance + eps) in inverse (rows,);
-   work (rows,). `normed` may be h where x̂ is not needed any more. */
+   work (rows,). `normed` may alias h if x̂ is not needed. */
 static void layer_norm_forward(float *h, float *normed, float *restrict inverse, float *restrict work, long ld,
                                long units, long r0, long r1, const float *scale, const float *shift, float eps)
 {

@@ -1,4 +1,4 @@
-/* Optimizers: one step for `n` numbers w with gradients g, with the formulas and the states of torch.
+/* Optimizers: one step for `n` numbers w with gradients g, with torch's formulas and state.
 
    Coefficients are computed in double once an iteration and rounded to float, as torch does. */
 #ifndef EXPRUN_OPTIMIZERS_H
@@ -7,11 +7,11 @@
 #include "functions.h"
 #include "network.h"
 
-/* An average of gradients that has all but died away is 0. Without that it would shrink to a number smaller
-   than normal ones and stay there, and processors compute with those a hundred times slower. */
+/* Flush a tiny average of gradients to 0. Otherwise it would decay to a subnormal number and stay there, and
+   processors compute a hundred times slower with those. */
 INLINE float settled(float x) { return x < 1e-30f && x > -1e-30f ? 0.0f : x; }
 
-/* The same for an average of squares. */
+/* `settled` for an average of squares. */
 INLINE float settled_square(float x) { return x < 1.17549435e-38f ? 0.0f : x; }
 
 INLINE float lerp(float from, float to, float share) { return __builtin_fmaf(share, to - from, from); }
@@ -56,7 +56,7 @@ static Step prepare_step(int optimizer, int options, const Hyper *h, int64_t t, 
     return s;
 }
 
-/* u = beta1 u + (1 - dampening) g, and u = g at first; beta2 is the dampening. */
+/* u = beta1 u + (1 - dampening) g, u = g in the first step; beta2 is the dampening. */
 static void sgd(long n, float *restrict w, const float *restrict g, float *restrict u, int fresh, int nesterov, Step s)
 {
     if (!u)
@@ -72,7 +72,7 @@ static void sgd(long n, float *restrict w, const float *restrict g, float *restr
     }
 }
 
-/* The lecture's: u = beta1 u + (1 - beta1) g. */
+/* The lecture's momentum: u = beta1 u + (1 - beta1) g. */
 static void momentum(long n, float *restrict w, const float *restrict g, float *restrict u, Step s)
 {
     for (long i = 0; i < n; i++) {
@@ -103,7 +103,7 @@ static void adadelta(long n, float *restrict w, const float *restrict g, float *
     }
 }
 
-/* beta1 is alpha, beta2 the momentum; grad_avg if centered and buffer with momentum, else NULL. */
+/* beta1 is alpha, beta2 the momentum; grad_avg is NULL unless centered, buffer is NULL without momentum. */
 static void rmsprop(long n, float *restrict w, const float *restrict g, float *restrict square_avg,
                     float *restrict buffer, float *restrict grad_avg, Step s)
 {
@@ -121,7 +121,7 @@ static void rmsprop(long n, float *restrict w, const float *restrict g, float *r
     }
 }
 
-/* Adam and AdamW; most: the largest v so far, of AMSGrad, or NULL. */
+/* Adam and AdamW; most: AMSGrad's maximum of v so far, or NULL. */
 static void adam(long n, float *restrict w, const float *restrict g, float *restrict m, float *restrict v,
                  float *restrict most, Step s)
 {
@@ -156,7 +156,7 @@ static void nadam(long n, float *restrict w, const float *restrict g, float *res
     }
 }
 
-/* other = 0: the variance of the adaptive steps is not known yet. */
+/* other = 0: no adaptive step, because its variance is not yet tractable (rho <= 5). */
 static void radam(long n, float *restrict w, const float *restrict g, float *restrict m, float *restrict v, Step s)
 {
     for (long i = 0; i < n; i++) {
@@ -168,8 +168,8 @@ static void radam(long n, float *restrict w, const float *restrict g, float *res
     }
 }
 
-/* One step for the numbers `first` … `first + n` of a parameter, whose gradients g begin with the first of
-   them: penalties, optimizer, bound of the norm, average. For max_norm they must be whole rows. */
+/* One step for the numbers `first` … `first + n` of a parameter; g[0] is the gradient of number `first`.
+   Applies penalties, optimizer, max_norm and weight average. With max_norm they must be whole rows. */
 static void update(const Network *network, const Parameter *p, const Step *steps, long first, long n, float *restrict g)
 {
     const Step s = steps[p->group];

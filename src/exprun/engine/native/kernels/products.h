@@ -1,15 +1,15 @@
-/* C = A B (+ bias): each number one chain of fused multiply-adds over k, in order, begun at the bias.
+/* C = A B (+ bias): each element is one chain of fused multiply-adds over k, in order, starting at the bias.
 
-   Lanes and registers hold different numbers of C; none is split. So its bits depend on nothing
-   but the numbers that it is made of. */
+   Each lane of a register holds another element of C; no element's sum is split. So its bits depend only on
+   its row of A, its column of B and its bias. */
 #ifndef EXPRUN_PRODUCTS_H
 #define EXPRUN_PRODUCTS_H
 
 #include "vector.h"
 
-enum { CACHED_NUMBERS = 1 << 17 }; /* of B that are gone through for all rows of A before the next */
+enum { CACHED_NUMBERS = 1 << 17 }; /* numbers of B in a block that is used for all rows of A before the next */
 
-/* m rows of C in `vectors` registers each; a number of A is at a[i * ai + k * ak]. */
+/* Compute m rows of C, `vectors` registers wide; element (i, k) of A is a[i * ai + k * ak]. */
 INLINE void tile(const int m, const int vectors, long depth, const float *a, long ai, long ak, const float *b,
                  long ldb, float *c, long ldc, const float *bias)
 {
@@ -37,7 +37,7 @@ INLINE void tile(const int m, const int vectors, long depth, const float *a, lon
         for (int v = 0; v < vectors; v++) vec_store(c + i * ldc + v * WIDTH, sums[i][v]);
 }
 
-/* `tile` for any number of rows up to TILE_ROWS: one loop with its sums in registers for each. */
+/* `tile` for any number of rows up to TILE_ROWS: a constant m in each case keeps the sums in registers. */
 static void tile_rows(int m, int full, long depth, const float *a, long ai, long ak, const float *b, long ldb,
                       float *c, long ldc, const float *bias)
 {
@@ -57,15 +57,15 @@ static void tile_rows(int m, int full, long depth, const float *a, long ai, long
 
 /* C (m, n) from A (m, depth) and B (depth, n); bias (m,) or NULL.
 
-   B must be readable, and C writable, up to the next multiple of WIDTH columns. Rows of C may lie one
-   right behind the other (ldc = n): columns are done from the right, rows from the top, so that what
-   the last register of a row writes too far is written again. */
+   B must be readable, and C writable, up to the next multiple of WIDTH columns. Rows of C may be
+   contiguous (ldc = n): columns are computed from right to left and rows from top to bottom, so numbers
+   that the last register of a row writes beyond its end are overwritten afterwards. */
 static void product(long m, long n, long depth, const float *a, long ai, long ak, const float *b,
                     long ldb, float *c, long ldc, const float *bias)
 {
     const long panel = TILE_VECTORS * WIDTH;
     const long tiles = (m + TILE_ROWS - 1) / TILE_ROWS;
-    const int small = m / tiles, larger_ones = m % tiles; /* tiles as alike in size as can be */
+    const int small = m / tiles, larger_ones = m % tiles; /* tiles of nearly equal size */
     const long most = CACHED_NUMBERS / panel / depth * panel, cached = most > panel ? most : panel;
     for (long right = n; right > 0;) {
         const long left = right > cached ? (right - 1) / cached * cached : 0;

@@ -1,8 +1,8 @@
-/* A vector register of WIDTH floats, and what a matrix product does with it. */
+/* A vector register of WIDTH floats, and the operations that a matrix product needs. */
 #ifndef EXPRUN_VECTOR_H
 #define EXPRUN_VECTOR_H
 
-/* TILE_ROWS × TILE_VECTORS registers hold the numbers that a product works on at a time. */
+/* TILE_ROWS × TILE_VECTORS registers hold the partial sums of a product's tile. */
 #if defined(__AVX512F__)
 #include <immintrin.h>
 typedef __m512 vec;

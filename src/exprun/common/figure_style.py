@@ -1,6 +1,6 @@
-"""The look of the pictures: style, colors, and how a figure is written as PNG and SVG.
+"""Style and colors of the pictures, and saving of figures as PNG and SVG.
 
-Figures are drawn without pyplot: nothing global is changed and no screen is needed.
+Figures are drawn without pyplot, so no global state changes and no display is needed.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ STYLE: Any = {
     "ytick.labelsize": 8,
     "legend.frameon": False,
     "legend.fontsize": 8.5,
-    "svg.hashsalt": "exprun",  # the same picture is the same file
+    "svg.hashsalt": "exprun",  # makes equal pictures equal files
 }
 DPI = 150
 INK, FAINT, STAR = "#22252b", "#6b7280", "#ffd166"
@@ -47,28 +47,28 @@ COLORS = {
     "radam": "#7f5539",
     "lbfgs": "#111827",
 }
-"""Each optimizer has its color in every picture."""
+"""The color of each optimizer, the same in every picture."""
 
-MORE = ("#c2185b", "#558b2f", "#f2a900", "#455a64", "#8e24aa", "#00acc1")
-"""Colors of anything else."""
+OTHER_COLORS = ("#c2185b", "#558b2f", "#f2a900", "#455a64", "#8e24aa", "#00acc1")
+"""Colors for everything other than the known optimizers."""
 
 
 def save(figure: Figure, folder: Path, name: str) -> list[str]:
-    """Write ``name`` as PNG and SVG; returns the files' names. Equal pictures are equal files."""
+    """Write ``name`` as PNG and SVG; returns the files' names. Equal pictures give equal files."""
     figure.savefig(folder / f"{name}.png", dpi=DPI, metadata={"Software": None})
-    figure.set_layout_engine("none")  # it is laid out
+    figure.set_layout_engine("none")  # the layout is final
     figure.savefig(folder / f"{name}.svg", metadata={"Date": None})
     return [f"{name}.png", f"{name}.svg"]
 
 
 def palette(count: int) -> list[str]:
-    """Colors of ``count`` lines of one kind."""
-    known = ("#d1495b", "#00798c", "#6a4c93", "#e07a1f", "#2b6cb0", "#3a7d44", *MORE)
+    """``count`` colors for lines without an order."""
+    known = ("#d1495b", "#00798c", "#6a4c93", "#e07a1f", "#2b6cb0", "#3a7d44", *OTHER_COLORS)
     return [known[i % len(known)] for i in range(count)]
 
 
 def ordered(count: int) -> list[str]:
-    """Colors of ``count`` lines in the order of a number, from dark to light, but none too light
-    for white paper: viridis, whose colors are told apart in grey too."""
+    """``count`` colors for lines ordered by a number, from dark to light: viridis, distinguishable
+    in grey too, without colors too light for a white background."""
     shades = mpl.colormaps["viridis"](np.linspace(0, 0.85, count))
     return [to_hex(shade) for shade in shades]

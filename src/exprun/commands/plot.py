@@ -1,0 +1,128 @@
+"""``exprun plot``: curves and pictures of runs and sweeps, for a slide."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from exprun.commands import Parser
+from exprun.common.errors import UsageError
+from exprun.sweeps.read_results import read_results, read_run
+
+if TYPE_CHECKING:
+    from exprun.training.training import Training
+
+
+def main(words: list[str]) -> int:
+    parser = Parser("plot", "Curves and pictures of runs and sweeps, as PNG and SVG.")
+    parser.add_argument("folders", type=Path, nargs="+", metavar="RUN|SWEEP")
+    parser.add_argument(
+        "-o", "--output", type=Path, metavar="DIR", help="default: the folder of the run or sweep"
+    )
+    parser.add_argument(
+        "--animate",
+        action="store_true",
+        help="train a run with two inputs again, and draw its boundary after each epoch",
+    )
+    parser.add_argument(
+        "--trust", action="store_true", help="let its config name code of somebody's own"
+    )
+    arguments = parser.parse_args(words)
+    folders, output = arguments.folders, arguments.output
+    if output and len(folders) > 1:
+        raise UsageError(f"-o {output}: expected one RUN or SWEEP with it, for names would collide")
+    if output and output.exists() and not output.is_dir():
+        raise UsageError(f"-o {output}: is a file; expected a folder")
+    for folder in folders:
+        sweep = (folder / "sweep.json").is_file()
+        if sweep and arguments.animate:
+            raise UsageError(f"--animate: {folder} is a sweep; expected one of its runs")
+        target = output or folder
+        if sweep:
+            names = plot_sweep(folder, target)
+        else:
+            names = plot_run(folder, target, animate=arguments.animate, trust=arguments.trust)
+        for name in names:
+            print(target / name)
+    return 0
+
+
+def plot_sweep(folder: Path, output: Path) -> list[str]:
+    """Draw mean learning curves, and the weights over a regularisation strength if that varies;
+    returns the files' names."""
+    from exprun.plots import learning_curves, weights
+
+    results = read_results([folder])
+    if not any(job.ended_well and job.curve().get("epoch") for job in results.jobs):
+        raise UsageError(f"{folder}: no job of it has a learning curve")
+    title = " ".join(results.shared)
+    output.mkdir(parents=True, exist_ok=True)
+    names = learning_curves.draw_sweep(results, title, output)
+    if key := weights.strength(results):
+        names += weights.draw(results, key, title, output)
+    return names
+
+
+def plot_run(folder: Path, output: Path, *, animate: bool, trust: bool) -> list[str]:
+    """Draw a run's learning curves, its layers if they were measured, and the boundary if it has
+    two inputs; returns the files' names. Raises UsageError if there is nothing to be drawn."""
+    from exprun.plots import boundary, layers, learning_curves
+    from exprun.plots.histograms import read_histograms
+    from exprun.record.model import WEIGHTS, load_model
+
+    result = _result(folder)
+    job = read_run(folder).jobs[0]
+    if not job.curve().get("epoch"):
+        pictures = result.get("pictures")
+        what = f"has its pictures: {', '.join(pictures)}" if pictures else "has no learning curve"
+        raise UsageError(f"{folder}: {what}")
+    title = " ".join(result["overrides"])
+    model = load_model(folder) if (folder / WEIGHTS).is_file() else None
+    reason = boundary.obstacle(model.preprocessing) if model else "it has no model"
+    if animate and reason:
+        raise UsageError(f"--animate: {folder}: {reason}")
+    training = None if reason else _rebuilt(folder, trust=trust)
+    output.mkdir(parents=True, exist_ok=True)
+    names = learning_curves.draw_run(job, result.get("best_epoch"), title, output)
+    measured = layers.read(folder / "diagnostics.csv")
+    initial = layers.read(folder / "initialization.csv")
+    if measured:
+        names += layers.draw(measured, initial, title, output)
+    if histograms := read_histograms(folder):
+        names += layers.draw_histograms(histograms, initial, title, output)
+    if model and training:
+        names += boundary.draw(model, training.data, title, output)
+        if animate:
+            names += boundary.animate(training, title, output)
+    return names
+
+
+def _result(folder: Path) -> dict[str, Any]:
+    """The content of ``result.json``; raises UsageError if the folder has none that is whole."""
+    path = folder / "result.json"
+    if not path.is_file():
+        what = "has no result yet" if (folder / ".hydra").is_dir() else "is no folder of a run"
+        raise UsageError(f"{folder}: {what}; expected one like outputs/runs/… of a run that ended")
+    try:
+        result: dict[str, Any] = json.loads(path.read_text())
+    except ValueError:
+        raise UsageError(f"{path}: is damaged: it is not JSON") from None
+    return result
+
+
+def _rebuilt(folder: Path, *, trust: bool) -> Training:
+    """The training of a run, at its beginning. Raises UsageError if its config names code of
+    somebody's own that is not trusted, or its data are not there, or are others now."""
+    from exprun.build import target_of
+    from exprun.config.schema import plain
+    from exprun.record.model import PREPROCESSING, as_file
+    from exprun.run_folder import check_config, stored
+
+    run = stored(folder)
+    check_config(run.config, folder, trust=trust)
+    config = plain(run.config)
+    training: Training = target_of("problem", config["problem"])(config)
+    if as_file(training.data.preprocessing).content != (folder / PREPROCESSING).read_bytes():
+        raise UsageError(f"{folder}: the data are not those that it was trained on")
+    return training

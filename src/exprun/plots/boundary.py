@@ -1,0 +1,199 @@
+"""The decision boundary of a network with two inputs, and how it came about."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import torch
+from matplotlib.axes import Axes
+from matplotlib.backends.backend_agg import FigureCanvasAgg
+from matplotlib.colors import to_rgb
+from matplotlib.figure import Figure
+from numpy.typing import NDArray
+
+from exprun.common.figure_style import INK, palette, save
+from exprun.data.frame import Frame
+from exprun.data.prepare import Data, Part
+from exprun.data.preprocess import Numeric, Preprocessing
+from exprun.data.scaling import Linear
+from exprun.fit.loop import fit
+from exprun.plots.figure import panels
+from exprun.training.callbacks import Callback
+from exprun.training.prediction import Model
+from exprun.training.training import Training
+
+Array = NDArray[np.float64]
+
+RESOLUTION = 160
+"""Points of the grid in each direction."""
+
+MARGIN = 0.08
+"""Room around the rows, as a share of their range."""
+
+MOST_ROWS = 1000
+"""Rows of a part that are drawn, the first ones."""
+
+FRAMES = 60
+"""Pictures of an animation, at most."""
+
+FRAME_MS, LAST_FRAME_MS = 80, 1500
+
+MARKERS = {"training": "o", "validation": "^", "test": "s"}
+
+STRENGTH = 0.45
+"""Of the classes' colours in the background, where a probability is 1."""
+
+
+def obstacle(preprocessing: Preprocessing) -> str | None:
+    """Why there is no boundary to be drawn; None if there is one."""
+    columns = preprocessing.columns
+    if len(columns) != 2 or not all(isinstance(column, Numeric) for column in columns):
+        names = ", ".join(preprocessing.features[:3]) + ", …" * (len(columns) > 3)
+        return (
+            f"the boundary takes two inputs that are numbers, and there are {len(columns)}: {names}"
+        )
+    task = preprocessing.task
+    if not task.classes and task.width > 1:
+        return f"the surface takes one target, and there are {task.width}"
+    return None
+
+
+class Surface:
+    """The grid around the rows of a data set with two inputs, and what a model says there."""
+
+    def __init__(self, data: Data) -> None:
+        self.data = data
+        self.preprocessing = data.preprocessing
+        rows = np.concatenate([original(part, self.preprocessing) for part in parts(data).values()])
+        low, high = rows.min(0), rows.max(0)
+        room = MARGIN * np.where(high > low, high - low, 1.0)
+        self.x, self.y = (
+            np.linspace(a, b, RESOLUTION) for a, b in zip(low - room, high + room, strict=True)
+        )
+        grid = np.stack([axis.ravel() for axis in np.meshgrid(self.x, self.y)], axis=1)
+        self.frame = Frame(self.preprocessing.features, grid)
+
+    def values(self, model: Model) -> Array:
+        """Probabilities of the classes, or the predicted number, at the points of the grid:
+        (RESOLUTION, RESOLUTION, K)."""
+        values = model.predict(self.frame).values
+        return values.reshape(RESOLUTION, RESOLUTION, -1).astype(np.float64)
+
+    def draw(self, axes: Axes, values: Array) -> None:
+        """Colour the grid by the values, with lines where two classes are equally probable, or
+        lines of equal prediction."""
+        if self.preprocessing.task.classes:
+            colors = np.array([to_rgb(c) for c in palette(values.shape[2])])
+            shares = STRENGTH * values
+            image = shares @ colors + (1 - shares.sum(axis=2, keepdims=True))
+            box = (self.x[0], self.x[-1], self.y[0], self.y[-1])
+            axes.imshow(image, extent=box, origin="lower", aspect="auto", interpolation="bilinear")
+            for k in range(values.shape[2] - (values.shape[2] == 2)):
+                ahead = values[:, :, k] - np.delete(values, k, axis=2).max(axis=2)
+                if ahead.min() < 0 < ahead.max():
+                    axes.contour(self.x, self.y, ahead, [0.0], colors=INK, linewidths=1.1)
+        else:
+            axes.contourf(self.x, self.y, values[:, :, 0], 24, cmap="viridis", alpha=0.8)
+            lines = axes.contour(self.x, self.y, values[:, :, 0], 8, colors="white", linewidths=0.6)
+            axes.clabel(lines, fontsize=7)
+
+    def draw_rows(self, axes: Axes) -> None:
+        """The rows in the colours of their classes; validation and test rows as triangles and
+        squares. A legend below says what is what."""
+        task = self.preprocessing.task
+        colors = palette(max(task.width, 2)) if task.classes else ["white"]
+        for k, label in enumerate(task.classes):
+            axes.plot([], [], "o", ms=7, color=colors[k], label=label)
+        for name, part in parts(self.data).items():
+            x, y = original(part, self.preprocessing)[:MOST_ROWS].T
+            classes = part.y[:MOST_ROWS].cpu().numpy()
+            color = np.array(colors)[classes] if task.classes else np.array(colors)
+            marker = MARKERS[name]
+            axes.scatter(x, y, s=14, marker=marker, c=color, linewidths=0.4, edgecolors=INK)
+            axes.plot([], [], marker, ms=4, mfc="none", mec=INK, label=name)
+        axes.set(xlabel=self.preprocessing.features[0], ylabel=self.preprocessing.features[1])
+        axes.grid(visible=False)
+        axes.legend(loc="upper center", bbox_to_anchor=(0.5, -0.14), ncols=5, columnspacing=1.0)
+
+
+def parts(data: Data) -> dict[str, Part]:
+    """The parts that have rows."""
+    named = {"training": data.train, "validation": data.val, "test": data.test}
+    return {name: part for name, part in named.items() if len(part)}
+
+
+def original(part: Part, preprocessing: Preprocessing) -> Array:
+    """The inputs (rows, 2) as they were before they were scaled."""
+    x = part.x.double().cpu()
+    found = np.empty(tuple(x.shape))
+    for k, column in enumerate(preprocessing.columns):
+        assert isinstance(column, Numeric)
+        scaling = column.scaling
+        if isinstance(scaling, Linear):
+            found[:, k] = x[:, k].numpy() * scaling.scale + scaling.center
+        else:
+            at = np.linspace(0, 1, len(scaling.values))
+            found[:, k] = np.interp(torch.special.ndtr(x[:, k]).numpy(), at, scaling.values)
+    return found
+
+
+def draw(model: Model, data: Data, title: str, folder: Path) -> list[str]:
+    """``boundary.png`` and ``.svg``: what the model says over the plane of its two inputs."""
+    surface = Surface(data)
+    with panels(1, title) as (figure, (axes,)):
+        surface.draw(axes, surface.values(model))
+        surface.draw_rows(axes)
+        return save(figure, folder, "boundary")
+
+
+class Frames(Callback):
+    """Records what the network says on the grid before the training and after its epochs."""
+
+    def __init__(self, surface: Surface, max_epochs: int) -> None:
+        self.surface = surface
+        self.every = max(1, max_epochs // FRAMES)
+        self.frames: list[tuple[int, Array]] = []
+
+    def on_start(self, training: Training) -> None:
+        self._record(training, 0)
+
+    def on_epoch(self, training: Training, row: dict[str, float]) -> None:
+        if training.epoch % self.every == 0:
+            self._record(training, training.epoch)
+
+    def _record(self, training: Training, epoch: int) -> None:
+        activation = training.loss.output_activation
+        model = Model(training.model, training.data.preprocessing, activation)
+        self.frames.append((epoch, self.surface.values(model)))
+        training.set_mode(True)
+
+
+def animate(training: Training, title: str, folder: Path) -> list[str]:
+    """``boundary.gif``: train, from the beginning, and draw the boundary before it and after at
+    most FRAMES of the epochs; the last picture stays a while. Equal seeds give equal bits, so it
+    is the training that the run has done."""
+    from PIL import Image
+
+    surface = Surface(training.data)
+    recorded = Frames(surface, training.max_epochs)
+    fit(training, [recorded])
+    images = []
+    for epoch, values in recorded.frames:
+        with panels(1, title) as (figure, (axes,)):
+            surface.draw(axes, values)
+            surface.draw_rows(axes)
+            axes.set_title(f"epoch {epoch}", loc="left")
+            images.append(Image.fromarray(_pixels(figure)))
+    durations = [FRAME_MS] * (len(images) - 1) + [LAST_FRAME_MS]
+    path = folder / "boundary.gif"
+    images[0].save(path, save_all=True, append_images=images[1:], duration=durations, loop=0)
+    return [path.name]
+
+
+def _pixels(figure: Figure) -> NDArray[np.uint8]:
+    canvas = figure.canvas
+    assert isinstance(canvas, FigureCanvasAgg)
+    canvas.draw()  # type: ignore[no-untyped-call]
+    found: NDArray[np.uint8] = np.asarray(canvas.buffer_rgba())[..., :3].copy()  # type: ignore[no-untyped-call]
+    return found

@@ -1,0 +1,126 @@
+"""Learning curves: of one run, training beside validation; of a sweep, means over the seeds."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+
+import numpy as np
+from matplotlib.axes import Axes
+
+from exprun.common.constants import EARLY_STOPPED
+from exprun.common.figure_style import FAINT, INK, ordered, palette, save
+from exprun.plots.figure import label_epochs, panels
+from exprun.record.mean_curves import mean_curve
+from exprun.sweeps.ranking import higher_is_better
+from exprun.sweeps.results import Configuration, JobResult, Results
+
+TRAINING, VALIDATION = "#e07a1f", "#2b6cb0"
+
+NAMED = 7
+"""Configurations that have a colour and a name; the others are grey."""
+
+MOST_METRICS = 3
+
+
+def draw_run(job: JobResult, best_epoch: int | None, title: str, folder: Path) -> list[str]:
+    """``curves.png`` and ``.svg``: each metric on the training and the validation rows over the
+    epochs, with the epoch whose weights were kept, and where early stopping ended the training."""
+    curve = job.curve()
+    names = _metrics(curve)
+    with panels(len(names), title) as (figure, found):
+        for axes, name in zip(found, names, strict=True):
+            _draw_metric(axes, curve, name)
+            if best_epoch:
+                label = f"kept: epoch {best_epoch}"
+                axes.axvline(best_epoch, color=INK, ls="--", lw=1.0, label=label)
+            if job.status == EARLY_STOPPED:
+                last = int(curve["epoch"][-1])
+                axes.axvline(last, color=FAINT, ls=":", lw=1.0, label=f"stopped: epoch {last}")
+            axes.legend()
+        return save(figure, folder, "curves")
+
+
+def _metrics(curve: Mapping[str, Sequence[float]]) -> list[str]:
+    """The names of what was measured: ``loss``, ``accuracy``, …; the loss is the first."""
+    found = [name.removeprefix("train_") for name in curve if name.startswith("train_")]
+    found += [name.removeprefix("val_") for name in curve if name.startswith("val_")]
+    return list(dict.fromkeys(found))[:MOST_METRICS]
+
+
+def _draw_metric(axes: Axes, curve: Mapping[str, Sequence[float]], name: str) -> None:
+    epochs = curve["epoch"]
+    lines = [
+        (f"train_{name}", "training", TRAINING, "-"),
+        (f"val_{name}", "validation", VALIDATION, "-"),
+        (f"ema_val_{name}", "validation, averaged weights", VALIDATION, "--"),
+    ]
+    for column, label, color, style in lines:
+        if column in curve:
+            axes.plot(epochs, curve[column], color=color, ls=style, lw=1.5, label=label)
+    label_epochs(axes)
+    axes.set_ylabel(name.replace("_", " "))
+
+
+def draw_sweep(results: Results, title: str, folder: Path) -> list[str]:
+    """``curves.png`` and ``.svg``: for each metric of the validation part (of the training part, if
+    there is none) the mean over the seeds of each configuration, with one standard deviation to
+    either side. At most NAMED configurations, the best by validation, have a colour."""
+    curves = {
+        c.name: [_columns(job) for job in c.jobs if job.ended_well] for c in _ordered(results)
+    }
+    columns = [name for runs in curves.values() for curve in runs for name in curve]
+    names = list(dict.fromkeys(n for n in columns if n.startswith("val_")))
+    names = names or list(dict.fromkeys(n for n in columns if n.startswith("train_")))
+    chosen = list(curves)[:NAMED]
+    colors = colors_of(results, chosen)
+    with panels(len(names[:MOST_METRICS]), title) as (figure, found):
+        for axes, name in zip(found, names, strict=False):
+            for configuration, runs in reversed(curves.items()):
+                mean = mean_curve(runs, name)
+                if mean is None:
+                    continue
+                color = colors.get(configuration)
+                axes.plot(mean.steps, mean.mean, color=color or "#d5d9e0", lw=1.5 if color else 0.8)
+                if color and mean.std is not None:
+                    low, high = mean.mean - mean.std, mean.mean + mean.std
+                    axes.fill_between(mean.steps, low, high, color=color, alpha=0.15, lw=0)
+            part, _, metric = name.partition("_")
+            where = "validation" if part == "val" else "training"
+            label_epochs(axes)
+            axes.set_ylabel(f"{where} {metric.replace('_', ' ')}")
+        for configuration, color in colors.items():
+            seeds = len(curves[configuration])
+            label = f"{configuration} ({seeds} run{'s' * (seeds != 1)})"
+            found[0].plot([], [], color=color, lw=2, label=label)
+        figure.legend(loc="outside lower left", ncols=2)
+        return save(figure, folder, "curves")
+
+
+def _ordered(results: Results) -> list[Configuration]:
+    """The configurations, the best by their mean validation figure first."""
+    metric = results.default_validation
+    sign = -1 if higher_is_better(metric) else 1
+
+    def rank(configuration: Configuration) -> float:
+        figures = [f for job in configuration.jobs if (f := job.figure(metric)) is not None]
+        return sign * float(np.mean(figures)) if figures else np.inf
+
+    return sorted(results.configurations, key=rank)
+
+
+def colors_of(results: Results, chosen: Sequence[str]) -> dict[str, str]:
+    """A colour for each configuration; those of the only factor are in the order of its numbers."""
+    (levels, *others) = results.factors.values() or [[]]
+    try:
+        numbers = {c.name: float(next(iter(c.values.values()))) for c in results.configurations}
+    except (ValueError, StopIteration):
+        others = [levels]
+    if others:
+        return dict(zip(chosen, palette(len(chosen)), strict=True))
+    ascending = sorted(chosen, key=lambda name: numbers[name])
+    return dict(zip(ascending, ordered(len(ascending)), strict=True))
+
+
+def _columns(job: JobResult) -> dict[str, np.ndarray]:
+    return {name: np.array(column) for name, column in job.curve().items()}
