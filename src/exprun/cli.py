@@ -155,6 +155,7 @@ def _hydra(words: list[str]) -> int:
 
     from exprun.config.hydra_internals import main_arguments, register_resolver
     from exprun.config.paths import conf_dir
+    from exprun.config.sweep_overrides import with_conditional
     from exprun.hydra_callbacks import Escape
     from exprun.record.files import folder_name
 
@@ -166,7 +167,8 @@ def _hydra(words: list[str]) -> int:
     if not modes and _is_sweep(words):
         # Hydra 1.4 reads hydra.mode only from the command line and config.yaml
         words = ["--multirun", *words]
-    sys.argv = ["exprun", *words]
+    sweep = {"--multirun", "-m"} & set(words)
+    sys.argv = ["exprun", *(with_conditional(words) if sweep else words)]
     try:
         if PRINTING & {word.split("=")[0] for word in words}:
             signal.signal(signal.SIGPIPE, signal.SIG_DFL)  # printing: end with the reader

@@ -7,8 +7,8 @@ Nothing here imports torch by itself.
 from __future__ import annotations
 
 import functools
-import math
 import os
+import re
 import shutil
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, suppress
@@ -18,23 +18,37 @@ from typing import Any, Literal, TypeVar
 import hydra
 from hydra.core.global_hydra import GlobalHydra
 from hydra.core.utils import JobReturn
+from hydra.errors import InstantiationException
 from hydra.experimental.callback import Callback
 from hydra.types import RunMode
 from omegaconf import DictConfig, OmegaConf, open_dict, read_write
 
 from exprun.common.constants import FINISHED, INTERRUPTED
-from exprun.common.errors import UsageError, nearest
+from exprun.common.errors import UsageError, choices, nearest
 from exprun.common.signals import exit_code, interruptible, raise_if_interrupted
 from exprun.config.compose import Composer, enter, hydra_files, overrides_of, resolve, take_sweep
 from exprun.config.hydra_internals import BASIC_LAUNCHER, BASIC_SWEEPER
 from exprun.config.options import check_names
 from exprun.config.parts import check_parts
+from exprun.config.rules import (
+    Rule,
+    boolean,
+    either,
+    integer,
+    list_of,
+    null,
+    one_of,
+    pattern,
+    positive,
+    text,
+)
 from exprun.config.schema import check, check_values, plain, spelled
-from exprun.config.sweep_overrides import expand_variants
+from exprun.config.sweep_overrides import as_given, expand_variants
 from exprun.job import Job
-from exprun.record.files import claim_folder, held
+from exprun.record.files import claim_folder
 from exprun.record.identity import identity
-from exprun.sweeps import ledger
+from exprun.record.lease import held
+from exprun.sweeps import ledger, slurm
 from exprun.sweeps.launcher import LauncherSettings
 from exprun.sweeps.published import check_published, judge
 from exprun.sweeps.read_results import check_sweep
@@ -144,7 +158,7 @@ class Hooks(Callback):
         """Create the sweep's folder and record its jobs; removes the folder if that fails."""
         made = _claim(config, "sweep")
         folder = Path(config.hydra.sweep.dir)
-        asked = overrides_of(config.hydra)
+        asked = as_given(overrides_of(config.hydra))
         content = ledger.new(asked, _config_dir(config), self.launcher, published)
         try:
             self.locks.enter_context(held(folder))
@@ -173,7 +187,8 @@ class Hooks(Callback):
                 states = [ledger.state_of(folder / job["folder"]) for job in content["jobs"]]
                 content |= {"config_dir": _config_dir(config) or content["config_dir"]}
             content |= self.launcher.as_written()
-            self._add(config, content, jobs, _job_words(overrides_of(config.hydra)))
+            asked = as_given(_job_words(overrides_of(config.hydra)))
+            self._add(config, content, jobs, asked)
             self.locks = locks.pop_all()
         self.progress.done += sum(state["status"] in FINISHED for state in states)
 
@@ -233,7 +248,7 @@ class Hooks(Callback):
                     f"hydra.sweep.subdir: job {number} would have the sweep's own folder; expected "
                     "'${hydra.job.num}' in it"
                 )
-            given, choices = overrides_of(job.hydra), dict(job.hydra.runtime.choices)
+            given, chosen = overrides_of(job.hydra), dict(job.hydra.runtime.choices)
             resolved = plain(job)
             same = identity(resolved)
             known = numbers.setdefault((variant, same), number)
@@ -242,13 +257,13 @@ class Hooks(Callback):
                 if same in elsewhere:
                     within = elsewhere[same]
                 else:
-                    self.jobs[number] = Job(resolved, job_folder, given, choices, in_sweep=True)
+                    self.jobs[number] = Job(resolved, job_folder, given, chosen, in_sweep=True)
                 yield ledger.Planned(variant, given, within, hydra_files(job, resolved), same)
             elif known < len(before) and known not in self.jobs:
                 job_folder = folder / before[known]["folder"]
                 if ledger.state_of(job_folder)["status"] not in FINISHED:
                     self.jobs[known] = Job(
-                        resolved, job_folder, given, choices, in_sweep=True, resumed=True
+                        resolved, job_folder, given, chosen, in_sweep=True, resumed=True
                     )
             raise_if_interrupted()
 
@@ -292,14 +307,44 @@ def _check_hydra(config: DictConfig) -> None:
         raise UsageError(f"{given[0]} is for sweeps; expected -m")
 
 
-COUNT = "auto or an integer >= 1"
-LAUNCHERS = {
+COUNT = either(one_of("auto"), integer(1))
+TASKS = {"jobs_per_task": COUNT}
+LAUNCHERS: dict[str, dict[str, Rule]] = {
     "hydra_plugins.exprun_sweeps.StackedLauncher": {"size": COUNT, "workers": COUNT},
     "hydra_plugins.exprun_sweeps.LocalLauncher": {"jobs": COUNT},
+    "hydra_plugins.exprun_sweeps.SlurmLauncher": {
+        **TASKS,
+        "array_parallelism": either(null, integer(1)),
+        "partition": either(null, text),
+        "time": Rule(
+            lambda v: v is None or (slurm.seconds(str(v)) or 0) >= slurm.LEAST_TIME,
+            "null or a time of at least 3 minutes, like 90, 1:30:00 or 2-12",
+        ),
+        "cpus_per_task": integer(1),
+        "mem": Rule(
+            lambda v: v is None or bool(re.fullmatch(r"\d+[KMGT]?", str(v))),
+            "null or a size like 4G",
+        ),
+        "sbatch": list_of(
+            pattern("-.*", "an option"), "a list of options of sbatch, like [--account=lab]"
+        ),
+        "wait": boolean,
+    },
+    "hydra_plugins.exprun_sweeps.DaskLauncher": {
+        **TASKS,
+        "scheduler": Rule(
+            lambda v: v is None or (isinstance(v, str) and "://" in v),
+            "null or an address like tcp://node1:8786",
+        ),
+        "workers": COUNT,
+    },
 }
 """exprun's launchers with their own keys, in addition to LAUNCHER_KEYS, and allowed values."""
 
-LAUNCHER_KEYS = {"timeout": "null or a number of seconds > 0", "retries": "an integer >= 0"}
+LAUNCHER_KEYS = {
+    "timeout": Rule(lambda v: v is None or positive.accepts(v), "null or a number of seconds > 0"),
+    "retries": integer(0),
+}
 ONE_BY_ONE = {
     "_target_": "hydra_plugins.exprun_sweeps.LocalLauncher",
     "jobs": 1,
@@ -318,8 +363,9 @@ def _launcher(config: DictConfig) -> LauncherSettings:
     launcher = config.hydra.launcher
     if launcher._target_ not in LAUNCHERS:
         name = config.hydra.runtime.choices["hydra/launcher"]
+        own = choices(["stacked", "local", "slurm", "dask"])
         raise UsageError(
-            f"hydra/launcher={name}: composes jobs anew when they begin; expected stacked or local"
+            f"hydra/launcher={name}: composes jobs anew when they begin; expected {own}"
         )
     expected = LAUNCHERS[launcher._target_] | LAUNCHER_KEYS
     for name, value in launcher.items():
@@ -328,14 +374,22 @@ def _launcher(config: DictConfig) -> LauncherSettings:
         key = f"hydra.launcher.{name}"
         if name not in expected:
             raise UsageError(f"{key}: no such key{nearest(str(name), [*expected])}")
-        whole, number = type(value) is int, isinstance(value, int | float) and value is not True
-        accepted = {
-            "timeout": value is None or (number and 0 < value < math.inf),
-            "retries": whole and value >= 0,
-        }.get(str(name), value == "auto" or (whole and value >= 1))
-        if not accepted:
-            raise UsageError(f"{key}={spelled(value)}: expected {expected[str(name)]}")
-    return hydra.utils.instantiate(launcher).settings  # type: ignore[no-any-return]
+        if not expected[str(name)].accepts(value):
+            raise UsageError(f"{key}={spelled(value)}: expected {expected[str(name)].expected}")
+    grid = config.hydra.sweeper._target_ in GRID_SWEEPERS
+    if "wait" in launcher and not (launcher.wait or grid):
+        sweeper = config.hydra.runtime.choices["hydra/sweeper"]
+        raise UsageError(
+            f"hydra.launcher.wait=false: hydra/sweeper={sweeper} asks for jobs when it knows the "
+            "results of others; expected hydra.launcher.wait=true"
+        )
+    try:
+        settings: LauncherSettings = hydra.utils.instantiate(launcher).settings
+    except InstantiationException as error:
+        if isinstance(error.__cause__, UsageError):  # what it needs is not installed
+            raise error.__cause__ from None
+        raise
+    return settings
 
 
 def _claim(config: DictConfig, kind: Literal["run", "sweep"]) -> list[Path]:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import io
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -36,8 +38,14 @@ def stored(folder: Path) -> Stored:
             if not any(folder.iterdir()):
                 what = "is empty: its run was stopped before it began; start that again"
         raise UsageError(f"{folder}: {what}")
+    return _read(folder)
+
+
+def _read(folder: Path, files: Mapping[str, str] | None = None) -> Stored:
+    """What the texts of a ``.hydra/`` say, which are read from there if they are not given."""
     config, overrides, hydra = (
-        load_yaml(folder / ".hydra" / f"{name}.yaml") for name in ("config", "overrides", "hydra")
+        load_yaml(folder / ".hydra" / f"{name}.yaml", files[name] if files else None)
+        for name in ("config", "overrides", "hydra")
     )
     assert isinstance(config, DictConfig)
     runtime = hydra.hydra.runtime
@@ -54,19 +62,28 @@ def check_config(config: DictConfig, folder: Path | str, *, trust: bool) -> None
         check_targets(config, str(folder))
 
 
-def stored_job(folder: Path, *, trust: bool, in_sweep: bool = False) -> Job:
-    """The run in ``folder`` as a job that resumes from its newest checkpoint, or starts if it has
-    none. Raises UsageError as ``stored`` and ``check_config`` do.
+def stored_job(
+    folder: Path,
+    *,
+    trust: bool,
+    in_sweep: bool = False,
+    files: Mapping[str, str] | None = None,
+) -> Job:
+    """The run in ``folder``, to go on from its newest checkpoint, or to begin if it has none.
+
+    ``files`` are the texts of its ``.hydra/`` if that is not written yet. Raises UsageError if the
+    config is not what it was, or names somebody's own code.
     """
-    run = stored(folder)
+    run = stored(folder) if files is None else _read(folder, files)
     check_config(run.config, folder, trust=trust)
     return Job(plain(run.config), folder, run.overrides, run.options, in_sweep, resumed=True)
 
 
-def load_yaml(path: Path) -> DictConfig | ListConfig:
-    """Load a YAML file. Raises UsageError if it is missing or damaged."""
+def load_yaml(path: Path, text: str | None = None) -> DictConfig | ListConfig:
+    """The content of a file, or of the ``text`` that is to be written into it. Raises UsageError if
+    it is missing or damaged."""
     try:
-        return OmegaConf.load(path)
+        return OmegaConf.load(path if text is None else io.StringIO(text))
     except (OSError, YAMLError, OmegaConfBaseException) as error:
         reason = str(error).splitlines()[0]
         raise UsageError(f"{path}: cannot be read: {reason}") from None

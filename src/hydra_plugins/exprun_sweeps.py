@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -13,10 +14,14 @@ from hydra.types import HydraContext, TaskFunction
 from omegaconf import DictConfig
 
 from exprun.common.signals import importing
+from exprun.config.allowed_targets import names_own_code
 from exprun.config.hydra_internals import basic_sweeper
-from exprun.config.sweep_overrides import expand_variants
+from exprun.config.sweep_overrides import as_given, expand_variants
 from exprun.hydra_callbacks import Hooks, surfacing
-from exprun.sweeps.launcher import BASIC, LOCAL, STACKED, LauncherSettings
+from exprun.job import Job
+from exprun.sweeps.dask import Dask, check_distributed, run_on_dask
+from exprun.sweeps.launcher import BASIC, DASK, LOCAL, SLURM, STACKED, LauncherSettings
+from exprun.sweeps.slurm import Slurm, check_sbatch, submit, wait
 
 
 class Sweeper(basic_sweeper()):  # type: ignore[misc]
@@ -66,10 +71,8 @@ class _Launcher(Launcher):
         """Run the jobs; raises SystemExit if a signal asked for the end, Interrupted if that was
         before any began."""
         with importing():
-            from exprun.config.compose import overrides_of
             from exprun.sweeps import ledger
             from exprun.sweeps.conclude import conclude
-            from exprun.sweeps.dispatcher import run_jobs
 
         folder = Path(self.config.hydra.sweep.dir)
         asked = slice(initial_job_idx, initial_job_idx + len(job_overrides))
@@ -77,8 +80,7 @@ class _Launcher(Launcher):
             self.hooks.add_jobs(self.config, job_overrides)
         numbers = self.hooks.numbers[asked]
         jobs = {n: self.hooks.jobs.pop(n) for n in numbers if n in self.hooks.jobs}
-        title = " ".join(overrides_of(self.config.hydra))
-        _, code = run_jobs(folder, jobs, title, self.hooks.progress, self.settings)
+        code = self.run(folder, jobs) if jobs else None
         if code is not None:
             raise SystemExit(conclude(folder, code))
         known = ledger.read(folder)["jobs"]
@@ -87,6 +89,15 @@ class _Launcher(Launcher):
             JobReturn(words, status=JobStatus.COMPLETED, _return_value=result)
             for words, result in zip(job_overrides, results, strict=True)
         ]
+
+    def run(self, folder: Path, jobs: dict[int, Job]) -> int | None:
+        """Run jobs of the sweep in ``folder``, by their numbers; returns the exit code if a signal
+        has ended it."""
+        from exprun.config.compose import overrides_of
+        from exprun.sweeps.dispatcher import run_jobs
+
+        title = " ".join(as_given(overrides_of(self.config.hydra)))
+        return run_jobs(folder, jobs, title, self.hooks.progress, self.settings)[1]
 
 
 class StackedLauncher(_Launcher):
@@ -106,6 +117,67 @@ class LocalLauncher(_Launcher):
         """``jobs`` at once; ``auto``, and at most: one a core."""
         name, workers = BASIC if jobs == 1 else LOCAL, _number(jobs)
         self.settings = LauncherSettings(name, None, workers, timeout, retries)
+
+
+class SlurmLauncher(_Launcher):
+    """Submits a sweep's jobs as an array of SLURM."""
+
+    def __init__(
+        self,
+        jobs_per_task: int | str,
+        array_parallelism: int | None,
+        partition: str | None,
+        time: int | str | None,
+        cpus_per_task: int,
+        mem: int | str | None,
+        sbatch: Sequence[str],
+        wait: bool,
+        timeout: float | None,
+        retries: int,
+    ) -> None:
+        """``sbatch`` are options of the command's beside those that have names here."""
+        check_sbatch()
+        self.settings = LauncherSettings(SLURM, None, cpus_per_task, timeout, retries)
+        named = {"partition": partition, "time": time, "mem": mem}
+        options = [f"--{name}={value}" for name, value in named.items() if value is not None]
+        per_task = _number(jobs_per_task)
+        self.slurm = Slurm(per_task, array_parallelism, cpus_per_task, [*options, *sbatch])
+        self.wait = wait
+
+    def run(self, folder: Path, jobs: dict[int, Job]) -> int | None:
+        """Submit the jobs, and those of later batches; raises SystemExit then, unless it waits."""
+        from exprun.display.summary import submitted
+
+        if not self.wait:
+            jobs |= self.hooks.jobs
+        trust = any(names_own_code(job.config) for job in jobs.values())
+        numbers = sorted(jobs)
+        arrays = submit(folder, numbers, self.slurm, trust=trust)
+        submitted(len(jobs), arrays, os.path.relpath(folder))
+        if not self.wait:
+            raise SystemExit(0)
+        return wait(folder, numbers, arrays)
+
+
+class DaskLauncher(_Launcher):
+    """Trains a sweep's jobs on the workers of a Dask cluster."""
+
+    def __init__(
+        self,
+        scheduler: str | None,
+        workers: int | str,
+        jobs_per_task: int | str,
+        timeout: float | None,
+        retries: int,
+    ) -> None:
+        """``workers`` are those of a cluster that is started here, if there is no ``scheduler``."""
+        check_distributed()
+        self.settings = LauncherSettings(DASK, None, 1, timeout, retries)
+        self.dask = Dask(scheduler, _number(workers), _number(jobs_per_task))
+
+    def run(self, folder: Path, jobs: dict[int, Job]) -> int | None:
+        trust = any(names_own_code(job.config) for job in jobs.values())
+        return run_on_dask(folder, sorted(jobs), self.dask, trust=trust)
 
 
 def _number(word: int | str) -> int | None:

@@ -6,6 +6,7 @@ import json
 import os
 import shutil
 import signal
+import socket
 import subprocess
 import sys
 import time
@@ -111,7 +112,8 @@ def test_nobody_goes_on_with_a_run_that_is_running(whole: Path, tmp_path: Path) 
         refused = exprun(tmp_path, "resume", "run")
         process.kill()
     assert refused.returncode == 2
-    assert refused.stderr == "exprun: run: another process is at work there\n"
+    who = f"({socket.gethostname()}, process {process.pid})"
+    assert refused.stderr == f"exprun: run: another process is at work there {who}\n"
     done = exprun(tmp_path / "run", "resume", ".")
     assert done.returncode == 0, done.stderr
     assert_same(tmp_path / "run", whole)
@@ -280,6 +282,7 @@ def test_a_sweep_is_not_finished_with_other_data(tmp_path: Path) -> None:
         (["."], ".: is empty: its run was stopped before it began"),
         ([".."], "..: is no folder of a run or a sweep"),
         (["a", "b"], "resume: unrecognized arguments: b; expected exprun resume"),
+        (["nowhere", "--jobs", "3"], "nowhere: there is no such folder"),
         (["--turst", "a"], "unrecognized arguments: --turst; did you mean --trust?"),
     ],
 )

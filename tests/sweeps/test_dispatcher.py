@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import json
+import multiprocessing
 import os
 import shutil
 import signal
@@ -12,13 +13,18 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
 from omegaconf import OmegaConf
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
+from exprun.common.memory import resident_memory
 from exprun.record import checkpoint
+from exprun.sweeps.dispatcher import Dispatcher, Worker
+from exprun.sweeps.launcher import LOCAL, LauncherSettings
+from exprun.sweeps.ledger import Progress
 from tests.commands.test_resume import EXPRUN, exprun, points
 
 STACKED = ["-m", "hydra/launcher=stacked"]
@@ -492,10 +498,11 @@ def test_ctrl_c_reaches_all_processes_at_once(whole: Path, tmp_path: Path) -> No
 def test_nobody_goes_on_with_a_sweep_that_is_running(whole: Path, tmp_path: Path) -> None:
     with running(tmp_path) as process:
         process.send_signal(signal.SIGSTOP)  # it takes its time
-        for folder in ("sweep", f"sweep/{jobs_of(tmp_path / 'sweep')[0]['folder']}"):
+        running_job = next((tmp_path / "sweep").glob("*/lease.json")).parent
+        for folder in ("sweep", str(running_job)):
             refused = exprun(tmp_path, "resume", folder)
             assert refused.returncode == 2
-            assert refused.stderr == "exprun: sweep: another process is at work there\n"
+            assert refused.stderr.startswith(f"exprun: {folder}: another process is at work there")
         process.kill()
         process.wait()
     assert_resumed(tmp_path, whole)
@@ -682,3 +689,27 @@ def test_each_job_in_a_process_of_its_own(whole: Path, tmp_path: Path) -> None:
     done = exprun(tmp_path, "-m", "hydra/launcher=local", *LONG, "hydra.sweep.dir=sweep")
     assert done.returncode == 0, done.stderr
     assert_same_jobs(tmp_path / "sweep", whole)
+
+
+def test_a_process_more_is_started_only_if_there_is_memory_for_it(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Within the limit of a container; there always is for the first."""
+    monkeypatch.setattr("exprun.common.memory.CGROUP", tmp_path)
+    (tmp_path / "memory.current").write_text(f"{2**30}\n")
+    settings = LauncherSettings(LOCAL)
+    dispatcher = Dispatcher(tmp_path, {}, Progress([]), settings)
+
+    def is_room(free: float) -> bool:
+        (tmp_path / "memory.max").write_text(f"{2**30 + int(free)}\n")
+        return dispatcher._is_room()
+
+    assert is_room(0)
+    here, _ = multiprocessing.Pipe()
+    process = multiprocessing.Process()
+    monkeypatch.setattr(process, "_popen", SimpleNamespace(pid=os.getpid()))
+    dispatcher.workers[here] = Worker(process, here, alone=True)
+    size = resident_memory(os.getpid())
+    dispatcher.memory = size + 2**30  # the largest so far; this one may still grow by 1 GiB
+    assert not is_room(size + 2 * 2**30 - 2**26)
+    assert is_room(size + 2 * 2**30 + 2**26)

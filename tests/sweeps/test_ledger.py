@@ -323,6 +323,10 @@ CONDITIONAL = {
             ["reg=[l2,dropout]", "reg.l2.strength=1", "reg.dropout.p=0.1"],
         ],
     ),
+    "a single value of one": (
+        ["reg=none,l2", "reg.l2.strength=0.1"],
+        [["reg=none"], ["reg=l2", "reg.l2.strength=0.1"]],
+    ),
     "equal values written in two ways": (["seed=1,2,1", "optimizer.lr=0.01,1e-2"], None),
 }
 
@@ -335,6 +339,7 @@ def test_what_a_job_has_not_got_is_left_out_and_equal_jobs_run_once(words: str) 
     assert [job["number"] for job in jobs] == list(range(len(jobs)))
     asked = [[word for word in job["overrides"] if word not in SMALL] for job in jobs]
     assert asked == (expected or [["seed=1", "optimizer.lr=0.01"], ["seed=2", "optimizer.lr=0.01"]])
+    assert asked_of(Path("sweep"))["overrides"] == [*SMALL, *given]
     assert all(result_of(folder)["status"] == "completed" for folder in folders(Path("sweep")))
 
 
@@ -342,6 +347,8 @@ def test_what_a_job_has_not_got_is_left_out_and_equal_jobs_run_once(words: str) 
     ("words", "message"),
     [
         (["reg=none,l1", "reg.l2.strength=0.1,1"], "reg.l2.strength: reg=l2 is not chosen"),
+        (["reg=none,l1", "reg.l2.strength=0.1"], "reg.l2.strength: reg=l2 is not chosen"),
+        (["reg=none,l2", "reg.l2.strength=-1"], "reg.l2.strength=-1: expected"),
         (
             ["reg=none,l2", "reg.l2.strength=1,2", "reg.l2.strengt=2,3"],
             "reg.l2.strengt: no such key",

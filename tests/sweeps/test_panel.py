@@ -291,9 +291,38 @@ def test_the_table_at_sixty_columns(clock: Clock) -> None:
         for job in range(256):
             screen.panel.epoch(job, row(1, job / 256))
         assert screen.after(1)[4:6] == [
-            "                  5 %   median     95 %     best",
-            "val_loss       0.0498   0.4980   0.9463   0.0000   [0]",
+            "               median     best",
+            "val_loss       0.4980   0.0000   [0] optimizer.lr=0 seed=0",
         ]
+
+
+LONG_TITLE = (
+    "optimizer.betas=[0.9,0.999] scheduler.gamma=0.97 model.hidden=[128,128] stopping.patience=17"
+)
+SHORT_KEYS = "betas=[0.9,0.999] gamma=0.97 hidden=[128,128] patience=17"
+
+
+@pytest.mark.parametrize("width", [60, 80, 88])
+def test_a_value_that_varies_is_never_cut(clock: Clock, width: int) -> None:
+    """Keys are shortened, and columns left out, before that."""
+    words = LONG_TITLE.split(" ")
+    short = SHORT_KEYS.split(" ")
+    for count in range(1, 5):
+        jobs = {3: (" ".join(words[-count:]), 10)}
+        with Screen(jobs, clock, width) as screen:
+            screen.panel.epoch(3, row(1, 0.25))
+            screen.panel.ended(3, COMPLETED, {"val_accuracy": 0.75, "val_loss": 0.25})
+            lines = screen.after(1)
+        (loss,) = [line for line in lines if line.startswith("val_loss")]
+        first = next(i for i, line in enumerate(lines) if line.startswith("best so far"))
+        last = next(i for i, line in enumerate(lines) if line.startswith("3 "))
+        titles = " ".join(words[-count:]), " ".join(short[-count:])
+        tail = loss.partition("[3]")[2].strip()
+        assert tail in (*titles, "")
+        assert bool(tail) == (len(titles[1]) <= {60: 25, 80: 45, 88: 53}[width])
+        shown = " ".join(lines[first:last])
+        assert all(word in shown for word in short[-count:])
+        assert "…" not in shown + loss
 
 
 @pytest.mark.parametrize(

@@ -24,6 +24,7 @@ COMMANDS = (
     "predict",
     "report",
     "resume",
+    "watch",
 )
 """Their names, which are those of the modules."""
 

@@ -17,7 +17,7 @@ from exprun.doctor.diagnose import diagnose
 from exprun.doctor.findings import Suggestion
 from exprun.doctor.rebuild import examine
 from exprun.doctor.trial import drift, start, train, verdicts
-from exprun.record.files import held
+from exprun.record.lease import held
 from exprun.run_folder import stored
 from exprun.sweeps import ledger, worker_pool
 from exprun.sweeps.conclude import conclude

@@ -23,7 +23,8 @@ exprun: controlled experiments on how to train a neural network
   exprun report SWEEP [--figures DIR]     a page of HTML with all figures, and these as files
   exprun plot RUN|SWEEP … [-o DIR]        curves and pictures for a slide
   exprun doctor RUN [--try]               what went wrong, and what to try
-  exprun resume RUN_OR_SWEEP              go on exactly where it stopped
+  exprun resume RUN_OR_SWEEP              go on exactly where it stopped; also --jobs 3,5-9
+  exprun watch SWEEP                      the table of a sweep that others train
   exprun inspect FILE [--target COLUMN]   what a file holds, and the command to train on it
   exprun predict RUN FILE [-o OUT]        answers for new rows
   exprun evaluate RUN FILE                all figures on rows with a target

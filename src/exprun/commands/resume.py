@@ -7,20 +7,20 @@ results are never computed again.
 from __future__ import annotations
 
 import os
+import re
 import sys
-from contextlib import ExitStack
+from collections.abc import Collection
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
 from exprun.commands import Parser
-from exprun.common.constants import FINISHED
+from exprun.common.constants import FINISHED, HELD
 from exprun.common.errors import UsageError
 from exprun.common.signals import exit_code
 from exprun.display.summary import summary
-from exprun.doctor.remarks import remarks
-from exprun.record.files import held
+from exprun.record.lease import HeldError, held, holder
 from exprun.record.result import read_result
-from exprun.run import run
 from exprun.run_folder import stored, stored_job
 from exprun.sweeps import ledger, worker_pool
 from exprun.sweeps.conclude import conclude
@@ -32,29 +32,39 @@ def main(words: list[str]) -> int:
     parser = Parser("resume", "Go on with a run or a sweep, exactly where it stopped.")
     parser.add_argument("folder", type=Path, metavar="RUN_OR_SWEEP")
     parser.add_argument(
+        "--jobs", metavar="3,5-9", help="of a sweep, these jobs alone; others may run elsewhere"
+    )
+    parser.add_argument(
         "--trust", action="store_true", help="let its config name code of somebody's own"
     )
     arguments = parser.parse_args(words)
     folder, trust = arguments.folder, arguments.trust
-    with ExitStack() as holding:
-        holding.enter_context(held(folder))
-        sweep_folder = Path(os.path.relpath(folder.resolve().parent))
-        threads = None
-        if (sweep_folder / "sweep.json").is_file():
-            holding.enter_context(held(sweep_folder))
-            threads = ledger.threads(sweep_folder)
-        if (folder / "sweep.json").is_file():
+    if (folder / "sweep.json").is_file():
+        if arguments.jobs is not None:
+            return resume_jobs(folder, arguments.jobs, trust=trust)
+        with held(folder):
             return resume_sweep(folder, trust=trust)
+    stored(folder)  # nothing is written into a folder that is no run's
+    if arguments.jobs is not None:
+        raise UsageError(f"--jobs {arguments.jobs}: {folder} is no sweep's folder, but a run's")
+    sweep_folder = Path(os.path.relpath(folder.resolve().parent))
+    in_sweep = (sweep_folder / "sweep.json").is_file()
+    with held(folder):
+        threads = ledger.threads(sweep_folder) if in_sweep else None
         return resume_run(folder, trust=trust, threads=threads)
 
 
 def resume_run(folder: Path, *, trust: bool, threads: int | None = None) -> int:
     """Go on with a run, unless it has come to its end, with as many CPU ``threads`` as its sweep
     has given it. Returns the exit code."""
+    from exprun.doctor.remarks import remarks  # imports torch, as the workers of a sweep do
+
     result = finished_result(folder)
     if result:
         print(f"{folder} is {result['status'].replace('_', ' ')}: nothing is left to be done")
     else:
+        from exprun.run import run
+
         job = stored_job(folder, trust=trust)
         job.threads = threads
         result = run(job)
@@ -69,27 +79,97 @@ def resume_sweep(folder: Path, *, trust: bool) -> int:
     with ledger.read_from(folder):
         asked = ledger.read(folder)
         ledger.adopt(folder, asked)
-        folders = {job["number"]: folder / job["folder"] for job in asked["jobs"]}
-        launcher = LauncherSettings.of(asked)
-        progress = ledger.Progress(asked["jobs"])
-    for job_folder in folders.values():
-        if not job_folder.resolve().is_relative_to(folder.resolve()):
-            raise UsageError(f"{folder / 'sweep.json'}: {job_folder} lies outside of the sweep")
-    missing = [number for number, path in folders.items() if finished_result(path) is None]
-    progress.done = len(folders) - len(missing)
-    if missing:
-        worker_pool.prepare()  # they import torch while the jobs are looked at
-    configs, jobs = ledger.Configs(folder), {}
-    for number in missing:
-        configs.unpack(number, folders[number])
-        jobs[number] = stored_job(folders[number], trust=trust, in_sweep=True)
-        with ledger.read_from(folder):
-            ledger.check_data(folder, asked, number, jobs[number].config)
-    _, code = run_jobs(folder, jobs, " ".join(asked["overrides"]), progress, launcher)
+    launcher = _launcher(folder, asked).whole()
+    missing, code = _run(folder, asked, launcher, _folders(folder, asked), trust=trust)
     code = conclude(folder, code, trust=trust)
     if not missing:
         print("nothing was left to be done")
     return code
+
+
+def resume_jobs(folder: Path, words: str, *, trust: bool) -> int:
+    """Run what is missing of some jobs of a sweep (``3,5-9``), beside others that may be running
+    elsewhere; whoever finds that none is missing any more writes the files of the sweep.
+
+    Returns the exit code: 0 if all of them have come to a result, HELD if another process is at
+    work on some and the others have, else 1.
+    """
+    with ledger.read_from(folder):
+        asked = ledger.read(folder)
+    folders = _folders(folder, asked)
+    numbers = parse_numbers(words, folders)
+    chosen = {number: folders[number] for number in numbers}
+    missing, code = _run(folder, asked, _launcher(folder, asked), chosen, trust=trust)
+    if not missing:
+        print("nothing was left to be done")
+        return 0
+    if code is not None:
+        return code
+    if all(ledger.has_ended(path) for path in folders.values()):
+        with suppress(HeldError), held(folder):
+            conclude(folder, trust=trust)
+    left = [path for path in chosen.values() if ledger.state_of(path)["status"] not in FINISHED]
+    at_work = [path for path in left if holder(path)]
+    return int(bool(left)) if len(at_work) < len(left) or not left else HELD
+
+
+def parse_numbers(words: str, known: Collection[int]) -> list[int]:
+    """The numbers of jobs in ``3,5-9``, each once. Raises UsageError for others than those of a
+    sweep's jobs."""
+    last = max(known, default=-1)
+    numbers: dict[int, None] = {}
+    for word in words.split(","):
+        match = re.fullmatch(r"\s*(\d+)(?:-(\d+))?\s*", word)
+        if not match or (match[2] and int(match[2]) < int(match[1])):
+            raise UsageError(f"--jobs {words}: expected numbers and ranges of them, like 3,5-9")
+        first, end = int(match[1]), int(match[2] or match[1])
+        if end > last:
+            there = f"those of the sweep are 0-{last}" if known else "the sweep has none"
+            raise UsageError(f"--jobs {words}: there is no job {max(first, last + 1)}; {there}")
+        numbers |= dict.fromkeys(range(first, end + 1))
+    return list(numbers)
+
+
+def _folders(folder: Path, asked: dict[str, Any]) -> dict[int, Path]:
+    """The folders of a sweep's jobs by their numbers; raises UsageError if one is outside."""
+    with ledger.read_from(folder):
+        folders = {int(job["number"]): folder / job["folder"] for job in asked["jobs"]}
+    for job_folder in folders.values():
+        if not job_folder.resolve().is_relative_to(folder.resolve()):
+            raise UsageError(f"{folder / 'sweep.json'}: {job_folder} lies outside of the sweep")
+    return folders
+
+
+def _launcher(folder: Path, asked: dict[str, Any]) -> LauncherSettings:
+    with ledger.read_from(folder):
+        return LauncherSettings.of(asked)
+
+
+def _run(
+    folder: Path,
+    asked: dict[str, Any],
+    launcher: LauncherSettings,
+    folders: dict[int, Path],
+    *,
+    trust: bool,
+) -> tuple[list[int], int | None]:
+    """Run those of the jobs that have not come to their end; returns their numbers, and the exit
+    code if a signal has ended it."""
+    with ledger.read_from(folder):
+        progress = ledger.Progress(asked["jobs"])
+    missing = [number for number, path in folders.items() if finished_result(path) is None]
+    progress.done, progress.total = len(folders) - len(missing), len(folders)
+    if missing:
+        worker_pool.prepare()  # they import torch while the jobs are looked at
+    configs, jobs = ledger.Configs(folder), {}
+    for number in missing:
+        path = folders[number]
+        files = configs.missing(number, path)
+        jobs[number] = stored_job(path, trust=trust, in_sweep=True, files=files)
+        with ledger.read_from(folder):
+            ledger.check_data(folder, asked, number, jobs[number].config)
+    _, code = run_jobs(folder, jobs, " ".join(asked["overrides"]), progress, launcher)
+    return missing, code
 
 
 def finished_result(folder: Path) -> dict[str, Any] | None:

@@ -38,6 +38,10 @@ INTERRUPTED = "interrupted"
 ALONE = "not stacked: "
 """Prefix of the reason in ``engine`` for a job of a stacked sweep that was trained alone."""
 
+HELD = 75
+"""What the shell gets if another process is at work on what was asked for: EX_TEMPFAIL of
+sysexits.h, to be tried again."""
+
 CTRL_C = 130
 """Exit code after Ctrl-C."""
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import gc
+import os
 import signal
 import threading
 import time
@@ -132,6 +133,17 @@ def importing() -> Iterator[None]:
         gc.freeze()
         gc.enable()
         raise_if_interrupted()
+
+
+def end_with_input() -> None:
+    """Let the process get SIGTERM when its standard input, which nobody writes to, is closed: when
+    whoever holds the other end is gone."""
+
+    def wait() -> None:
+        os.read(0, 1)
+        os.kill(os.getpid(), signal.SIGTERM)
+
+    threading.Thread(target=wait, daemon=True).start()
 
 
 def exit_code(result: Mapping[str, Any]) -> int:

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+import re
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from itertools import islice
 from typing import Any
 
@@ -13,6 +14,7 @@ from hydra.core.override_parser.types import (
     Glob,
     IntervalSweep,
     Override,
+    OverrideType,
     RangeSweep,
     Sweep,
 )
@@ -32,6 +34,48 @@ def expand(overrides: Sequence[str]) -> list[list[str]]:
         _check_values(override)
     (jobs,) = basic_sweeper().split_arguments(parsed, max_batch_size=None)
     return jobs
+
+
+CONDITIONAL = re.compile(r"([^=]+)=choice\((.*)\)", re.DOTALL)
+
+
+def with_conditional(words: Sequence[str]) -> list[str]:
+    """The words of a sweep, single values of a group that it takes several options of made lists of
+    one: Hydra would apply ``reg.l2.strength=0.1`` with ``reg=none,l2`` to a config in which no
+    option is chosen yet. ``as_given`` undoes it."""
+    parser = OverridesParser.create()
+    parsed: list[Override | None] = []
+    for word in words:
+        try:
+            parsed.append(parser.parse_override(word))
+        except Exception:  # Hydra says what is wrong with it
+            parsed.append(None)
+    groups = {
+        o.key_or_group for o in parsed if o and o.is_sweep_override() and "." not in o.key_or_group
+    }
+    return [
+        f"{o.key_or_group}=choice({word.partition('=')[2]})"
+        if o and _is_conditional(o, groups)
+        else word
+        for word, o in zip(words, parsed, strict=True)
+    ]
+
+
+def _is_conditional(override: Override, groups: Collection[str]) -> bool:
+    group, dot, _ = override.key_or_group.partition(".")
+    plain = override.type == OverrideType.CHANGE and not override.is_sweep_override()
+    return bool(dot) and group in groups and plain and override.package is None
+
+
+def as_given(words: Iterable[str]) -> list[str]:
+    """The words as they were before ``with_conditional``."""
+    given = []
+    for word in words:
+        match = CONDITIONAL.fullmatch(word)
+        one = match and OverridesParser.create().parse_override(word).value()
+        alone = isinstance(one, ChoiceSweep) and len(one.list) == 1
+        given.append(f"{match[1]}={match[2]}" if match and alone else word)
+    return given
 
 
 def _check_values(override: Override) -> None:

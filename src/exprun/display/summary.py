@@ -201,6 +201,16 @@ def sweep_summary(
     _print_folder(console, "sweep", folder, unfinished=unfinished)
 
 
+def submitted(jobs: int, arrays: Sequence[str], folder: str) -> None:
+    """After jobs were handed to SLURM as some arrays: how to see them, and how to stop them."""
+    console = default_console()
+    console.print()
+    say(console, "jobs", f"{jobs}, submitted to SLURM as {' '.join(arrays)}")
+    say(console, "sweep", folder, to_copy=True)
+    say(console, "watch", f"exprun watch {shlex.quote(folder)}", "cyan", to_copy=True)
+    say(console, "stop", f"scancel {' '.join(arrays)}", "cyan", to_copy=True)
+
+
 def _without_shared(rows: Sequence[Mapping[str, Any]]) -> tuple[list[dict[str, Any]], str]:
     """The rows without the overrides that all of them share, and the shared overrides."""
     words = [row["overrides"].split(" ") for row in rows]

@@ -77,10 +77,9 @@ def wrap(text: str, width: int) -> list[str]:
     return lines
 
 
-def shorten_overrides(title: str, width: int) -> str:
-    """Shorten overrides to ``width``: first keys to their last part, then by removing the
-    middle."""
-    return title if len(title) <= width else shorten(short_keys(title), width)
+def shorten_keys(title: str, width: int) -> str:
+    """Overrides with no more of their keys than the last part, if they are too long."""
+    return title if len(title) <= width else short_keys(title)
 
 
 def short_keys(title: str) -> str:

@@ -6,15 +6,9 @@ import hashlib
 import json
 import os
 import re
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager, suppress
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
-
-from exprun.common.errors import UsageError
-
-with suppress(ImportError):  # on Windows
-    import fcntl
 
 LONGEST_NAME = 120
 """Characters of a folder's name that describe the overrides; file systems allow 255 bytes."""
@@ -90,24 +84,3 @@ def claim_folder(wanted: Path) -> Path:
             number += 1
         else:
             return path
-
-
-@contextmanager
-def held(folder: Path) -> Iterator[None]:
-    """Context that locks a folder for this process; raises UsageError if another process holds it.
-
-    The lock ends with the process, however it ends. File systems without locks do not lock.
-    """
-    try:
-        lock = os.open(folder, os.O_RDONLY)
-        fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except BlockingIOError:
-        os.close(lock)
-        raise UsageError(f"{folder}: another process is at work there") from None
-    except (OSError, NameError):  # some network file systems, or Windows
-        yield
-        return
-    try:
-        yield
-    finally:
-        os.close(lock)

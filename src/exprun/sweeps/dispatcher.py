@@ -29,6 +29,7 @@ from exprun.common.threads import cores
 from exprun.display.panel import INTERVAL
 from exprun.display.summary import job_line
 from exprun.job import Job
+from exprun.record.lease import HeldError, Lease
 from exprun.sweeps import ledger, worker_pool
 from exprun.sweeps.launcher import LauncherSettings
 from exprun.sweeps.ledger import Progress
@@ -58,6 +59,7 @@ def run_jobs(
     exit code if a signal has ended it.
 
     After a signal the jobs that were running are interrupted and those that were not are left out.
+    So are jobs that another process is at work on, which is said.
     """
     if not jobs:
         return {}, None
@@ -126,6 +128,7 @@ class Dispatcher:
         self.sized = False  # whether the number of workers and the size of a stack are chosen
         self.resources = "", ""  # number of processes, and their device
         self.workers: dict[Connection, Worker] = {}
+        self.leases: dict[int, Lease] = {}  # of the jobs that are running
         self.tries: Counter[int] = Counter()  # that have failed
         self.stillborn = 0
         self.memory = USUAL_MEMORY  # the most that was seen of a worker
@@ -155,6 +158,10 @@ class Dispatcher:
                     worker.connection.close()
                     worker.process.join(GRACE)
                 self._end(signal.SIGKILL)
+                for worker in self.workers.values():
+                    worker.process.join()
+                for lease in self.leases.values():
+                    lease.release()
 
     def _end(self, number: signal.Signals) -> None:
         for worker in self.workers.values():
@@ -166,7 +173,7 @@ class Dispatcher:
         forwarded = 0.0
         while True:
             if not interrupted():
-                self._start_workers()
+                self._start_workers(panel)
             if not self.workers:
                 return
             for connection in wait(list(self.workers), INTERVAL):
@@ -183,7 +190,7 @@ class Dispatcher:
             self._look_at_workers()
             panel.draw()
 
-    def _start_workers(self) -> None:
+    def _start_workers(self, panel: SweepPanel) -> None:
         """As many as there is work, cores and memory for."""
         while len(self.workers) < self.count:
             starting = sum(not (worker.ready or worker.alone) for worker in self.workers.values())
@@ -195,7 +202,8 @@ class Dispatcher:
                 self.workers[connection] = Worker(process, connection)
                 continue
             number = self.alone.popleft()
-            self.configs.unpack(number, self.jobs[number].folder)
+            if not self._take(number, panel):
+                continue
             process, connection = worker_pool.start((number, self.jobs[number]))
             self.workers[connection] = Worker(
                 process, connection, alone=True, since={number: time.monotonic()}
@@ -257,12 +265,44 @@ class Dispatcher:
             worker.kind = longest
             worker.connection.send(bool(self.waiting[longest]) and not interrupted())
         elif message == "job":
-            jobs = self.waiting[worker.kind]
-            following = jobs.popleft() if jobs and not interrupted() else None
+            following = None if interrupted() else self._next(worker.kind, panel)
             if following is not None:
-                self.configs.unpack(following, self.jobs[following].folder)
                 worker.since[following] = time.monotonic()
             worker.connection.send(None if following is None else (following, self.jobs[following]))
+        return True
+
+    def _next(self, kind: str, panel: SweepPanel) -> int | None:
+        """A waiting job of that kind that is to be run; None if there is none."""
+        jobs = self.waiting[kind]
+        while jobs:
+            number = jobs.popleft()
+            if self._take(number, panel):
+                return number
+        return None
+
+    def _take(self, number: int, panel: SweepPanel) -> bool:
+        """Whether a job is to be run here: not if another process is at it, or has ended it
+        meanwhile. Then its folder is this process's until it has ended."""
+        if number in self.leases:
+            return True
+        job = self.jobs[number]
+        job.folder.mkdir(parents=True, exist_ok=True)
+        try:
+            lease = Lease(job.folder)
+        except HeldError as error:
+            panel.console.print(
+                f"     [{number}] {error}", style="dim", markup=False, soft_wrap=True
+            )
+            return False
+        result = ledger.state_of(job.folder)
+        if result["status"] in FINISHED:
+            lease.release()
+            self._add_result(number, result, panel)
+            return False
+        self.leases[number] = lease
+        self.configs.unpack(number, job.folder)
+        if (job.folder / "checkpoints").is_dir():
+            self.jobs[number] = replace(job, resumed=True)
         return True
 
     def _tries_again(self, number: int, interrupted: Interruption) -> bool:
@@ -306,6 +346,8 @@ class Dispatcher:
 
     def _add_result(self, number: int, result: dict[str, Any], panel: SweepPanel) -> None:
         self.results[number] = result
+        if number in self.leases:
+            self.leases.pop(number).release()
         panel.ended(number, result["status"], result["metrics"])
         done, title = self.progress.note(result)
         job_line(number, done, title, result, console=panel.console)

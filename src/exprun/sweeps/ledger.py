@@ -19,10 +19,11 @@ from pathlib import Path
 from typing import Any
 
 from exprun import __version__
-from exprun.common.constants import FINISHED, INTERRUPTED
+from exprun.common.constants import FAILED, FINISHED, INTERRUPTED
 from exprun.common.errors import UsageError
 from exprun.record.files import folder_name, write_atomic, write_json
 from exprun.record.identity import identity
+from exprun.record.lease import holder
 from exprun.record.result import read_result
 from exprun.sweeps.launcher import LauncherSettings
 from exprun.sweeps.ranking import cost, ended_well, ranking
@@ -143,8 +144,13 @@ class Configs:
         """Write the ``.hydra/`` of a job into its folder, if that has none."""
         from exprun.config.compose import write_hydra_files  # Hydra takes its time to import
 
-        if not (folder / ".hydra" / "overrides.yaml").is_file():  # the last of them
-            write_hydra_files(folder, self.files(number))
+        if (files := self.missing(number, folder)) is not None:
+            write_hydra_files(folder, files)
+
+    def missing(self, number: int, folder: Path) -> dict[str, str] | None:
+        """The texts of a job's ``.hydra/`` if its folder has none; None if it has."""
+        last = folder / ".hydra" / "overrides.yaml"
+        return None if last.is_file() else self.files(number)
 
 
 def shared_words(jobs: Sequence[Sequence[str]]) -> set[str]:
@@ -253,6 +259,11 @@ def state_of(folder: Path) -> dict[str, Any]:
     except UsageError as error:
         return {"status": PENDING, "reason": str(error), "metrics": {}}
     return result or {"status": PENDING, "reason": "", "metrics": {}}
+
+
+def has_ended(folder: Path) -> bool:
+    """Whether the job in ``folder`` has come to its end or failed, and nobody is trying again."""
+    return state_of(folder)["status"] in (*FINISHED, FAILED) and holder(folder) is None
 
 
 def leaderboard(folder: Path) -> list[dict[str, Any]]:

@@ -30,7 +30,7 @@ from exprun.display.text import (
     figure,
     per_second,
     printable,
-    shorten_overrides,
+    shorten_keys,
 )
 from exprun.sweeps.ranking import COMPARABLE, cost, higher_is_better
 from exprun.sweeps.results import REPETITION
@@ -38,8 +38,8 @@ from exprun.sweeps.results import REPETITION
 STRIP = 6
 """Lines at most with a character for each job."""
 
-SHORTEST_TITLE = 12
-"""Columns below which the overrides of the best job are not worth beginning."""
+COLUMNS, FEW_COLUMNS = ("5 %", "median", "95 %", "best"), ("median", "best")
+"""Of the table, and those that are left where there is little room."""
 
 SETTLED = 1.0
 """Seconds to measure before a speed is told."""
@@ -147,7 +147,7 @@ class SweepPanel:
         known = self._jobs[job]
         if not known.row:
             known.first_epoch = row["epoch"]
-        known.row = row
+        known.row, known.status = row, ""  # it may have been interrupted before
 
     def ended(
         self, job: int, status: str, metrics: Mapping[str, float | None] | None = None
@@ -211,24 +211,31 @@ class SweepPanel:
         return f" {per_second(speed, 'epochs')}  {elapsed}   ≤ {left} left"
 
     def _table(self, figures: Figures, width: int) -> Iterator[Text]:
-        """How the jobs' figures are spread, the best of each, and whose that is."""
+        """How the jobs' figures are spread, the best of each, and whose that is: two columns give
+        way to the overrides of the best jobs, and these to a job's number, before one is cut."""
         if not figures:
             return
+        best = {
+            name: (max if higher_is_better(name) else min)(values, key=values.__getitem__)
+            for name, values in figures.items()
+        }
         label, number = max(map(len, figures)), self._digits + 2
         cell = 9 if label + 4 * 9 + 1 + number <= width else 8
-        room = width - label - 4 * cell - 1 - number - 1
-        columns = ("5 %", "median", "95 %", "best")
+        for columns in (COLUMNS, FEW_COLUMNS):
+            room = width - label - len(columns) * cell - 1 - number - 1
+            titles = {job: shorten_keys(self._jobs[job].title, room) for job in best.values()}
+            if all(len(title) <= room for title in titles.values()):
+                break
+        else:
+            columns, titles = COLUMNS, dict.fromkeys(titles, "")
         yield Text(f"{'':{label}}" + "".join(f"{column:>{cell}}" for column in columns), "dim")
         for name, values in figures.items():
-            best = (max if higher_is_better(name) else min)(values, key=values.__getitem__)
-            title = (
-                shorten_overrides(self._jobs[best].title, room) if room >= SHORTEST_TITLE else ""
-            )
-            shown = [*_percentiles(values.values()), values[best]]
+            low, median, high = _percentiles(values.values())
+            shown = dict(zip(COLUMNS, (low, median, high, values[best[name]]), strict=True))
             yield Text.assemble(
                 (f"{name:{label}}", "dim"),
-                "".join(f"{figure(value):>{cell}}" for value in shown),
-                (f" {f'[{best}]':>{number}} {title}", "dim"),
+                "".join(f"{figure(shown[column]):>{cell}}" for column in columns),
+                (f" {f'[{best[name]}]':>{number}} {titles[best[name]]}", "dim"),
             )
 
     def _best(self, figures: Figures, width: int) -> Iterator[Text]:
@@ -246,8 +253,13 @@ class SweepPanel:
             best = (max if higher_is_better(name) else min)(means, key=means.__getitem__)
             runs = f", mean of {len(found[best])}" if len(found[best]) > 1 else ""
             tail = f"  {name} {figure(means[best])}{runs}"
-            title = shorten_overrides(best, width - len("best so far ") - len(tail))
-            yield Text.assemble(("best so far ", "dim"), (title, "bold"), (tail, "dim"))
+            room = width - len("best so far ") - len(tail)
+            title = shorten_keys(best, room)
+            if len(title) <= room:
+                yield Text.assemble(("best so far ", "dim"), (title, "bold"), (tail, "dim"))
+            else:
+                yield Text(f"best so far {tail.strip()}", "dim")
+                yield from flow([(word, "bold") for word in title.split(" ")], width)
 
     def _strip(self, figures: Figures, width: int, height: int) -> Iterator[Text]:
         """A character for each job, the taller the better. Jobs that differ in nothing but their

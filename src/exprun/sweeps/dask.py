@@ -1,0 +1,180 @@
+"""A sweep on a Dask cluster: each task runs ``exprun resume SWEEP --jobs …`` for its share.
+
+Dask carries numbers only, and what comes of a job is read off its folder. As many tasks are handed
+over as there are threads to run them, and one whose worker is lost is handed over again, at most
+TRIES times: Dask itself may blame a task for the death of a worker on which it only waited.
+"""
+
+from __future__ import annotations
+
+import importlib.util
+import os
+import subprocess
+import sys
+import time
+from collections import Counter, deque
+from collections.abc import Sequence
+from contextlib import ExitStack
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from exprun.common.constants import HELD
+from exprun.common.errors import UsageError
+from exprun.common.signals import Interruption
+from exprun.common.threads import cores
+from exprun.sweeps.slurm import shares
+
+TRIES = 5
+"""Workers that a share may be lost with, before it is left out."""
+
+PAUSE = 2.0
+"""Seconds before a share is asked for again that another process is at work on."""
+
+SETTINGS = {
+    "distributed.scheduler.worker-saturation": 1.0,  # a worker holds no task that it does not run
+    "distributed.scheduler.allowed-failures": 2 * TRIES,  # what counts are our own tries
+    "distributed.admin.log-format": "%(message)s",
+}
+"""Of the cluster that is started here."""
+
+COMMAND = """
+import sys
+from exprun.common.signals import end_with_input
+end_with_input()
+from exprun.cli import main
+sys.exit(main())
+"""
+"""``exprun``, which is told to end when its standard input is closed: when the worker is killed."""
+
+
+@dataclass(frozen=True)
+class Dask:
+    """The address of a ``scheduler``, or None for a cluster of this machine with so many
+    ``workers`` (None: one a core); ``jobs_per_task`` (None: our choice)."""
+
+    scheduler: str | None
+    workers: int | None
+    jobs_per_task: int | None
+
+
+def check_distributed() -> None:
+    """Raise UsageError if Dask is not installed."""
+    if importlib.util.find_spec("distributed") is None:
+        raise UsageError(
+            "hydra/launcher=dask: distributed is not installed; expected pip install "
+            "'exprun-cli[dask]'"
+        )
+
+
+def run_on_dask(folder: Path, numbers: Sequence[int], dask: Dask, *, trust: bool) -> int | None:
+    """Run jobs of the sweep in ``folder``; returns the exit code if a signal has ended it. Raises
+    UsageError if there is no such scheduler."""
+    import dask as dask_package
+    from distributed import Client, Event, LocalCluster
+
+    from exprun.sweeps.watch import watch  # rich takes its time to import
+
+    (folder / "dask").mkdir(exist_ok=True)
+    with ExitStack() as stack:
+        stack.enter_context(dask_package.config.set(SETTINGS))
+        address: Any = dask.scheduler
+        if address is None:
+            count = dask.workers or cores()
+            address = stack.enter_context(
+                LocalCluster(n_workers=count, threads_per_worker=1, dashboard_address=None)
+            )
+        try:
+            client = stack.enter_context(Client(address, timeout=10))
+        except (OSError, ValueError) as error:
+            raise UsageError(
+                f"hydra.launcher.scheduler={dask.scheduler}: {error}; the jobs stand in {folder}: "
+                f"ask for them again with sweep.into={folder}"
+            ) from None
+        stop = Event(f"exprun-{os.urandom(8).hex()}", client=client)
+        size = dask.jobs_per_task or _share(len(numbers), client)
+        tasks = Tasks(client, folder, shares(numbers, size), stop, trust=trust)
+        code = watch(folder, numbers, tasks.over)
+        tasks.end()
+    return code
+
+
+def _share(jobs: int, client: Any) -> int | None:
+    """Jobs of a task, so that every worker has some; None for the usual number."""
+    threads = sum(client.nthreads().values())
+    return min(-(-jobs // threads), 32) if threads else None
+
+
+class Tasks:
+    """The shares of the jobs, which wait or are being run."""
+
+    def __init__(
+        self, client: Any, folder: Path, shares: Sequence[str], stop: Any, *, trust: bool
+    ) -> None:
+        self.client = client
+        self.stop = stop
+        command = ["resume", str(folder.absolute()), *(["--trust"] if trust else [])]
+        self.arguments = command, str(Path.cwd()), str(folder.absolute() / "dask"), stop.name
+        self.waiting = deque((share, 0.0) for share in shares)  # with the time not to begin before
+        self.running: dict[Any, str] = {}  # Dask's futures
+        self.lost: Counter[str] = Counter()  # tries that ended with a worker
+
+    def over(self, interrupted: Interruption) -> bool:
+        """Take what has ended, hand over what has room; whether nothing is left to be done."""
+        if interrupted():
+            return True
+        for future in [future for future in self.running if future.done()]:
+            self._take(self.running.pop(future), future)
+        room = sum(self.client.nthreads().values()) - len(self.running)
+        now = time.monotonic()
+        for _ in range(len(self.waiting)):
+            share, begin = self.waiting.popleft()
+            if room > 0 and now >= begin:
+                room -= 1
+                future = self.client.submit(run_share, share, *self.arguments, pure=False)
+                self.running[future] = share
+            else:
+                self.waiting.append((share, begin))
+        return not (self.waiting or self.running)
+
+    def _take(self, share: str, future: Any) -> None:
+        if future.status == "finished":
+            if future.result() == HELD:
+                self.waiting.append((share, time.monotonic() + PAUSE))
+            return
+        self.lost[share] += 1
+        if self.lost[share] < TRIES:
+            self.waiting.append((share, 0.0))
+        else:
+            reason = f"{TRIES} workers were lost with them, or could not run them"
+            print(f"exprun: jobs {share}: {reason}: {future.exception()}", file=sys.stderr)
+
+    def end(self) -> None:
+        """Let what is still running save and end."""
+        from distributed import wait
+
+        if self.running:
+            self.stop.set()
+            wait(list(self.running), timeout=30)
+
+
+def run_share(share: str, command: list[str], cwd: str, logs: str, stop: str) -> int:
+    """Run on a worker: train the jobs of a share in a process of its own; returns its exit code."""
+    from distributed import Event, worker_client
+
+    words = [sys.executable, "-c", COMMAND, *command, "--jobs", share]
+    log = Path(logs) / f"{share}.out"
+    with (
+        log.open("ab") as output,
+        worker_client(separate_thread=False) as client,
+        subprocess.Popen(
+            words, cwd=cwd, stdin=subprocess.PIPE, stdout=output, stderr=subprocess.STDOUT
+        ) as process,
+    ):
+        asked = Event(stop, client=client)
+        while True:
+            try:
+                return process.wait(1)
+            except subprocess.TimeoutExpired:
+                if asked.is_set():
+                    process.terminate()

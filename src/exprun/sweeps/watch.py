@@ -1,0 +1,161 @@
+"""Follows a sweep that other processes train, on this machine or others, by what its folders hold:
+results, leases and learning curves. Nothing is written, and nothing here imports torch."""
+
+from __future__ import annotations
+
+import csv
+import re
+import time
+from collections.abc import Callable, Collection, Mapping
+from contextlib import suppress
+from pathlib import Path
+
+from exprun.common.constants import FAILED, FINISHED, INTERRUPTED
+from exprun.common.errors import UsageError
+from exprun.common.signals import Interruption, interruptible
+from exprun.display.panel import INTERVAL
+from exprun.display.summary import job_line
+from exprun.record.lease import STALE, Holder, holder
+from exprun.sweeps import ledger
+from exprun.sweeps.panel import SweepPanel
+
+POLL = 0.5
+"""Seconds between two looks at the folders, at least."""
+
+SHARE = 0.1
+"""Of the time that is spent with looking, at most: a network's file system may be slow."""
+
+TAIL = 4096
+"""Bytes at the end of ``metrics.csv`` in which its last row lies."""
+
+MAX_EPOCHS = re.compile(r"^trainer:\n(?:  .*\n)*?  max_epochs: (\d+)$", re.MULTILINE)
+
+
+def watch(
+    folder: Path,
+    numbers: Collection[int] | None = None,
+    over: Callable[[Interruption], bool] = lambda _: False,
+) -> int | None:
+    """Show the jobs of the sweep in ``folder``, or some of them, until all have come to their end
+    or failed, a signal comes, or it is ``over``, which is asked again and again.
+
+    Returns the exit code if a signal has ended it.
+    """
+    watched = Watched(folder, numbers)
+    with (
+        SweepPanel(watched.asked, watched.titles()) as panel,
+        interruptible() as interrupted,
+    ):
+        due = 0.0
+        ending = False
+        while watched.left:
+            if ending or (now := time.monotonic()) >= due:
+                watched.look(panel)
+                due = time.monotonic() + max(POLL, (time.monotonic() - now) / SHARE)
+            panel.draw()
+            if ending or interrupted():
+                break
+            ending = over(interrupted)
+            if not ending:
+                time.sleep(INTERVAL)
+    return 128 + interrupted.signal if interrupted.signal else None
+
+
+class Watched:
+    """The jobs that are watched: those that have not ended are ``left``."""
+
+    def __init__(self, folder: Path, numbers: Collection[int] | None) -> None:
+        with ledger.read_from(folder):
+            content = ledger.read(folder)
+            jobs = {int(job["number"]): job for job in content["jobs"]}
+            self.asked = " ".join(content["overrides"])
+            self.progress = ledger.Progress(content["jobs"])
+        self.folder = folder
+        chosen = jobs if numbers is None else {number: jobs[number] for number in numbers}
+        self.overrides = {number: list(job["overrides"]) for number, job in chosen.items()}
+        self.left = {number: folder / str(job["folder"]) for number, job in chosen.items()}
+        self.progress.total = len(chosen)
+        self.begun = False  # whether it has looked once
+        self.curves: dict[int, float] = {}  # time of change of the curves that were read
+        self.lost: set[int] = set()  # whose holder is not heard of
+
+    def titles(self) -> dict[int, tuple[str, int]]:
+        """What tells each job from the others, and its epochs."""
+        configs = ledger.Configs(self.folder)
+        titles = {}
+        for number, words in self.overrides.items():
+            own = " ".join(word for word in words if word not in self.progress.shared)
+            found = None
+            with suppress(UsageError):  # exprun 0.1 wrote no configs down
+                found = MAX_EPOCHS.search(configs.files(number)["config"])
+            titles[number] = own or "defaults", int(found[1]) if found else 1
+        return titles
+
+    def look(self, panel: SweepPanel) -> None:
+        """See what has become of the jobs that are left, and tell of those that have ended."""
+        at_work: set[tuple[str, int]] = set()
+        for number, folder in list(self.left.items()):
+            result, other = ledger.state_of(folder), holder(folder)
+            alive = other is not None and time.time() - other.heard <= STALE
+            if result["status"] in FINISHED or (result["status"] == FAILED and not alive):
+                del self.left[number]
+                panel.ended(number, result["status"], result["metrics"])
+                done, title = self.progress.note(result)
+                if self.begun:  # else it had ended before
+                    job_line(number, done, title, result, console=panel.console)
+                continue
+            if result["status"] == INTERRUPTED and not alive:
+                panel.ended(number, INTERRUPTED, result["metrics"])
+            if other is not None and alive:
+                at_work.add((other.host, other.process))
+                self._curve(number, folder, panel)
+            self._say_lost(number, None if alive else other, panel)
+        hosts = len({host for host, _ in at_work})
+        processes = f"{len(at_work)} process" + "es" * (len(at_work) > 1)
+        panel.workers = f"{processes} on {hosts} host" + "s" * (hosts > 1)
+        if not at_work:
+            panel.workers = "nobody at work"
+        if not self.begun:
+            self.begun = True
+            if self.left and not panel.console.is_interactive:
+                ended = f"{self.progress.done}/{self.progress.total} jobs have ended"
+                panel.console.print(f"{ended}, {panel.workers}", highlight=False)
+
+    def _curve(self, number: int, folder: Path, panel: SweepPanel) -> None:
+        path = folder / "metrics.csv"
+        try:
+            changed = path.stat().st_mtime
+            if self.curves.get(number) == changed:
+                return
+            row = newest_row(path)
+        except OSError:
+            return
+        self.curves[number] = changed
+        if row:
+            panel.epoch(number, row)
+
+    def _say_lost(self, number: int, dead: Holder | None, panel: SweepPanel) -> None:
+        """Say once that a job's holder is not heard of."""
+        if dead is None:
+            self.lost.discard(number)
+        elif number not in self.lost:
+            self.lost.add(number)
+            text = f"not heard of for {time.time() - dead.heard:.0f} s ({dead})"
+            line = f"     [{number}] {text}: exprun resume {self.folder}"
+            panel.console.print(line, style="yellow", markup=False, soft_wrap=True)
+
+
+def newest_row(path: Path) -> Mapping[str, float]:
+    """The last whole row of a ``metrics.csv``; none if there is none. Raises OSError."""
+    with path.open("rb") as file:
+        header = file.readline()
+        begin = file.tell()
+        file.seek(max(begin, path.stat().st_size - TAIL))
+        rows = file.read().split(b"\n")[:-1]
+    if not rows or not header.endswith(b"\n"):
+        return {}
+    names, values = csv.reader([header.decode(), rows[-1].decode()])
+    try:
+        return dict(zip(names, map(float, values), strict=True))
+    except ValueError:
+        return {}
