@@ -66,8 +66,13 @@ def test_what_the_commands_print_and_draw_is_what_the_script_wrote(text: str) ->
 
 def test_an_edited_figure_command_or_picture_is_seen(text: str) -> None:
     pictures = stored_pictures(text)
-    for before, after in (("$ exprun compare", "$ exprun  compare"), ("hydra.", " hydra.")):
-        assert sealed(text.replace(before, after, 1), pictures) != text.replace(before, after, 1)
+    for before, after in (
+        ("95 %", "94 %"),
+        ("exprun compare", "exprun  compare"),
+        ("hydra.", "hydra.."),
+    ):
+        edited = text.replace(before, after, 1)
+        assert sealed(edited, pictures) != edited
     other = {name: content + b"1" for name, content in pictures.items()}
     assert sealed(text, other) != text
 
@@ -92,7 +97,7 @@ def test_a_page_has_all_parts_in_their_order_and_is_short(text: str) -> None:
     assert -1 not in places
     assert places == sorted(places)
     prose = re.sub(r"^```console\n.*?^```$", "", text, flags=re.DOTALL | re.MULTILINE)
-    assert 25 <= len(prose.splitlines()) <= 60
+    assert 25 <= len(prose.splitlines()) <= 50
 
 
 def test_links_lead_somewhere(text: str) -> None:
