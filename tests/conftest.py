@@ -34,6 +34,19 @@ from tests.command import EXPRUN, Run
 
 torch.set_num_threads(1)
 
+
+def pytest_addoption(parser: pytest.Parser) -> None:
+    parser.addoption("--long", action="store_true", help="also tests marked long: minutes each")
+
+
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    """Leave out tests that take minutes, and a quiet machine, unless they are asked for."""
+    if not config.getoption("--long"):
+        for item in items:
+            if item.get_closest_marker("long"):
+                item.add_marker(pytest.mark.skip(reason="takes minutes: pytest --long"))
+
+
 HE = partial(variance_scaling, scale=2.0, mode="fan_in", distribution="normal")
 GRADIENT_DESCENT = partial(torch.optim.SGD, lr=0.1)
 

@@ -29,6 +29,7 @@ from tests.sweeps.test_ledger import SMALL
 
 pytest.importorskip("distributed")
 
+pytestmark = pytest.mark.long
 LONG = [
     "data=iris",
     "model.hidden=[16,8]",

@@ -26,6 +26,7 @@ NODE = shutil.which("slurmd") or shutil.which("slurmd-wlm")
 needs_slurm = pytest.mark.skipif(
     not (CONTROLLER and NODE and shutil.which("sbatch")), reason="SLURM is not installed"
 )
+pytestmark = pytest.mark.long
 LONG = [
     "data=iris",
     "model.hidden=[16,8]",
