@@ -63,7 +63,7 @@ def check_distributed() -> None:
     if importlib.util.find_spec("distributed") is None:
         raise UsageError(
             "hydra/launcher=dask: distributed is not installed; expected pip install "
-            "'exprun-cli[dask]'"
+            "'.[dask]'"
         )
 
 
