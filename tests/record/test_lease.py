@@ -15,7 +15,7 @@ from pathlib import Path
 import pytest
 
 from exprun.record import lease
-from exprun.record.lease import HeldError, Holder, Lease, held, holder
+from exprun.record.lease import HeldError, Holder, Lease, clear_stale, held, holder
 
 OF_ANOTHER = {"host": "node7", "machine": "of another start", "process": 12, "token": "a"}
 
@@ -77,6 +77,16 @@ def test_a_holder_on_this_machine_is_dead_when_its_lock_is_gone(tmp_path: Path) 
 
 
 @pytest.mark.usefixtures("without_locks")
+def test_the_lease_of_a_dead_holder_can_be_removed(tmp_path: Path) -> None:
+    clear_stale(tmp_path)
+    leave(tmp_path, age=lease.STALE + 1)
+    clear_stale(tmp_path)
+    assert not list(tmp_path.iterdir())
+    leave(tmp_path)
+    clear_stale(tmp_path)
+    assert known(tmp_path).process == OF_ANOTHER["process"], "heard of just now"
+
+
 def test_without_locks_the_lease_alone_counts(tmp_path: Path) -> None:
     leave(tmp_path, json.dumps(OF_ANOTHER | {"machine": lease._machine()}))
     with pytest.raises(HeldError):

@@ -26,7 +26,6 @@ NODE = shutil.which("slurmd") or shutil.which("slurmd-wlm")
 needs_slurm = pytest.mark.skipif(
     not (CONTROLLER and NODE and shutil.which("sbatch")), reason="SLURM is not installed"
 )
-pytestmark = pytest.mark.long
 LONG = [
     "data=iris",
     "model.hidden=[16,8]",
@@ -133,6 +132,7 @@ def whole(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder / "sweep"
 
 
+@pytest.mark.long
 @needs_slurm
 @pytest.mark.usefixtures("cluster")
 def test_told_to_save_requeued_killed_and_resumed(whole: Path, tmp_path: Path) -> None:
@@ -170,6 +170,7 @@ def test_told_to_save_requeued_killed_and_resumed(whole: Path, tmp_path: Path) -
     assert_same_jobs(sweep, whole, resumed=True)
 
 
+@pytest.mark.long
 @needs_slurm
 @pytest.mark.usefixtures("cluster")
 def test_it_waits_and_concludes(tmp_path: Path) -> None:

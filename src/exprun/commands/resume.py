@@ -19,7 +19,7 @@ from exprun.common.constants import FINISHED, HELD
 from exprun.common.errors import UsageError
 from exprun.common.signals import exit_code
 from exprun.display.summary import summary
-from exprun.record.lease import HeldError, held, holder
+from exprun.record.lease import HeldError, clear_stale, held, holder
 from exprun.record.result import read_result
 from exprun.run_folder import stored, stored_job
 from exprun.sweeps import ledger, worker_pool
@@ -157,7 +157,12 @@ def _run(
     code if a signal has ended it."""
     with ledger.read_from(folder):
         progress = ledger.Progress(asked["jobs"])
-    missing = [number for number, path in folders.items() if finished_result(path) is None]
+    missing = []
+    for number, path in folders.items():
+        if finished_result(path) is None:
+            missing.append(number)
+        else:  # whoever ran it may have been killed before it gave the folder back
+            clear_stale(path)
     progress.done, progress.total = len(folders) - len(missing), len(folders)
     if missing:
         worker_pool.prepare()  # they import torch while the jobs are looked at

@@ -177,6 +177,13 @@ class Lease:
         self._unlock()
 
 
+def clear_stale(folder: Path) -> None:
+    """Remove the lease that a killed process has left; that of a process at work stays."""
+    if holder(folder) is not None:
+        with suppress(HeldError):
+            Lease(folder).release()
+
+
 class _Heart:
     """Renews the leases of this process, in a thread that is started with the first of them."""
 

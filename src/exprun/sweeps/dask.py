@@ -62,8 +62,7 @@ def check_distributed() -> None:
     """Raise UsageError if Dask is not installed."""
     if importlib.util.find_spec("distributed") is None:
         raise UsageError(
-            "hydra/launcher=dask: distributed is not installed; expected pip install "
-            "'.[dask]'"
+            "hydra/launcher=dask: distributed is not installed; expected pip install '.[dask]'"
         )
 
 
