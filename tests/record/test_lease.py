@@ -76,7 +76,6 @@ def test_a_holder_on_this_machine_is_dead_when_its_lock_is_gone(tmp_path: Path) 
         assert known(tmp_path).process == os.getpid()
 
 
-@pytest.mark.usefixtures("without_locks")
 def test_the_lease_of_a_dead_holder_can_be_removed(tmp_path: Path) -> None:
     clear_stale(tmp_path)
     leave(tmp_path, age=lease.STALE + 1)
@@ -87,6 +86,7 @@ def test_the_lease_of_a_dead_holder_can_be_removed(tmp_path: Path) -> None:
     assert known(tmp_path).process == OF_ANOTHER["process"], "heard of just now"
 
 
+@pytest.mark.usefixtures("without_locks")
 def test_without_locks_the_lease_alone_counts(tmp_path: Path) -> None:
     leave(tmp_path, json.dumps(OF_ANOTHER | {"machine": lease._machine()}))
     with pytest.raises(HeldError):
