@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import functools
-import os
-import subprocess
 from collections.abc import Callable, Sequence
 from functools import partial
 from pathlib import Path
@@ -30,7 +28,7 @@ from exprun.techniques.initializers import initialize, variance_scaling
 from exprun.techniques.networks import MLP
 from exprun.techniques.schedules import FactorScheduler
 from exprun.training.training import Training
-from tests.command import EXPRUN, Run
+from tests.command import Run, run_command
 
 torch.set_num_threads(1)
 
@@ -115,18 +113,7 @@ def make_training() -> Callable[..., Training]:
 def exprun(tmp_path: Path) -> Run:
     """``exprun("optimizer=adam")`` runs the command in an empty folder."""
 
-    def run(*words: str, **environment: str) -> subprocess.CompletedProcess[str]:
-        return subprocess.run(
-            [*EXPRUN, *words],
-            cwd=tmp_path,
-            env={**os.environ, **environment},
-            capture_output=True,
-            text=True,
-            timeout=120,
-            check=False,
-        )
-
-    return run
+    return partial(run_command, tmp_path)
 
 
 @pytest.fixture

@@ -3,12 +3,10 @@
 from __future__ import annotations
 
 import json
-import os
 import shutil
 import signal
 import socket
 import subprocess
-import sys
 import time
 import zipfile
 from collections.abc import Callable
@@ -18,8 +16,8 @@ import pytest
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
 from exprun.record import checkpoint
+from tests.command import EXPRUN, run_command
 
-EXPRUN = [sys.executable, "-m", "exprun"]
 RUN = [
     "data=iris",
     "model.hidden=[16,8]",
@@ -31,18 +29,6 @@ RUN = [
     "checkpoint.every=5",
     "hydra.run.dir=run",
 ]
-
-
-def exprun(folder: Path, *words: str, **environment: str) -> subprocess.CompletedProcess[str]:
-    return subprocess.run(
-        [*EXPRUN, *words],
-        cwd=folder,
-        env=os.environ | environment,
-        capture_output=True,
-        text=True,
-        timeout=120,
-        check=False,
-    )
 
 
 def wait_until(condition: Callable[[], bool], process: subprocess.Popen[bytes]) -> None:
@@ -68,7 +54,7 @@ def started_and_ended_by(folder: Path, ending: signal.Signals, words: list[str])
 def whole(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The folder of a run that nothing interrupted."""
     folder = tmp_path_factory.mktemp("whole")
-    assert exprun(folder, *RUN).returncode == 0
+    assert run_command(folder, *RUN).returncode == 0
     return folder / "run"
 
 
@@ -109,12 +95,12 @@ def test_nobody_goes_on_with_a_run_that_is_running(whole: Path, tmp_path: Path) 
     ) as process:
         wait_until(lambda: any(tmp_path.rglob("last.pt")), process)
         process.send_signal(signal.SIGSTOP)  # it takes its time
-        refused = exprun(tmp_path, "resume", "run")
+        refused = run_command(tmp_path, "resume", "run")
         process.kill()
     assert refused.returncode == 2
     who = f"({socket.gethostname()}, process {process.pid})"
     assert refused.stderr == f"exprun: run: another process is at work there {who}\n"
-    done = exprun(tmp_path / "run", "resume", ".")
+    done = run_command(tmp_path / "run", "resume", ".")
     assert done.returncode == 0, done.stderr
     assert_same(tmp_path / "run", whole)
 
@@ -125,11 +111,11 @@ def test_a_killed_run_ends_as_if_nothing_had_happened(
     run = tmp_path / "moved elsewhere"
     shutil.copytree(killed, run)
     assert not (run / "result.json").exists()
-    done = exprun(tmp_path, "resume", str(run))
+    done = run_command(tmp_path, "resume", str(run))
     assert done.returncode == 0, done.stderr
     assert_same(run, whole)
     before = {path: path.read_bytes() for path in run.rglob("*") if path.is_file()}
-    again = exprun(tmp_path, "resume", str(run))
+    again = run_command(tmp_path, "resume", str(run))
     assert again.returncode == 0
     assert "nothing is left to be done" in again.stdout
     assert before == {path: path.read_bytes() for path in run.rglob("*") if path.is_file()}
@@ -160,7 +146,7 @@ def test_a_damaged_checkpoint_is_noticed_and_the_one_before_used(
         last.write_bytes(content)
     else:
         last.write_bytes(content[: len(content) // 2] if damage == "truncated" else b"")
-    done = exprun(tmp_path, "resume", "run")
+    done = run_command(tmp_path, "resume", "run")
     assert done.returncode == 0, done.stderr
     assert ("last.pt" in done.stderr) == (damage != "missing")
     assert_same(run, whole)
@@ -170,7 +156,7 @@ def test_without_a_checkpoint_it_begins_again(whole: Path, killed: Path, tmp_pat
     run = tmp_path / "run"
     shutil.copytree(killed, run)
     shutil.rmtree(run / "checkpoints")
-    assert exprun(tmp_path, "resume", "run").returncode == 0
+    assert run_command(tmp_path, "resume", "run").returncode == 0
     assert_same(run, whole)
 
 
@@ -182,7 +168,7 @@ def test_signals_save_first(ending: signal.Signals, whole: Path, tmp_path: Path)
     assert result["status"] == "interrupted"
     assert result["reason"].endswith(f"by {ending.name}")
     assert checkpoint.load(run / "checkpoints" / "last.pt")["epoch"] == result["epochs"]
-    assert exprun(tmp_path, "resume", "run").returncode == 0
+    assert run_command(tmp_path, "resume", "run").returncode == 0
     assert_same(run, whole)
 
 
@@ -196,7 +182,7 @@ def test_a_sweep_runs_only_what_is_missing(tmp_path: Path) -> None:
         process.communicate(timeout=60)
     (first,) = sweep.glob("000_*/result.json")
     before = first.read_bytes(), first.stat().st_mtime_ns
-    done = exprun(tmp_path, "resume", "sweep")
+    done = run_command(tmp_path, "resume", "sweep")
     assert done.returncode == 0, done.stderr
     assert (first.read_bytes(), first.stat().st_mtime_ns) == before
     jobs = json.loads((sweep / "sweep.json").read_text())["jobs"]
@@ -204,7 +190,7 @@ def test_a_sweep_runs_only_what_is_missing(tmp_path: Path) -> None:
     assert [result["status"] for result in results] == ["completed"] * 4
     solo = [word for word in words if word not in ("-m", "seed=range(4)", "hydra.sweep.dir=sweep")]
     for job in (1, 3):  # one was killed, maybe at its end, and one never began
-        assert exprun(tmp_path, *solo, f"seed={job}", f"hydra.run.dir={job}").returncode == 0
+        assert run_command(tmp_path, *solo, f"seed={job}", f"hydra.run.dir={job}").returncode == 0
         assert_same(sweep / jobs[job]["folder"], tmp_path / str(job))
 
 
@@ -222,7 +208,7 @@ def test_a_sweep_runs_only_what_is_missing(tmp_path: Path) -> None:
 def test_a_sweep_folder_is_data(content: str, message: str, tmp_path: Path) -> None:
     (tmp_path / "sweep").mkdir()
     (tmp_path / "sweep" / "sweep.json").write_text(content)
-    done = exprun(tmp_path, "resume", "sweep")
+    done = run_command(tmp_path, "resume", "sweep")
     assert done.returncode == 2
     assert message in done.stderr
     assert done.stderr.count("\n") == 1
@@ -237,12 +223,12 @@ def test_a_folder_that_names_other_code_is_refused(killed: Path, tmp_path: Path)
     for path in ("os.system", "exprun.techniques.losses.F.threshold", "torch.hub.load", "own.Loss"):
         config.write_text(text.replace("exprun.techniques.losses.auto", path))
         assert path in config.read_text()
-        done = exprun(tmp_path, "resume", "run")
+        done = run_command(tmp_path, "resume", "run")
         assert done.returncode == 2
         assert f"run: loss._target_={path} is code of somebody's own" in done.stderr
         assert done.stderr.count("\n") == 1
     (tmp_path / "own.py").write_text("from exprun.techniques.losses import CrossEntropy as Loss\n")
-    assert exprun(tmp_path, "resume", "run", "--trust").returncode == 0
+    assert run_command(tmp_path, "resume", "run", "--trust").returncode == 0
 
 
 def test_other_data_are_refused(tmp_path: Path) -> None:
@@ -252,7 +238,7 @@ def test_other_data_are_refused(tmp_path: Path) -> None:
     words.remove("data=iris")
     started_and_ended_by(tmp_path, signal.SIGTERM, words)
     (tmp_path / "own.csv").write_text("\n".join(["a,b,label", *reversed(rows)]))
-    done = exprun(tmp_path, "resume", "run")
+    done = run_command(tmp_path, "resume", "run")
     assert done.returncode == 2
     assert "the data are not those that it was trained on" in done.stderr
 
@@ -263,15 +249,15 @@ def test_a_sweep_is_not_finished_with_other_data(tmp_path: Path) -> None:
     (tmp_path / "own.csv").write_text("\n".join(["a,b,label", *rows]))
     words = ["-m", "data=csv", "data.path=own.csv", "data.target=label", "seed=range(2)"]
     words += ["trainer.max_epochs=1", "hydra.sweep.dir=sweep"]
-    assert exprun(tmp_path, *words).returncode == 0
+    assert run_command(tmp_path, *words).returncode == 0
     shutil.rmtree(tmp_path / "sweep" / "001_seed=1")
     (tmp_path / "own.csv").write_text("\n".join(["a,b,label", *rows[:-10]]))
-    done = exprun(tmp_path, "resume", "sweep")
+    done = run_command(tmp_path, "resume", "sweep")
     assert done.returncode == 2
     assert "the data of job 1 are not those that the sweep was asked for with" in done.stderr
     assert done.stderr.count("\n") == 1
     (tmp_path / "own.csv").write_text("\n".join(["a,b,label", *rows]))
-    assert exprun(tmp_path, "resume", "sweep").returncode == 0
+    assert run_command(tmp_path, "resume", "sweep").returncode == 0
 
 
 @pytest.mark.parametrize(
@@ -287,7 +273,7 @@ def test_a_sweep_is_not_finished_with_other_data(tmp_path: Path) -> None:
     ],
 )
 def test_mistakes_get_one_line(words: list[str], message: str, tmp_path: Path) -> None:
-    done = exprun(tmp_path, "resume", *words)
+    done = run_command(tmp_path, "resume", *words)
     assert done.returncode == 2
     assert message in done.stderr
     assert done.stderr.count("\n") == 1

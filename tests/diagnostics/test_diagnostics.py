@@ -30,7 +30,7 @@ from exprun.record.tensorboard import EventFile
 from exprun.techniques import losses
 from exprun.techniques.networks import MLP
 from exprun.training.callbacks import Callback, Outcome
-from tests.commands.test_resume import exprun
+from tests.command import run_command
 from tests.conftest import built, same_bits, training
 
 MSE = losses.SquaredError(Task(("y",)))
@@ -399,7 +399,7 @@ def test_members_of_a_stack_write_what_they_write_alone_and_train_the_same(tmp_p
     found = {}
     for launcher in ("basic", "stacked"):
         made = tmp_path / launcher
-        done = exprun(
+        done = run_command(
             tmp_path,
             *("-m", f"hydra/launcher={launcher}", "diagnostics=off,basic,full", *words),
             f"hydra.sweep.dir={made}",
@@ -423,7 +423,7 @@ def test_members_of_a_stack_write_what_they_write_alone_and_train_the_same(tmp_p
 
 def test_what_the_command_prints_and_a_plain_wrong_value(tmp_path):
     words = ["data=iris", "trainer.max_epochs=2", "model.activation=tanh"]
-    done = exprun(tmp_path, "diagnostics=full", *words)
+    done = run_command(tmp_path, "diagnostics=full", *words)
     assert done.returncode == 0, done.stderr
     first, *_ = done.stdout.splitlines()
     assert first.split() == [
@@ -439,7 +439,7 @@ def test_what_the_command_prints_and_a_plain_wrong_value(tmp_path):
     assert "layers after epoch 2" in done.stdout
     assert "saturated" in done.stdout
     assert "dead" not in done.stdout
-    wrong = exprun(tmp_path, "diagnostics=basic", "diagnostics.every=0")
+    wrong = run_command(tmp_path, "diagnostics=basic", "diagnostics.every=0")
     assert wrong.returncode == 2
     expected = "diagnostics.every=0: expected auto, or a whole number of at least 1"
     assert wrong.stderr == f"exprun: {expected}\n"

@@ -14,8 +14,8 @@ from pathlib import Path
 import pytest
 
 from exprun.cli import main
-from tests.commands.test_resume import EXPRUN, exprun
-from tests.sweeps.test_dispatcher import (
+from tests.command import EXPRUN, run_command
+from tests.sweeps.processes import (
     alive,
     assert_same_jobs,
     children,
@@ -76,7 +76,7 @@ def at_work(folder: Path) -> int:
 @needs_proc
 def test_workers_that_are_killed(tmp_path: Path) -> None:
     """Twice with the same job, which goes on from its checkpoints."""
-    assert exprun(tmp_path, "-m", *LONG, "hydra.sweep.dir=whole").returncode == 0
+    assert run_command(tmp_path, "-m", *LONG, "hydra.sweep.dir=whole").returncode == 0
     sweep = tmp_path / "sweep"
     with cluster(tmp_path) as address:
         words = [*EXPRUN, *DASK, f"hydra.launcher.scheduler={address}", *LONG]
@@ -115,14 +115,14 @@ def test_ctrl_c_saves_and_leaves_no_process_behind(tmp_path: Path) -> None:
     assert not any(alive(pid) for pid in workers)
     assert "interrupted" in states_of(sweep)
     assert not list(sweep.rglob("lease.json"))
-    done = exprun(tmp_path, "resume", "sweep")
+    done = run_command(tmp_path, "resume", "sweep")
     assert done.returncode == 0, done.stderr
     assert states_of(sweep) == ["completed"] * 3
 
 
 def test_a_scheduler_that_is_not_there(tmp_path: Path) -> None:
     words = [*DASK, "hydra.launcher.scheduler=tcp://127.0.0.1:1", *SMALL, "seed=0,1"]
-    done = exprun(tmp_path, *words, "hydra.sweep.dir=sweep")
+    done = run_command(tmp_path, *words, "hydra.sweep.dir=sweep")
     assert done.returncode == 2
     assert done.stderr.startswith("exprun: hydra.launcher.scheduler=tcp://127.0.0.1:1: ")
     assert done.stderr.count("\n") == 1

@@ -13,7 +13,7 @@ from exprun.commands.resume import parse_numbers
 from exprun.common.constants import HELD
 from exprun.common.errors import UsageError
 from exprun.record import lease
-from tests.commands.test_resume import EXPRUN
+from tests.command import EXPRUN
 from tests.record.test_lease import leave
 from tests.sweeps.test_ledger import SMALL, board, folders, result_of
 

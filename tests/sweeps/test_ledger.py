@@ -18,7 +18,8 @@ from exprun.cli import main
 from exprun.common.errors import UsageError
 from exprun.record.identity import identity
 from exprun.sweeps import ledger
-from tests.commands.test_resume import EXPRUN, wait_until
+from tests.command import EXPRUN
+from tests.commands.test_resume import wait_until
 
 SMALL = ["data=iris", "model.hidden=[4]", "trainer.max_epochs=2", "device=cpu"]
 

@@ -4,11 +4,8 @@ from __future__ import annotations
 
 import csv
 import json
-import os
 import struct
-import subprocess
-import sys
-from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -26,6 +23,7 @@ from exprun.data import bundled
 from exprun.data.prepare import prepare
 from exprun.sweeps.published import Comparison, Figure, check_published, compare, judge, stored
 from exprun.sweeps.published_table import mean_and_std, verdict
+from tests.command import Run, run_command
 
 PRESETS = sorted(
     path.stem
@@ -35,25 +33,11 @@ PRESETS = sorted(
 BUNDLED = [name for name in PRESETS if name.endswith("_digits") or name == "capacity"]
 """Those of our own, on data that come with exprun."""
 
-Run = Callable[..., "subprocess.CompletedProcess[str]"]
-
 
 @pytest.fixture
 def exprun(tmp_path: Path) -> Run:
-    """``exprun("experiment=…")`` runs the command in a folder of its own."""
-
-    def run(*words: str) -> subprocess.CompletedProcess[str]:
-        return subprocess.run(
-            [sys.executable, "-m", "exprun", *words],
-            cwd=tmp_path,
-            env={**os.environ, "COLUMNS": "100"},
-            capture_output=True,
-            text=True,
-            timeout=300,
-            check=False,
-        )
-
-    return run
+    """``exprun("experiment=…")`` runs the command in a folder of its own, 100 columns wide."""
+    return partial(run_command, tmp_path, timeout=300, COLUMNS="100")
 
 
 def only_sweep(folder: Path) -> Path:

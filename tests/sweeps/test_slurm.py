@@ -17,8 +17,8 @@ import pytest
 
 from exprun.cli import main
 from exprun.sweeps import slurm
-from tests.commands.test_resume import exprun
-from tests.sweeps.test_dispatcher import assert_same_jobs, jobs_of, states_of, wait_until
+from tests.command import run_command
+from tests.sweeps.processes import assert_same_jobs, jobs_of, states_of, wait_until
 from tests.sweeps.test_ledger import SMALL
 
 CONTROLLER = shutil.which("slurmctld") or shutil.which("slurmctld-wlm")
@@ -128,7 +128,7 @@ def array_of(sweep: Path) -> str:
 def whole(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The sweep without SLURM, which nothing disturbs."""
     folder = tmp_path_factory.mktemp("whole")
-    assert exprun(folder, "-m", *LONG, "hydra.sweep.dir=sweep").returncode == 0
+    assert run_command(folder, "-m", *LONG, "hydra.sweep.dir=sweep").returncode == 0
     return folder / "sweep"
 
 
@@ -139,7 +139,7 @@ def test_told_to_save_requeued_killed_and_resumed(whole: Path, tmp_path: Path) -
     words = ["-m", "hydra/launcher=slurm", *LONG, "hydra.sweep.dir=sweep"]
     words += ["hydra.launcher.jobs_per_task=2", "hydra.launcher.array_parallelism=1"]
     words += ["hydra.launcher.time=10"]
-    done = exprun(tmp_path, *words)
+    done = run_command(tmp_path, *words)
     assert done.returncode == 0, done.stderr
     sweep = tmp_path / "sweep"
     array = array_of(sweep)
@@ -165,7 +165,7 @@ def test_told_to_save_requeued_killed_and_resumed(whole: Path, tmp_path: Path) -
     wait_until(lambda: not tasks(array))
     assert states_of(sweep)[:2] == ["completed"] * 2
     assert states_of(sweep)[2] is None
-    resumed = exprun(tmp_path, "resume", "sweep")
+    resumed = run_command(tmp_path, "resume", "sweep")
     assert resumed.returncode == 0, resumed.stdout + resumed.stderr
     assert_same_jobs(sweep, whole, resumed=True)
 
@@ -175,13 +175,13 @@ def test_told_to_save_requeued_killed_and_resumed(whole: Path, tmp_path: Path) -
 @pytest.mark.usefixtures("cluster")
 def test_it_waits_and_concludes(tmp_path: Path) -> None:
     words = ["-m", "hydra/launcher=slurm", "hydra.launcher.wait=true", *SMALL, "seed=0,1"]
-    done = exprun(tmp_path, *words, "hydra.sweep.dir=sweep")
+    done = run_command(tmp_path, *words, "hydra.sweep.dir=sweep")
     assert done.returncode == 0, done.stderr
     assert "2/2 [" in done.stdout
     assert "2 completed" in done.stdout
     assert (tmp_path / "sweep" / "leaderboard.csv").exists()
     asked = [*words, "hydra.launcher.partition=none", "sweep.into=sweep", "seed=2"]
-    refused = exprun(tmp_path, *asked)
+    refused = run_command(tmp_path, *asked)
     assert refused.returncode == 2
     assert "nvalid partition" in refused.stderr
     assert "sweep.into=sweep" in refused.stderr
