@@ -19,7 +19,7 @@ from tests.data.bad_files import said, ubyte
 def test_what_is_wrong_with_a_parquet_file_is_said(tmp_path):
     path = tmp_path / "d.parquet"
     path.write_bytes(b"a,y\n1,2\n")
-    assert said(tabular.parquet, path, "y") == "FILE: is not a Parquet file"
+    assert said(tabular.parquet, path, "y") == ("FILE: is not a Parquet file; expected data=csv")
     path.write_bytes(b"PAR1nonsense")
     assert said(tabular.parquet, path, "y").startswith("FILE: is a damaged Parquet file: ")
 
@@ -45,23 +45,36 @@ def test_what_is_wrong_with_a_parquet_file_is_said(tmp_path):
     )
 
 
+def test_a_file_of_another_format_is_told_by_its_first_bytes(tmp_path):
+    table = pa.table({"a": [1, 2], "y": ["u", "v"]})
+    pq.write_table(table, tmp_path / "parquet")
+    with (tmp_path / "npz").open("wb") as file:
+        np.savez(file, a=[1, 2], y=["u", "v"])
+    (tmp_path / "csv").write_bytes("ä,y\n1,u\n2,v\n".encode())
+    (tmp_path / "idx").write_bytes(ubyte(2, 3, 3))
+    readers = {"csv": tabular.csv, "npz": tabular.npz, "parquet": tabular.parquet}
+    for given in ("csv", "idx", "npz", "parquet"):
+        for option, read in readers.items():
+            if option != given:
+                assert said(read, tmp_path / given, "y").endswith(f"; expected data={given}")
+    np.save(tmp_path / "one.npy", np.array([{}, {}], dtype=object))
+    (tmp_path / "noise").write_bytes(b"\x01\x00\x07")
+    for name in ("one.npy", "noise"):
+        assert said(tabular.npz, tmp_path / name, "y") == "FILE: is not an .npz file"
+        assert said(tabular.parquet, tmp_path / name, "y") == "FILE: is not a Parquet file"
+
+
 def test_what_is_wrong_with_an_npz_file_is_said(tmp_path):
     path = tmp_path / "d.npz"
     path.write_bytes(b"PK\x03\x04nonsense")
     assert said(tabular.npz, path, "y").startswith("FILE: is not an .npz file, or is damaged: ")
-    path.write_bytes(b"a,y\n1,2\n")
-    assert said(tabular.npz, path, "y") == (
-        "FILE: has pickled objects, or is not an .npz file; expected plain arrays of numbers or "
-        "text"
-    )
 
     def write(**arrays: Any) -> None:
         np.savez(path, **arrays)
 
     write(x=np.array([{}, {}], dtype=object), y=[0, 1])
     assert said(tabular.npz, path, "y") == (
-        "FILE: has pickled objects, or is not an .npz file; expected plain arrays of numbers or "
-        "text"
+        "FILE: has pickled objects; expected plain arrays of numbers or text"
     )
     write(x=np.zeros((3, 2)), y=[0, 1])
     assert said(tabular.npz, path, "y") == (

@@ -150,6 +150,27 @@ def test_the_index_of_pandas_without_its_metadata(tmp_path):
     assert read.features.names == ("x",)
 
 
+@pytest.mark.parametrize(("first", "noted"), [(0, True), (1, True), (-1, False)])
+def test_a_column_that_may_be_the_number_of_the_row_is_noted(tmp_path, first, noted):
+    """As pandas' ``reset_index`` makes it; -1: one row is out of order, far from the first ones."""
+    count = np.arange(60) + abs(first)
+    if not noted:
+        count[-1] += 1
+    table = pa.table(
+        {"index": count, "id": [7.0, 8.0] * 30, "x": count[::-1], "y": ["u", "v"] * 30}
+    )
+    path = str(tmp_path / "d.parquet")
+    pq.write_table(table, path)
+    note = (
+        f"{path}: index counts up from row to row; if that is the row's number: "
+        "data.drop=[id,index]"
+    )
+    read = tabular.parquet(path, "y", drop=["id"])
+    assert read.features.names == ("index", "x")
+    assert (note in read.notes) is noted
+    assert not any("counts up" in said for said in tabular.parquet(path, "index").notes)
+
+
 def test_metadata_that_name_no_index_change_nothing(tmp_path):
     for index in ("{", "[]", '{"index_columns": [{"kind": "range"}]}'):
         table = pa.table({"x": X, "y": LABELS}).replace_schema_metadata({"pandas": index})

@@ -9,6 +9,7 @@ from numpy.typing import NDArray
 
 from exprun.common.errors import UsageError, nearest
 from exprun.data.csv_file import CsvFile
+from exprun.data.file_kinds import first_bytes, option_for
 from exprun.data.frame import CATEGORICAL, NUMERIC, Frame
 from exprun.data.idx import images, images_file, is_idx, labels_of
 from exprun.data.npz_file import NpzFile
@@ -21,11 +22,14 @@ from exprun.data.tabular import Source, check_no_gap, class_ids
 def open_file(path: str | Path, reading: Reading) -> Source:
     """Open a file by its first bytes, not its name: Parquet, ``.npz``, or else CSV."""
     file = str(Path(path).expanduser())
-    head = _first_bytes(file)
+    try:
+        option = option_for(first_bytes(file))
+    except OSError:  # reported when it is read
+        option = None
     suffix = Path(file).suffix.lower()
-    if head.startswith(b"PAR1") or suffix == ".parquet":
+    if option == "parquet" or suffix == ".parquet":
         return ParquetFile(file, reading)
-    if (head.startswith(b"PK") and b".npy" in head) or suffix == ".npz":
+    if option == "npz" or suffix == ".npz":
         return NpzFile(file, reading)
     return CsvFile(file, reading)
 
@@ -43,14 +47,6 @@ def open_source(path: str | Path, preprocessing: Preprocessing) -> Source:
     if isinstance(source, CsvFile) and preprocessing.reading.columns is not None:
         _place_columns(source, preprocessing, preprocessing.reading.columns)
     return source
-
-
-def _first_bytes(file: str) -> bytes:
-    try:
-        with Path(file).open("rb") as opened:
-            return opened.read(200)
-    except OSError:  # reported when it is read
-        return b""
 
 
 def _place_columns(source: CsvFile, preprocessing: Preprocessing, expected: int) -> None:

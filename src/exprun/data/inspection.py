@@ -15,7 +15,7 @@ from exprun.common.errors import UsageError, list_override
 from exprun.data.frame import CATEGORICAL, NUMERIC, Frame
 from exprun.data.read_options import AUTO, LABEL
 from exprun.data.spelling import is_number, is_whole
-from exprun.data.tabular import FEW_ROWS, Choice, Source, table, too_many_levels
+from exprun.data.tabular import FEW_ROWS, Choice, Source, counts_up, table, too_many_levels
 from exprun.data.task import Task
 from exprun.statistics import kolmogorov_smirnov
 
@@ -81,7 +81,7 @@ def inspect(source: Source, target: str | None = None, test: Source | None = Non
     name = _guess(source.names) if target is None else target
     frame = _read(source, name)
     task, problems = None, []
-    drop = [column for column in source.names if _identifier(frame, column, name)]
+    drop = [column for column in source.names if column != name and counts_up(frame, column)]
     drop += [
         column
         for column in source.names
@@ -157,13 +157,6 @@ def _range(values: NDArray[np.float64]) -> str:
         return "no values"
     low, high = float(values.min()), float(values.max())
     return f"{low:.6g}" if low == high else f"{low:.6g} … {high:.6g}"
-
-
-def _identifier(frame: Frame, name: str, target: str) -> bool:
-    """Whether a numeric column counts up by one from row to row."""
-    if name == target or frame.kind(name) == CATEGORICAL or len(frame) <= FEW_ROWS:
-        return False
-    return bool((np.diff(frame[name]) == 1).all())
 
 
 def _ids(frame: Frame, drop: Sequence[str]) -> Iterator[str]:

@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 
 from exprun.common.errors import UsageError
 from exprun.data.builder import MOST_WORDS, BadCell, FrameBuilder, check_size, missing_numbers
+from exprun.data.file_kinds import first_bytes, instead
 from exprun.data.frame import CATEGORICAL, Frame, Words
 from exprun.data.read_options import AUTO, LABEL, Reading
 from exprun.data.spelling import is_number
@@ -30,10 +31,10 @@ class NpzFile:
         self.path = path
         self.reading, self.note = Reading(missing=reading.missing), ""
         try:
+            if not (head := first_bytes(path)).startswith(b"PK"):
+                raise UsageError(f"{path}: is not an .npz file{instead(head)}")
             with Path(path).open("rb") as raw:
                 file = np.load(raw, allow_pickle=False)
-                if not isinstance(file, np.lib.npyio.NpzFile):
-                    raise UsageError(f"{path}: is not an .npz file")
                 self.arrays = {name: np.asarray(file[name]) for name in file.files}
         except FileNotFoundError:
             raise UsageError(f"{path}: no such file") from None
@@ -44,8 +45,7 @@ class NpzFile:
         except (ValueError, TypeError, AttributeError) as error:
             if "pickle" in str(error):
                 raise UsageError(
-                    f"{path}: has pickled objects, or is not an .npz file; expected plain arrays "
-                    "of numbers or text"
+                    f"{path}: has pickled objects; expected plain arrays of numbers or text"
                 ) from None
             raise UsageError(f"{path}: is not an .npz file: {error}") from None
         self._check()

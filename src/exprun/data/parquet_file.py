@@ -14,6 +14,7 @@ from exprun.common.errors import UsageError, list_override
 from exprun.data import progress
 from exprun.data.builder import BadCell, FrameBuilder, TooManyWords, is_text
 from exprun.data.csv_file import too_many
+from exprun.data.file_kinds import first_bytes, instead, option_for
 from exprun.data.frame import CATEGORICAL, NUMERIC, Frame
 from exprun.data.read_options import AUTO, LABEL, Reading
 
@@ -35,9 +36,8 @@ class ParquetFile:
         self.reading, self.note = Reading(missing=reading.missing), ""
         try:
             self.bytes = Path(path).stat().st_size
-            with Path(path).open("rb") as file:
-                if file.read(4) != b"PAR1":
-                    raise UsageError(f"{path}: is not a Parquet file")
+            if option_for(head := first_bytes(path)) != "parquet":
+                raise UsageError(f"{path}: is not a Parquet file{instead(head)}")
             self.file = pq.ParquetFile(path, pre_buffer=False)  # else it loads everything
         except FileNotFoundError:
             raise UsageError(f"{path}: no such file") from None

@@ -180,6 +180,7 @@ def table(sources: Sequence[Source], chosen: Choice) -> Table:
     y, task = _targets(sources, frames, targets, chosen.task)
     groups = _groups(source, frames[0], group) if chosen.group is not None else None
     test_rows = sum(map(len, frames[1:]))
+    counting = [name for name in features if counts_up(frames[0], name)]
     whole = frames[0].only(names)
     for test_frame in frames[1:]:
         whole = whole.extended(test_frame)
@@ -189,9 +190,25 @@ def table(sources: Sequence[Source], chosen: Choice) -> Table:
     unread = [column for column in source.index if column not in wanted]
     if unread:
         notes.append(f"{source.path}: {listed(unread)} left out: an index that pandas wrote")
+    if counting:
+        notes.append(
+            f"{source.path}: {listed(counting)} counts up from row to row; if that is the row's "
+            f"number: {list_override('data.drop', [*map(str, chosen.drop), *counting])}"
+        )
     if chosen.task == "auto":
         notes += _reason(frames[0], task)
     return Table(name, found, y, task, test_rows, groups, source.reading, tuple(notes))
+
+
+def counts_up(frame: Frame, name: str) -> bool:
+    """Whether a numeric column counts up by one from row to row, as the numbers of rows do."""
+    if frame.kind(name) == CATEGORICAL or len(frame) <= FEW_ROWS:
+        return False
+    column = frame.numbers[:, frame.places[name]]
+    head = column[: FEW_ROWS + 1].astype(np.float64)  # most columns are told by these
+    if not (np.diff(head) == 1).all():
+        return False
+    return bool((np.diff(column.astype(np.float64)) == 1).all())
 
 
 def _reason(frame: Frame, task: Task) -> list[str]:

@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import IO, Any
 
 from exprun.common.errors import UsageError
+from exprun.data.file_kinds import instead, option_for
 from exprun.data.read_options import Reading
 
 HEAD = 2**20
@@ -73,13 +74,14 @@ class TextFile:
             raise UsageError(f"{self.path}: is empty")
         if self.zipped and head.startswith((b"PAR1", b"PK")):
             raise UsageError(f"{self.path}: is no gzip'd text; unpack it before: gunzip")
-        if head.startswith(b"PK") and b".npy" in head[:200]:
+        if option_for(head[:200]) == "npz":
             raise UsageError(f"{self.path}: is an .npz file; expected data=npz")
         for signature, what in SIGNATURES.items():
             if head.startswith(signature):
                 raise UsageError(f"{self.path}: is {what}")
         if b"\x00" in head:
-            raise UsageError(f"{self.path}: is a binary file; expected text")
+            expected = instead(head[:200]) or "; expected text"
+            raise UsageError(f"{self.path}: is a binary file{expected}")
         if re.match(rb"(\xef\xbb\xbf)?(<!doctype|<html|<\?xml)", start):
             raise UsageError(
                 f"{self.path}: is an HTML or XML page, not a CSV file; was it downloaded from "
