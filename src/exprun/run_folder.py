@@ -11,7 +11,7 @@ from omegaconf import DictConfig, ListConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 from yaml import YAMLError
 
-from exprun.common.errors import UsageError
+from exprun.common.errors import UsageError, nearest
 from exprun.config.allowed_targets import check_targets
 from exprun.config.schema import check, plain
 from exprun.job import Job
@@ -32,7 +32,7 @@ def stored(folder: Path) -> Stored:
     """Read ``.hydra/`` of a run's folder. Raises UsageError if ``folder`` is not a run's or a file
     cannot be read."""
     if not (folder / ".hydra" / "config.yaml").is_file():
-        what = "there is no such folder; expected one like outputs/runs/…"
+        what = f"there is no such folder{_beside(folder)}; expected one like outputs/runs/…"
         if folder.is_dir():
             what = "is no folder of a run or a sweep; expected one like outputs/runs/…"
             if not any(folder.iterdir()):
@@ -52,6 +52,14 @@ def _read(folder: Path, files: Mapping[str, str] | None = None) -> Stored:
     sources = runtime.get("config_sources", [])
     own = next((s.path for s in sources if s.provider == "command-line"), None)
     return Stored(config, [str(word) for word in overrides], dict(runtime.choices), own)
+
+
+def _beside(folder: Path) -> str:
+    """A hint at a folder beside the one that does not exist, with a similar name."""
+    if not folder.parent.is_dir():
+        return ""
+    names = [path.name for path in folder.parent.iterdir() if path.is_dir()]
+    return nearest(folder.name, names)
 
 
 def check_config(config: DictConfig, folder: Path | str, *, trust: bool) -> None:

@@ -30,7 +30,7 @@ def rows() -> Iterator[list[object]]:
         yield [i + 1, f"name {i}", city, age, f"2026-0{1 + i % 5}-01", "yn"[int(rng.integers(2))]]
 
 
-HEAD = ["id", "name", "city", "age", "day", "left"]
+HEAD = ["id", "full name", "city", "age", "day", "left"]
 
 
 def write(path: Path, head: Sequence[str], content: Iterator[list[object]]) -> str:
@@ -48,15 +48,15 @@ def test_columns_and_what_becomes_of_them(tmp_path: Path) -> None:
     found = inspected(write(tmp_path / "a.csv", HEAD, rows()))
     assert (found.rows, found.target, found.guessed) == (ROWS, "left", True)
     by_name = {column.name: column for column in found.columns}
-    assert by_name["id"].becomes == by_name["name"].becomes == "nothing: leave it out"
+    assert by_name["id"].becomes == by_name["full name"].becomes == "nothing: leave it out"
     assert by_name["city"] == Column("city", "text", 20, 2, "Rome, Oslo", "3 inputs, one-hot")
     assert by_name["age"].gaps == ROWS // 10
     assert by_name["age"].becomes == "1 input, standardised, gaps by the median"
     assert by_name["left"].becomes == "target: 2 classes"
-    assert found.drop == ["id", "name"]
+    assert found.drop == ["id", "full name"]
     assert found.suspicions == [
         "id: counts up from row to row, an identifier",
-        "name: 60 different words in 60 rows, as names or dates have",
+        "full name: 60 different words in 60 rows, as names or dates have",
         "day: dates, of which each would be a category: turn them into numbers",
     ]
 
@@ -119,6 +119,22 @@ def test_the_distance_and_its_tail_are_scipys() -> None:
     assert found == pytest.approx(stats.ks_2samp(a, b).statistic, abs=1e-12)
     expected = stats.kstwobign.sf(found * np.sqrt(400 * 300 / 700))
     assert kolmogorov_smirnov.tail(found, 400, 300) == pytest.approx(expected, rel=1e-6)
+
+
+def test_a_target_is_named_as_in_a_training(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """From the end without a header; and no command is given that would be refused."""
+    (tmp_path / "a.txt").write_text("".join(f"{i % 7} {i % 5} {i % 2}\n" for i in range(60)))
+    assert main(["inspect", f"{tmp_path}/a.txt", "--no-header", "--target=-1", "--json"]) == 0
+    content = json.loads(capsys.readouterr().out)
+    assert content["target"] == "3"
+    assert content["command"].endswith("data.target=3 data.header=false")
+    rare = write(tmp_path / "b.csv", ["x y", "label"], iter([[1, "a"], [2, "a"], [3, "b"]]))
+    assert main(["inspect", rare, "--json"]) == 0
+    content = json.loads(capsys.readouterr().out)
+    assert content["command"] is None
+    assert "has only" in content["problems"][0]
 
 
 def test_the_command_trains(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

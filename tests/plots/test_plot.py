@@ -90,6 +90,53 @@ def test_the_last_frame_is_the_model_of_the_run(folder: Path) -> None:
     assert values.sum(axis=2) == pytest.approx(1.0)
 
 
+@pytest.mark.parametrize("epochs", [1, 6, 47, 60, 61, 1000])
+def test_frames_are_few_and_the_last_epoch_is_one_of_them(folder: Path, epochs: int) -> None:
+    surface = boundary.Surface(mlp(plain(compose_run([*WORDS], None))).data)
+    drawn = sorted(boundary.Frames(surface, epochs).drawn)
+    assert (drawn[0], drawn[-1]) == (0, epochs)
+    assert len(drawn) == min(epochs, boundary.FRAMES) + 1
+
+
+def test_an_animation_ends_where_the_run_did(tmp_path: Path) -> None:
+    run = tmp_path / "run"
+    patient = ["trainer.max_epochs=500", "stopping.patience=1", "optimizer.lr=0.1"]
+    assert main([*WORDS, *patient, f"hydra.run.dir={run}"]) == 0
+    epochs = json.loads((run / "result.json").read_text())["epochs"]
+    assert epochs < 60
+    plot.plot_run(run, run, animate=True, trust=False)
+    with Image.open(run / "boundary.gif") as animation:
+        assert animation.n_frames == 1 + epochs
+
+
+def test_names_are_no_formulas(tmp_path: Path) -> None:
+    rng = np.random.default_rng(0)
+    rows = [
+        f"{a:.3f},{b:.3f},{'x$_1 $' if a > 0 else 'y $ ' * 9}" for a, b in rng.normal(size=(60, 2))
+    ]
+    (tmp_path / "d.csv").write_text("\n".join(["a $x,b,kind", *rows]))
+    words = ["data=csv", f"data.path={tmp_path}/d.csv", "data.target=kind", "trainer.max_epochs=2"]
+    assert main([*words, f"hydra.run.dir={tmp_path}/run"]) == 0
+    names = plot.plot_run(tmp_path / "run", tmp_path, "$ a $", animate=False, trust=False)
+    text = (tmp_path / "boundary.svg").read_text()
+    assert "boundary.svg" in names
+    assert "<!-- x$_1 $ -->" in text
+    assert "<!-- $ a $ -->" in text
+
+
+def test_a_regression_of_two_inputs_has_a_surface(tmp_path: Path) -> None:
+    rng = np.random.default_rng(0)
+    rows = [f"{a:.3f},{b:.3f},{100 * a - b:.3f}" for a, b in rng.normal(size=(80, 2))]
+    (tmp_path / "d.csv").write_text("\n".join(["a,b,amount", *rows]))
+    words = ["data=csv", f"data.path={tmp_path}/d.csv", "data.target=amount", "averaging=ema"]
+    assert main([*words, "trainer.max_epochs=3", f"hydra.run.dir={tmp_path}/run"]) == 0
+    plot.plot_run(tmp_path / "run", tmp_path, animate=False, trust=False)
+    assert "<!-- amount -->" in (tmp_path / "boundary.svg").read_text(), "the colour bar's name"
+    curves = (tmp_path / "curves.svg").read_text()
+    for name in ("loss", "rmse", "mae", "r2", "validation, averaged weights"):
+        assert f"<!-- {name} -->" in curves
+
+
 def test_histograms_are_densities_and_theory_is_he(folder: Path) -> None:
     histograms = read_histograms(folder)
     assert list(histograms) == ["hidden.1", "output"]
@@ -102,6 +149,7 @@ def test_histograms_are_densities_and_theory_is_he(folder: Path) -> None:
     weight = float(initial[1]["weight_std"])
     inputs = float(initial[0]["act_measured"])
     assert predicted["hidden.1"] == pytest.approx(2 * weight**2 * inputs)
+    assert not plot._normalises_first(folder)
 
 
 def test_weights_over_a_strength(tmp_path: Path) -> None:
@@ -153,7 +201,7 @@ def test_what_cannot_be_plotted_is_said(
     (tmp_path / "file").write_text("")
     capsys.readouterr()
     for words, expected in {
-        ("nowhere",): "nowhere: is no folder of a run; expected one like outputs/runs/…",
+        ("nowhere",): "nowhere: there is no such folder; expected one like outputs/runs/…",
         (str(copy),): "result.json: is damaged: it is not JSON",
         (str(problem),): "has its pictures: path.png",
         (str(folder), str(folder), "-o", "x"): "-o x: expected one RUN or SWEEP with it",

@@ -8,10 +8,11 @@ torch costs the others nothing.
 from __future__ import annotations
 
 import argparse
+import re
 from pathlib import Path
 from typing import NoReturn
 
-from exprun.common.errors import UsageError, nearest
+from exprun.common.errors import UsageError, choices, nearest
 
 COMMANDS = (
     "compare",
@@ -29,6 +30,10 @@ COMMANDS = (
 """Their names, which are those of the modules."""
 
 
+INVALID_CHOICE = r"argument (\S+): invalid choice: '(.*)' \(choose from (.*)\)"
+"""What argparse says of a value that is none of the choices of an option."""
+
+
 class Parser(argparse.ArgumentParser):
     """The arguments of a command; what is wrong with them is raised as UsageError, in one line."""
 
@@ -38,6 +43,11 @@ class Parser(argparse.ArgumentParser):
     def error(self, message: str) -> NoReturn:
         usage = " ".join(self.format_usage().removeprefix("usage: ").split())
         flags = [flag for action in self._actions for flag in action.option_strings]
+        choice = re.fullmatch(INVALID_CHOICE, message)
+        if choice:
+            allowed = [word.strip("'") for word in choice[3].split(", ")]
+            message = f"{choice[1]} {choice[2]}: expected {choices(allowed)}"
+            raise UsageError(message + nearest(choice[2], allowed))
         unknown = message.partition("unrecognized arguments: ")[2].split()
         hint = nearest(unknown[0], flags) if unknown else ""
         raise UsageError(f"{self.prog.partition(' ')[2]}: {message}{hint}; expected {usage}")

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import dataclasses
 import json
-import shlex
 
 from exprun.commands import Parser
 from exprun.data.files import data_option, open_file
@@ -38,4 +37,5 @@ def main(words: list[str]) -> int:
 def _as_json(found: Inspection, train: list[str]) -> dict[str, object]:
     content = dataclasses.asdict(found)
     content["task"] = found.task.kind if found.task else None
-    return content | {"command": f"exprun {shlex.join(train)}"}
+    content["command"] = None if found.problems else f"exprun {' '.join(train)}"
+    return content

@@ -7,7 +7,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from exprun.commands import Parser
+from exprun.common.constants import DIVERGED
 from exprun.common.errors import UsageError
+from exprun.run_folder import stored
 from exprun.sweeps.read_results import read_results, read_run
 
 if TYPE_CHECKING:
@@ -20,6 +22,7 @@ def main(words: list[str]) -> int:
     parser.add_argument(
         "-o", "--output", type=Path, metavar="DIR", help="default: the folder of the run or sweep"
     )
+    parser.add_argument("--title", metavar="TEXT", help="default: the overrides")
     parser.add_argument(
         "--animate",
         action="store_true",
@@ -40,15 +43,16 @@ def main(words: list[str]) -> int:
             raise UsageError(f"--animate: {folder} is a sweep; expected one of its runs")
         target = output or folder
         if sweep:
-            names = plot_sweep(folder, target)
+            names = plot_sweep(folder, target, arguments.title)
         else:
-            names = plot_run(folder, target, animate=arguments.animate, trust=arguments.trust)
+            how = {"animate": arguments.animate, "trust": arguments.trust}
+            names = plot_run(folder, target, arguments.title, **how)
         for name in names:
             print(target / name)
     return 0
 
 
-def plot_sweep(folder: Path, output: Path) -> list[str]:
+def plot_sweep(folder: Path, output: Path, title: str | None = None) -> list[str]:
     """Draw mean learning curves, and the weights over a regularisation strength if that varies;
     returns the files' names."""
     from exprun.plots import learning_curves, weights
@@ -56,7 +60,7 @@ def plot_sweep(folder: Path, output: Path) -> list[str]:
     results = read_results([folder])
     if not any(job.ended_well and job.curve().get("epoch") for job in results.jobs):
         raise UsageError(f"{folder}: no job of it has a learning curve")
-    title = " ".join(results.shared)
+    title = title or " ".join(results.shared)
     output.mkdir(parents=True, exist_ok=True)
     names = learning_curves.draw_sweep(results, title, output)
     if key := weights.strength(results):
@@ -64,7 +68,9 @@ def plot_sweep(folder: Path, output: Path) -> list[str]:
     return names
 
 
-def plot_run(folder: Path, output: Path, *, animate: bool, trust: bool) -> list[str]:
+def plot_run(
+    folder: Path, output: Path, title: str | None = None, *, animate: bool, trust: bool
+) -> list[str]:
     """Draw a run's learning curves, its layers if they were measured, and the boundary if it has
     two inputs; returns the files' names. Raises UsageError if there is nothing to be drawn."""
     from exprun.plots import boundary, layers, learning_curves
@@ -74,10 +80,13 @@ def plot_run(folder: Path, output: Path, *, animate: bool, trust: bool) -> list[
     result = _result(folder)
     job = read_run(folder).jobs[0]
     if not job.curve().get("epoch"):
-        pictures = result.get("pictures")
-        what = f"has its pictures: {', '.join(pictures)}" if pictures else "has no learning curve"
+        what = "has no learning curve"
+        if pictures := result.get("pictures"):
+            what = f"has its pictures: {', '.join(pictures)}"
+        elif result["status"] == DIVERGED:
+            what = f"diverged, {result['reason']}, and has no epoch to be drawn"
         raise UsageError(f"{folder}: {what}")
-    title = " ".join(result["overrides"])
+    title = title or " ".join(result["overrides"])
     model = load_model(folder) if (folder / WEIGHTS).is_file() else None
     reason = boundary.obstacle(model.preprocessing) if model else "it has no model"
     if animate and reason:
@@ -90,20 +99,27 @@ def plot_run(folder: Path, output: Path, *, animate: bool, trust: bool) -> list[
     if measured:
         names += layers.draw(measured, initial, title, output)
     if histograms := read_histograms(folder):
-        names += layers.draw_histograms(histograms, initial, title, output)
+        normalised = _normalises_first(folder)
+        names += layers.draw_histograms(histograms, initial, title, output, normalised=normalised)
     if model and training:
         names += boundary.draw(model, training.data, title, output)
         if animate:
-            names += boundary.animate(training, title, output)
+            names += boundary.animate(training, result["epochs"], title, output)
     return names
+
+
+def _normalises_first(folder: Path) -> bool:
+    """Whether a normalisation stands before the activation: z is what leaves it then."""
+    norm = stored(folder).config.norm
+    return norm.get("_target_") is not None and norm.get("position", "pre") == "pre"
 
 
 def _result(folder: Path) -> dict[str, Any]:
     """The content of ``result.json``; raises UsageError if the folder has none that is whole."""
+    stored(folder)  # raises what is wrong with a folder that is no run's
     path = folder / "result.json"
     if not path.is_file():
-        what = "has no result yet" if (folder / ".hydra").is_dir() else "is no folder of a run"
-        raise UsageError(f"{folder}: {what}; expected one like outputs/runs/… of a run that ended")
+        raise UsageError(f"{folder}: has no result yet; expected the folder of a run that ended")
     try:
         result: dict[str, Any] = json.loads(path.read_text())
     except ValueError:
@@ -117,7 +133,7 @@ def _rebuilt(folder: Path, *, trust: bool) -> Training:
     from exprun.build import target_of
     from exprun.config.schema import plain
     from exprun.record.model import PREPROCESSING, as_file
-    from exprun.run_folder import check_config, stored
+    from exprun.run_folder import check_config
 
     run = stored(folder)
     check_config(run.config, folder, trust=trust)

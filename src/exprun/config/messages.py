@@ -87,7 +87,7 @@ def _unparsable(override: str) -> str:
     if value.startswith("[") and value.endswith("]"):
         advised.append(list_override(key, (item.strip(" \"'") for item in value[1:-1].split(","))))
     for quoted in advised:
-        with suppress(OverrideParseException):
+        with suppress(OverrideParseException, ValueError):  # quotes that are not closed
             parsed = OverridesParser.create().parse_override(shlex.split(quoted)[0])
             if rule is None or rule.accepts(parsed.value()):
                 return (

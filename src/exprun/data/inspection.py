@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 import re
+import shlex
 from collections import Counter
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
@@ -12,10 +13,20 @@ import numpy as np
 from numpy.typing import NDArray
 
 from exprun.common.errors import UsageError, list_override
+from exprun.common.streams import stream
 from exprun.data.frame import CATEGORICAL, NUMERIC, Frame
 from exprun.data.read_options import AUTO, LABEL
 from exprun.data.spelling import is_number, is_whole
-from exprun.data.tabular import FEW_ROWS, Choice, Source, counts_up, table, too_many_levels
+from exprun.data.split import split_rows
+from exprun.data.tabular import (
+    FEW_ROWS,
+    Choice,
+    Source,
+    columns_named,
+    counts_up,
+    table,
+    too_many_levels,
+)
 from exprun.data.task import Task
 from exprun.statistics import kolmogorov_smirnov
 
@@ -34,6 +45,9 @@ nothing."""
 
 DATE = r"\d{4}-\d\d?-\d\d?|\d\d?[./]\d\d?[./]\d{2,4}"
 """The beginning of a date in ISO 8601, or as Europe and America write it."""
+
+USUAL_FRACTION = 0.15
+"""``data.val_fraction`` and ``data.test_fraction``, if nobody says."""
 
 MOSTLY = 0.9
 """Share of a column's words from which it is what they are."""
@@ -78,8 +92,10 @@ def inspect(source: Source, target: str | None = None, test: Source | None = Non
     UsageError for a file that cannot be read at all, or a target that does not exist.
     """
     guessed = target is None
-    name = _guess(source.names) if target is None else target
-    frame = _read(source, name)
+    name = _guess(source.names)
+    if target is not None:
+        (name,) = columns_named(source, "target", [target])
+    frame = source.read({n: LABEL if n == name else AUTO for n in source.names})
     task, problems = None, []
     drop = [column for column in source.names if column != name and counts_up(frame, column)]
     drop += [
@@ -90,7 +106,10 @@ def inspect(source: Source, target: str | None = None, test: Source | None = Non
         and too_many_levels(frame, column)
     ]
     try:
-        task = table([source], Choice(name, drop=drop)).task
+        made = table([source], Choice(name, drop=drop))
+        task = made.task
+        if test is None:
+            split_rows(made, USUAL_FRACTION, USUAL_FRACTION, stream(0, "split"))
     except UsageError as error:
         problems.append(str(error))
     columns = [_column(frame, column, name, task, drop, source.index) for column in source.names]
@@ -105,13 +124,6 @@ def inspect(source: Source, target: str | None = None, test: Source | None = Non
 def _guess(names: Sequence[str]) -> str:
     usual = [n for n in names if n.lower() in USUAL_TARGETS]
     return usual[0] if usual else names[-1]
-
-
-def _read(source: Source, target: str) -> Frame:
-    """All columns; the target as labels. Raises UsageError if there is no such target."""
-    if target not in source.names:
-        table([source], Choice(target))  # raises the message of a training
-    return source.read({n: LABEL if n == target else AUTO for n in source.names})
 
 
 def _column(
@@ -278,10 +290,11 @@ def _drift(
 
 
 def command(found: Inspection, path: str, data: str, test: str | None) -> list[str]:
-    """The words of the command that trains on the file."""
+    """The words of the command that trains on the file, as they are typed into a shell."""
     words = [f"data={data}", f"data.path={path}", f"data.target={found.target}"]
     if test:
         words.append(f"data.test_path={test}")
-    if found.drop:
-        words.append(list_override("data.drop", found.drop))
-    return words
+    return [
+        *map(shlex.quote, words),
+        *([list_override("data.drop", found.drop)] * bool(found.drop)),
+    ]

@@ -150,13 +150,13 @@ def table(sources: Sequence[Source], chosen: Choice) -> Table:
     source = sources[0]
     if not _as_list(chosen.target):
         raise UsageError("data.target is not given; expected a column: add data.target=…")
-    targets = _columns(source, "target", _as_list(chosen.target))
+    targets = columns_named(source, "target", _as_list(chosen.target))
     kinds = _kinds(source, chosen, targets)
     features = [name for name in source.names if name in kinds and name not in targets]
     names = [*features, *targets]  # keeps the numeric features contiguous
     wanted = {name: kinds[name] for name in names}
     if chosen.group is not None:
-        (group,) = _columns(source, "group", [chosen.group])
+        (group,) = columns_named(source, "group", [chosen.group])
         wanted[group] = CATEGORICAL
     frames = [source.read(wanted)]
     settled = {name: frames[0].kind(name) for name in names}
@@ -245,7 +245,7 @@ def _as_list(columns: Column | Sequence[Column] | None) -> list[Column]:
     return [columns] if isinstance(columns, str | int) else list(columns)
 
 
-def _columns(source: Source, key: str, columns: Sequence[Column]) -> list[str]:
+def columns_named(source: Source, key: str, columns: Sequence[Column]) -> list[str]:
     """The names of the columns as in the file; raises UsageError for one that does not exist."""
     found = []
     for column in columns:
@@ -266,10 +266,10 @@ def _columns(source: Source, key: str, columns: Sequence[Column]) -> list[str]:
 def _kinds(source: Source, chosen: Choice, targets: list[str]) -> dict[str, str]:
     """The kind to read each feature and target as; raises UsageError for contradictory roles."""
     given = {
-        key: _columns(source, key, getattr(chosen, key))
+        key: columns_named(source, key, getattr(chosen, key))
         for key in ("drop", "numeric", "categorical")
     }
-    given["group"] = _columns(source, "group", [] if chosen.group is None else [chosen.group])
+    given["group"] = columns_named(source, "group", [] if chosen.group is None else [chosen.group])
     seen = dict.fromkeys(targets, "target")
     if len(seen) < len(targets):
         raise UsageError(f"data.target={chosen.target}: expected every column once")

@@ -46,4 +46,5 @@ def show_inspection(
         say(console, "suspect", line, "yellow")
     if found.guessed:
         say(console, "target", f"{found.target}, a guess; another one: --target COLUMN")
-    say(console, "train", f"exprun {' '.join(train)}", "cyan", to_copy=True)
+    if not found.problems:
+        say(console, "train", f"exprun {' '.join(train)}", "cyan", to_copy=True)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
@@ -17,8 +18,9 @@ from exprun.data.frame import Frame
 from exprun.data.prepare import Data, Part
 from exprun.data.preprocess import Numeric, Preprocessing
 from exprun.data.scaling import Linear
+from exprun.display.text import shorten
 from exprun.fit.loop import fit
-from exprun.plots.figure import panels
+from exprun.plots.figure import panels, plain
 from exprun.training.callbacks import Callback
 from exprun.training.prediction import Model
 from exprun.training.training import Training
@@ -40,6 +42,15 @@ FRAMES = 60
 FRAME_MS, LAST_FRAME_MS = 80, 1500
 
 MARKERS = {"training": "o", "validation": "^", "test": "s"}
+
+MAP = "viridis"
+"""The colour map of a numeric target."""
+
+LEGEND_WIDTH = 62
+"""Characters that fit below a panel, with 5 for each entry's mark."""
+
+LONGEST_CLASS = 24
+"""Characters of a class in the legend."""
 
 STRENGTH = 0.45
 """Of the classes' colours in the background, where a probability is 1."""
@@ -64,6 +75,7 @@ class Surface:
 
     def __init__(self, data: Data) -> None:
         self.data = data
+        self.limits: tuple[float, float] | None = None  # of a numeric target's colours
         self.preprocessing = data.preprocessing
         rows = np.concatenate([original(part, self.preprocessing) for part in parts(data).values()])
         low, high = rows.min(0), rows.max(0)
@@ -94,27 +106,55 @@ class Surface:
                 if ahead.min() < 0 < ahead.max():
                     axes.contour(self.x, self.y, ahead, [0.0], colors=INK, linewidths=1.1)
         else:
-            axes.contourf(self.x, self.y, values[:, :, 0], 24, cmap="viridis", alpha=0.8)
+            low, high = self._limits(values)
+            levels = np.linspace(low, high, 25)
+            filled = axes.contourf(self.x, self.y, values[:, :, 0], levels, cmap=MAP, extend="both")
             lines = axes.contour(self.x, self.y, values[:, :, 0], 8, colors="white", linewidths=0.6)
             axes.clabel(lines, fontsize=7)
+            bar = axes.figure.colorbar(filled, ax=axes, format="%.4g")
+            bar.set_label(plain(self.preprocessing.task.targets[0]))
+
+    def _limits(self, values: Array) -> tuple[float, float]:
+        """The range of the colours: that of the target, and of the first prediction drawn."""
+        if self.limits is None:
+            targets = [self._amounts(part) for part in parts(self.data).values()]
+            seen = np.concatenate([values.ravel(), *targets])
+            self.limits = float(seen.min()), float(seen.max())
+        return self.limits
+
+    def _amounts(self, part: Part) -> Array:
+        """The target of each row (n,), in its own unit."""
+        scaling = self.preprocessing.target
+        return part.y[:, 0].double().cpu().numpy() * scaling.std[0] + scaling.mean[0]
 
     def draw_rows(self, axes: Axes) -> None:
         """The rows in the colours of their classes; validation and test rows as triangles and
         squares. A legend below says what is what."""
         task = self.preprocessing.task
-        colors = palette(max(task.width, 2)) if task.classes else ["white"]
-        for k, label in enumerate(task.classes):
-            axes.plot([], [], "o", ms=7, color=colors[k], label=label)
+        colors = np.array(palette(max(task.width, 2)))
+        labels = [plain(shorten(label, LONGEST_CLASS)) for label in task.classes]
+        for label, color in zip(labels, colors, strict=False):
+            axes.plot([], [], "o", ms=7, color=color, label=label)
         for name, part in parts(self.data).items():
             x, y = original(part, self.preprocessing)[:MOST_ROWS].T
-            classes = part.y[:MOST_ROWS].cpu().numpy()
-            color = np.array(colors)[classes] if task.classes else np.array(colors)
             marker = MARKERS[name]
-            axes.scatter(x, y, s=14, marker=marker, c=color, linewidths=0.4, edgecolors=INK)
+            look: Any = {"s": 14, "marker": marker, "linewidths": 0.4, "edgecolors": INK}
+            if task.classes:
+                classes = part.y[:MOST_ROWS].cpu().numpy()
+                axes.scatter(x, y, c=colors[classes], **look)
+            else:
+                low, high = self.limits or (None, None)
+                amounts = self._amounts(part)[:MOST_ROWS]
+                axes.scatter(x, y, c=amounts, cmap=MAP, vmin=low, vmax=high, **look)
             axes.plot([], [], marker, ms=4, mfc="none", mec=INK, label=name)
-        axes.set(xlabel=self.preprocessing.features[0], ylabel=self.preprocessing.features[1])
+        widest = max(map(len, (*labels, "validation")))
+        columns = max(1, min(5, LEGEND_WIDTH // (widest + 5)))
+        names = map(plain, self.preprocessing.features)
+        axes.set(xlabel=next(names), ylabel=next(names))
         axes.grid(visible=False)
-        axes.legend(loc="upper center", bbox_to_anchor=(0.5, -0.14), ncols=5, columnspacing=1.0)
+        axes.legend(
+            loc="upper center", bbox_to_anchor=(0.5, -0.14), ncols=columns, columnspacing=1.0
+        )
 
 
 def parts(data: Data) -> dict[str, Part]:
@@ -150,16 +190,16 @@ def draw(model: Model, data: Data, title: str, folder: Path) -> list[str]:
 class Frames(Callback):
     """Records what the network says on the grid before the training and after its epochs."""
 
-    def __init__(self, surface: Surface, max_epochs: int) -> None:
+    def __init__(self, surface: Surface, epochs: int) -> None:
         self.surface = surface
-        self.every = max(1, max_epochs // FRAMES)
+        self.drawn = {*np.linspace(0, epochs, min(epochs, FRAMES) + 1).round().astype(int).tolist()}
         self.frames: list[tuple[int, Array]] = []
 
     def on_start(self, training: Training) -> None:
         self._record(training, 0)
 
     def on_epoch(self, training: Training, row: dict[str, float]) -> None:
-        if training.epoch % self.every == 0:
+        if training.epoch in self.drawn:
             self._record(training, training.epoch)
 
     def _record(self, training: Training, epoch: int) -> None:
@@ -169,14 +209,15 @@ class Frames(Callback):
         training.set_mode(True)
 
 
-def animate(training: Training, title: str, folder: Path) -> list[str]:
-    """``boundary.gif``: train, from the beginning, and draw the boundary before it and after at
-    most FRAMES of the epochs; the last picture stays a while. Equal seeds give equal bits, so it
-    is the training that the run has done."""
+def animate(training: Training, epochs: int, title: str, folder: Path) -> list[str]:
+    """``boundary.gif``: train the ``epochs`` that the run has done once more, and draw the boundary
+    before them and after at most FRAMES of them, the last one included; the last picture stays a
+    while. Equal seeds give equal bits, so it is the training that the run has done."""
     from PIL import Image
 
     surface = Surface(training.data)
-    recorded = Frames(surface, training.max_epochs)
+    training.max_epochs = epochs
+    recorded = Frames(surface, epochs)
     fit(training, [recorded])
     images = []
     for epoch, values in recorded.frames:

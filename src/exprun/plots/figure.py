@@ -35,7 +35,7 @@ def panels(count: int, title: str, *, columns: int = 3) -> Iterator[tuple[Figure
             axes.set_axis_off()
         longest = columns * LONGEST
         short = title if len(title) <= longest else f"{title[: longest - 1]}…"
-        figure.suptitle(short, x=0.01, ha="left", fontsize=10, color=INK)
+        figure.suptitle(plain(short), x=0.01, ha="left", fontsize=10, color=INK)
         for axes in found[:count]:
             axes.grid(color="#e3e7ee", lw=0.6)
             axes.set_axisbelow(True)
@@ -46,3 +46,8 @@ def label_epochs(axes: Axes) -> None:
     """Name the horizontal axis and give it whole numbers."""
     axes.set_xlabel("epoch")
     axes.xaxis.set_major_locator(MaxNLocator(integer=True))
+
+
+def plain(text: str) -> str:
+    """A text of somebody else's, for matplotlib takes what stands between dollars for a formula."""
+    return text.replace("$", r"\$")

@@ -56,7 +56,8 @@ def draw(layers: Rows, initial: Rows, title: str, folder: Path) -> list[str]:
             label_epochs(axes)
             axes.set_ylabel(label)
             _choose_scale(axes)
-        found[1].legend()  # the gradients are those of all layers
+        handles, labels = found[1].get_legend_handles_labels()  # gradients are there of all layers
+        figure.legend(handles, labels, loc="outside right upper")
         for axes, (kind, label) in zip(found[len(FIGURES) :], THEORY, strict=False):
             _draw_theory(axes, initial, kind)
             axes.set(ylabel=f"{label} of the initial weights")
@@ -100,11 +101,19 @@ def predicted_variances(initial: Rows) -> dict[str, float]:
 
 
 def draw_histograms(
-    histograms: dict[str, list[Histogram]], initial: Rows, title: str, folder: Path
+    histograms: dict[str, list[Histogram]],
+    initial: Rows,
+    title: str,
+    folder: Path,
+    *,
+    normalised: bool = False,
 ) -> list[str]:
     """``histograms.png`` and ``.svg``: the pre-activations of each layer after some epochs, dark to
-    light; dashed, the normal distribution that theory predicts for the initial weights."""
+    light; dashed, the normal distribution that theory predicts for the initial weights, which has
+    variance 1 in hidden layers that are ``normalised`` before their activation."""
     variances = predicted_variances(initial)
+    if normalised:
+        variances |= {name: 1.0 for name in variances if name.startswith("hidden.")}
     with panels(len(histograms), title) as (figure, found):
         for axes, (name, series) in zip(found, histograms.items(), strict=True):
             for histogram, color in zip(series, ordered(len(series)), strict=True):

@@ -10,17 +10,25 @@ from matplotlib.axes import Axes
 
 from exprun.common.constants import EARLY_STOPPED
 from exprun.common.figure_style import FAINT, INK, ordered, palette, save
-from exprun.plots.figure import label_epochs, panels
-from exprun.record.mean_curves import mean_curve
+from exprun.plots.figure import label_epochs, panels, plain
+from exprun.record.mean_curves import Curve, mean_curve
 from exprun.sweeps.ranking import higher_is_better
 from exprun.sweeps.results import Configuration, JobResult, Results
 
-TRAINING, VALIDATION = "#e07a1f", "#2b6cb0"
+TRAINING, VALIDATION, OTHERS = "#e07a1f", "#2b6cb0", "#d5d9e0"
+
+LineStyle = str | tuple[float, tuple[float, ...]]
 
 NAMED = 7
 """Configurations that have a colour and a name; the others are grey."""
 
-MOST_METRICS = 3
+WITH_TRAINING = 4
+"""Configurations up to which their training curves are drawn too."""
+
+MOST_METRICS = 6
+
+DASHES: tuple[LineStyle, ...] = ("-", (0, (6, 2)), (0, (3, 1.5)), (0, (1, 1)))
+"""Styles of lines, in turn: curves that lie on each other can be seen."""
 
 
 def draw_run(job: JobResult, best_epoch: int | None, title: str, folder: Path) -> list[str]:
@@ -45,7 +53,7 @@ def _metrics(curve: Mapping[str, Sequence[float]]) -> list[str]:
     """The names of what was measured: ``loss``, ``accuracy``, …; the loss is the first."""
     found = [name.removeprefix("train_") for name in curve if name.startswith("train_")]
     found += [name.removeprefix("val_") for name in curve if name.startswith("val_")]
-    return list(dict.fromkeys(found))[:MOST_METRICS]
+    return [name for name in dict.fromkeys(found) if not name.startswith("ema_")][:MOST_METRICS]
 
 
 def _draw_metric(axes: Axes, curve: Mapping[str, Sequence[float]], name: str) -> None:
@@ -53,7 +61,8 @@ def _draw_metric(axes: Axes, curve: Mapping[str, Sequence[float]], name: str) ->
     lines = [
         (f"train_{name}", "training", TRAINING, "-"),
         (f"val_{name}", "validation", VALIDATION, "-"),
-        (f"ema_val_{name}", "validation, averaged weights", VALIDATION, "--"),
+        (f"train_ema_{name}", "training, averaged weights", TRAINING, "--"),
+        (f"val_ema_{name}", "validation, averaged weights", VALIDATION, "--"),
     ]
     for column, label, color, style in lines:
         if column in curve:
@@ -65,36 +74,53 @@ def _draw_metric(axes: Axes, curve: Mapping[str, Sequence[float]], name: str) ->
 def draw_sweep(results: Results, title: str, folder: Path) -> list[str]:
     """``curves.png`` and ``.svg``: for each metric of the validation part (of the training part, if
     there is none) the mean over the seeds of each configuration, with one standard deviation to
-    either side. At most NAMED configurations, the best by validation, have a colour."""
+    either side. At most NAMED configurations, the best by validation, have a colour; of few
+    configurations the training curves are dotted."""
     curves = {
         c.name: [_columns(job) for job in c.jobs if job.ended_well] for c in _ordered(results)
     }
     columns = [name for runs in curves.values() for curve in runs for name in curve]
     names = list(dict.fromkeys(n for n in columns if n.startswith("val_")))
     names = names or list(dict.fromkeys(n for n in columns if n.startswith("train_")))
-    chosen = list(curves)[:NAMED]
-    colors = colors_of(results, chosen)
-    with panels(len(names[:MOST_METRICS]), title) as (figure, found):
-        for axes, name in zip(found, names, strict=False):
-            for configuration, runs in reversed(curves.items()):
-                mean = mean_curve(runs, name)
-                if mean is None:
-                    continue
-                color = colors.get(configuration)
-                axes.plot(mean.steps, mean.mean, color=color or "#d5d9e0", lw=1.5 if color else 0.8)
-                if color and mean.std is not None:
-                    low, high = mean.mean - mean.std, mean.mean + mean.std
-                    axes.fill_between(mean.steps, low, high, color=color, alpha=0.15, lw=0)
+    names = [name for name in names if "_ema_" not in name][:MOST_METRICS]
+    colors = colors_of(results, list(curves)[:NAMED])
+    styles = {name: DASHES[k % len(DASHES)] for k, name in enumerate(colors)}
+    dotted = len(curves) <= WITH_TRAINING and names[0].startswith("val_")
+    with panels(len(names), title) as (figure, found):
+        for axes, name in zip(found, names, strict=True):
             part, _, metric = name.partition("_")
-            where = "validation" if part == "val" else "training"
+            for configuration, runs in reversed(curves.items()):
+                color = colors.get(configuration)
+                _draw_mean(axes, runs, name, color, styles.get(configuration, "-"))
+                training = mean_curve(runs, f"train_{metric}") if dotted else None
+                if training is not None:
+                    axes.plot(training.steps, training.mean, color=color, ls=":", lw=1.0)
             label_epochs(axes)
-            axes.set_ylabel(f"{where} {metric.replace('_', ' ')}")
+            where = "validation" if part == "val" else "training"
+            more = " (dotted: training)" if dotted else ""
+            axes.set_ylabel(f"{where} {metric.replace('_', ' ')}{more}")
         for configuration, color in colors.items():
             seeds = len(curves[configuration])
-            label = f"{configuration} ({seeds} run{'s' * (seeds != 1)})"
-            found[0].plot([], [], color=color, lw=2, label=label)
+            label = f"{plain(configuration)} ({seeds} run{'s' * (seeds != 1)})"
+            found[0].plot([], [], color=color, ls=styles[configuration], lw=2, label=label)
+        if others := len(curves) - len(colors):
+            found[0].plot([], [], color=OTHERS, lw=1, label=f"{others} others")
         figure.legend(loc="outside lower left", ncols=2)
         return save(figure, folder, "curves")
+
+
+def _draw_mean(
+    axes: Axes, runs: Sequence[Curve], name: str, color: str | None, style: LineStyle
+) -> None:
+    """A mean with its band; without a colour a thin grey line."""
+    mean = mean_curve(runs, name)
+    if mean is None:
+        return
+    width = 1.6 if color else 0.8
+    axes.plot(mean.steps, mean.mean, color=color or OTHERS, ls=style, lw=width)
+    if color and mean.std is not None:
+        low, high = mean.mean - mean.std, mean.mean + mean.std
+        axes.fill_between(mean.steps, low, high, color=color, alpha=0.12, lw=0)
 
 
 def _ordered(results: Results) -> list[Configuration]:

@@ -45,7 +45,7 @@ def read_results(folders: Sequence[Path]) -> Results:
                 words = [str(word) for word in job["overrides"]]
                 found.append((_job(folder, job, words, len(batches) + which), words))
             batches += own
-    if len(folders) > 1:
+    if len(batches) > 1:
         found = _with_defaults(found)
     return _tabulate([*folders], batches, found)
 
@@ -53,11 +53,11 @@ def read_results(folders: Sequence[Path]) -> Results:
 def _with_defaults(
     found: list[tuple[JobResult, list[str]]],
 ) -> list[tuple[JobResult, list[str]]]:
-    """The jobs with what only other sweeps were asked for, as their own configs have it: to say
+    """The jobs with what was asked for at other times only, as their own configs have it: to say
     ``reg=none`` and to leave it out is the same configuration."""
-    given: dict[Path, dict[str, None]] = {}
+    given: dict[int, dict[str, None]] = {}
     for job, _ in found:
-        given.setdefault(job.sweep, {}).update(dict.fromkeys(job.overrides))
+        given.setdefault(job.batch, {}).update(dict.fromkeys(job.overrides))
     keys = list(dict.fromkeys(key for own in given.values() for key in own))
     filled = []
     for job, words in found:
@@ -65,7 +65,7 @@ def _with_defaults(
         values = {
             key: value
             for key in keys
-            if key not in given[job.sweep]
+            if key not in given[job.batch]
             and key not in REPETITION
             and job.counts
             and (value := resolved.get(key)) is not None
