@@ -31,6 +31,8 @@ WRONG = [
         ["data.drop=[a (b),c]"],
         'expected quotes around special characters: \'data.drop=["a (b)","c"]\'',
     ),
+    (["'optimizer.lr=[\"a"], "cannot be read; expected a number above 0"),
+    (["optimizer.lr='0.1"], "cannot be read; expected a number above 0"),
     (["optimizer.lr=a:b:c("], "cannot be read; expected a number above 0"),
     (["optimizer.lr=logspace(-3,-1,5)"], "there is no function logspace; expected values, like"),
     (["optimizer.lr=intervall(0,1)"], "there is no function intervall; did you mean interval?"),
