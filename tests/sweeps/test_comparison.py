@@ -42,6 +42,27 @@ def test_all_pairs_of_few_configurations(eight: Path, capsys: pytest.CaptureFixt
     assert json.loads((eight / "comparison.json").read_text()) == found
 
 
+@pytest.mark.parametrize(
+    ("metric", "ends"), [("test_accuracy", (None, 1.0)), ("test_loss", (None, None))]
+)
+def test_intervals_of_shares_of_rows_end_at_0_and_1(
+    metric: str, ends: tuple[None, float | None], tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """In the file, the table and the report alike: Student's t knows of no such ends."""
+    figures = {"adam": [0.94, 1.0, 1.0], "sgd": [0.2, 0.3, 0.2]}
+    folder = sweep(
+        tmp_path / "sweep",
+        lambda optimizer, seed: {metric: figures[optimizer][seed], "val_loss": 0.1},
+        {"optimizer": [*figures], "seed": range(3)},
+    )
+    found = answer([str(folder), "--metric", metric], capsys)
+    (adam,) = (one for one in found["configurations"] if one["name"] == "optimizer=adam")
+    interval = stats.ttest_1samp(figures["adam"], 0).confidence_interval(0.95)
+    assert interval.high > 1
+    assert adam["low"] == pytest.approx(interval.low)
+    assert adam["high"] == pytest.approx(ends[1] or interval.high)
+
+
 def test_equivalence_is_asked_for_with_delta(
     eight: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:

@@ -17,13 +17,17 @@ def as_data(comparison: Comparison) -> dict[str, Any]:
     """What ``comparison.json`` holds."""
     read = Figures(comparison.results, comparison.metric, comparison.validation)
     configurations = [
-        {"name": one.name, "overrides": one.overrides, **_summary(level({}, [one], read))}
+        {
+            "name": one.name,
+            "overrides": one.overrides,
+            **_summary(level({}, [one], read), comparison.metric),
+        }
         for one in comparison.ranked
     ]
     levels = [
         {
             "name": one.name,
-            **_summary(one),
+            **_summary(one, comparison.metric),
             "configurations": len(one.configurations),
             "validation": one.validation,
             "expected_best": one.expected_best,
@@ -51,10 +55,10 @@ def as_data(comparison: Comparison) -> dict[str, Any]:
     }
 
 
-def _summary(one: Level) -> dict[str, Any]:
+def _summary(one: Level, metric: str) -> dict[str, Any]:
     """Number of figures, their mean with its 95 % interval, their interquartile mean, and how many
     of them stand for runs that diverged."""
-    mean, low, high = one.summary()
+    mean, low, high = one.summary(metric)
     iqm = interquartile_mean([*one.figures.values()]) if one.n else None
     return {
         "n": one.n,

@@ -11,7 +11,7 @@ from statistics import fmean
 from exprun.common.errors import UsageError, nearest
 from exprun.statistics import paired
 from exprun.statistics.expected_best import expected_best
-from exprun.sweeps.comparison.figures import Block, Figures, cost
+from exprun.sweeps.comparison.figures import AT_LEAST_0, Block, Figures, cost
 from exprun.sweeps.ranking import higher_is_better
 from exprun.sweeps.results import VARIANT, Configuration, Results, name_of
 
@@ -52,15 +52,18 @@ class Level:
         jobs = [job for c in self.configurations for job in c.jobs]
         return self.diverged > 0 and not any(job.ended_well for job in jobs)
 
-    def summary(self) -> tuple[float | None, float | None, float | None]:
-        """Mean, and the ends of Student's 95 % interval if there are two figures at least."""
+    def summary(self, metric: str) -> tuple[float | None, float | None, float | None]:
+        """Mean, and the ends of Student's 95 % interval if there are two figures at least; those of
+        a share of rows lie between 0 and 1, which Student's does not know."""
         values = list(self.figures.values())
         if not values:
             return None, None, None
         if len(values) == 1:
             return values[0], None, None
-        low, high = paired.interval(values)
-        return fmean(values), float(low), float(high)
+        low, high = map(float, paired.interval(values))
+        if metric.endswith(AT_LEAST_0):
+            low, high = max(low, 0.0), min(high, 1.0)
+        return fmean(values), low, high
 
 
 def levels_of(results: Results, by: Sequence[str], read: Figures) -> list[Level]:

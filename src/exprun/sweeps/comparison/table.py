@@ -13,7 +13,6 @@ from exprun.display.summary import MAX_WIDTH, say
 from exprun.display.text import NONE, default_console, figure, p_value, printable, wrap
 from exprun.statistics.sequential import FIXED
 from exprun.sweeps.comparison.compare import Comparison
-from exprun.sweeps.comparison.figures import AT_LEAST_0
 from exprun.sweeps.comparison.levels import Level
 from exprun.sweeps.comparison.next_commands import jobs_of
 from exprun.sweeps.comparison.pairs import (
@@ -159,7 +158,7 @@ def _columns(comparison: Comparison, shown: Sequence[Level]) -> dict[str, list[s
         columns["n"] = [str(level.n) for level in shown]
     if any(level.diverged for level in shown):
         columns[DIVERGED] = [str(level.diverged or "") for level in shown]
-    means = [None if level.only_diverged else level.summary()[0] for level in shown]
+    means = [None if level.only_diverged else level.summary(metric)[0] for level in shown]
     columns[metric] = [figure(mean) for mean in means]
     if several:
         columns[INTERVAL] = [_interval(level, metric) for level in shown]
@@ -195,11 +194,9 @@ def _lines(names: Sequence[str], columns: Mapping[str, Sequence[str]], room: int
 
 
 def _interval(level: Level, metric: str) -> str:
-    _, low, high = level.summary()
+    _, low, high = level.summary(metric)
     if low is None or high is None or level.only_diverged:
         return NONE
-    if metric.endswith(AT_LEAST_0):  # Student's does not know that these are shares
-        low, high = max(low, 0.0), min(high, 1.0)
     return f"{figure(low)} – {figure(high)}"
 
 
@@ -223,7 +220,7 @@ def _say_best(comparison: Comparison, console: Console) -> None:
     if not others or best.validation is None or best.only_diverged:
         return
     if not comparison.by_chance:
-        value = f"{comparison.metric} {figure(best.summary()[0])}"
+        value = f"{comparison.metric} {figure(best.summary(comparison.metric)[0])}"
         say(console, "answer", f"{best.name} is best, {value}; there is no chance in it", "green")
     elif comparison.shortlist:
         value = f"{comparison.validation} {figure(best.validation)}"
