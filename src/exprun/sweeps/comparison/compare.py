@@ -1,4 +1,4 @@
-"""The comparison of what a sweep varies, from its results."""
+"""Compares the levels of a sweep's factors, given its results."""
 
 from __future__ import annotations
 
@@ -33,20 +33,24 @@ from exprun.sweeps.ranking import higher_is_better
 from exprun.sweeps.results import Configuration, Results
 
 MOST = 6
-"""Levels of which all pairs are compared."""
+"""Maximum number of levels for which all pairs are compared."""
 
 SHORTLIST = 4
-"""The best of more, to be compared on fresh seeds: tests of the best of many on the figures that it
-was picked by claim a difference too often (10 to 24 % of equal configurations, Holm or not)."""
+"""Number of best levels, of more than MOST, to be compared on fresh seeds: a test of the best of
+many on the figures that selected it claims a difference too often (10 to 24 % of equal
+configurations, Holm or not)."""
 
 
 @dataclass(frozen=True)
 class Comparison:
-    """``levels`` are best first by validation, ``ranked`` are the configurations in that order.
-    With more than MOST levels there are no ``pairs``: a ``shortlist`` instead, and ``by_factor``
-    compares the values of each factor, others ``tuned``. ``ranks`` are those over several data
-    sets, ``effects`` the analysis of variance, ``plans`` all that were made for more seeds and
-    ``plan`` that of this comparison."""
+    """A comparison of ``levels``, which are sorted by validation, best first; ``ranked`` are the
+    configurations in that order.
+
+    With more than MOST levels and no baseline, ``pairs`` is empty; instead there is a ``shortlist``
+    and, in ``by_factor``, a comparison for each factor with the other factors ``tuned``. ``ranks``
+    are average ranks over several data sets, ``effects`` the analysis of variance. ``plans`` are
+    all plans for more seeds, ``plan`` is the one of this comparison.
+    """
 
     results: Results
     metric: str
@@ -76,13 +80,14 @@ class Comparison:
 
     @property
     def by_chance(self) -> bool:
-        """Whether seeds change a figure; a test function's descent is the same for each."""
+        """Whether figures depend on the seed; a test function's descent does not."""
         return "f" not in self.results.metrics
 
     @property
     def visible_difference(self) -> float | None:
-        """The difference, in standard deviations of the paired differences, that so many seeds
-        detect with power .8, at the level of the strictest of the tests; None without any."""
+        """The difference, in standard deviations of the paired differences, that the present number
+        of seeds detects with power .8 at the level of the strictest test; None without paired
+        tests over seeds."""
         tested = [one for one in self.pairs if one.p is not None]
         if not tested or any(one.method in (UNPAIRED, DATA_SETS) for one in tested):
             return None
@@ -96,13 +101,13 @@ def compare(
     baseline: str | None = None,
     delta: float | None = None,
 ) -> Comparison:
-    """Compare the levels of the factors ``by``, or all configurations; of a sweep over several data
-    sets those of all other factors, across the data sets.
+    """Compare the levels of the factors ``by``, by default of all factors; in a sweep over several
+    data sets, by default of all other factors, across the data sets.
 
-    ``metric`` decides (the test accuracy, R² or loss if None). ``baseline`` is the level that all
-    others are compared with, ``key=value`` words with blanks or commas between them. ``delta`` is
-    the difference, in units of the metric, that does not matter. Raises UsageError for what is not
-    in the sweep.
+    ``metric`` is the figure that decides (default: the test accuracy, R² or loss). ``baseline`` is
+    the level that all others are compared with, as ``key=value`` words separated by blanks or
+    commas. ``delta`` is the largest negligible difference, in units of the metric. Raises
+    UsageError for factors, levels or metrics that are not in the sweep.
     """
     metric = results.check_metric(metric) if metric else results.default_metric
     wanted = baseline_values(baseline, results) if baseline else {}
@@ -158,19 +163,19 @@ def compare(
 
 
 def _all_factors(results: Results) -> list[str]:
-    """What is compared by default: all factors but for the data sets, unless only they vary."""
+    """The factors compared by default: all except the data keys, or those if only they vary."""
     factors = [*results.factors]
     return [key for key in factors if key not in DATA_KEYS] or factors
 
 
 def _order(read: Figures, configuration: Configuration) -> tuple[bool, float]:
-    """Best by validation first, those without figures last."""
+    """Sort key: best by validation first, configurations without figures last."""
     values = read.of(configuration.jobs, read.validation).values()
     return (False, cost(fmean(values), read.validation)) if values else (True, 0.0)
 
 
 def _scope(read: Figures, across: Sequence[str], levels: Sequence[Level]) -> str:
-    """What the differences are about."""
+    """The scope of the differences, in words: which data they generalise to."""
     if across:
         return f"across {max(level.n for level in levels)} data sets"
     if len(read.splits) > 1:
@@ -179,7 +184,7 @@ def _scope(read: Figures, across: Sequence[str], levels: Sequence[Level]) -> str
 
 
 def _commands(comparison: Comparison) -> list[str]:
-    """What to run next; nothing if all is said."""
+    """The commands to run next; empty if no further seeds are needed."""
     if not comparison.by_chance:
         return []
     if comparison.shortlist:
@@ -189,7 +194,7 @@ def _commands(comparison: Comparison) -> list[str]:
 
 
 def options_of(comparison: Comparison) -> list[str]:
-    """The options of ``exprun compare`` that make this comparison."""
+    """The options of ``exprun compare`` that reproduce this comparison."""
     is_all = comparison.by == _all_factors(comparison.results)
     by = [] if is_all else ["--by", ",".join(comparison.by)]
     is_default = comparison.metric == comparison.results.default_metric

@@ -1,4 +1,4 @@
-"""``configurations.csv``: a row for each configuration of a sweep, best by validation first."""
+"""Writes ``configurations.csv``, a row for each configuration, best by validation first."""
 
 from __future__ import annotations
 
@@ -15,8 +15,9 @@ NAME = "configurations.csv"
 
 
 def write_configurations(comparison: Comparison) -> None:
-    """Write it into the newest of the sweeps: ``overrides``, ``n`` runs with figures, how many
-    ``diverged`` besides, and mean and standard deviation (n-1) of every figure of those n."""
+    """Write ``configurations.csv`` into the folder of the last sweep, with the columns
+    ``overrides``, ``n`` (runs with figures), ``diverged`` (further runs that diverged), and mean
+    and standard deviation (n-1) of every figure over the n runs."""
     rows = []
     metrics = comparison.results.metrics
     metrics = [m for m in comparison.results.ranking if m in metrics] + [

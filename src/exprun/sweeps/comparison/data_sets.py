@@ -1,9 +1,10 @@
 """Levels compared across several data sets (``data=iris,wine,digits``): each data set is a block.
 
-The figure of a level on a data set is its mean over the seeds, other factors tuned within that
-data set. Verdicts are by the exact signed ranks of two levels' differences, adjusted by Holm, as
-Benavoli et al. (2016, JMLR 17:5) advise; Friedman's test and Nemenyi's critical difference (Demšar
-2006), whose verdict on two levels depends on which others are compared, are reported beside.
+The figure of a level on a data set is its mean over the seeds, with other factors tuned within that
+data set. Verdicts use the exact signed-rank test of two levels' differences, adjusted by Holm, as
+Benavoli et al. (2016, JMLR 17:5) recommend. Friedman's test and Nemenyi's critical difference
+(Demšar 2006) are reported in addition; their verdict on two levels depends on which others are
+compared.
 """
 
 from __future__ import annotations
@@ -30,9 +31,9 @@ from exprun.sweeps.results import Configuration, Results, name_of
 
 @dataclass(frozen=True)
 class Ranks:
-    """Average ranks of the levels over the data sets on which all have a figure, 1 is best:
-    Friedman's chi-square with its p, and the difference of average ranks from which two levels
-    differ (Nemenyi, α = .05)."""
+    """Average ranks of the levels, 1 is best, over the data sets on which all have a figure;
+    Friedman's chi-square with its degrees of freedom and p, and the critical difference of average
+    ranks, from which two levels differ (Nemenyi, α = .05)."""
 
     data_sets: list[str]
     mean_ranks: dict[str, float]
@@ -43,8 +44,8 @@ class Ranks:
 
 
 def data_keys(results: Results, by: Sequence[str]) -> list[str]:
-    """The factors that say which data set a job is of, if several data sets are in the sweep and
-    they are not what is compared."""
+    """The factors that define a job's data set; empty if the data do not vary or are themselves
+    compared, that is, in ``by``."""
     keys = [key for key in DATA_KEYS if key in results.factors]
     return [] if set(keys) & set(by) else keys
 
@@ -52,7 +53,8 @@ def data_keys(results: Results, by: Sequence[str]) -> list[str]:
 def levels_across(
     results: Results, by: Sequence[str], keys: Sequence[str], read: Figures
 ) -> list[Level]:
-    """The levels of the factors ``by``, with a figure for each data set."""
+    """The levels of the factors ``by``, best by validation first; each data set, defined by
+    ``keys``, is a block."""
     figures: dict[Block, Figures] = {}
     for values, group in grouped(results.configurations, keys).items():
         jobs = [job for c in group for job in c.jobs]
@@ -74,7 +76,7 @@ def _level(values: dict[str, str], group: list[Configuration], within: dict[Bloc
         name=name_of(values),
         values=values,
         configurations=group,
-        # rounded: equal counts of rows have equal means, whatever the order of their sum
+        # rounded, so that means of equal counts of rows do not depend on the order of summation
         figures={k: round(fmean(one.figures.values()), 12) for k, one in within.items() if one.n},
         batches=dict.fromkeys(within, 0),
         validation=fmean(validations) if validations else None,
@@ -84,7 +86,7 @@ def _level(values: dict[str, str], group: list[Configuration], within: dict[Bloc
 
 
 def pairs_across(read: Figures, levels: Sequence[Level], against: Level | None) -> list[Pair]:
-    """All pairs, or those with the baseline ``against``, judged by signed ranks."""
+    """All pairs of levels, or those with the baseline ``against``, judged by signed-rank tests."""
     pairs = []
     for a, b in sides_of(levels, against):
         common = [block for block in a.figures if block in b.figures]
@@ -100,7 +102,8 @@ def pairs_across(read: Figures, levels: Sequence[Level], against: Level | None) 
 
 
 def ranks_of(levels: Sequence[Level], metric: str) -> Ranks | None:
-    """Friedman's test of the levels; None for fewer than two levels, or data sets that all have."""
+    """Average ranks and Friedman's test of the levels; None for fewer than two levels or fewer than
+    two common data sets."""
     common = [k for k in levels[0].figures if all(k in one.figures for one in levels)]
     if len(levels) < 2 or len(common) < 2:
         return None

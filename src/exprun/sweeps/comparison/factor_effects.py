@@ -1,4 +1,4 @@
-"""Which factors of a full grid matter: analysis of variance, with the seeds as blocks."""
+"""Analysis of variance of a full grid of factors, with the seeds as blocks."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from exprun.sweeps.results import Results
 
 def factor_effects(results: Results, read: Figures) -> list[Effect]:
     """Main effects and two-way interactions, the largest share of the variance first; empty unless
-    every combination of levels has a figure at two common blocks at least, on the same data."""
+    every combination of levels has figures in at least two common blocks, on the same data."""
     factors = results.factors
     cells = {tuple(c.values.get(k) for k in factors): c for c in results.configurations}
     grid = list(itertools.product(*factors.values()))

@@ -1,4 +1,4 @@
-"""The figures that are compared, by blocks: what repetitions of one configuration are paired by."""
+"""The figures that are compared, by block; repetitions of two levels in one block are paired."""
 
 from __future__ import annotations
 
@@ -15,24 +15,24 @@ DATA_KEYS = (
     "data.target",
     "data.test_fraction",
 )
-"""Keys that change which rows are tested, and with them what a figure means."""
+"""Keys that change the test rows and so make figures incomparable."""
 
 AT_LEAST_0 = ("accuracy", "macro_f1", "roc_auc")
-"""Metrics to be maximised whose worst value is 0."""
+"""Name endings of metrics to be maximised whose range is 0 to 1."""
 
 R2 = "r2"
-"""0 is that of a model that knows nothing but the mean."""
+"""Name ending of R², which is 0 for a model that always predicts the mean."""
 
 Block = tuple[str, ...]
 
 
 class Figures:
-    """Figures of a ``metric`` of the test part, and of the ``validation`` that configurations are
-    chosen by, by blocks.
+    """Figures by block: of the ``metric`` that is compared, and of the ``validation`` metric that
+    selects configurations.
 
-    A block is a seed together with a split. If there are several splits with several seeds each
-    (``crossed``), a block is a split, and the figures of its seeds are averaged: the splits are
-    the repetitions then.
+    A block is a seed together with a split. If there are several splits and more seed-split
+    combinations than splits (``crossed``), a block is a split and the figures of its seeds are
+    averaged, because the splits are then the repetitions.
     """
 
     def __init__(self, results: Results, metric: str, validation: str) -> None:
@@ -48,18 +48,19 @@ class Figures:
 
     @property
     def overlap(self) -> float:
-        """n_test/n_train of random splits, by which the variance of a mean over them is larger than
-        that of independent figures (Nadeau & Bengio 2003); 0 for one split."""
+        """n_test/n_train of random splits, the term by which the variance of a mean over them
+        exceeds that of independent figures (Nadeau & Bengio 2003); 0 for one split or if the
+        numbers of rows are not known."""
         if len(self.splits) < 2 or not self.rows:
             return 0.0
         return self.rows.get("test", 0) / self.rows["train"]
 
     def differ_in(self, a: Mapping[str, str], b: Mapping[str, str]) -> str | None:
-        """The key in which two levels with these values are of different data, if there is one."""
+        """The first data key in which two levels with these values differ, or None."""
         return next((key for key in self.data if a.get(key) != b.get(key)), None)
 
     def of(self, jobs: Sequence[JobResult], metric: str) -> dict[Block, float]:
-        """The figure of each block; a run that diverged has the worst of all."""
+        """The figure of each block, the mean over its jobs; diverged runs count as ``worst``."""
         found: dict[Block, list[float]] = {}
         for job in jobs:
             value = job.figure(metric)
@@ -70,7 +71,7 @@ class Figures:
         return {block: fmean(values) for block, values in found.items()}
 
     def block(self, job: JobResult) -> Block:
-        """What the job is paired by."""
+        """The block that the job belongs to."""
         return job.block[1:] if self.crossed else job.block
 
     def batches(self, jobs: Sequence[JobResult]) -> dict[Block, int]:
@@ -83,8 +84,8 @@ class Figures:
 
 
 def _worst(jobs: Sequence[JobResult], metric: str) -> float | None:
-    """What a run that diverged counts as: 0 of an accuracy, else the worst figure of all, and of R²
-    0 at most."""
+    """The figure that a diverged run counts as: 0 for metrics of AT_LEAST_0, else the worst figure
+    of all jobs, and for R² at most 0; None if there are no figures."""
     if metric.endswith(AT_LEAST_0):
         return 0.0
     figures = [f for job in jobs if (f := job.figure(metric)) is not None]

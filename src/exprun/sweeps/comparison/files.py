@@ -1,4 +1,4 @@
-"""``comparison.json``: a comparison as data."""
+"""Writes a comparison as data to ``comparison.json``."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from exprun.sweeps.comparison.more_seeds import COMPARISON
 
 
 def as_data(comparison: Comparison) -> dict[str, Any]:
-    """What ``comparison.json`` holds."""
+    """The content of ``comparison.json``."""
     read = Figures(comparison.results, comparison.metric, comparison.validation)
     configurations = [
         {
@@ -56,8 +56,8 @@ def as_data(comparison: Comparison) -> dict[str, Any]:
 
 
 def _summary(one: Level, metric: str) -> dict[str, Any]:
-    """Number of figures, their mean with its 95 % interval, their interquartile mean, and how many
-    of them stand for runs that diverged."""
+    """The number of figures, their mean with its 95 % confidence interval, their interquartile
+    mean, and the number of runs that diverged."""
     mean, low, high = one.summary(metric)
     iqm = interquartile_mean([*one.figures.values()]) if one.n else None
     return {
@@ -71,7 +71,7 @@ def _summary(one: Level, metric: str) -> dict[str, Any]:
 
 
 def write(comparison: Comparison) -> dict[str, Any]:
-    """Write ``comparison.json`` into the newest of the sweeps, and return what is in it."""
+    """Write ``comparison.json`` into the folder of the last sweep, and return its content."""
     data = as_data(comparison)
     write_json(comparison.results.sweeps[-1] / COMPARISON, data)
     return data

@@ -1,4 +1,4 @@
-"""The levels that are compared, and the one that ``--baseline`` names."""
+"""The levels of a comparison, and the selection of the one that ``--baseline`` names."""
 
 from __future__ import annotations
 
@@ -18,12 +18,12 @@ from exprun.sweeps.results import VARIANT, Configuration, Results, name_of
 
 @dataclass(frozen=True)
 class Level:
-    """One side of a comparison: its ``configurations``, its test figure and the number of its batch
-    by block, its best mean ``validation`` figure, and how many of its jobs ``diverged`` (they count
-    as the worst figure) or have no result (``missing``).
+    """One side of a comparison: its ``configurations``, its test ``figures`` and batch numbers by
+    block, the best mean ``validation`` figure of its configurations, and the numbers of jobs that
+    ``diverged`` (they count as the worst figure) or have no result (``missing``).
 
-    ``expected_best`` is the expected best validation figure of as many configurations as the level
-    with the fewest has, None where nothing is tuned."""
+    ``expected_best`` is the expected best validation figure among m of its configurations, where m
+    is the smallest number of configurations of any level; None where nothing is tuned."""
 
     name: str
     values: dict[str, str]
@@ -42,19 +42,20 @@ class Level:
 
     @property
     def epochs(self) -> int:
-        """Epochs trained by all its jobs together: what its tuning cost."""
+        """Total epochs trained by all jobs of the level, a measure of the cost of its tuning."""
         jobs = [job for c in self.configurations for job in c.jobs]
         return int(sum(job.metrics.get("epochs") or 0 for job in jobs))
 
     @property
     def only_diverged(self) -> bool:
-        """Whether runs diverged and none ended well: its figures are the worst of others then."""
+        """Whether runs diverged and none ended well; its figures are then only the worst figure
+        that diverged runs count as."""
         jobs = [job for c in self.configurations for job in c.jobs]
         return self.diverged > 0 and not any(job.ended_well for job in jobs)
 
     def summary(self, metric: str) -> tuple[float | None, float | None, float | None]:
-        """Mean, and the ends of Student's 95 % interval if there are two figures at least; those of
-        a share of rows lie between 0 and 1, which Student's does not know."""
+        """The mean of the figures and the ends of Student's 95 % confidence interval (None for
+        fewer than two figures), clipped to [0, 1] for metrics with that range."""
         values = list(self.figures.values())
         if not values:
             return None, None, None
@@ -83,7 +84,7 @@ def levels_of(results: Results, by: Sequence[str], read: Figures) -> list[Level]
 def grouped(
     configurations: Sequence[Configuration], by: Sequence[str]
 ) -> dict[tuple[tuple[str, str], ...], list[Configuration]]:
-    """The configurations by their values of the factors ``by``."""
+    """The configurations grouped by their values of the factors ``by``, given as (key, value)."""
     groups: dict[tuple[tuple[str, str], ...], list[Configuration]] = {}
     for configuration in configurations:
         values = tuple((k, configuration.values[k]) for k in by if k in configuration.values)
@@ -92,7 +93,7 @@ def grouped(
 
 
 def best_first(levels: Sequence[Level], validation: str) -> list[Level]:
-    """Ordered by their validation figures; those without any are last."""
+    """The levels sorted by validation figure, best first; levels without one are last."""
     return sorted(
         levels,
         key=lambda one: (one.validation is None, cost(one.validation or 0.0, validation)),
@@ -102,8 +103,8 @@ def best_first(levels: Sequence[Level], validation: str) -> list[Level]:
 def level(
     values: dict[str, str], group: list[Configuration], read: Figures, budget: int | None = None
 ) -> Level:
-    """The level of a group of configurations, of which ``figures`` come from the tuned one;
-    ``budget`` is the m of ``expected_best``."""
+    """The level of a group of configurations; in each block its figure is that of the tuned
+    configuration. ``budget`` is the m of ``expected_best``."""
     validations = [read.of(c.jobs, read.validation) for c in group]
     jobs = [job for c in group for job in c.jobs]
     means = [fmean(v.values()) for v in validations if v]
@@ -126,9 +127,9 @@ def level(
 def _tuned(
     group: Sequence[Configuration], validations: Sequence[Mapping[Block, float]], read: Figures
 ) -> dict[Block, float]:
-    """The test figure at each block of the configuration that is best by the mean validation figure
-    over the *other* blocks, the first asked for among equals. So the chance in the tuning is part
-    of what varies between blocks, and lies inside the intervals."""
+    """For each block, the test figure of the configuration with the best mean validation figure
+    over the *other* blocks (ties: the first requested). The randomness of the tuning is thus part
+    of the variation between blocks, and the confidence intervals include it."""
     tests = [read.of(c.jobs, read.metric) for c in group]
     if len(group) == 1:
         return tests[0]
@@ -158,9 +159,9 @@ def best_configuration(level: Level, validation: str) -> Configuration:
 
 
 def baseline_values(baseline: str, results: Results) -> dict[str, str]:
-    """The values that ``--baseline`` names, like ``optimizer=sgd,reg=none`` (commas or blanks
-    between them, or the name of a variant). Raises UsageError for what does not vary, or is no
-    level of the sweep."""
+    """The values of factors that ``--baseline`` names, given like ``optimizer=sgd,reg=none``
+    (separated by commas or blanks) or as the name of a variant. Raises UsageError for keys that do
+    not vary and values that are not in the sweep."""
     values: dict[str, str] = {}
     for word in re.split(r"[\s,]+(?=[\w.]+=|$)", baseline.strip()):
         key, equals, value = word.partition("=")
@@ -178,7 +179,8 @@ def baseline_values(baseline: str, results: Results) -> dict[str, str]:
 
 
 def _known_value(value: str, known: Sequence[str], option: str) -> str:
-    """The value as the sweep writes it: 1e-2 is 0.01."""
+    """The value in the spelling of the sweep, so that 1e-2 matches 0.01; raises UsageError if the
+    sweep does not have it."""
     if value in known:
         return value
     same = [other for other in known if _number(other) == _number(value) is not None]
@@ -198,7 +200,7 @@ def _number(text: str) -> float | None:
 
 
 def baseline_level(levels: Sequence[Level], values: Mapping[str, str]) -> Level:
-    """The one level with these values; raises UsageError if there is none, or several."""
+    """The level with these values; raises UsageError unless there is exactly one."""
     found = [level for level in levels if values.items() <= level.values.items()]
     words = ",".join(f"{k}={v}" for k, v in values.items())
     if not found:

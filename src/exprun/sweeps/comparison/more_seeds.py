@@ -1,8 +1,8 @@
-"""Seeds that were added after a look at the first ones: how they are judged, and how many to plan.
+"""How seeds added after a look at the first ones are judged, and how many to plan.
 
-``comparison.json`` of the first sweep keeps each plan with the time at which it was made, and
-``sweep.json`` the time at which each batch was asked for: seeds that were asked for as planned are
-judged by that plan, others by a test that is valid at any time (``statistics.sequential``).
+``comparison.json`` of the first sweep stores each plan with its time, and ``sweep.json`` stores the
+time of each request for jobs. Seeds that were requested as planned are judged by that plan, others
+by a test that is valid at any time (``statistics.sequential``).
 """
 
 from __future__ import annotations
@@ -25,9 +25,9 @@ COMPARISON = "comparison.json"
 
 @dataclass(frozen=True)
 class Planned:
-    """``pairs`` in all that the next look is to have, planned after ``first`` of them for so many
-    ``tests`` at once and for intervals of ± ``delta``; ``method`` is how they are judged then, and
-    ``made`` when it was planned (ISO 8601)."""
+    """A plan for the next look: the total number of ``pairs``, of which ``first`` existed when the
+    plan was made, for a number of simultaneous ``tests`` and intervals of ± ``delta``. ``method``
+    is the test to be used at that look, ``made`` the time of the plan (ISO 8601)."""
 
     pairs: int
     method: str
@@ -39,8 +39,8 @@ class Planned:
 
 @dataclass(frozen=True)
 class Sample:
-    """Paired differences of two levels in the order in which they were asked for: how many belong
-    to the ``first`` batch, and the numbers of all ``batches``."""
+    """Paired differences of two levels in the order of their batches, the number of differences in
+    the ``first`` batch, and the numbers of all ``batches``."""
 
     differences: Array
     first: int
@@ -48,7 +48,7 @@ class Sample:
 
 
 def sample(a: Level, b: Level) -> Sample:
-    """The differences a - b over the common blocks."""
+    """The sample of differences a - b over the common blocks."""
     common = [block for block in a.figures if block in b.figures]
     batch = {block: max(a.batches[block], b.batches[block]) for block in common}
     common.sort(key=lambda block: batch[block])
@@ -58,7 +58,8 @@ def sample(a: Level, b: Level) -> Sample:
 
 
 def looks(sample: Sample, plan: Planned | None, read: Figures) -> Looks:
-    """How the differences are judged: at a fixed number, as planned, or at any time."""
+    """The method to judge the differences by: FIXED for one batch, that of the plan if the second
+    batch follows it, else ANYTIME."""
     if len(sample.batches) == 1:
         return Looks(sample.first, FIXED, read.overlap)
     as_planned = plan and len(sample.batches) == 2 and len(sample.differences) == plan.pairs
@@ -72,8 +73,8 @@ def looks(sample: Sample, plan: Planned | None, read: Figures) -> Looks:
 def plan_for(
     samples: Sequence[Sample], delta: float | None, plans: Sequence[Planned]
 ) -> Planned | None:
-    """The plan that was made at the first look at these samples, or a new one; None if the first
-    batch has too few pairs for a test."""
+    """The plan made at the first look at these samples, or a new one; None if the first batch has
+    too few pairs for a test."""
     first = min((one.first for one in samples), default=0)
     if first < FEWEST:
         return None
@@ -87,8 +88,7 @@ def plan_for(
 
 
 def stored_plans(sweep: Path) -> list[Planned]:
-    """The plans that were made at earlier looks; raises UsageError if ``comparison.json`` is
-    damaged."""
+    """The plans made at earlier looks; raises UsageError if ``comparison.json`` is damaged."""
     path = sweep / COMPARISON
     if not path.is_file():
         return []

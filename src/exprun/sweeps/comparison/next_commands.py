@@ -1,4 +1,4 @@
-"""The commands to run next, to be copied: more seeds, or fresh seeds for a shortlist."""
+"""Shell commands to run next: more seeds, or fresh seeds for a shortlist."""
 
 from __future__ import annotations
 
@@ -15,16 +15,17 @@ from exprun.sweeps.launcher import LOCAL
 from exprun.sweeps.results import REPETITION, VARIANT, Configuration, Results
 
 FRESH = 100
-"""The first seed for a shortlist, if no job has had it."""
+"""The first seed for a shortlist, unless jobs have used seeds this large."""
 
 CONFIRMED_BY = 10
-"""Seeds for a shortlist."""
+"""Number of seeds for a shortlist."""
 
 
 def more_seeds(results: Results, more: int, options: Sequence[str]) -> list[str]:
-    """The first sweep's command with ``more`` seeds (or splits) after those that there are, in a
-    folder of its own, and the comparison of all with these ``options``. Where one seed is all there
-    is, the sweep with five, the first included."""
+    """The first sweep's command with ``more`` seeds (or splits) after the existing ones, in a new
+    folder, and the comparison of all sweeps with these ``options``; empty if ``more`` is 0 or there
+    is no numeric seed. With a single seed, only the sweep's command with five seeds including that
+    one."""
     key = _repeated_key(results)
     seeds = _numbers(results, key)
     if not seeds or not more:
@@ -41,7 +42,7 @@ def more_seeds(results: Results, more: int, options: Sequence[str]) -> list[str]
 
 
 def jobs_of(results: Results, more: int) -> int:
-    """How many jobs ``more`` seeds (or splits) of every configuration are."""
+    """The number of jobs for ``more`` seeds (or splits) of every configuration."""
     index = REPETITION.index(_repeated_key(results))
     if _follow(results):
         return more * len(results.configurations)
@@ -50,8 +51,8 @@ def jobs_of(results: Results, more: int) -> int:
 
 
 def confirmation(results: Results, shortlist: Sequence[Level], validation: str) -> list[str]:
-    """The best configurations of the ``shortlist`` on seeds (or splits) that none of them was
-    chosen by, and their comparison."""
+    """The commands that run the best configuration of each level in the ``shortlist`` on fresh
+    seeds (or splits), which had no part in their selection, and compare them."""
     key = _repeated_key(results)
     seeds = _numbers(results, key)
     if not seeds:
@@ -66,27 +67,28 @@ def confirmation(results: Results, shortlist: Sequence[Level], validation: str) 
 
 
 def _repeated_key(results: Results) -> str:
-    """The key of which more values make more repetitions: the splits, if they vary and do not
-    follow the seed (``data.split_seed=${seed}``)."""
+    """The key whose values are extended for more repetitions: that of the splits, if they vary and
+    do not follow the seed (``data.split_seed=${seed}``), else ``seed``."""
     following = _follow(results)
     own = [key for key in results.repetition if key not in following]
     return own[-1] if own else "seed"
 
 
 def _follow(results: Results) -> list[str]:
-    """The repetition keys that take the value of another."""
+    """The repetition keys whose value is an interpolation of another key."""
     asked = dict(word.lstrip("+").partition("=")[::2] for word in results.batches[0].overrides)
     return [key for key in REPETITION if "$" in asked.get(key, "")]
 
 
 def _numbers(results: Results, key: str) -> list[int]:
-    """The values of a repetition key in all jobs."""
+    """The sorted integer values of a repetition key in all jobs."""
     index = REPETITION.index(key)
     return sorted({int(v) for job in results.jobs if (v := job.block[index]).isdigit()})
 
 
 def _all_again(results: Results, repetition: str) -> list[str]:
-    """The words that ask for every configuration: those of the first sweep, if it has them all."""
+    """The overrides for every configuration with the ``repetition``: those of the first sweep if it
+    has all configurations, else variants."""
     key = repetition.partition("=")[0]
     asked = results.batches[0].overrides
     there = all(any(job.batch == 0 for job in one.jobs) for one in results.configurations)
@@ -99,7 +101,7 @@ def _all_again(results: Results, repetition: str) -> list[str]:
 
 
 def _shared(results: Results, key: str) -> list[str]:
-    """What all jobs have in common, and the repetitions that were asked for beside ``key``."""
+    """The overrides that all jobs share, and those of the repetition keys other than ``key``."""
     asked = results.batches[0].overrides
     others = [word for word in asked if _key(word) in REPETITION and _key(word) != key]
     return [*results.shared, *others]
@@ -118,13 +120,13 @@ def _command(results: Results, words: list[str], place: str | None) -> list[str]
 
 
 def _beside(sweep: Path, what: str) -> str:
-    """A folder's name that is not taken."""
+    """The path of a new folder next to ``sweep``, with the suffix ``what``."""
     names = (f"{sweep}_{what}{number}" for number in ["", *range(2, 1000)])
     return next(name for name in names if not Path(name).exists())
 
 
 def _variants(results: Results, configurations: Sequence[Configuration]) -> str:
-    """The override that asks for these configurations and no others."""
+    """The override that requests exactly these configurations, as variants."""
     entries: dict[str, str] = {}
     for configuration in configurations:
         own = [w.partition("=") for w in configuration.overrides if w not in results.shared]

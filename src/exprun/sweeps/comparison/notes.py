@@ -1,4 +1,4 @@
-"""What a reader has to know about the figures before the verdicts."""
+"""Caveats about the figures of a comparison, which are printed with its verdicts."""
 
 from __future__ import annotations
 
@@ -10,14 +10,14 @@ from exprun.sweeps.comparison.figures import Figures
 from exprun.sweeps.comparison.levels import Level
 
 NAMED = 4
-"""Levels that a note names at most."""
+"""Maximum number of levels that a note names."""
 
 
 def notes_on(
     levels: Sequence[Level], read: Figures, tuned: Sequence[str], sweep: Path
 ) -> list[str]:
-    """Notes on the metric, on runs that diverged or are missing in ``sweep``, and on how the
-    factors ``tuned`` for each level were tuned."""
+    """Notes on the metric, on runs that diverged or are missing, and on the tuning of the factors
+    ``tuned``; ``sweep`` is the folder for ``exprun resume`` in the text."""
     notes = []
     if read.metric.startswith(("train_", "val_")):
         notes.append(f"{read.metric} had a say in the training: it flatters what was tuned most")
@@ -41,8 +41,8 @@ def notes_on(
 
 
 def _on_tuning(levels: Sequence[Level], read: Figures, tuned: Sequence[str]) -> str:
-    """Whether each level had the same tuning budget, and if not, the expected best of an equal
-    one."""
+    """A note on the tuning budget of each level; if budgets differ, with the expected best
+    validation figure at an equal budget."""
     text = f"{', '.join(tuned)} tuned for each by {read.validation} on the other seeds"
     counts = {level.name: len(level.configurations) for level in levels}
     least = min(counts.values())

@@ -1,4 +1,4 @@
-"""The test and the verdict for each pair of levels."""
+"""The statistical test and the verdict for each pair of levels."""
 
 from __future__ import annotations
 
@@ -22,31 +22,33 @@ from exprun.sweeps.ranking import higher_is_better
 
 BETTER, WORSE, EQUAL = "better", "worse", "practically_equal"
 INCONCLUSIVE, NOT_COMPARABLE = "inconclusive", "not_comparable"
-"""The verdict on ``a`` and ``b``: ``a`` is better or worse (adjusted p < .05), their difference is
-within ±δ (two one-sided tests), neither, or they cannot be compared."""
+"""Verdicts on ``a`` and ``b``: ``a`` is better or worse (adjusted p < .05), the difference is
+within ±δ (two one-sided tests), neither is shown, or they cannot be compared."""
 
 UNPAIRED, DATA_SETS = "unpaired", "data_sets"
-"""Methods beside those of ``statistics.sequential``: Welch's t of levels without common seeds, and
-signed ranks over data sets."""
+"""Methods in addition to those of ``statistics.sequential``: Welch's t test of levels without
+common seeds, and the signed-rank test over data sets."""
 
 FIVE = 5
-"""Seeds that are proposed where there are too few for a test."""
+"""Number of seeds that is proposed where there are too few for a test."""
 
 
 @dataclass(frozen=True)
 class Pair:
-    """Two levels. ``difference`` is a - b in units of the metric, ``low`` to ``high`` its 95 %
-    interval, ``n`` the number of paired differences (``n_b`` the figures of ``b`` where the levels
-    have no common seeds, of which ``n`` are ``a``'s).
+    """The comparison of levels ``a`` and ``b``, with its ``verdict`` and, where needed, the reason
+    ``why``. ``difference`` is a - b in units of the metric, ``low`` to ``high`` its 95 % confidence
+    interval, ``n`` the number of paired differences; for levels without common seeds, ``n`` and
+    ``n_b`` are the numbers of figures of ``a`` and ``b``.
 
-    ``p`` is that of the test by ``method``, ``p_adjusted`` for all pairs (Holm), ``p_wilcoxon``
-    that of the signed ranks, ``p_equal`` that of a difference within ±δ (adjusted), and ``chances``
-    the posterior probabilities below, within and above ±δ. ``effect`` is g_z (Hedges), ``wins``,
-    ``ties`` and ``losses`` count pairs, and ``correlation`` is Pearson's r of the paired figures.
-    ``first`` pairs were in the first batch; ``by_first``: ``p`` is theirs, later ones have a larger
-    one. ``skewed``: the differences are (D'Agostino, p < .05).
-    ``diverged``: a run did, and counts as the worst figure of all, so there is no interval.
-    ``more_seeds`` is how many more to ask for, 0 if the verdict is not inconclusive."""
+    ``p`` is that of the test by ``method``, ``p_adjusted`` is adjusted for all pairs (Holm),
+    ``p_wilcoxon`` is that of the signed-rank test, ``p_equal`` that of the test for a difference
+    within ±δ (adjusted), and ``chances`` are the posterior probabilities below, within and above
+    ±δ. ``effect`` is g_z (Hedges), ``wins``, ``ties`` and ``losses`` count pairs by sign, and
+    ``correlation`` is Pearson's r of the paired figures. ``first`` is the number of pairs in the
+    first batch; with ``by_first``, ``p`` is that of the first batch, because the p of all pairs is
+    larger. ``skewed``: the distribution of the differences is skewed (D'Agostino, p < .05).
+    ``diverged``: a run diverged and counts as the worst figure, so there is no interval.
+    ``more_seeds`` is the number of further seeds to request, 0 after a conclusive verdict."""
 
     a: str
     b: str
@@ -76,7 +78,8 @@ class Pair:
 
     @property
     def probability(self) -> float | None:
-        """P(a > b), half of the ties counted; of figures as they are, higher or not."""
+        """P(a > b) with ties counted half, whether or not a higher figure is better; None without
+        pairs."""
         n = self.wins + self.ties + self.losses
         return (self.wins + self.ties / 2) / n if n else None
 
@@ -88,8 +91,8 @@ def pairs_of(
     delta: float | None,
     plans: Sequence[Planned],
 ) -> tuple[list[Pair], Planned | None]:
-    """All pairs, or those with the baseline ``against``, and the plan for more seeds that was made
-    at the first look, or is made now."""
+    """The verdicts on all pairs, or on those with the baseline ``against``, and the plan for more
+    seeds: the one made at the first look, else a new one (see ``plan_for``)."""
     sides = sides_of(levels, against)
     refused = [_not_comparable(a, b, read) for a, b in sides]
     compared = [(a, b) for (a, b), why in zip(sides, refused, strict=True) if not why]
@@ -107,19 +110,19 @@ def pairs_of(
 
 
 def sides_of(levels: Sequence[Level], against: Level | None) -> list[tuple[Level, Level]]:
-    """What is compared with what."""
+    """The pairs of levels to compare: all, or each with the baseline ``against``."""
     if against is None:
         return list(itertools.combinations(levels, 2))
     return [(level, against) for level in levels if level is not against]
 
 
 def _common(a: Level, b: Level) -> int:
-    """The number of blocks that both have."""
+    """The number of blocks in which both levels have a figure."""
     return len(a.figures.keys() & b.figures.keys())
 
 
 def _not_comparable(a: Level, b: Level, read: Figures) -> str:
-    """Why two levels cannot be compared; nothing if they can."""
+    """The reason why two levels cannot be compared; empty if they can."""
     if key := read.differ_in(a.values, b.values):
         return f"different data ({key})"
     if "f" in a.configurations[0].jobs[0].metrics:
@@ -134,7 +137,8 @@ def _not_comparable(a: Level, b: Level, read: Figures) -> str:
 
 
 def _can_be_unpaired(a: Level, b: Level, read: Figures) -> bool:
-    """Whether both have seeds enough of their own, asked for at once, on one split of the data."""
+    """Whether an unpaired test is possible: each level has enough seeds, requested in one batch,
+    and there is only one split of the data."""
     enough = min(a.n, b.n) >= FEWEST
     at_once = all(len(set(side.batches.values())) == 1 for side in (a, b))
     return enough and at_once and len(read.splits) == 1
@@ -151,7 +155,8 @@ def _refused(a: Level, b: Level, why: str) -> Pair:
 def _paired(
     a: Level, b: Level, sample: Sample, plan: Planned | None, read: Figures, delta: float | None
 ) -> Pair:
-    """Student's t of the differences; the verdict is left to ``decided``."""
+    """The pair with the test of its paired differences, by the method that ``looks`` selects;
+    ``decided`` adds the verdict."""
     d = sample.differences
     look = looks(sample, plan, read)
     low, high = (float(x) for x in sequential.interval(d, look))
@@ -177,8 +182,8 @@ def _paired(
 
 
 def counted(a: Level, b: Level, d: paired.Array) -> Pair:
-    """The pair with what needs no assumption about the differences ``d``: their mean, their signs
-    and ranks, and the correlation of the figures."""
+    """The pair with the statistics that need no assumption about the distribution of the
+    differences ``d``: mean, signs, signed ranks, and the correlation of the figures."""
     common = [block for block in a.figures if block in b.figures]
     sides = paired.wins(d)
     return Pair(
@@ -198,7 +203,7 @@ def counted(a: Level, b: Level, d: paired.Array) -> Pair:
 
 
 def _unpaired(a: Level, b: Level, delta: float | None) -> Pair:
-    """Welch's t of levels without common seeds."""
+    """The pair with Welch's t test, for levels without common seeds."""
     test = welch([*a.figures.values()], [*b.figures.values()])
     low, high = test.interval()
     return Pair(
@@ -218,8 +223,8 @@ def _unpaired(a: Level, b: Level, delta: float | None) -> Pair:
 
 
 def decided(pairs: Sequence[Pair], metric: str, plan: Planned | None) -> list[Pair]:
-    """The pairs with p adjusted for all of them, and the verdict. A pair whose differences rest on
-    few skewed ones (``why``) is not called better or worse."""
+    """The pairs with adjusted p (Holm, over all pairs) and verdict. A pair with a ``why`` is not
+    called better or worse: its differences are skewed and a few of them determine the mean."""
     adjusted = iter(holm([p for one in pairs if (p := one.p) is not None]).tolist())
     equal = iter(holm([p for one in pairs if (p := one.p_equal) is not None]).tolist())
     return [

@@ -1,4 +1,4 @@
-"""What is said of a pair of levels, in a sentence."""
+"""Sentences that state the result for a pair of levels."""
 
 from __future__ import annotations
 
@@ -19,14 +19,14 @@ from exprun.sweeps.comparison.pairs import (
 )
 
 PER_CENT = ("accuracy", "balanced_accuracy")
-"""Figures whose differences are spoken of as points, hundredths."""
+"""Metrics whose differences are printed in percentage points."""
 
 ROUNDING = 1e-7
-"""Points, or units of the metric, below which a mean difference is one of float32's rounding."""
+"""Mean differences below this, in points or units of the metric, are float32 rounding errors."""
 
 
 def sentences(pairs: Sequence[Pair], comparison: Comparison) -> list[tuple[str, str]]:
-    """What is said of each of the pairs, with its verdict: the clear ones first."""
+    """The sentence and the verdict for each pair, conclusive verdicts first."""
     order = [BETTER, WORSE, EQUAL, INCONCLUSIVE, NOT_COMPARABLE]
     ordered = sorted(pairs, key=lambda pair: order.index(pair.verdict))
     return [(sentence(pair, comparison), pair.verdict) for pair in ordered]
@@ -42,7 +42,7 @@ def sentence(pair: Pair, comparison: Comparison) -> str:
     first, second, sign = a, b, 1
     if (pair.difference > 0) != comparison.higher:
         first, second, sign = b, a, -1
-    better = [pair.wins, pair.losses][::sign]  # by their signs: of ``first``, if higher is better
+    better = [pair.wins, pair.losses][::sign]  # won and lost by ``first`` if higher is better
     if not comparison.higher:
         sign, better = -sign, better[::-1]
     size = amount(sign * pair.difference, comparison)
@@ -64,8 +64,8 @@ def sentence(pair: Pair, comparison: Comparison) -> str:
 
 
 def _details(pair: Pair, comparison: Comparison, sign: int, better: Sequence[int]) -> str:
-    """What stands in parentheses; ``better`` are the pairs in which the first that is named is
-    better, and those in which it is worse."""
+    """The details in parentheses; ``better`` are the numbers of pairs in which the level that is
+    named first is better and worse."""
     counts = f"{better[0]} better, {pair.ties} equal, {better[1]} worse"
     p = _p(pair, comparison)
     if pair.method == DATA_SETS:
@@ -81,7 +81,8 @@ def _details(pair: Pair, comparison: Comparison, sign: int, better: Sequence[int
 
 
 def _p(pair: Pair, comparison: Comparison) -> str:
-    """p, for how many pairs it is adjusted, and what it is of where that is not all pairs."""
+    """p, the number of tests that it is adjusted for, and what else is needed to read it: the type
+    of test, the unadjusted p, or the batch that it is from."""
     equal = pair.verdict == EQUAL
     p = pair.p_equal if equal else pair.p_adjusted
     assert p is not None
@@ -91,7 +92,7 @@ def _p(pair: Pair, comparison: Comparison) -> str:
         return f"{text}, two one-sided tests"
     if pair.p is not None and pair.p < ALPHA <= p and pair.method != DATA_SETS:
         text += (
-            f", {p_value(pair.p)} alone"  # as the interval says, which is that of the pair alone
+            f", {p_value(pair.p)} alone"  # unadjusted p, consistent with the unadjusted interval
         )
     if pair.by_first:
         return f"{text}, by the first {pair.first} of them"
@@ -99,19 +100,19 @@ def _p(pair: Pair, comparison: Comparison) -> str:
 
 
 def repetitions(pair: Pair, comparison: Comparison) -> str:
-    """``8 paired seeds``: what the difference is a mean over."""
+    """The repetitions that the difference is a mean over, like ``8 paired seeds``."""
     if pair.method == UNPAIRED:
         return f"{pair.n} and {pair.n_b} seeds, none in common"
     return f"{pair.n} {'random splits' if comparison.splits > 1 else 'paired seeds'}"
 
 
 def short(name: str, by: Sequence[str]) -> str:
-    """Without the key, if there is only one."""
+    """The name of a level, without the key if only one factor is compared."""
     return name.partition("=")[2] or name if len(by) == 1 else name
 
 
 def amount(value: float, comparison: Comparison) -> str:
-    """A difference of the metric, with its unit."""
+    """A difference of the metric as text, with its unit."""
     unit = " points" if _in_points(comparison) else ""
     return f"{_number(_scaled(value, comparison))}{unit}"
 
@@ -125,7 +126,8 @@ def _in_points(comparison: Comparison) -> bool:
 
 
 def _number(value: float) -> str:
-    """Two decimals, or two digits of what is small; 0.695 is 0.70, whatever its last bit says."""
+    """The number with two decimals, or two significant digits if small or large; values are scaled
+    by 1 + 1e-9 so that 0.695 rounds to 0.70 despite its binary representation."""
     if value == 0:
         return "0"
     value *= 1 + 1e-9

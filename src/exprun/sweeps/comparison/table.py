@@ -1,4 +1,4 @@
-"""A comparison as the terminal shows it."""
+"""Prints a comparison in the terminal."""
 
 from __future__ import annotations
 
@@ -35,10 +35,10 @@ STYLES = {
 }
 
 SHOWN = 10
-"""Levels and sentences that are shown at most; comparison.json has all."""
+"""Maximum number of levels and of sentences printed; comparison.json has all."""
 
 GAP = 2
-"""Columns between two of the table's."""
+"""Width of the gap between table columns, in characters."""
 
 INTERVAL = "95 %"
 
@@ -46,7 +46,7 @@ DIVERGED = "diverged"
 
 
 def show(comparison: Comparison, console: Console | None = None) -> None:
-    """The table of the levels, what is said of each pair, and what to run next."""
+    """Print the table of the levels, the sentence for each pair, and the commands to run next."""
     console = console or default_console()
     _show_levels(comparison, console)
     _say_best(comparison, console)
@@ -70,7 +70,8 @@ def show(comparison: Comparison, console: Console | None = None) -> None:
 
 
 def _ranks(comparison: Comparison) -> list[str]:
-    """Average ranks over the data sets, Friedman's test and Nemenyi's critical difference."""
+    """A sentence with average ranks over the data sets, Friedman's test and Nemenyi's critical
+    difference; empty without ranks."""
     ranks = comparison.ranks
     if ranks is None:
         return []
@@ -83,7 +84,7 @@ def _ranks(comparison: Comparison) -> list[str]:
 
 
 def advise(comparison: Comparison, console: Console) -> None:
-    """What can be seen with so many seeds, and the commands for more."""
+    """Print the difference that is detectable with the present seeds, and the commands for more."""
     seen = comparison.visible_difference
     unclear = [pair for pair in comparison.pairs if pair.verdict == INCONCLUSIVE]
     what = "splits" if comparison.splits > 1 else "seeds"
@@ -120,10 +121,11 @@ def advise(comparison: Comparison, console: Console) -> None:
 
 
 def _show_levels(comparison: Comparison, console: Console) -> None:
-    """Best by validation first: n, mean and interval of the metric.
+    """Print the table of the levels, best by validation first: n, mean and confidence interval of
+    the metric.
 
-    Where it is too wide, names are shortened by their keys, then the validation figure is left out,
-    then names are broken between words; no word is ever broken.
+    If the table is too wide, keys are shortened or left out of the names, then the validation
+    figure is left out, then names are wrapped between words; words are never broken.
     """
     shown = comparison.levels[:SHOWN]
     named = {level.name: level.values for level in shown}
@@ -149,8 +151,8 @@ def _show_levels(comparison: Comparison, console: Console) -> None:
 
 
 def _columns(comparison: Comparison, shown: Sequence[Level]) -> dict[str, list[str]]:
-    """The cells of each column by its heading; a level of which every run diverged has no figure
-    but the one that it counts as."""
+    """The cells of each column by heading. A level of which every run diverged is shown without
+    figures, because it has only the worst figure that it counts as."""
     metric, validation = comparison.metric, comparison.validation
     columns: dict[str, list[str]] = {}
     several = any(level.n > 1 for level in shown)
@@ -171,13 +173,13 @@ def _widths(columns: Mapping[str, Sequence[str]]) -> list[int]:
 
 
 def _room(columns: Mapping[str, Sequence[str]], width: int) -> int:
-    """What the columns leave to the names."""
+    """The width that the columns leave for the names."""
     return width - sum(GAP + own for own in _widths(columns))
 
 
 def _lines(names: Sequence[str], columns: Mapping[str, Sequence[str]], room: int) -> Iterator[Text]:
-    """The heading and a row for each name, its figures beside its last line, or below it if that is
-    too long."""
+    """Yield the heading and a row for each name; the figures are next to the last line of the name,
+    or below it if that line is too long."""
     folded = [wrap(name, room) for name in names]
     folded = [[*lines, ""] if cell_len(lines[-1]) > room else lines for lines in folded]
     width = max(cell_len(lines[-1]) for lines in folded)
@@ -201,8 +203,8 @@ def _interval(level: Level, metric: str) -> str:
 
 
 def answer(comparison: Comparison, folder: str, console: Console) -> None:
-    """The end of a sweep: the configurations by their means over seeds, what can't be told apart
-    from the best, and what to run to tell."""
+    """Print the answer at the end of a sweep: the configurations with their means over seeds, how
+    the others compare with the best, and the commands for a clearer answer."""
     _show_levels(comparison, console)
     _say_best(comparison, console)
     for by in (comparison, *comparison.by_factor):
@@ -215,7 +217,8 @@ def answer(comparison: Comparison, folder: str, console: Console) -> None:
 
 
 def _say_best(comparison: Comparison, console: Console) -> None:
-    """The best level, where no pairs say more of it."""
+    """Print the best level if there are no tests to report: without randomness (a test function) or
+    with a shortlist."""
     best, *others = comparison.levels
     if not others or best.validation is None or best.only_diverged:
         return
@@ -234,13 +237,13 @@ def _say_pairs(comparison: Comparison, pairs: Sequence[Pair], console: Console) 
 
 
 def _say_answer(comparison: Comparison, console: Console) -> None:
-    """What the best is better than, what it can't be told apart from, and so on."""
+    """Print, for each verdict, the levels that the best level has it with."""
     best = comparison.levels[0]
     tuned = f" ({', '.join(comparison.tuned)} tuned for each)" if comparison.tuned else ""
     failed = [level.name for level in comparison.levels if level.only_diverged]
     for verdict, others in _beside(best, comparison.pairs).items():
         names = [short(other, comparison.by) for other in others if other not in failed]
-        if verdict == NOT_COMPARABLE or not names:  # advise says what it takes
+        if verdict == NOT_COMPARABLE or not names:  # advise prints what is needed
             continue
         text = f"{best.name} is {WORDS[verdict]} {_listed(names)}{tuned}"
         say(console, "answer", text, STYLES[verdict])
@@ -252,7 +255,7 @@ def _say_answer(comparison: Comparison, console: Console) -> None:
 
 
 NAMED = 4
-"""Levels that an answer names at most."""
+"""Maximum number of levels that an answer names."""
 
 
 def _listed(names: Sequence[str]) -> str:
@@ -270,7 +273,7 @@ WORDS = {
 
 
 def _beside(best: Level, pairs: Sequence[Pair]) -> dict[str, list[str]]:
-    """The other levels by what can be said of the best and them."""
+    """The names of the other levels, grouped by the verdict on the best level and each of them."""
     turned = {BETTER: WORSE, WORSE: BETTER}
     found: dict[str, list[str]] = {}
     for pair in pairs:
