@@ -25,8 +25,8 @@ from exprun.sweeps.slurm import Slurm, check_sbatch, submit, wait
 
 
 class Sweeper(basic_sweeper()):  # type: ignore[misc]
-    """Hydra's basic sweeper, which composes no job just to see whether it can be composed, and runs
-    every combination for each of some variants: overrides that belong together."""
+    """Hydra's basic sweeper without its own check that jobs can be composed, and with variants
+    (named groups of overrides): every combination runs once for each variant."""
 
     def __init__(
         self,
@@ -45,13 +45,13 @@ class Sweeper(basic_sweeper()):  # type: ignore[misc]
         return list(self.split_overrides_to_chunks(jobs, max_batch_size))
 
     def validate_batch_is_legal(self, batch: Sequence[Sequence[str]]) -> None:
-        """Every job has been composed and checked already by ``exprun.hydra_callbacks``."""
+        """Do nothing: ``exprun.hydra_callbacks`` has already composed and checked every job."""
 
 
 class _Launcher(Launcher):
-    """Runs the jobs of a sweep as they were when they were asked for (``exprun.hydra_callbacks``).
+    """Runs the jobs of a sweep as they were composed when requested (``exprun.hydra_callbacks``).
 
-    ``hydra.callbacks`` of somebody's own hear of the sweep, and of no single job.
+    A user's ``hydra.callbacks`` are called for the sweep, but not for its single jobs.
     """
 
     settings: LauncherSettings
@@ -59,7 +59,7 @@ class _Launcher(Launcher):
     def setup(
         self, *, hydra_context: HydraContext, task_function: TaskFunction, config: DictConfig
     ) -> None:
-        """Called by Hydra before ``launch``."""
+        """Store the config and exprun's callback; Hydra calls this before ``launch``."""
         self.config = config
         callbacks = hydra_context.callbacks.callbacks
         self.hooks = next(callback for callback in callbacks if isinstance(callback, Hooks))
@@ -68,8 +68,8 @@ class _Launcher(Launcher):
     def launch(
         self, job_overrides: Sequence[Sequence[str]], initial_job_idx: int
     ) -> Sequence[JobReturn]:
-        """Run the jobs; raises SystemExit if a signal asked for the end, Interrupted if that was
-        before any began."""
+        """Run the jobs and return their results; raises SystemExit after a signal, or Interrupted
+        if it arrived before any job started."""
         with importing():
             from exprun.sweeps import ledger
             from exprun.sweeps.conclude import conclude
@@ -91,8 +91,8 @@ class _Launcher(Launcher):
         ]
 
     def run(self, folder: Path, jobs: dict[int, Job]) -> int | None:
-        """Run jobs of the sweep in ``folder``, by their numbers; returns the exit code if a signal
-        has ended it."""
+        """Run ``jobs``, by number, of the sweep in ``folder``; returns the exit code if a signal
+        ended the sweep, else None."""
         from exprun.config.compose import overrides_of
         from exprun.sweeps.dispatcher import run_jobs
 
@@ -101,26 +101,27 @@ class _Launcher(Launcher):
 
 
 class StackedLauncher(_Launcher):
-    """Trains a sweep's jobs on all cores, on a GPU many as one."""
+    """Trains a sweep's jobs in parallel on all cores, or stacked on a GPU."""
 
     def __init__(
         self, size: int | str, workers: int | str, timeout: float | None, retries: int
     ) -> None:
-        """``size`` jobs at once in each of ``workers`` processes; ``auto`` chooses."""
+        """``size`` jobs at a time in each of ``workers`` processes; with ``auto`` the dispatcher
+        chooses."""
         self.settings = LauncherSettings(STACKED, _number(size), _number(workers), timeout, retries)
 
 
 class LocalLauncher(_Launcher):
-    """Trains each of a sweep's jobs in a process of its own."""
+    """Trains each job of a sweep in its own process."""
 
     def __init__(self, jobs: int | str, timeout: float | None, retries: int) -> None:
-        """``jobs`` at once; ``auto``, and at most: one a core."""
+        """``jobs`` at a time, at most one per core; ``auto`` is one per core."""
         name, workers = BASIC if jobs == 1 else LOCAL, _number(jobs)
         self.settings = LauncherSettings(name, None, workers, timeout, retries)
 
 
 class SlurmLauncher(_Launcher):
-    """Submits a sweep's jobs as an array of SLURM."""
+    """Submits a sweep's jobs as a SLURM array."""
 
     def __init__(
         self,
@@ -135,7 +136,7 @@ class SlurmLauncher(_Launcher):
         timeout: float | None,
         retries: int,
     ) -> None:
-        """``sbatch`` are options of the command's beside those that have names here."""
+        """``sbatch`` are additional options of the ``sbatch`` command."""
         check_sbatch()
         self.settings = LauncherSettings(SLURM, None, cpus_per_task, timeout, retries)
         named = {"partition": partition, "time": time, "mem": mem}
@@ -145,7 +146,8 @@ class SlurmLauncher(_Launcher):
         self.wait = wait
 
     def run(self, folder: Path, jobs: dict[int, Job]) -> int | None:
-        """Submit the jobs, and those of later batches; raises SystemExit then, unless it waits."""
+        """Submit the jobs and, unless it waits for them, those of later batches; raises SystemExit
+        after submitting if it does not wait."""
         from exprun.display.summary import submitted
 
         if not self.wait:
@@ -160,7 +162,7 @@ class SlurmLauncher(_Launcher):
 
 
 class DaskLauncher(_Launcher):
-    """Trains a sweep's jobs on the workers of a Dask cluster."""
+    """Trains a sweep's jobs on the workers of a Dask cluster, remote or local."""
 
     def __init__(
         self,
@@ -170,7 +172,7 @@ class DaskLauncher(_Launcher):
         timeout: float | None,
         retries: int,
     ) -> None:
-        """``workers`` are those of a cluster that is started here, if there is no ``scheduler``."""
+        """Without a ``scheduler``, a local cluster of ``workers`` processes is started."""
         check_distributed()
         self.settings = LauncherSettings(DASK, None, 1, timeout, retries)
         self.dask = Dask(scheduler, _number(workers), _number(jobs_per_task))
@@ -181,5 +183,5 @@ class DaskLauncher(_Launcher):
 
 
 def _number(word: int | str) -> int | None:
-    """None for ``auto``."""
+    """The number as an int; None for ``auto``."""
     return None if word == "auto" else int(word)
