@@ -1,1 +1,1 @@
-"""Sweeps: what was asked, the state of every job, and the processes that train them."""
+"""Sweeps: the requested jobs, their states and results, and the processes that train them."""

@@ -1,5 +1,5 @@
-"""The end of a sweep: which configuration is best and how sure that is, its files, its pictures,
-and the published figures beside its own."""
+"""The end of a sweep: writes its files and pictures, and prints the best configuration, the
+statistical comparison, and the published figures next to the measured ones."""
 
 from __future__ import annotations
 
@@ -21,19 +21,19 @@ from exprun.sweeps.read_results import read_results
 
 
 def conclude(folder: Path, code: int | None = None, *, trust: bool = True) -> int:
-    """Write the leaderboard, the configurations, their comparison and ``mean/``, and show what
-    there is; draw the paths of test functions and, unless the sweep was interrupted, show the
-    published figures beside its own. Returns the exit code: ``code`` if that is given, else 0 if
-    every job came to a result (a divergence is one), or 1.
+    """Write the leaderboard, the configurations, their comparison and ``mean/``, and print a
+    summary; draw the paths of test functions and, unless ``code`` is given, as after an
+    interruption, print the published figures next to the measured ones. Returns the exit code:
+    ``code`` if given, else 0 if every job is finished (divergence included), or 1.
 
-    Unless there is ``trust``, somebody's own test function is not called to be drawn (UsageError).
+    Without ``trust``, a user-defined test function is not called for drawing (UsageError).
     """
     rows = ledger.leaderboard(folder)
     pictures: list[str] = []
     begun = [row for row in rows if row["status"] != ledger.PENDING]
     if any((folder / str(row["folder"]) / "trajectory.csv").is_file() for row in begun):
         from exprun.common import font_cache  # noqa: F401  # set before anything imports matplotlib
-        from exprun.problems.panels import draw_sweep  # matplotlib takes its time to import
+        from exprun.problems.panels import draw_sweep  # importing matplotlib is slow
 
         pictures = draw_sweep(folder, begun, trust=trust)
     console = default_console()

@@ -1,8 +1,9 @@
-"""A sweep on a Dask cluster: each task runs ``exprun resume SWEEP --jobs …`` for its share.
+"""Runs a sweep on a Dask cluster: each task runs ``exprun resume SWEEP --jobs …`` for its share.
 
-Dask carries numbers only, and what comes of a job is read off its folder. As many tasks are handed
-over as there are threads to run them, and one whose worker is lost is handed over again, at most
-TRIES times: Dask itself may blame a task for the death of a worker on which it only waited.
+Dask transfers only job numbers; results are read from the jobs' folders. Only as many tasks are
+submitted as there are threads to run them, and a task whose worker is lost is submitted again, up
+to TRIES tries in all: Dask itself may count the loss of a worker against a task that only waited on
+it.
 """
 
 from __future__ import annotations
@@ -26,17 +27,17 @@ from exprun.common.threads import cores
 from exprun.sweeps.slurm import shares
 
 TRIES = 5
-"""Workers that a share may be lost with, before it is left out."""
+"""Number of lost workers after which a share is not submitted again."""
 
 PAUSE = 2.0
-"""Seconds before a share is asked for again that another process is at work on."""
+"""Seconds before a share whose jobs another process holds is submitted again."""
 
 SETTINGS = {
-    "distributed.scheduler.worker-saturation": 1.0,  # a worker holds no task that it does not run
-    "distributed.scheduler.allowed-failures": 2 * TRIES,  # what counts are our own tries
+    "distributed.scheduler.worker-saturation": 1.0,  # no tasks are queued on workers
+    "distributed.scheduler.allowed-failures": 2 * TRIES,  # so that TRIES is the limit
     "distributed.admin.log-format": "%(message)s",
 }
-"""Of the cluster that is started here."""
+"""Dask settings for the local cluster."""
 
 COMMAND = """
 import sys
@@ -45,13 +46,14 @@ end_with_input()
 from exprun.cli import main
 sys.exit(main())
 """
-"""``exprun``, which is told to end when its standard input is closed: when the worker is killed."""
+"""Code that runs ``exprun`` and ends it when its standard input is closed, which happens when the
+Dask worker is killed."""
 
 
 @dataclass(frozen=True)
 class Dask:
-    """The address of a ``scheduler``, or None for a cluster of this machine with so many
-    ``workers`` (None: one a core); ``jobs_per_task`` (None: our choice)."""
+    """The address of a ``scheduler``, or None for a local cluster with a number of ``workers``
+    (None: one per core); ``jobs_per_task`` (None: chosen by the number of workers)."""
 
     scheduler: str | None
     workers: int | None
@@ -67,12 +69,12 @@ def check_distributed() -> None:
 
 
 def run_on_dask(folder: Path, numbers: Sequence[int], dask: Dask, *, trust: bool) -> int | None:
-    """Run jobs of the sweep in ``folder``; returns the exit code if a signal has ended it. Raises
-    UsageError if there is no such scheduler."""
+    """Run the jobs with these numbers of the sweep in ``folder``; returns the exit code if a signal
+    ended it, else None. Raises UsageError if the scheduler cannot be reached."""
     import dask as dask_package
     from distributed import Client, Event, LocalCluster
 
-    from exprun.sweeps.watch import watch  # rich takes its time to import
+    from exprun.sweeps.watch import watch  # importing rich is slow
 
     (folder / "dask").mkdir(exist_ok=True)
     with ExitStack() as stack:
@@ -99,13 +101,14 @@ def run_on_dask(folder: Path, numbers: Sequence[int], dask: Dask, *, trust: bool
 
 
 def _share(jobs: int, client: Any) -> int | None:
-    """Jobs of a task, so that every worker has some; None for the usual number."""
+    """The number of jobs per task, at most 32, so that all threads of the cluster have a task; None
+    (the default number) if it has no workers yet."""
     threads = sum(client.nthreads().values())
     return min(-(-jobs // threads), 32) if threads else None
 
 
 class Tasks:
-    """The shares of the jobs, which wait or are being run."""
+    """The shares of the jobs that are waiting or running on the cluster."""
 
     def __init__(
         self, client: Any, folder: Path, shares: Sequence[str], stop: Any, *, trust: bool
@@ -114,12 +117,13 @@ class Tasks:
         self.stop = stop
         command = ["resume", str(folder.absolute()), *(["--trust"] if trust else [])]
         self.arguments = command, str(Path.cwd()), str(folder.absolute() / "dask"), stop.name
-        self.waiting = deque((share, 0.0) for share in shares)  # with the time not to begin before
-        self.running: dict[Any, str] = {}  # Dask's futures
-        self.lost: Counter[str] = Counter()  # tries that ended with a worker
+        self.waiting = deque((share, 0.0) for share in shares)  # with the earliest start time
+        self.running: dict[Any, str] = {}  # shares by Dask future
+        self.lost: Counter[str] = Counter()  # failed tries of each share
 
     def over(self, interrupted: Interruption) -> bool:
-        """Take what has ended, hand over what has room; whether nothing is left to be done."""
+        """Collect ended tasks and submit waiting ones to free threads; returns whether no shares
+        are left or the sweep is interrupted."""
         if interrupted():
             return True
         for future in [future for future in self.running if future.done()]:
@@ -149,7 +153,7 @@ class Tasks:
             print(f"exprun: jobs {share}: {reason}: {future.exception()}", file=sys.stderr)
 
     def end(self) -> None:
-        """Let what is still running save and end."""
+        """Signal running tasks to save and end, and wait for them, at most 30 s."""
         from distributed import wait
 
         if self.running:
@@ -158,7 +162,7 @@ class Tasks:
 
 
 def run_share(share: str, command: list[str], cwd: str, logs: str, stop: str) -> int:
-    """Run on a worker: train the jobs of a share in a process of its own; returns its exit code."""
+    """Train the jobs of a share in a subprocess and return its exit code; runs on a Dask worker."""
     from distributed import Event, worker_client
 
     words = [sys.executable, "-c", COMMAND, *command, "--jobs", share]

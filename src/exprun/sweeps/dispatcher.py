@@ -1,10 +1,10 @@
 """Dispatches the jobs of a sweep to worker processes.
 
-A worker (``worker``) takes jobs of one kind (equal data, network, batches): one after another on a
-CPU, which has a worker for each core, and as a stack on a GPU. It asks for the next job whenever it
-has capacity. Other workers train a single job each: all, if the launcher says so, else those whose
-worker came to grief, for one of them may have been the reason. Every job has the files that it
-would have alone. Nothing here imports torch.
+A worker process (``worker``) trains jobs of one kind (equal data, network, batches): one after
+another on a CPU, with one worker per core, or as a stack on a GPU. It requests the next job
+whenever it has capacity. Other workers train a single job each: every job if the launcher requires
+it, else the jobs that failed or whose worker ended early, because one of them may be the cause.
+Every job writes the same files as a single run. Nothing here imports torch.
 """
 
 from __future__ import annotations
@@ -36,16 +36,16 @@ from exprun.sweeps.ledger import Progress
 from exprun.sweeps.panel import SweepPanel
 
 AT_ONCE = 256
-"""Members of a stack at most, on a GPU; on a CPU a worker trains one job at a time."""
+"""Maximum size of a stack on a GPU; on a CPU a worker trains one job at a time."""
 
 USUAL_MEMORY = 300 * 2**20
-"""Bytes that a process is taken to need until one was seen to need more."""
+"""Bytes that a worker process is assumed to need until one is measured to need more."""
 
 GRACE = 20.0
-"""Seconds that workers have to save what they train after a signal, before they are killed."""
+"""Seconds after a signal in which workers can save their jobs before they are killed."""
 
 STILLBORN = 3
-"""Workers that end before they ask for anything, after which no more are started."""
+"""Number of workers that crash before their first message, at which the sweep is aborted."""
 
 
 def run_jobs(
@@ -55,11 +55,11 @@ def run_jobs(
     progress: Progress,
     settings: LauncherSettings,
 ) -> tuple[dict[int, dict[str, Any]], int | None]:
-    """Run the ``jobs`` of the sweep in ``folder``, by their numbers; returns their results, and the
-    exit code if a signal has ended it.
+    """Run the ``jobs``, by number, of the sweep in ``folder``; returns their results by number, and
+    the exit code if a signal ended the sweep, else None.
 
-    After a signal the jobs that were running are interrupted and those that were not are left out.
-    So are jobs that another process is at work on, which is said.
+    After a signal, running jobs are interrupted and waiting ones have no result. Jobs that another
+    process holds are printed and have no result either.
     """
     if not jobs:
         return {}, None
@@ -69,7 +69,7 @@ def run_jobs(
     try:
         with SweepPanel(title, dispatcher.titles()) as panel:
             dispatcher.run(panel)
-    except OSError as error:  # no process to be had, no room on the disk
+    except OSError as error:  # a process cannot be started, the disk is full
         print(f"exprun: {error}", file=sys.stderr)
     ended = next((r for r in dispatcher.results.values() if r["status"] == INTERRUPTED), None)
     if ended:
@@ -81,8 +81,9 @@ def run_jobs(
 class Worker:
     """A worker process, the connection to it, and the kind and numbers of the jobs it trains.
 
-    One that trains a single job is ``alone``. ``since`` is when each job was sent, in seconds of
-    ``time.monotonic``; ``killed`` is why the dispatcher has killed it.
+    ``alone``: it trains a single job. ``ready``: it has sent a message. ``since`` has the time of
+    ``time.monotonic`` at which each unfinished job was sent; ``killed`` is the reason if the
+    dispatcher killed the process.
     """
 
     process: BaseProcess
@@ -114,28 +115,28 @@ class Dispatcher:
         self.progress = progress
         self.settings = settings
         self.results: dict[int, dict[str, Any]] = {}
-        self.reasons: set[str] = set()  # printed so far: why jobs were not stacked
+        self.reasons: set[str] = set()  # printed reasons why jobs were not stacked
         self.waiting: dict[str, deque[int]] = {}
-        self.alone: deque[int] = deque()  # waiting for a process of their own
+        self.alone: deque[int] = deque()  # jobs waiting for their own process
         if settings.one_job_per_process:
             self.alone.extend(jobs)
             self.count = min(settings.processes, len(jobs))
         else:
-            self.count = 1  # which can tell whether there is a GPU
+            self.count = 1  # the first worker reports whether there is a GPU
             for number, job in jobs.items():
                 self.waiting.setdefault(_kind(job), deque()).append(number)
         self.size = settings.size
         self.sized = False  # whether the number of workers and the size of a stack are chosen
-        self.resources = "", ""  # number of processes, and their device
+        self.resources = "", ""  # number of processes and their device, as text
         self.workers: dict[Connection, Worker] = {}
-        self.leases: dict[int, Lease] = {}  # of the jobs that are running
-        self.tries: Counter[int] = Counter()  # that have failed
+        self.leases: dict[int, Lease] = {}  # of running jobs
+        self.tries: Counter[int] = Counter()  # failed tries of each job
         self.stillborn = 0
-        self.memory = USUAL_MEMORY  # the most that was seen of a worker
+        self.memory = USUAL_MEMORY  # largest measured memory of a worker, in bytes
         self.signal: signal.Signals | None = None  # the signal that ended the sweep
 
     def titles(self) -> dict[int, tuple[str, int]]:
-        """What tells each job from the others, and its epochs."""
+        """For each job, the overrides that distinguish it, as a title, and its maximum epochs."""
         shared = self.progress.shared
         return {
             number: (
@@ -151,7 +152,7 @@ class Dispatcher:
         with interruptible() as interrupted:
             try:
                 self._serve(panel, interrupted)
-            finally:  # even after an error no worker is left waiting for an answer
+            finally:  # also after an error: no worker is left waiting for an answer
                 self.signal = interrupted.signal
                 self._end(signal.SIGTERM)
                 for worker in self.workers.values():
@@ -191,7 +192,7 @@ class Dispatcher:
             panel.draw()
 
     def _start_workers(self, panel: SweepPanel) -> None:
-        """As many as there is work, cores and memory for."""
+        """Start workers as long as there are jobs, cores and memory for them."""
         while len(self.workers) < self.count:
             starting = sum(not (worker.ready or worker.alone) for worker in self.workers.values())
             stack = sum(map(len, self.waiting.values())) > starting
@@ -210,8 +211,8 @@ class Dispatcher:
             )
 
     def _is_room(self) -> bool:
-        """Whether there is memory for one more worker, for the others may still grow; there always
-        is for the first."""
+        """Whether there is memory for one more worker, with a reserve for the growth of the running
+        ones; always true for the first worker."""
         free = available_memory()
         if not self.workers or free is None:
             return True
@@ -219,7 +220,7 @@ class Dispatcher:
         return free - sum(max(bytes_, 0) for bytes_ in growth) >= self.memory
 
     def _look_at_workers(self) -> None:
-        """See how much memory they take, and kill those that take too long."""
+        """Measure the memory of all workers, and kill those that exceed the timeout of a job."""
         now, timeout = time.monotonic(), self.settings.timeout
         for worker in self.workers.values():
             self.memory = max(self.memory, resident_memory(worker.pid))
@@ -229,7 +230,7 @@ class Dispatcher:
                 os.kill(worker.pid, signal.SIGKILL)
 
     def _choose_sizes(self, gpu: bool, panel: SweepPanel) -> None:
-        """Choose the size of a stack and the number of workers."""
+        """Choose the size of a stack and the number of workers, once."""
         if self.sized:
             return
         self.sized = True
@@ -272,7 +273,8 @@ class Dispatcher:
         return True
 
     def _next(self, kind: str, panel: SweepPanel) -> int | None:
-        """A waiting job of that kind that is to be run; None if there is none."""
+        """The number of the next waiting job of that kind, after taking it; None if there is
+        none."""
         jobs = self.waiting[kind]
         while jobs:
             number = jobs.popleft()
@@ -281,8 +283,9 @@ class Dispatcher:
         return None
 
     def _take(self, number: int, panel: SweepPanel) -> bool:
-        """Whether a job is to be run here: not if another process is at it, or has ended it
-        meanwhile. Then its folder is this process's until it has ended."""
+        """Acquire the lease of a job's folder, which is kept until the job ends, and write the
+        job's configuration there. Returns False if another process holds the folder or has finished
+        the job."""
         if number in self.leases:
             return True
         job = self.jobs[number]
@@ -306,7 +309,8 @@ class Dispatcher:
         return True
 
     def _tries_again(self, number: int, interrupted: Interruption) -> bool:
-        """Whether a job that has failed gets another try, in a process of its own."""
+        """Queue another try of a failed job in its own process; returns False if the sweep is
+        interrupted or no retries are left."""
         if interrupted() or self.tries[number] >= self.settings.retries:
             return False
         self.tries[number] += 1
@@ -318,8 +322,9 @@ class Dispatcher:
         self.alone.append(number)
 
     def _bury(self, worker: Worker, panel: SweepPanel, interrupted: Interruption) -> None:
-        """What becomes of the jobs that an ended worker has not finished: members of a stack are
-        tried again one by one, for only one of them may be the reason; a single one has failed."""
+        """Handle the unfinished jobs of a worker that has ended: members of a stack are run again
+        in separate processes, because one of them may be the cause; a single job is retried or
+        recorded as failed. Raises OSError if workers repeatedly crash before they begin."""
         worker.connection.close()
         worker.process.join()
         code = worker.process.exitcode or 0
@@ -330,9 +335,9 @@ class Dispatcher:
         for number in sorted(worker.since):
             job = self.jobs[number]
             result = ledger.state_of(job.folder)
-            if result["status"] in FINISHED:  # written, and not told any more
+            if result["status"] in FINISHED:  # result written, but not reported
                 self._add_result(number, result, panel)
-            elif interrupted():  # it did not end in time: left as it is, to be resumed
+            elif interrupted():  # not saved in time: left for exprun resume
                 continue
             elif not worker.alone:
                 self._again(number)
@@ -363,7 +368,7 @@ def _processes(count: int) -> str:
 
 
 def _ending(code: int) -> str:
-    """How a process ended: ``killed by SIGKILL``."""
+    """How a process ended, as text, like ``killed by SIGKILL``."""
     return f"killed by {signal.Signals(-code).name}" if code < 0 else f"ended with code {code}"
 
 
@@ -373,7 +378,7 @@ def _reason(code: int) -> str:
 
 
 def _kind(job: Job) -> str:
-    """The part of the config that jobs of one stack have in common, as a key."""
+    """The part of the config that must be equal for all jobs of a stack, as a key."""
     groups = ("problem", "data", "model", "norm", "batching", "loss", "device")
     together = {group: job.config[group] for group in groups}
     together["data"] = {k: v for k, v in together["data"].items() if k != "split_seed"}

@@ -1,4 +1,4 @@
-"""How the jobs of a sweep are run, as ``hydra/launcher`` says and ``sweep.json`` keeps it."""
+"""Settings of the launcher of a sweep, from ``hydra/launcher``, stored in ``sweep.json``."""
 
 from __future__ import annotations
 
@@ -9,21 +9,23 @@ from typing import Any
 from exprun.common.threads import cores
 
 BASIC, LOCAL, STACKED, SLURM, DASK = "basic", "local", "stacked", "slurm", "dask"
-"""One after the other, a process each; as many at once as there are cores; many as one; shares of
-the jobs, each stacked, as tasks of a SLURM array or of Dask."""
+"""Launchers. BASIC: one job after another, each in its own process; LOCAL: the same, several at a
+time; STACKED: stacked jobs; SLURM and DASK: shares of the jobs, each stacked, as tasks of a SLURM
+array or of Dask."""
 
 JOBS_PER_TASK = 32
-"""Jobs of a share, usually: to import torch takes as long as to train a small network."""
+"""Default number of jobs per task; small tasks are inefficient, because importing torch takes as
+long as training a small network."""
 
 
 @dataclass(frozen=True)
 class LauncherSettings:
-    """``size`` jobs at once in each of ``workers`` processes; None is the dispatcher's choice. With
-    ``BASIC`` and ``LOCAL`` each job has a process of its own; with ``SLURM`` and ``DASK`` the
-    processes are those of a task.
+    """``size`` jobs at a time in each of ``workers`` processes; with None the dispatcher chooses.
+    With ``BASIC`` and ``LOCAL`` each job has its own process; with ``SLURM`` and ``DASK``
+    ``workers`` is the number of processes of a task.
 
-    A job that takes more than ``timeout`` seconds is killed. One that fails is tried again, at most
-    ``retries`` times, from its newest checkpoint.
+    A job that takes more than ``timeout`` seconds is killed. A job that fails is tried again from
+    its newest checkpoint, at most ``retries`` times.
     """
 
     name: str = STACKED
@@ -38,7 +40,8 @@ class LauncherSettings:
 
     @property
     def threads(self) -> int | None:
-        """CPU threads of each job: the cores are shared out. None if that is the job's choice."""
+        """CPU threads of each job: 1 if several jobs share a process, else an equal share of the
+        cores, or None (the job's config decides) if only one process runs at a time."""
         if not self.one_job_per_process:
             return 1
         processes = self.processes
@@ -46,21 +49,22 @@ class LauncherSettings:
 
     @property
     def processes(self) -> int:
-        """At most, if each job has its own."""
+        """Maximum number of processes if each job has its own."""
         return min(self.workers or cores(), cores())
 
     def whole(self) -> LauncherSettings:
-        """Those for all jobs of the sweep, to be run on this machine."""
+        """The settings to run all jobs of the sweep on this machine, without a task's number of
+        processes."""
         return replace(self, workers=None) if self.name in (SLURM, DASK) else self
 
     def as_written(self) -> dict[str, Any]:
-        """What ``sweep.json`` says of it."""
+        """The entries of the settings in ``sweep.json``."""
         settings = asdict(self)
         return {"launcher": settings.pop("name"), "settings": settings}
 
     @classmethod
     def of(cls, content: Mapping[str, Any]) -> LauncherSettings:
-        """What ``sweep.json`` said; exprun 0.1 wrote down the name alone."""
+        """The settings from the content of ``sweep.json``; exprun 0.1 wrote only the name."""
         name = content["launcher"]
         usual = {"workers": 1} if name == BASIC else {}
         return cls(name, **content.get("settings", usual))

@@ -1,8 +1,8 @@
-"""A sweep's own files: ``sweep.json``, what was asked; ``configs.jsonl``, the resolved config of
-every job; and ``leaderboard.csv``, the jobs in the order of their validation figures.
+"""The files of a sweep: ``sweep.json``, the requested jobs; ``configs.jsonl``, the resolved config
+of every job; and ``leaderboard.csv``, the jobs ranked by their validation figures.
 
-What has become of a job is said by the ``result.json`` in its own folder and nowhere else: a job
-that ends writes no file of the sweep's, and one whose folder was deleted can be done again.
+The state of a job is stored only in ``result.json`` in its folder: a job that ends writes no file
+of the sweep, and a job whose folder was deleted can be run again.
 """
 
 from __future__ import annotations
@@ -32,13 +32,13 @@ PENDING = "pending"
 """The status of a job that has no result."""
 
 LAST_COLUMNS = ("seconds", "folder", "reason")
-"""Columns of a leaderboard that stand behind all metrics."""
+"""Columns of a leaderboard that follow the metrics."""
 
 
 @dataclass(frozen=True)
 class Planned:
-    """A job that is asked for: its variant, if there are any, its overrides, its folder within the
-    sweep's, the texts of its ``.hydra/``, by the files' names, and its ``record.identity``."""
+    """A requested job: its variant, if any, its overrides, its folder relative to the sweep's, the
+    texts of its ``.hydra/`` by file name, and its ``record.identity``."""
 
     variant: str | None
     overrides: Sequence[str]
@@ -53,8 +53,8 @@ def new(
     launcher: LauncherSettings,
     published: Mapping[str, Any] | None = None,
 ) -> dict[str, Any]:
-    """The content of ``sweep.json`` before it has any job: the overrides, the folder of the user's
-    own options, the launcher, and what the results are to be compared with."""
+    """The content of ``sweep.json`` without jobs: the overrides, the folder of the user's options,
+    the launcher, and the published figures to compare the results with."""
     return {
         "overrides": list(asked),
         "batches": [],
@@ -71,12 +71,14 @@ def add(
     jobs: Iterable[Planned],
     asked: Sequence[str] | None = None,
 ) -> None:
-    """Write down that ``jobs`` are asked for, before any of them runs; their numbers go on. The
-    configs are written first, then ``sweep.json``, without which they count for nothing.
+    """Record requested ``jobs`` before any of them runs, with consecutive numbers. The configs are
+    written first, then ``sweep.json``; configs of jobs that are not in ``sweep.json`` are ignored.
+    Raises UsageError if two jobs have the same folder.
 
-    ``batches`` are what was ``asked`` for at one time, each with the number of its first job: what
-    a comparison may claim depends on whether jobs were added after a look at the others. Without
-    ``asked`` the jobs belong to the newest batch; one that brings no job is none.
+    A batch records the overrides ``asked`` in one request, its time and the number of its first
+    job, because the tests of a comparison depend on whether jobs were added after a look at earlier
+    results. Without ``asked`` the jobs belong to the newest batch; a request that adds no jobs to
+    existing ones makes no batch.
     """
     first = len(content["jobs"])
     known: dict[str, int] = {job["folder"]: job["number"] for job in content["jobs"]}
@@ -105,15 +107,15 @@ def add(
 
 
 class Configs:
-    """``configs.jsonl`` of a sweep: line i has the texts of job i's ``.hydra/``, interpolations of
-    its config resolved, as it was when it was asked for."""
+    """``configs.jsonl`` of a sweep: line i has the texts of job i's ``.hydra/``, with the resolved
+    config, as they were when the job was requested."""
 
     def __init__(self, folder: Path) -> None:
         self.path = folder / "configs.jsonl"
 
     @cached_property
     def starts(self) -> list[int]:
-        """Where each line begins, and where the next one would."""
+        """Byte offset of each line, and of the end of the last."""
         starts = [0]
         if self.path.is_file():
             with self.path.open("rb") as file:
@@ -122,7 +124,8 @@ class Configs:
         return starts
 
     def write(self, number: int, files: Mapping[str, str]) -> None:
-        """Add a line; what a killed process left behind the last job is overwritten."""
+        """Write the line of job ``number`` and truncate the file after it, which removes lines that
+        a killed process left."""
         line = json.dumps(files, ensure_ascii=False).encode() + b"\n"
         with self.path.open("r+b" if self.path.exists() else "w+b") as file:
             file.seek(self.starts[number])
@@ -131,7 +134,7 @@ class Configs:
         self.starts[number + 1 :] = [self.starts[number] + len(line)]
 
     def files(self, number: int) -> dict[str, str]:
-        """The texts of a job's ``.hydra/``. Raises UsageError if they cannot be read."""
+        """The texts of a job's ``.hydra/`` by file name; raises UsageError if unreadable."""
         try:
             with self.path.open("rb") as file:
                 file.seek(self.starts[number])
@@ -141,33 +144,34 @@ class Configs:
         return files
 
     def unpack(self, number: int, folder: Path) -> None:
-        """Write the ``.hydra/`` of a job into its folder, if that has none."""
-        from exprun.config.compose import write_hydra_files  # Hydra takes its time to import
+        """Write the ``.hydra/`` of a job into its folder, unless it is there."""
+        from exprun.config.compose import write_hydra_files  # importing Hydra is slow
 
         if (files := self.missing(number, folder)) is not None:
             write_hydra_files(folder, files)
 
     def missing(self, number: int, folder: Path) -> dict[str, str] | None:
-        """The texts of a job's ``.hydra/`` if its folder has none; None if it has."""
+        """The texts of a job's ``.hydra/`` if its folder lacks them, else None."""
         last = folder / ".hydra" / "overrides.yaml"
         return None if last.is_file() else self.files(number)
 
 
 def shared_words(jobs: Sequence[Sequence[str]]) -> set[str]:
-    """The overrides that all jobs have; none of a single job's, for what there is to say of it."""
+    """The overrides that all jobs have in common; empty for a single job, so that its title keeps
+    its overrides."""
     return set(jobs[0]).intersection(*jobs[1:]) if len(jobs) > 1 else set()
 
 
 def job_name(number: int, words: Iterable[str], jobs: int) -> str:
-    """What the folder of a job is called, among as many ``jobs``: its number, padded so that names
-    are in its order, also when some are added, and what tells it from the others."""
+    """The name of a job's folder in a sweep of ``jobs`` jobs: its number, padded so that names sort
+    by number, also after jobs are added, and the ``words`` that distinguish it."""
     width = max(3, len(str(jobs - 1)))
     return f"{number:0{width}}_{folder_name([*words])}"
 
 
 def finished_elsewhere(folder: Path, jobs: Sequence[Mapping[str, Any]]) -> dict[str, str]:
-    """Folders under the sweep's that none of its jobs has, but that hold the result of one that has
-    come to its end (moved there, or a run's of its own): by their identities."""
+    """Folders within the sweep's that belong to none of its ``jobs`` but contain the result of a
+    finished job (moved there, or a single run's), relative to the sweep's folder, by identity."""
     own = {str(job["folder"]) for job in jobs}
     found: dict[str, str] = {}
     others = [path for path in folder.iterdir() if path.is_dir() and path.name not in own]
@@ -179,9 +183,8 @@ def finished_elsewhere(folder: Path, jobs: Sequence[Mapping[str, Any]]) -> dict[
 
 
 def adopt(folder: Path, content: dict[str, Any]) -> None:
-    """Let jobs without a result have the folders in which they have come to their end elsewhere
-    (``finished_elsewhere``); ``content`` is that of ``sweep.json``, which is written if it changes.
-    """
+    """Assign to jobs without a folder those of their results elsewhere (``finished_elsewhere``);
+    ``content`` is that of ``sweep.json``, which is written if it changes."""
     missing = [job for job in content["jobs"] if not (folder / job["folder"]).is_dir()]
     elsewhere = finished_elsewhere(folder, content["jobs"]) if missing else {}
     found = [job for job in missing if job.get("identity") in elsewhere]
@@ -194,12 +197,11 @@ def adopt(folder: Path, content: dict[str, Any]) -> None:
 def check_data(
     folder: Path, content: Mapping[str, Any], number: int, config: Mapping[str, Any]
 ) -> None:
-    """Raise UsageError if the files of data that the resolved ``config`` of a job names are not
-    those that it was asked for with: what has been done and what is missing would be of two data
-    sets."""
+    """Raise UsageError if the data files named by the resolved ``config`` of a job have changed
+    since the job was requested, because the sweep would then mix two data sets."""
     job = content["jobs"][number]
     versions = [b.get("version") for b in content.get("batches", ()) if b["first"] <= number]
-    if not versions or versions[-1] is None:  # of an exprun that did not write it down
+    if not versions or versions[-1] is None:  # written by an exprun without this entry
         return
     if identity(config, versions[-1]) != job["identity"]:
         raise UsageError(
@@ -209,23 +211,24 @@ def check_data(
 
 
 class Progress:
-    """How many jobs of a sweep have come to their end, and what tells each from the others."""
+    """Counts the jobs of a sweep that have ended, and titles each by its distinguishing
+    overrides."""
 
     def __init__(self, jobs: Sequence[Mapping[str, Any]], done: int = 0) -> None:
-        """``jobs`` are those of ``sweep.json``; ``done`` of them have ended before."""
+        """``jobs`` are those of ``sweep.json``; ``done`` of them had already ended."""
         self.done, self.total = done, len(jobs)
         self.shared = shared_words([job["overrides"] for job in jobs])
 
     def note(self, result: Mapping[str, Any]) -> tuple[str, str]:
-        """Of a job that has just stopped: how many have ended by now, like ``3/24``, among which
-        one that was interrupted is not; and its title."""
+        """Count a job that has stopped, unless it was interrupted; returns the count, like
+        ``3/24``, and the job's title."""
         self.done += result["status"] != INTERRUPTED
         title = " ".join(word for word in result["overrides"] if word not in self.shared)
         return f"{self.done}/{self.total}", title or "defaults"
 
 
 def now() -> str:
-    """The time, as the files of a sweep have it."""
+    """The current local time in ISO 8601 with milliseconds and time zone, for a sweep's files."""
     return datetime.now().astimezone().isoformat(timespec="milliseconds")
 
 
@@ -237,7 +240,7 @@ def read(folder: Path) -> dict[str, Any]:
 
 @contextmanager
 def read_from(folder: Path) -> Iterator[None]:
-    """What does not fit inside is the fault of ``sweep.json``: UsageError."""
+    """Context that turns errors of damaged content of ``sweep.json`` into a UsageError."""
     try:
         yield
     except (ValueError, KeyError, TypeError) as error:
@@ -245,15 +248,15 @@ def read_from(folder: Path) -> Iterator[None]:
 
 
 def threads(folder: Path) -> int | None:
-    """How many CPU threads each job of the sweep computes with; None if that is the job's choice.
-    Raises UsageError if ``sweep.json`` is damaged."""
+    """The number of CPU threads of each job of the sweep; None if the job's config decides. Raises
+    UsageError if ``sweep.json`` is damaged."""
     with read_from(folder):
         return LauncherSettings.of(read(folder)).threads
 
 
 def state_of(folder: Path) -> dict[str, Any]:
-    """What has become of the job in ``folder``; of one without a result that is whole, only
-    ``status``, ``reason`` and no ``metrics``."""
+    """The content of ``result.json`` in the job's ``folder``; if it is missing or damaged, only the
+    ``status`` PENDING, a ``reason`` and empty ``metrics``."""
     try:
         result = read_result(folder)
     except UsageError as error:
@@ -262,7 +265,7 @@ def state_of(folder: Path) -> dict[str, Any]:
 
 
 def has_ended(folder: Path) -> bool:
-    """Whether the job in ``folder`` has come to its end or failed, and nobody is trying again."""
+    """Whether the job in ``folder`` is finished or failed, and no process holds it for a retry."""
     return state_of(folder)["status"] in (*FINISHED, FAILED) and holder(folder) is None
 
 
@@ -280,8 +283,8 @@ def leaderboard(folder: Path) -> list[dict[str, Any]]:
 
 
 def ranked(folder: Path) -> list[dict[str, Any]]:
-    """A row for each job: the best first, then the jobs that did not end well. The first metric is
-    the one that they are ranked by (``sweeps.ranking``)."""
+    """A row for each job, best first, then the jobs that did not end well. The first metrics are
+    those that the jobs are ranked by (``sweeps.ranking``)."""
     rows = []
     with read_from(folder):
         jobs = [(job, folder / str(job["folder"])) for job in read(folder)["jobs"]]

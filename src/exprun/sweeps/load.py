@@ -1,6 +1,6 @@
-"""Sweeps and runs as Arrow tables, for a notebook: ``exprun.load_sweep`` and ``exprun.load_run``.
+"""Reads sweeps and runs as Arrow tables: ``exprun.load_sweep`` and ``exprun.load_run``.
 
-Nothing here imports torch, or pandas: ``.to_pandas()`` of a table does, if it is there.
+Nothing here imports torch or pandas; ``.to_pandas()`` of a table imports pandas, if installed.
 """
 
 from __future__ import annotations
@@ -19,17 +19,18 @@ if TYPE_CHECKING:
 
 
 class Tables(NamedTuple):
-    """``results`` has a row for each job: ``sweep``, ``number``, ``configuration``, what varies (as
-    numbers, if all values are), ``seed``, ``status``, ``reason`` and every figure. ``curves`` has a
-    row for each epoch of each job: ``sweep``, ``number``, ``configuration``, ``seed`` and the
-    columns of ``metrics.csv``."""
+    """``results`` has a row for each job: ``sweep``, ``number``, ``configuration``, the factors (as
+    numbers if all values are), ``seed`` and other varying repetition keys, ``status``, ``reason``
+    and every figure. ``curves`` has a row for each epoch of each job: ``sweep``, ``number``,
+    ``configuration``, ``seed`` and the columns of ``metrics.csv``."""
 
     results: pa.Table
     curves: pa.Table
 
 
 def load_sweep(path: str | PathLike[str] | Sequence[str | PathLike[str]]) -> Tables:
-    """The tables of a sweep's folder, or of several together; raises UsageError if that is none."""
+    """The tables of one sweep's folder or of several combined; raises UsageError for a folder that
+    is not a sweep's."""
     paths = [Path(one) for one in ([path] if isinstance(path, str | PathLike) else path)]
     for run in paths:
         if (run / "result.json").is_file():
@@ -77,7 +78,7 @@ def _results_table(results: Results) -> pa.Table:
 
 def _curves_table(results: Results) -> pa.Table:
     """A row for each epoch of each job: ``sweep``, ``number``, ``configuration``, ``seed``, then
-    the columns of ``metrics.csv``; null where a run has no such figure."""
+    the columns of ``metrics.csv``; null where a run lacks the figure."""
     import pyarrow as pa
 
     named = {id(job): c.name for c in results.configurations for job in c.jobs}
@@ -99,7 +100,8 @@ def _curves_table(results: Results) -> pa.Table:
 
 
 def _column(values: Sequence[str | None]) -> Sequence[int | float | str | None]:
-    """Values of overrides: numbers, whole ones if all are, or else the words as they are."""
+    """Values of overrides as integers if all are integers, else as floats if all are numbers, else
+    unchanged."""
     for number in (int, float):
         try:
             return [None if value is None else number(value) for value in values]

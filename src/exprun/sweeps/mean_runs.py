@@ -1,4 +1,4 @@
-"""``mean/`` in the folder of a sweep, made from its results."""
+"""Writes the TensorBoard runs of mean curves, ``mean/`` in the folder of a sweep."""
 
 from __future__ import annotations
 
@@ -15,8 +15,8 @@ from exprun.sweeps.results import Configuration, Results
 
 def write_mean(folder: Path, results: Results) -> None:
     """Write ``folder/mean/``, a TensorBoard run for each configuration with a job that has ended;
-    nothing if there is none. Jobs that diverged count in the curves only where all did, for theirs
-    end early."""
+    nothing if there is none. Diverged jobs are left out of the curves, because their curves end
+    early, unless all jobs of the configuration diverged."""
     names = short_names(results)
     runs, step = [], "epoch"
     for configuration in results.configurations:
@@ -39,7 +39,8 @@ def write_mean(folder: Path, results: Results) -> None:
 
 
 def _level(configuration: Configuration, key: str) -> Value:
-    """A level as a number, if it is one, so that TensorBoard has an axis for it."""
+    """The level of a factor as a finite number if possible, so that TensorBoard draws a numeric
+    axis, else as text."""
     text = configuration.values.get(key, DEFAULT)
     try:
         number = float(text)

@@ -1,4 +1,4 @@
-"""The jobs of a sweep as a small panel in the terminal, all of them at a glance."""
+"""A small terminal panel with the progress of all jobs of a sweep."""
 
 from __future__ import annotations
 
@@ -36,16 +36,17 @@ from exprun.sweeps.ranking import COMPARABLE, cost, higher_is_better
 from exprun.sweeps.results import REPETITION
 
 STRIP = 6
-"""Lines at most with a character for each job."""
+"""Maximum number of lines of the strip, which has a character for each job."""
 
 COLUMNS, FEW_COLUMNS = ("5 %", "median", "95 %", "best"), ("median", "best")
-"""Of the table, and those that are left where there is little room."""
+"""Columns of the table, and those that are kept where there is little room."""
 
 SETTLED = 1.0
-"""Seconds to measure before a speed is told."""
+"""Seconds of measurement before a speed is shown."""
 
 SAMPLES = 300
-"""Drawings over which the speed is a mean: those of half a minute, or more if epochs are slow."""
+"""Maximum number of samples that the speed is averaged over: half a minute of redraws, or longer if
+epochs are slow."""
 
 STARTING = "starting"
 
@@ -60,29 +61,29 @@ STYLES = {
     FAILED: "red",
     INTERRUPTED: "yellow",
 }
-"""What becomes of a job, in the order in which it is told."""
+"""States of a job in the order in which their counts are shown, with the colours."""
 
 ABOVE = 3
-"""Rows of the terminal that are left, if possible, to what is printed above the panel."""
+"""Terminal rows reserved, if possible, for output above the panel."""
 
 WITHOUT_RESULT = (DIVERGED, FAILED, INTERRUPTED)
 LEVELS = "▁▂▃▄▅▆▇█"
 NOT_YET, UNSEEN, NEVER = "·", "✓", "✗"
 
 Figures = dict[str, dict[int, float]]
-"""Name, like ``val_loss``, and the jobs that have it with their newest value."""
+"""By name of a figure, like ``val_loss``, its newest value for each job number that has one."""
 
 
 @dataclass(slots=True)
 class Job:
-    """What is known of a job; ``status`` is empty until it has ended."""
+    """The state of a job in the panel; ``status`` is empty until it has ended."""
 
     title: str
     max_epochs: int
-    row: Mapping[str, float] = field(default_factory=dict)  # the newest
-    first_epoch: float = 0  # that was seen
+    row: Mapping[str, float] = field(default_factory=dict)  # newest row of the curve
+    first_epoch: float = 0  # epoch of the first row received
     status: str = ""
-    metrics: Mapping[str, float | None] = field(default_factory=dict)  # in the end
+    metrics: Mapping[str, float | None] = field(default_factory=dict)  # final metrics
 
     @property
     def state(self) -> str:
@@ -90,26 +91,26 @@ class Job:
 
     @property
     def done(self) -> float:
-        """In epochs; a job that has ended has done all that were left."""
+        """Progress in epochs; a job that has ended counts with its maximum."""
         return self.max_epochs if self.status else self.row.get("epoch", 0)
 
     @property
     def trained(self) -> float:
-        """The epochs that were watched: a resumed job has others."""
+        """Epochs trained since the panel began, without those of a resumed job's earlier run."""
         return self.row["epoch"] - self.first_epoch + 1 if self.row else 0
 
 
 class SweepPanel:
-    """All jobs of a sweep at a glance: how many are done, running, failed and left, speed, figures,
-    the best configuration so far by validation, a character for each job. Elsewhere than on a
-    terminal it is silent. ``workers`` says who trains them, once there are any.
+    """The progress of a sweep: counts of jobs by state, speed, figures, the best configuration so
+    far by validation, and a character for each job. Nothing is drawn if the output is not a
+    terminal. ``workers`` is a text about the worker processes.
 
-    It is drawn by whoever calls ``draw``, at most every ``INTERVAL``: there is no thread. To be
-    used in a ``with`` block, of which it leaves nothing behind. What is printed meanwhile stands
-    above it if it goes to ``panel.console``: ``job_line(…, console=panel.console)``.
+    ``draw`` redraws it at most every ``INTERVAL``; there is no thread. Use it in a ``with`` block,
+    at whose end it is erased. Output to ``panel.console`` appears above it:
+    ``job_line(…, console=panel.console)``.
 
     The figures are those of each job's newest epoch, of the validation part if there is one; jobs
-    that diverged, failed or were interrupted have none.
+    that diverged, failed or were interrupted are left out.
     """
 
     def __init__(
@@ -118,8 +119,8 @@ class SweepPanel:
         jobs: Mapping[int, tuple[str, int]],
         console: Console | None = None,
     ) -> None:
-        """``title`` is what the sweep was asked, ``jobs`` are its numbers with what tells each job
-        from the others and its ``max_epochs``."""
+        """``title`` is the sweep's overrides; ``jobs`` has, by number, the title of each job (its
+        distinguishing overrides) and its ``max_epochs``."""
         self.workers = STARTING
         self.console = console or default_console()
         self._title = printable(title, self.console)
@@ -143,11 +144,11 @@ class SweepPanel:
             self._canvas.stop()
 
     def epoch(self, job: int, row: Mapping[str, float]) -> None:
-        """Take note of the newest row of a job's learning curve."""
+        """Store the newest row of a job's learning curve."""
         known = self._jobs[job]
         if not known.row:
             known.first_epoch = row["epoch"]
-        known.row, known.status = row, ""  # it may have been interrupted before
+        known.row, known.status = row, ""  # a status "interrupted" no longer applies
 
     def ended(
         self, job: int, status: str, metrics: Mapping[str, float | None] | None = None
@@ -155,7 +156,7 @@ class SweepPanel:
         self._jobs[job].status, self._jobs[job].metrics = status, metrics or {}
 
     def draw(self) -> None:
-        """Draw if that is due; costs next to nothing if it is not."""
+        """Redraw the panel if the interval has passed; cheap if it has not."""
         if self._canvas.started and perf_counter() >= self._canvas.due:
             self._canvas.draw()
 
@@ -196,11 +197,11 @@ class SweepPanel:
         yield from progress(left, done / total if total else 1, right, width, over=over)
 
     def _pace(self, epochs_left: float) -> str:
-        """Epochs per second, the time since the beginning, and the time left at most."""
+        """Epochs per second, the elapsed time, and an upper bound of the time left, as text."""
         now = perf_counter()
         elapsed = f" {timedelta(seconds=int(now - self._began))}"
         trained = sum(job.trained for job in self._jobs.values())
-        # The first epochs are not measured: before them processes were started.
+        # The first epochs are not measured, because their time includes the start of processes.
         if trained and (not self._samples or trained > self._samples[-1][1]):
             self._samples.append((now, trained))
         if not self._samples or self._samples[-1][0] - self._samples[0][0] < SETTLED:
@@ -211,8 +212,9 @@ class SweepPanel:
         return f" {per_second(speed, 'epochs')}  {elapsed}   ≤ {left} left"
 
     def _table(self, figures: Figures, width: int) -> Iterator[Text]:
-        """How the jobs' figures are spread, the best of each, and whose that is: two columns give
-        way to the overrides of the best jobs, and these to a job's number, before one is cut."""
+        """Yield a row for each figure with its percentiles over the jobs, its best value and the
+        job that has it. If the width is short, two columns are left out, and then, rather than
+        truncating them, the overrides of the best jobs, which leaves their numbers."""
         if not figures:
             return
         best = {
@@ -239,8 +241,8 @@ class SweepPanel:
             )
 
     def _best(self, figures: Figures, width: int) -> Iterator[Text]:
-        """The configuration with the best mean over its repetitions that have ended, by what jobs
-        are ranked by."""
+        """Yield the configuration with the best mean, over its ended repetitions, of the figure
+        that jobs are ranked by."""
         for name in _ranking(figures)[:1]:
             found: dict[str, list[float]] = {}
             for job in self._jobs.values():
@@ -262,9 +264,9 @@ class SweepPanel:
                 yield from flow([(word, "bold") for word in title.split(" ")], width)
 
     def _strip(self, figures: Figures, width: int, height: int) -> Iterator[Text]:
-        """A character for each job, the taller the better. Jobs that differ in nothing but their
-        last override stand side by side, others under each other; where there is no room for all
-        lines, it begins with that of the first job that has not ended."""
+        """Yield lines with a character for each job; taller means a better rank. Jobs that differ
+        only in their last override are in one line if they fit; if there is no room for all lines,
+        the first shown is, where possible, that of the first job that has not ended."""
         ranking = _ranking(figures)
         ranks = _ranks(figures, ranking)
         marks = []
@@ -294,14 +296,14 @@ class SweepPanel:
 
 
 def _configuration(title: str) -> str:
-    """The overrides in a title but for those that make repetitions."""
+    """The overrides in a title without those of repetitions."""
     words = [word for word in title.split(" ") if word.partition("=")[0] not in REPETITION]
     return " ".join(words) or "all jobs"
 
 
 def _ranking(figures: Collection[str]) -> list[str]:
-    """What the jobs are ranked by while they train: a curve has other figures than those of every
-    curve if they are monitored."""
+    """The figures that jobs are ranked by during training: first a monitored figure, recognised as
+    one that learning curves do not have by default, then COMPARABLE."""
     usual = {part + name for part in ("val_", "train_") for name in CURVE}
     monitored = [name for name in figures if name not in usual]
     comparable = [n for k in COMPARABLE for n in (k, k.replace("val", "train")) if n in figures]
@@ -309,14 +311,15 @@ def _ranking(figures: Collection[str]) -> list[str]:
 
 
 def _percentiles(values: Collection[float]) -> tuple[float, float, float]:
-    """The 5th, the 50th and the 95th."""
+    """The 5th, 50th and 95th percentiles of the values."""
     at_least_two = [*values] * (2 if len(values) == 1 else 1)
     twentieths = statistics.quantiles(at_least_two, n=20, method="inclusive")
     return twentieths[0], twentieths[9], twentieths[18]
 
 
 def _ranks(figures: Figures, names: Sequence[str]) -> dict[int, float]:
-    """0 for the best job … 1 for the worst by the first of these figures, ties by the next."""
+    """The rank of each job, from 0 (best) to 1 (worst), by the first of these figures, with ties
+    broken by the next."""
     jobs = {job for name in names for job in figures[name]}
     costs = {
         job: tuple(cost({name: figures[name].get(job) for name in names}, names)) for job in jobs
@@ -328,6 +331,6 @@ def _ranks(figures: Figures, names: Sequence[str]) -> dict[int, float]:
 
 
 def _period(titles: Iterable[str]) -> int:
-    """How many jobs, from the first, differ in nothing but their last override."""
+    """The number of jobs, from the first, that differ only in their last override."""
     others = [title.rpartition(" ")[0] for title in titles]
     return sum(1 for _ in takewhile(lambda words: words == others[0], others)) or 1

@@ -1,7 +1,8 @@
-"""A preset's published figures beside one's own: read off the jobs' folders, judged, written down.
+"""Compares a preset's published figures with the measured ones, which are read from the jobs'
+folders, and writes the result to ``published.json``.
 
-A preset says in its ``published`` node where its figures come from and what each of them is; no
-figure needs code. Nothing here imports torch.
+The ``published`` node of a preset states the source of its figures and the definition of each, so
+no figure needs code. Nothing here imports torch.
 """
 
 from __future__ import annotations
@@ -25,29 +26,29 @@ from exprun.sweeps.ledger import state_of
 COMPARISON = "published.json"
 
 OF_THE_RUN = ("best_epoch", "epochs", "parameters", "seconds")
-"""What ``result.json`` says beside its metrics."""
+"""Figures of ``result.json`` in addition to its metrics."""
 
 METRICS = [
     f"{part}_{metric}"
     for part in ("train", "val", "test", "train_ema", "val_ema")
     for metric in sorted(HIGHER_IS_BETTER | LOWER_IS_BETTER)
 ]
-"""Figures of a network. Those of one of several targets have its name behind them, and a problem
-has others."""
+"""Names of a network's figures. Figures of one of several targets have its name as a suffix; a test
+function has other figures."""
 
 NO_CHANGE = ("experiment", "data.path", "data.test_path", "device", "seed", "trainer.threads")
-"""Keys that may be given with a preset, and it is still the same experiment."""
+"""Keys that may be overridden in a preset without changing the published experiment."""
 
 
 @dataclass(frozen=True)
 class Figure:
-    """One published number and how to find one's own.
+    """A published number, ``value``, and how to find the measured one.
 
-    It is the ``metric`` of the model (``result.json``), or of the curve after an ``epoch``
-    (``metrics.csv``), or of a ``layer`` (``diagnostics.csv``), over the jobs of a ``variant``, or
-    all if that is not given. ``within`` is how far from ``value`` one's own mean may lie, or a pair
-    of bounds; without it nothing is judged. ``spread`` is the published standard deviation,
-    ``label`` says whose number it is.
+    The measured one is the mean of the ``metric`` of the model (``result.json``), of the curve
+    after an ``epoch`` (``metrics.csv``) or of a ``layer`` (``diagnostics.csv``), over the jobs of a
+    ``variant``, or over all jobs without one. ``within`` is the largest accepted deviation of that
+    mean from ``value``, or a pair of bounds; without it there is no verdict. ``spread`` is the
+    published standard deviation, ``label`` names the origin of the number.
     """
 
     metric: str
@@ -61,7 +62,7 @@ class Figure:
 
     @property
     def bounds(self) -> tuple[float, float] | None:
-        """What agrees with the published number."""
+        """The interval of means that agree with the published number; None without ``within``."""
         if self.within is None:
             return None
         if isinstance(self.within, list):
@@ -70,20 +71,20 @@ class Figure:
 
     @property
     def title(self) -> str:
-        """``adam train_accuracy, epoch 15``."""
+        """The figure's name for a table, like ``adam train_accuracy, epoch 15``."""
         words = [self.metric, self.layer, f"epoch {self.epoch}" if self.epoch is not None else ""]
         named = f"{self.variant or ''} {', '.join(filter(None, words))}".lstrip()
         return f"{named} ({self.label})" if self.label else named
 
     @property
     def spelled(self) -> str:
-        """``0.4985 ± 0.003``."""
+        """The published number as text, like ``0.4985 ± 0.003``."""
         spread = f" ± {self.spread:g}" if self.spread is not None else ""
         return f"{self.value:.10g}{spread}"
 
     @property
     def source(self) -> str:
-        """The file of a job's folder that has it."""
+        """The name of the file in a job's folder that contains the figure."""
         if self.layer is not None:
             return "diagnostics.csv"
         return "result.json" if self.epoch is None else "metrics.csv"
@@ -91,9 +92,10 @@ class Figure:
 
 @dataclass(frozen=True)
 class Comparison:
-    """A figure with one's own: ``mean`` and ``std`` over the ``jobs`` that have it, ``of`` so many
-    that were asked for. ``outside`` is how far the mean lies from what agrees, 0 if it does, and
-    None if nothing is judged; ``missing`` says why there is no figure of one's own."""
+    """A published figure with the measured one: ``mean`` and ``std`` over the number of ``jobs``
+    that have it, out of ``of`` requested ones. ``outside`` is the signed distance of the mean from
+    the bounds, 0 if it lies within and None without bounds; ``missing`` is the reason if no job has
+    the figure."""
 
     figure: Figure
     jobs: int
@@ -106,7 +108,8 @@ class Comparison:
 
 @dataclass(frozen=True)
 class Published:
-    """Figures, their source, and what was ``changed`` of the preset."""
+    """The comparisons of all figures, their source, and the overrides that ``changed`` the
+    preset."""
 
     source: str
     comparisons: tuple[Comparison, ...]
@@ -114,8 +117,8 @@ class Published:
 
 
 def check_published(node: DictConfig, variants: Iterable[str]) -> None:
-    """Raise UsageError if a figure of the ``published`` node lacks something, or is of a variant
-    that the sweep does not have. The values by themselves are checked by ``config.schema``."""
+    """Raise UsageError if the ``published`` node or a figure in it lacks a key, or a figure has a
+    misspelt metric or an unknown variant. Single values are checked by ``config.schema``."""
     known = list(variants)
     for needed in ("source", "figures"):
         if needed not in node:
@@ -139,7 +142,8 @@ def check_published(node: DictConfig, variants: Iterable[str]) -> None:
 
 
 def _misspelt(metric: str) -> str | None:
-    """The metric that is meant by a name that is almost its name."""
+    """The known metric that a misspelt name resembles; None if the name is known or resembles
+    none."""
     if metric in METRICS or any(metric.startswith(f"{name}_") for name in METRICS):
         return None
     return next(iter(difflib.get_close_matches(metric, METRICS, n=1, cutoff=0.85)), None)
@@ -148,8 +152,8 @@ def _misspelt(metric: str) -> str | None:
 def compare(
     node: Mapping[str, Any], jobs: Sequence[tuple[str | None, Path]], asked: Sequence[str]
 ) -> Published:
-    """Every figure of the ``published`` node beside that of the ``jobs``, each a variant's name and
-    a folder; ``asked`` are the overrides of the command line."""
+    """Compare every figure of the ``published`` node with that of the ``jobs``, given as pairs of
+    variant and folder; ``asked`` are the overrides of the command line."""
     comparisons = []
     for words in node["figures"]:
         figure = Figure(**words)
@@ -165,7 +169,7 @@ def judge(
     jobs: Sequence[tuple[str | None, Path]],
     asked: Sequence[str],
 ) -> Published:
-    """``compare``, and write it into ``published.json``, with ``within`` as bounds."""
+    """Run ``compare`` and write the result to ``published.json``, with ``within`` as bounds."""
     published = compare(node, jobs, asked)
     content = asdict(published)
     for comparison, written in zip(published.comparisons, content["comparisons"], strict=True):
@@ -175,7 +179,7 @@ def judge(
 
 
 def stored(folder: Path) -> Published:
-    """What ``judge`` has written."""
+    """Read the ``published.json`` that ``judge`` wrote."""
     content = json.loads((folder / COMPARISON).read_text())
     comparisons = tuple(
         Comparison(**row | {"figure": Figure(**row["figure"])}) for row in content["comparisons"]
@@ -199,13 +203,13 @@ def _compare(figure: Figure, folders: Sequence[Path]) -> Comparison:
 
 
 def _result(folder: Path) -> dict[str, Any] | None:
-    """The content of ``result.json`` of a job that ended well."""
+    """The content of ``result.json`` of a job that ended well, else None."""
     result = state_of(folder)
     return result if result["status"] in (COMPLETED, EARLY_STOPPED) else None
 
 
 def _figures(folder: Path, result: Mapping[str, Any], figure: Figure) -> dict[str, float]:
-    """All numbers of a job that stand where the figure does."""
+    """All numbers of a job in the same file, and row, as the figure."""
     found: Mapping[str, Any]
     if figure.source == "result.json":
         found = {name: result.get(name) for name in OF_THE_RUN} | result["metrics"]
@@ -218,7 +222,7 @@ def _figures(folder: Path, result: Mapping[str, Any], figure: Figure) -> dict[st
 
 
 def _row(path: Path, wanted: Mapping[str, str]) -> dict[str, str]:
-    """The row of a table that has the ``wanted`` cells; nothing if there is none."""
+    """The first row of a CSV file that has the ``wanted`` cells; empty if there is none."""
     if not path.is_file():
         return {}
     with path.open(newline="") as file:
@@ -226,7 +230,7 @@ def _row(path: Path, wanted: Mapping[str, str]) -> dict[str, str]:
 
 
 def _why(figure: Figure, tables: Sequence[Mapping[str, float]]) -> str:
-    """Why no job has a figure."""
+    """The reason why no job has the figure."""
     if not tables:
         return "no job came to its end"
     where = figure.source

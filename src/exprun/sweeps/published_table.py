@@ -1,4 +1,4 @@
-"""Published figures beside one's own, as the terminal shows them."""
+"""Prints published figures next to the measured ones in the terminal."""
 
 from __future__ import annotations
 
@@ -14,7 +14,8 @@ from exprun.sweeps.published import Comparison, Published
 
 
 def comparison(published: Published, console: Console | None = None) -> None:
-    """After a preset: its source, every published figure with one's own, and whether they agree."""
+    """Print the source of a preset's figures, each published figure with the measured one and
+    whether they agree, and overrides that changed the experiment."""
     console = console or default_console()
     console.print()
     source = printable(published.source, console)
@@ -41,7 +42,8 @@ def comparison(published: Published, console: Console | None = None) -> None:
 
 
 def mean_and_std(row: Comparison) -> str:
-    """``0.9543 ± 0.0012``, with as many digits as were published, four at least."""
+    """The measured figure like ``0.9543 ± 0.0012``, with as many digits as published, at least
+    four."""
     if row.mean is None:
         return "-"
     digits = len(Decimal(str(row.figure.value)).normalize().as_tuple().digits)
@@ -50,7 +52,7 @@ def mean_and_std(row: Comparison) -> str:
 
 
 def verdict(row: Comparison) -> str:
-    """Whether it agrees, within what, or how far it is off."""
+    """Whether the figures agree, with the tolerance, or how far the mean is from the bounds."""
     bounds = row.figure.bounds
     if row.mean is None:
         return "no figure"

@@ -1,4 +1,4 @@
-"""By which figure the jobs of a sweep are ranked. Nothing here imports torch."""
+"""The figures that the jobs of a sweep are ranked by. Nothing here imports torch."""
 
 from __future__ import annotations
 
@@ -13,21 +13,23 @@ COMPARABLE = (
     "f",
     *("train_accuracy", "train_r2", "train_loss"),
 )
-"""Figures that mean the same for jobs with different losses, then what breaks ties between them.
-``f`` is a test function's value; training figures count where there are no others."""
+"""Figures to rank jobs by, in order of priority; the first are comparable between jobs with
+different losses, later ones break ties. ``f`` is a test function's value; training figures are used
+where there are no others."""
 
 SETS_LOSS = ("loss=", "loss.", "experiment=")
-"""What an override begins with that may change the loss."""
+"""Prefixes of overrides that may change the loss."""
 
 
 def ranking(results: Sequence[Mapping[str, Any]]) -> list[str]:
-    """The figures that jobs are ranked by, each breaking the ties of those before it. ``results``
-    are contents of ``result.json``, of which ``status``, ``monitor`` and ``overrides`` are read.
+    """The names of the figures that jobs are ranked by, each breaking ties of those before it.
+    ``results`` are contents of ``result.json``, of which ``status``, ``monitor`` and ``overrides``
+    are read.
 
-    The first is the figure that the models were kept by (``monitor``), if all have the same and it
-    can be compared. Losses cannot if the jobs minimise different ones: then it is the accuracy, or,
-    if classes are weighted, ``val_balanced_accuracy``, for which a model that ignores a rare class
-    is no good.
+    The first is the figure that selected the kept models (``monitor``), if all jobs have the same
+    and it is comparable. Losses are not comparable if the jobs minimise different ones: then the
+    first is the accuracy, or, if classes are weighted, ``val_balanced_accuracy``, which is low for
+    a model that ignores a rare class.
     """
     ended = [result for result in results if ended_well(result)]
     monitors = {str(m) for result in ended if (m := result.get("monitor"))}
@@ -47,7 +49,7 @@ WEIGHTED = "val_weighted_loss"
 
 
 def ended_well(result: Mapping[str, Any]) -> bool:
-    """Whether there are figures of a model, and it did not diverge."""
+    """Whether a run was completed or stopped early, that is, it has figures and did not diverge."""
     return result["status"] in (COMPLETED, EARLY_STOPPED)
 
 
@@ -57,8 +59,8 @@ def higher_is_better(name: str) -> bool:
 
 
 def cost(metrics: Mapping[str, Any], names: Sequence[str]) -> list[float]:
-    """The figures of these names, signed so that lower is better, to sort by; infinite if one is
-    missing."""
+    """Sort key: the figures of these names, signed so that lower is better; infinite for missing
+    ones."""
     values = ((name, metrics.get(name)) for name in names)
     return [
         math.inf if value is None else (-value if higher_is_better(name) else value)

@@ -25,9 +25,9 @@ from exprun.sweeps.results import (
 
 
 def read_results(folders: Sequence[Path]) -> Results:
-    """Read the sweeps in ``folders``: seeds that were asked for in several add up.
+    """Read the sweeps in ``folders``; the seeds of a configuration in several sweeps are combined.
 
-    Raises UsageError if one of them is no sweep, or is damaged.
+    Raises UsageError if one of them is not a sweep's folder or is damaged.
     """
     found: list[tuple[JobResult, list[str]]] = []
     batches: list[Batch] = []
@@ -53,8 +53,8 @@ def read_results(folders: Sequence[Path]) -> Results:
 def _with_defaults(
     found: list[tuple[JobResult, list[str]]],
 ) -> list[tuple[JobResult, list[str]]]:
-    """The jobs with what was asked for at other times only, as their own configs have it: to say
-    ``reg=none`` and to leave it out is the same configuration."""
+    """The jobs with the keys that only other batches set, at the values of their own resolved
+    configs, so that ``reg=none`` and the default of the same value are one configuration."""
     given: dict[int, dict[str, None]] = {}
     for job, _ in found:
         given.setdefault(job.batch, {}).update(dict.fromkeys(job.overrides))
@@ -83,7 +83,8 @@ def read_run(folder: Path) -> Results:
 
 
 def check_sweep(folder: Path, given: str) -> None:
-    """Raise UsageError, which begins with what was ``given``, if a folder is no sweep's."""
+    """Raise UsageError if ``folder`` is not a sweep's; the message begins with ``given``, the text
+    that the user entered."""
     if (folder / "sweep.json").is_file():
         return
     if not folder.is_dir():
@@ -99,14 +100,14 @@ def check_sweep(folder: Path, given: str) -> None:
 
 
 def _job(folder: Path, job: Mapping[str, Any], words: list[str] | None, batch: int) -> JobResult:
-    """A job from its line in ``sweep.json`` and its folder; without ``words`` its overrides are
-    those of its result."""
+    """A job from its entry in ``sweep.json`` and its folder; without ``words``, the overrides of
+    its result are used. Raises UsageError if ``result.json`` is damaged."""
     path = folder / str(job["folder"])
     result: dict[str, Any] = {}
     try:
         result = json.loads((path / "result.json").read_text())
     except FileNotFoundError:
-        pass  # it has not ended yet
+        pass  # the job has not ended yet
     except ValueError:
         raise UsageError(
             f"{path / 'result.json'}: is damaged; delete it, and exprun resume {folder}"
@@ -134,7 +135,8 @@ def _job(folder: Path, job: Mapping[str, Any], words: list[str] | None, batch: i
 
 
 def _followed(value: str, overrides: Mapping[str, str]) -> str:
-    """A value of a repetition key, or that of the key which it follows: ``${seed}``."""
+    """A value of a repetition key; an interpolation like ``${seed}`` is replaced by the value of
+    the key it names."""
     key = re.fullmatch(r"\$\\?\{([\w.]+)\\?\}", value)
     return overrides.get(key[1], value) if key else value
 
@@ -142,7 +144,8 @@ def _followed(value: str, overrides: Mapping[str, str]) -> str:
 def _tabulate(
     sweeps: list[Path], batches: list[Batch], found: list[tuple[JobResult, list[str]]]
 ) -> Results:
-    """Order by time, find what varies, and group what does not."""
+    """Sort jobs by the time of their batch, find the factors, remove duplicate jobs, and group jobs
+    with equal values of the factors into configurations."""
     order = sorted(range(len(batches)), key=lambda i: batches[i].asked or "")
     position = {old: new for new, old in enumerate(order)}
     jobs, seen = [], set()
@@ -153,7 +156,7 @@ def _tabulate(
         kept = {k: v for k, v in values.items() if v is not None}
         rest = frozenset((k, v) for k, v in job.overrides.items() if k not in REPETITION)
         identity = (rest, job.block)
-        if identity in seen:  # asked for again: the first result counts
+        if identity in seen:  # requested again: the first job counts
             continue
         seen.add(identity)
         jobs.append(replace(job, batch=position[job.batch], values=kept))
@@ -180,7 +183,7 @@ def _tabulate(
 
 
 def _factors(jobs: Sequence[JobResult]) -> dict[str, list[str]]:
-    """The keys with several values, or that only some jobs have, and their values."""
+    """The keys that have several values or are set by only some jobs, with their values."""
     if not jobs:
         return {}
     keys = dict.fromkeys(key for job in jobs for key in job.overrides if key not in REPETITION)
@@ -194,14 +197,14 @@ def _factors(jobs: Sequence[JobResult]) -> dict[str, list[str]]:
             continue
         if VARIANT in found:
             pairs = {(job.variant, _level(job.overrides, key)) for job in jobs}
-            if len(pairs) == len(variants):  # it says no more than the variant
+            if len(pairs) == len(variants):  # determined by the variant
                 continue
         found[key] = [level for level in levels if level is not None]
     return found
 
 
 def _level(overrides: Mapping[str, str | None], key: str) -> str | None:
-    """How a value is written, a number always in one way: 1e-2 and 0.01 are one level."""
+    """The value of a key, with numbers in one format so that 1e-2 and 0.01 are one level."""
     value = overrides.get(key)
     if value is None:
         return None

@@ -1,4 +1,4 @@
-"""What a job was trained with where nobody said: the values of its resolved config."""
+"""Reads values of a job's resolved config, for keys that its overrides do not set."""
 
 from __future__ import annotations
 
@@ -10,14 +10,14 @@ from exprun.common.errors import UsageError
 
 
 class ResolvedValues:
-    """The values in ``.hydra/`` of a job's folder, written as in overrides; none without it. Raises
-    UsageError if a file there is damaged."""
+    """The values in ``.hydra/`` of a job's folder, in the syntax of overrides; there are none if
+    ``.hydra/`` is missing. Raises UsageError if a file in it is damaged."""
 
     def __init__(self, folder: Path) -> None:
         self.folder = folder / ".hydra"
 
     def get(self, key: str) -> str | None:
-        """The option of a group, or the value of a key; None if the config has neither."""
+        """The selected option of a group, or the value of a key; None if there is neither."""
         node: Any = self._config
         for name in key.split("."):
             if not isinstance(node, dict) or name not in node:
@@ -45,11 +45,11 @@ class ResolvedValues:
 
 
 LISTS_OF_OPTIONS = ("reg",)
-"""Groups of which several options may be chosen; Hydra's choices leave them out."""
+"""Groups that allow several options; Hydra does not record these in its choices."""
 
 
 def _read(path: Path) -> Any:
-    import yaml  # only several sweeps together need it
+    import yaml  # needed only to combine several batches
 
     try:
         return yaml.load(path.read_text(), getattr(yaml, "CSafeLoader", yaml.SafeLoader))
@@ -60,7 +60,7 @@ def _read(path: Path) -> Any:
 
 
 def _written(value: Any) -> str:
-    """As in an override: ``null``, ``true``, ``[256,128]``, ``0.01``."""
+    """The value in the syntax of overrides: ``null``, ``true``, ``[256,128]``, ``0.01``."""
     if isinstance(value, list):
         return f"[{','.join(map(_written, value))}]"
     if value is None or isinstance(value, bool):

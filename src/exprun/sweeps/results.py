@@ -1,29 +1,30 @@
-"""The results of one or several sweeps; ``read_results`` makes them from their folders.
+"""The results of one or several sweeps, which ``read_results`` reads from their folders.
 
 ``Results`` has:
 
 ``factors``
-    what varies, by its key and in the order asked for, each with its values in the order met:
-    ``{"optimizer": ["sgd", "adam"], "reg": ["none", "l2"]}``. A key that makes repetitions
-    (``REPETITION``) is none. A sweep of ``hydra.sweeper.variants`` has the factor ``variant``.
+    the varying keys in the order requested, each with its values in order of first appearance:
+    ``{"optimizer": ["sgd", "adam"], "reg": ["none", "l2"]}``. The keys of repetitions
+    (``REPETITION``) are not factors. A sweep of ``hydra.sweeper.variants`` has the factor
+    ``variant``.
 ``repetition``
-    the keys of ``REPETITION`` that vary: what the blocks are made of.
+    the keys of ``REPETITION`` that vary, which distinguish the blocks.
 ``jobs``
-    a ``JobResult`` for each job, in the order asked for. ``values`` has the values of its factors
-    (a key that was not given to the job is missing), ``block`` those of all keys of
-    ``REPETITION``: equal blocks are pairs. ``metrics`` are the figures of ``result.json``,
-    ``None`` where there are none; ``curve(job)`` reads ``metrics.csv``.
+    a ``JobResult`` for each job, in the order requested. ``values`` has the values of its factors
+    (keys that are not in the job's overrides are missing), ``block`` those of all keys of
+    ``REPETITION``; jobs with equal blocks are paired. ``metrics`` are the figures of
+    ``result.json``, None where there is no value; ``job.curve()`` reads ``metrics.csv``.
 ``configurations``
-    the jobs that differ in their block alone, as ``Configuration``: ``name`` says what
-    differs within the sweep (``"optimizer=adam reg=l2"``), ``overrides`` is all that was asked of
-    them but the block.
+    groups of jobs that differ only in their block, as ``Configuration``: ``name`` has the values
+    that vary within the sweep (``"optimizer=adam reg=l2"``), ``overrides`` all overrides except
+    those of the block.
 ``batches``
-    what was asked for together, and when, in order of time; ``job.batch`` is an index into it.
+    the requests for jobs, in order of time; ``job.batch`` is an index into them.
 ``shared``
     the overrides that all jobs have.
 
-Figures of accuracy are counts of rows, and two that stand for the same count are equal here.
-Nothing here imports torch.
+Accuracies are counts of rows divided by their number; figures are rounded so that equal counts give
+equal numbers. Nothing here imports torch.
 """
 
 from __future__ import annotations
@@ -40,25 +41,25 @@ from exprun.common.errors import UsageError, choices, nearest
 from exprun.sweeps.ranking import COMPARABLE, ranking
 
 REPETITION = ("seed", "data.split_seed", "data.fold")
-"""Keys in which the repetitions of one configuration differ."""
+"""Keys in which repetitions of one configuration differ."""
 
 SPLITS = ("data.split_seed", "data.fold")
-"""Those that change which rows are tested."""
+"""The keys of REPETITION that change the test rows."""
 
 VARIANT = "variant"
-"""The factor of a sweep whose overrides belong together (``hydra.sweeper.variants``)."""
+"""The factor of a sweep over named groups of overrides (``hydra.sweeper.variants``)."""
 
 CURVES = ("metrics.csv", "trajectory.csv")
-"""Tables with a row for each epoch, or each iteration of a test function."""
+"""Files with a row for each epoch, or each iteration of a test function."""
 
 MEASURES = ("seconds", "epochs", "parameters")
-"""Figures of a run beside its metrics."""
+"""Figures of a run in addition to its metrics."""
 
 
 @dataclass(frozen=True)
 class Batch:
-    """What was asked for at one time: ``asked`` in ISO 8601 with the time zone, None in the
-    folders of exprun 0.1, which did not write it down."""
+    """One request for jobs: its overrides and its time ``asked``, in ISO 8601 with the time zone;
+    None in folders of exprun 0.1, which did not record it."""
 
     sweep: Path
     asked: str | None
@@ -67,7 +68,7 @@ class Batch:
 
 @dataclass(frozen=True)
 class JobResult:
-    """One job; see the head of this module."""
+    """One job; see the module docstring."""
 
     sweep: Path
     folder: Path
@@ -85,29 +86,29 @@ class JobResult:
 
     @property
     def ended_well(self) -> bool:
-        """Whether it has figures."""
+        """Whether the run was completed or stopped early, and so has figures."""
         return self.status in (COMPLETED, EARLY_STOPPED)
 
     @property
     def counts(self) -> bool:
-        """Whether it is a result, as a divergence is."""
+        """Whether the job counts as a result: it ended well or diverged."""
         return self.ended_well or self.status == DIVERGED
 
     def figure(self, metric: str) -> float | None:
-        """The figure of a run that ended well, rounded to 12 digits: what stands for one count of
-        rows is one number then."""
+        """The figure of a run that ended well, rounded to 12 digits so that equal counts of rows
+        give equal numbers; else None."""
         value = self.metrics.get(metric) if self.ended_well else None
         return None if value is None else float(f"{value:.12g}")
 
     def curve(self) -> dict[str, list[float]]:
-        """The columns of ``metrics.csv``, or of a test function's ``trajectory.csv``; an empty cell
-        is NaN. Empty if there is no such file."""
+        """The columns, by name, of ``metrics.csv`` or of a test function's ``trajectory.csv``;
+        empty cells are NaN. Empty if there is no such file."""
         paths = [self.folder / name for name in CURVES if (self.folder / name).is_file()]
         if not paths:
             return {}
         with paths[0].open(newline="") as file:
             names, *rows = list(csv.reader(file)) or [[]]
-        rows = [row for row in rows if len(row) == len(names)]  # a run may be writing its last
+        rows = [row for row in rows if len(row) == len(names)]  # the last may be incomplete
         columns = zip(*rows, strict=True) if rows else [()] * len(names)
         return {
             name: [float(cell) if cell else math.nan for cell in column]
@@ -117,7 +118,7 @@ class JobResult:
 
 @dataclass(frozen=True)
 class Configuration:
-    """Jobs that differ in nothing but their blocks."""
+    """Jobs that differ only in their blocks."""
 
     name: str
     values: dict[str, str]
@@ -125,14 +126,14 @@ class Configuration:
     jobs: list[JobResult]
 
     def figures(self, metric: str) -> dict[tuple[str, ...], float]:
-        """The figures of the jobs that ended well, by their blocks."""
+        """The figures of the jobs that ended well, by block."""
         found = {job.block: job.figure(metric) for job in self.jobs}
         return {block: value for block, value in found.items() if value is not None}
 
 
 @dataclass(frozen=True)
 class Results:
-    """The results of sweeps; see the head of this module."""
+    """The results of sweeps; see the module docstring."""
 
     sweeps: list[Path]
     batches: list[Batch]
@@ -144,17 +145,17 @@ class Results:
 
     @cached_property
     def metrics(self) -> list[str]:
-        """The names of all figures, in the order met."""
+        """The names of all figures, in order of first appearance."""
         return list(dict.fromkeys(name for job in self.jobs for name in job.metrics))
 
     @property
     def figures(self) -> list[str]:
-        """The metrics but for MEASURES, which a run that diverged has too."""
+        """The metrics without MEASURES, which diverged runs have too."""
         return [name for name in self.metrics if name not in MEASURES]
 
     @cached_property
     def ranking(self) -> list[str]:
-        """The figures that a leaderboard is ordered by."""
+        """The names of the figures that a leaderboard is sorted by, the most important first."""
         return ranking(
             [
                 {
@@ -168,10 +169,10 @@ class Results:
 
     @property
     def default_metric(self) -> str:
-        """What a verdict is about if nobody says: on the test part the figure that configurations
-        are ranked by, if somebody chose it or classes are weighted (the balanced accuracy of runs
-        without a weighted loss); else the accuracy, R² or loss, or the value of a test function.
-        Raises UsageError if no job has any figure."""
+        """The metric that is compared by default: the test figure of the metric that configurations
+        are ranked by, if the config selects it or weights classes (the balanced accuracy for runs
+        without a weighted loss); else the test accuracy, R² or loss, or the value of a test
+        function. Raises UsageError if no job has a figure."""
         own = self.ranking[0] not in COMPARABLE
         chosen = [f"test_{self.ranking[0].removeprefix('val_')}", "test_balanced_accuracy"]
         wanted = (*chosen * own, "test_accuracy", "test_r2", "test_loss", *self.ranking)
@@ -183,13 +184,13 @@ class Results:
 
     @property
     def default_validation(self) -> str:
-        """What configurations are chosen by: the first of the figures that a leaderboard is ordered
-        by, of those that are there."""
+        """The metric that selects configurations: the first of ``ranking`` that any job has, else
+        ``default_metric``."""
         known = self.figures
         return next((name for name in self.ranking if name in known), self.default_metric)
 
     def check_metric(self, name: str) -> str:
-        """The name; raises UsageError if no job has such a figure."""
+        """Return the name; raises UsageError if no job has such a figure."""
         if name not in self.metrics:
             shown = [m for m in self.metrics if m.startswith(("test_", "val_"))] or self.metrics
             raise UsageError(
@@ -199,7 +200,7 @@ class Results:
         return name
 
     def check_factor(self, key: str, option: str = "--by") -> str:
-        """The key; raises UsageError if it does not vary."""
+        """Return the key; raises UsageError if it is not a factor."""
         if key not in self.factors:
             if key in REPETITION:
                 what = "makes repetitions, which are not compared"
@@ -212,6 +213,6 @@ class Results:
 
 
 def name_of(values: Mapping[str, str]) -> str:
-    """The name of a configuration, or a level, with these values of the factors."""
+    """The name of a configuration or level with these values of the factors."""
     words = (v if k == VARIANT else f"{k}={v}" for k, v in values.items())
     return " ".join(words) or "all jobs"

@@ -1,8 +1,9 @@
-"""A sweep as an array of SLURM: each task runs ``exprun resume SWEEP --jobs …`` for its share.
+"""Runs a sweep as a SLURM array: each task runs ``exprun resume SWEEP --jobs …`` for its share.
 
-SLURM carries numbers only. A task that is to end sooner than it is done (SIGUSR2 before the limit
-of its time) saves and asks to be queued again; so does one whose jobs another process is at work
-on. Whatever else becomes of a task, ``exprun resume SWEEP`` finds what it has left.
+Tasks are given only job numbers; they read everything else from the sweep's folder. A task that
+reaches its time limit (SIGUSR2 before it) saves and requeues itself, and so does a task whose jobs
+another process holds. If a task fails in another way, ``exprun resume SWEEP`` runs the unfinished
+jobs.
 """
 
 from __future__ import annotations
@@ -23,16 +24,19 @@ from exprun.common.signals import Interruption
 from exprun.sweeps.launcher import JOBS_PER_TASK
 
 EARLY = 60
-"""Seconds before the limit at which a task is told to save; SLURM may do so 60 s earlier."""
+"""Seconds before its time limit at which a task is signalled to save; SLURM may signal up to 60 s
+earlier."""
 
 LEAST_TIME = 3 * 60
-"""Seconds of a task at least: one that is told to save before it has begun never ends."""
+"""Minimum time limit of a task in seconds: a task that is signalled to save before it has trained
+anything would be requeued forever."""
 
 LARGEST_ARRAY = 1000
-"""Tasks of an array at most, if SLURM does not say: the usual MaxArraySize is one more."""
+"""Maximum number of tasks in an array if SLURM does not report its limit; the usual MaxArraySize is
+one more."""
 
 LOOK = 15.0
-"""Seconds between two questions whether the array is still there."""
+"""Seconds between two queries whether the arrays still exist."""
 
 SCRIPT = """\
 #!/bin/bash
@@ -52,13 +56,14 @@ fi
 exit $code
 """
 SAVED = 128 + 12
-"""What exprun ends with after SIGUSR2."""
+"""The exit code of exprun after SIGUSR2."""
 
 
 @dataclass(frozen=True)
 class Slurm:
-    """What a task of the array is given: ``jobs_per_task`` jobs (None: our choice), ``cpus`` cores,
-    and the options of ``sbatch``."""
+    """Resources of the tasks of an array: ``jobs_per_task`` jobs each (None: JOBS_PER_TASK), at
+    most ``array_parallelism`` tasks at a time (None: no limit), ``cpus`` cores per task, and
+    further ``options`` of ``sbatch``."""
 
     jobs_per_task: int | None
     array_parallelism: int | None
@@ -67,7 +72,7 @@ class Slurm:
 
 
 def check_sbatch() -> None:
-    """Raise UsageError if arrays cannot be submitted from here."""
+    """Raise UsageError if ``sbatch`` is not available on this machine."""
     if shutil.which("sbatch") is None:
         raise UsageError(
             "hydra/launcher=slurm: there is no sbatch here; expected a machine that SLURM's jobs "
@@ -76,8 +81,9 @@ def check_sbatch() -> None:
 
 
 def seconds(limit: str) -> int | None:
-    """A time as ``sbatch --time`` takes it: minutes, minutes:seconds, hours:minutes:seconds,
-    days-hours, days-hours:minutes, days-hours:minutes:seconds. None if it is none of these."""
+    """The seconds of a time in the syntax of ``sbatch --time``: minutes, minutes:seconds,
+    hours:minutes:seconds, days-hours, days-hours:minutes or days-hours:minutes:seconds. None if it
+    is none of these."""
     match = re.fullmatch(r"(?:(\d+)-)?(\d+)(?::(\d+))?(?::(\d+))?", limit)
     if not match:
         return None
@@ -91,13 +97,13 @@ def seconds(limit: str) -> int | None:
 
 
 def shares(numbers: Sequence[int], size: int | None) -> list[str]:
-    """The jobs of each task, as ``resume --jobs`` takes them."""
+    """The job numbers of each task, in the syntax of ``resume --jobs``."""
     size = size or JOBS_PER_TASK
     return [_spelled(numbers[i : i + size]) for i in range(0, len(numbers), size)]
 
 
 def _spelled(numbers: Sequence[int]) -> str:
-    """``3,5-9``."""
+    """The numbers as text with ranges, like ``3,5-9``."""
     runs: list[list[int]] = []
     for number in numbers:
         if runs and number == runs[-1][-1] + 1:
@@ -108,8 +114,8 @@ def _spelled(numbers: Sequence[int]) -> str:
 
 
 def submit(folder: Path, numbers: Sequence[int], slurm: Slurm, *, trust: bool) -> list[str]:
-    """Submit the jobs of the sweep in ``folder`` with these numbers; returns SLURM's numbers of the
-    arrays. Raises UsageError with what ``sbatch`` says against it."""
+    """Submit the jobs of the sweep in ``folder`` with these numbers; returns the SLURM job IDs of
+    the arrays. Raises UsageError with the message of ``sbatch`` if it refuses."""
     logs = folder / "slurm"
     logs.mkdir(exist_ok=True)
     tasks, most = shares(numbers, slurm.jobs_per_task), _largest_array()
@@ -132,9 +138,9 @@ def submit(folder: Path, numbers: Sequence[int], slurm: Slurm, *, trust: bool) -
 
 
 def wait(folder: Path, numbers: Sequence[int], arrays: Sequence[str]) -> int | None:
-    """Show the jobs until all have ended or SLURM has the arrays no more; returns the exit code if
-    a signal has ended that, which leaves the arrays as they are."""
-    from exprun.sweeps.watch import watch  # rich takes its time to import
+    """Show the jobs until all have ended or the arrays no longer exist in SLURM; returns the exit
+    code if a signal ended the display, else None. A signal does not affect the arrays."""
+    from exprun.sweeps.watch import watch  # importing rich is slow
 
     asked = time.monotonic()
 
@@ -174,12 +180,12 @@ def _script(folder: Path, tasks: Sequence[str], slurm: Slurm, *, trust: bool) ->
 
 
 def _quoted(option: str) -> str:
-    """An option as a directive has it."""
+    """An option in the syntax of a directive, quoted if it contains blanks."""
     return f'"{option}"' if re.search(r"\s", option) else option
 
 
 def _largest_array() -> int:
-    """Tasks of an array at most, as SLURM is configured."""
+    """The maximum number of tasks in an array, from SLURM's configuration, else LARGEST_ARRAY."""
     words = ["scontrol", "show", "config"]
     try:
         said = subprocess.run(words, capture_output=True, text=True, check=False).stdout

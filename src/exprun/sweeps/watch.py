@@ -1,5 +1,5 @@
-"""Follows a sweep that other processes train, on this machine or others, by what its folders hold:
-results, leases and learning curves. Nothing is written, and nothing here imports torch."""
+"""Shows the progress of a sweep that other processes train, on this machine or others, by reading
+results, leases and learning curves in its folders. Writes nothing and does not import torch."""
 
 from __future__ import annotations
 
@@ -20,13 +20,13 @@ from exprun.sweeps import ledger
 from exprun.sweeps.panel import SweepPanel
 
 POLL = 0.5
-"""Seconds between two looks at the folders, at least."""
+"""Minimum seconds between two reads of the folders."""
 
 SHARE = 0.1
-"""Of the time that is spent with looking, at most: a network's file system may be slow."""
+"""Maximum fraction of the time spent on reading, because a network file system may be slow."""
 
 TAIL = 4096
-"""Bytes at the end of ``metrics.csv`` in which its last row lies."""
+"""Bytes read at the end of ``metrics.csv``, enough for its last row."""
 
 MAX_EPOCHS = re.compile(r"^trainer:\n(?:  .*\n)*?  max_epochs: (\d+)$", re.MULTILINE)
 
@@ -36,10 +36,10 @@ def watch(
     numbers: Collection[int] | None = None,
     over: Callable[[Interruption], bool] = lambda _: False,
 ) -> int | None:
-    """Show the jobs of the sweep in ``folder``, or some of them, until all have come to their end
-    or failed, a signal comes, or it is ``over``, which is asked again and again.
+    """Show the jobs of the sweep in ``folder``, or those in ``numbers``, until all are finished or
+    failed, a signal arrives, or ``over``, which is called repeatedly, returns True.
 
-    Returns the exit code if a signal has ended it.
+    Returns the exit code if a signal ended it, else None.
     """
     watched = Watched(folder, numbers)
     with (
@@ -62,7 +62,7 @@ def watch(
 
 
 class Watched:
-    """The jobs that are watched: those that have not ended are ``left``."""
+    """The watched jobs; ``left`` has the folders of those that have not ended, by number."""
 
     def __init__(self, folder: Path, numbers: Collection[int] | None) -> None:
         with ledger.read_from(folder):
@@ -75,24 +75,25 @@ class Watched:
         self.overrides = {number: list(job["overrides"]) for number, job in chosen.items()}
         self.left = {number: folder / str(job["folder"]) for number, job in chosen.items()}
         self.progress.total = len(chosen)
-        self.begun = False  # whether it has looked once
-        self.curves: dict[int, float] = {}  # time of change of the curves that were read
-        self.lost: set[int] = set()  # whose holder is not heard of
+        self.begun = False  # whether the folders have been read once
+        self.curves: dict[int, float] = {}  # modification times of the curves when read
+        self.lost: set[int] = set()  # jobs whose holder has sent no heartbeat
 
     def titles(self) -> dict[int, tuple[str, int]]:
-        """What tells each job from the others, and its epochs."""
+        """For each job, the overrides that distinguish it, as a title, and its maximum epochs."""
         configs = ledger.Configs(self.folder)
         titles = {}
         for number, words in self.overrides.items():
             own = " ".join(word for word in words if word not in self.progress.shared)
             found = None
-            with suppress(UsageError):  # exprun 0.1 wrote no configs down
+            with suppress(UsageError):  # exprun 0.1 did not write configs.jsonl
                 found = MAX_EPOCHS.search(configs.files(number)["config"])
             titles[number] = own or "defaults", int(found[1]) if found else 1
         return titles
 
     def look(self, panel: SweepPanel) -> None:
-        """See what has become of the jobs that are left, and tell of those that have ended."""
+        """Read the states of the jobs that are left, update the panel, and print a line for each
+        job that has ended since the last read."""
         at_work: set[tuple[str, int]] = set()
         for number, folder in list(self.left.items()):
             result, other = ledger.state_of(folder), holder(folder)
@@ -101,7 +102,7 @@ class Watched:
                 del self.left[number]
                 panel.ended(number, result["status"], result["metrics"])
                 done, title = self.progress.note(result)
-                if self.begun:  # else it had ended before
+                if self.begun:  # else it ended before the watch began
                     job_line(number, done, title, result, console=panel.console)
                 continue
             if result["status"] == INTERRUPTED and not alive:
@@ -135,7 +136,8 @@ class Watched:
             panel.epoch(number, row)
 
     def _say_lost(self, number: int, dead: Holder | None, panel: SweepPanel) -> None:
-        """Say once that a job's holder is not heard of."""
+        """Print once that the holder of a job has sent no heartbeat; ``dead`` is None if the job
+        has no such holder."""
         if dead is None:
             self.lost.discard(number)
         elif number not in self.lost:
@@ -146,7 +148,8 @@ class Watched:
 
 
 def newest_row(path: Path) -> Mapping[str, float]:
-    """The last whole row of a ``metrics.csv``; none if there is none. Raises OSError."""
+    """The last complete row of a ``metrics.csv`` by column; empty if there is none. Raises
+    OSError."""
     with path.open("rb") as file:
         header = file.readline()
         begin = file.tell()

@@ -1,4 +1,4 @@
-"""A worker process: it trains a sweep's jobs in stacks, as ``dispatcher`` sends them, or one."""
+"""A worker process, which trains the jobs that ``dispatcher`` sends, stacked or a single one."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ from exprun.training.training import Training
 
 
 def train(connection: Connection) -> None:
-    """The main function of a worker: ask for jobs and train them until there are none."""
+    """The main function of a worker: request jobs and train them until none are left."""
     with interruptible() as interrupted:
         let_through()
         client = DispatcherClient(connection, interrupted)
@@ -44,15 +44,15 @@ def train_one(connection: Connection, number: int, job: Job) -> None:
 
 
 class DispatcherClient:
-    """A worker's side of the connection: sends ``message, number, content``, receives answers."""
+    """The worker's end of the connection: sends (message, number, content), receives answers."""
 
     def __init__(self, connection: Connection, interrupted: Interruption) -> None:
         self.connection = connection
         self.interrupted = interrupted
-        self.rows: dict[int, dict[str, float]] = {}  # newest rows that were not sent yet
-        self.reported = 0.0  # when rows were sent last
+        self.rows: dict[int, dict[str, float]] = {}  # newest rows not sent yet
+        self.reported = 0.0  # time at which rows were last sent
         self.size = 1  # of a stack
-        self.capacity = 0  # how many of the present kind of jobs are trained at once
+        self.capacity = 0  # number of jobs of the current kind trained at a time
 
     def send(self, message: str, number: int = -1, content: Any = None) -> None:
         try:
@@ -61,7 +61,8 @@ class DispatcherClient:
             _exit()
 
     def report(self, number: int, row: dict[str, float]) -> None:
-        """Send the newest row of a job's learning curve, at most once an ``INTERVAL``."""
+        """Queue the newest row of a job's learning curve; queued rows are sent at most once per
+        ``INTERVAL``, and always at a job's first epoch."""
         self.rows[number] = row
         if time.monotonic() - self.reported >= INTERVAL or row["epoch"] == 1:
             self._send_rows()
@@ -78,7 +79,8 @@ class DispatcherClient:
             _exit()
 
     def jobs(self) -> Iterator[Member]:
-        """The jobs that the dispatcher sends, built and ready to be trained."""
+        """Request jobs from the dispatcher and yield trainings as members of a stack; other jobs
+        (test functions) are run here."""
         self.capacity = 0
         while not self.interrupted() and (found := self.ask("job")) is not None:
             number, job = found
@@ -115,7 +117,7 @@ class DispatcherClient:
 
 
 class _Reporter(Callback):
-    """Sends every epoch to the dispatcher."""
+    """Callback that reports every epoch to the dispatcher."""
 
     def __init__(self, client: DispatcherClient, number: int) -> None:
         self.client, self.number = client, number
@@ -125,5 +127,6 @@ class _Reporter(Callback):
 
 
 def _exit() -> NoReturn:
-    """The dispatcher was killed: end at once; ``exprun resume`` goes on from the checkpoints."""
+    """End the process because the dispatcher was killed; ``exprun resume`` continues from the
+    checkpoints."""
     os._exit(1)

@@ -1,7 +1,7 @@
 """Starts the worker processes of a sweep.
 
-They are forked off a forkserver that imports torch once, while this process, which needs no torch
-itself, composes the configs. On Windows, which cannot fork, each worker imports it by itself.
+They are forked from a forkserver that imports torch once, while this process, which does not need
+torch, composes the configs. On Windows, which cannot fork, each worker imports torch itself.
 """
 
 from __future__ import annotations
@@ -26,15 +26,15 @@ from exprun.job import Job
 FORKSERVER = "forkserver"
 CAN_FORK = FORKSERVER in multiprocessing.get_all_start_methods()
 LONGEST_SOCKET = 103
-"""Bytes that the path of a Unix socket may have on macOS, less its final zero; on Linux 107."""
+"""Maximum bytes of the path of a Unix socket on macOS, without the final zero; on Linux 107."""
 
 CONTEXT: Any = multiprocessing.get_context(FORKSERVER if CAN_FORK else "spawn")
 
 
 def prepare() -> None:
-    """Start the forkserver, unless it runs already."""
+    """Start the forkserver unless it is running."""
     if CAN_FORK:
-        resource_tracker.ensure_running()  # else started with the server, and it lets signals in
+        resource_tracker.ensure_running()  # not in ``held_back``: starting it unblocks signals
         CONTEXT.set_forkserver_preload(["exprun.sweeps.worker_preload"])
         with held_back(), _short_path_for_a_socket():
             forkserver.ensure_running()
@@ -42,10 +42,10 @@ def prepare() -> None:
 
 @contextmanager
 def _short_path_for_a_socket() -> Iterator[None]:
-    """Let multiprocessing take ``/tmp`` where the path of its socket would be too long.
+    """Context in which multiprocessing uses ``/tmp`` if the path of its socket would be too long.
 
-    It makes a folder and a socket in it where ``TMPDIR`` says (Python 3.14 looks for a shorter
-    place by itself).
+    By default it creates the socket in a new folder in ``TMPDIR`` (Python 3.14 chooses a shorter
+    path itself).
     """
     before = tempfile.tempdir
     longest = Path(tempfile.gettempdir(), "pymp-12345678", "listener-12345678")
@@ -59,15 +59,16 @@ def _short_path_for_a_socket() -> Iterator[None]:
 
 @atexit.register
 def _end_server() -> None:
-    """End the forkserver: it holds our output open, whose reader would wait for it."""
+    """Kill the forkserver at exit, because it keeps this process's output streams open, and their
+    reader would wait for it."""
     server = getattr(forkserver, "_forkserver", None)
     if pid := getattr(server, "_forkserver_pid", None):
         os.kill(pid, signal.SIGKILL)
 
 
 def start(job: tuple[int, Job] | None = None) -> tuple[BaseProcess, Connection]:
-    """A new worker process and the connection to it; it asks for jobs, unless it is to train a
-    single one. Raises OSError if it cannot be started."""
+    """Start a worker process; returns it and the connection to it. It trains ``job``, given as
+    number and Job, or requests jobs if that is None. Raises OSError if it cannot be started."""
     prepare()
     ours, theirs = CONTEXT.Pipe()
     process: BaseProcess = CONTEXT.Process(target=_train, args=(theirs, job))
@@ -91,7 +92,8 @@ def _train(connection: Connection, job: tuple[int, Job] | None) -> None:
 
 
 def _end_with_parent() -> None:
-    """End at once if the dispatcher is killed, whatever this process is at."""
+    """Wait for the dispatcher to end, and then end this process immediately; runs in a thread, so
+    that it also works during training."""
     parent = multiprocessing.parent_process()
     assert parent is not None
     parent.join()

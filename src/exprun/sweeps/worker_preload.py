@@ -1,4 +1,4 @@
-"""What the server of ``exprun.sweeps.worker_pool`` imports before it forks them."""
+"""Imported by the forkserver of ``exprun.sweeps.worker_pool`` before it forks workers."""
 
 from exprun.common.signals import importing
 
