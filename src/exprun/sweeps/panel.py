@@ -176,7 +176,7 @@ class SweepPanel:
 
     def _figures(self) -> Figures:
         rows = {n: job.row for n, job in self._jobs.items() if job.status not in WITHOUT_RESULT}
-        kinds = dict.fromkeys(tuple(row) for row in rows.values())  # of rows: by the task
+        kinds = dict.fromkeys(tuple(row) for row in rows.values())  # columns depend on the task
         names = dict.fromkeys(name for kind in kinds for name in kind)
         part = "val_" if "val_loss" in names else "train_"
         figures = {

@@ -52,7 +52,8 @@ def mean_and_std(row: Comparison) -> str:
 
 
 def verdict(row: Comparison) -> str:
-    """Whether the figures agree, with the tolerance, or how far the mean is from the bounds."""
+    """The verdict as text: that the figures agree, with the tolerance, or how far the mean is from
+    the bounds."""
     bounds = row.figure.bounds
     if row.mean is None:
         return "no figure"

@@ -77,7 +77,7 @@ class Watched:
         self.progress.total = len(chosen)
         self.begun = False  # whether the folders have been read once
         self.curves: dict[int, float] = {}  # modification times of the curves when read
-        self.lost: set[int] = set()  # jobs whose holder has sent no heartbeat
+        self.lost: set[int] = set()  # jobs whose holder has sent no recent heartbeat
 
     def titles(self) -> dict[int, tuple[str, int]]:
         """For each job, the overrides that distinguish it, as a title, and its maximum epochs."""
@@ -136,8 +136,8 @@ class Watched:
             panel.epoch(number, row)
 
     def _say_lost(self, number: int, dead: Holder | None, panel: SweepPanel) -> None:
-        """Print once that the holder of a job has sent no heartbeat; ``dead`` is None if the job
-        has no such holder."""
+        """Print once that the holder of a job, ``dead``, has sent no recent heartbeat; None if the
+        job has no such holder."""
         if dead is None:
             self.lost.discard(number)
         elif number not in self.lost:

@@ -51,7 +51,7 @@ class DispatcherClient:
         self.interrupted = interrupted
         self.rows: dict[int, dict[str, float]] = {}  # newest rows not sent yet
         self.reported = 0.0  # time at which rows were last sent
-        self.size = 1  # of a stack
+        self.size = 1  # maximum size of a stack
         self.capacity = 0  # number of jobs of the current kind trained at a time
 
     def send(self, message: str, number: int = -1, content: Any = None) -> None:
