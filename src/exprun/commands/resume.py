@@ -44,7 +44,7 @@ def main(words: list[str]) -> int:
             return resume_jobs(folder, arguments.jobs, trust=trust)
         with held(folder):
             return resume_sweep(folder, trust=trust)
-    stored(folder)  # writes nothing unless it is a run's folder
+    stored(folder)  # raises UsageError before anything is written
     if arguments.jobs is not None:
         raise UsageError(f"--jobs {arguments.jobs}: {folder} is no sweep's folder, but a run's")
     sweep_folder = Path(os.path.relpath(folder.resolve().parent))
