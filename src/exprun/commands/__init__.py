@@ -1,8 +1,8 @@
-"""The commands that read a folder or a name, one module each, and what they have in common.
+"""The commands that take a folder, a file or a name, one module each, and the code that they share.
 
-A command's module has ``main(words) -> int``: ``words`` follow the command's name on the command
-line, the exit code comes back. It is imported when the command is run, so a command that needs
-torch costs the others nothing.
+A command's module has ``main(words) -> int``, which takes the words after the command's name and
+returns the exit code. It is imported only when the command is run, so a command that needs torch
+does not slow down the others.
 """
 
 from __future__ import annotations
@@ -27,15 +27,15 @@ COMMANDS = (
     "resume",
     "watch",
 )
-"""Their names, which are those of the modules."""
+"""The names of the commands, which are those of their modules."""
 
 
 INVALID_CHOICE = r"argument (\S+): invalid choice: '(.*)' \(choose from (.*)\)"
-"""What argparse says of a value that is none of the choices of an option."""
+"""argparse's error message for a value that is not among an option's choices."""
 
 
 class Parser(argparse.ArgumentParser):
-    """The arguments of a command; what is wrong with them is raised as UsageError, in one line."""
+    """Parser of a command's arguments; raises its errors as UsageError, in one line."""
 
     def __init__(self, command: str, description: str) -> None:
         super().__init__(f"exprun {command}", description=description, allow_abbrev=False)
@@ -54,7 +54,8 @@ class Parser(argparse.ArgumentParser):
 
 
 def check_output(path: Path, suffixes: tuple[str, ...], source: str | None = None) -> None:
-    """Raise UsageError for a file that cannot be written, before anything is computed."""
+    """Raise UsageError for a file that cannot be written or has another suffix, before anything is
+    computed."""
     if path.suffix not in suffixes:
         hint = nearest(path.suffix, suffixes)
         raise UsageError(f"-o {path}: expected a name that ends in {' or '.join(suffixes)}{hint}")
@@ -66,7 +67,7 @@ def check_output(path: Path, suffixes: tuple[str, ...], source: str | None = Non
 
 
 def positive(text: str) -> float:
-    """The type of an argument that is a positive number."""
+    """argparse type: a finite positive number."""
     try:
         value = float(text)
     except ValueError:
@@ -77,7 +78,7 @@ def positive(text: str) -> float:
 
 
 def keys(text: str) -> list[str]:
-    """The type of an argument that lists keys, with commas between them."""
+    """argparse type: a list of keys, separated by commas."""
     found = [key.strip() for key in text.split(",") if key.strip()]
     if not found:
         raise argparse.ArgumentTypeError("no key; expected some, like optimizer,reg")

@@ -1,4 +1,5 @@
-"""``exprun compare``: which choice is better, by how much, and whether that is real."""
+"""``exprun compare``: which choice is better, by how much, and whether the difference is
+significant."""
 
 from __future__ import annotations
 

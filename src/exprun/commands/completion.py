@@ -1,7 +1,7 @@
-"""Shell completion of what Hydra does not know: commands, what ``explain`` explains, and the values
-of keys that take one of some words. Nothing here imports torch.
+"""Shell completion of words unknown to Hydra: commands, topics of ``explain``, and the values of
+keys that take one of a few words. Nothing here imports torch.
 
-The shells' scripts (``exprun -sc install=bash``) ask ``exprun -sc query=bash`` with the line in
+The shells' scripts (``exprun -sc install=bash``) call ``exprun -sc query=bash`` with the line in
 ``COMP_LINE``; Hydra answers with groups, options and keys.
 """
 
@@ -17,15 +17,15 @@ from exprun.config.rules import rule_for
 
 
 def is_command(line: str) -> bool:
-    """Whether the line, with the program's name, has got beyond a command's name: Hydra has nothing
-    to say of it."""
+    """Whether the line, which begins with the program's name, is past the name of a command, where
+    Hydra's completions do not apply."""
     words = line.split()[1:]
     return bool(words) and words[0] in COMMANDS and (len(words) > 1 or line.endswith(" "))
 
 
 def complete(line: str) -> list[str]:
-    """What the last word of a line may become, Hydra's answers not counted; the shell completes
-    paths by itself where there is nothing."""
+    """The completions of the last word of a line, in addition to Hydra's; if there are none, the
+    shell completes paths."""
     *before, word = line.split()[1:] if not line.endswith(" ") else [*line.split()[1:], ""]
     return sorted({found for found in _candidates(before, word) if found.startswith(word)})
 

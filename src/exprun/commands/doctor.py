@@ -1,4 +1,5 @@
-"""``exprun doctor``: what went wrong in a run, and what to try; ``--try`` puts that to the test."""
+"""``exprun doctor``: what went wrong in a run, and what to try; ``--try`` trains the
+suggestions."""
 
 from __future__ import annotations
 
@@ -23,7 +24,7 @@ from exprun.sweeps import ledger, worker_pool
 from exprun.sweeps.conclude import conclude
 
 FIRST = 3
-"""Suggestions that ``--try`` tests if it is not told which."""
+"""Number of suggestions that ``--try`` tests without a number."""
 
 
 def main(words: list[str]) -> int:
@@ -75,7 +76,7 @@ def main(words: list[str]) -> int:
         return 0
     if obstacle:
         raise UsageError(f"{folder}: the run cannot be trained again: {obstacle}")
-    worker_pool.prepare()  # they import torch while the jobs are composed
+    worker_pool.prepare()  # workers import torch meanwhile
     place = start(run, chosen, arguments.seeds, trust=arguments.trust)
     for change in drift(run, place):
         print(f"exprun: since this run {change}; the trial is of today's", file=sys.stderr)
@@ -89,7 +90,7 @@ def main(words: list[str]) -> int:
 
 
 def _at_least(low: int) -> Callable[[str], int]:
-    """Takes a word for a whole number that is not smaller."""
+    """argparse type: a whole number of at least ``low``."""
 
     def number(text: str) -> int:
         if not text.isdigit() or int(text) < low:
@@ -100,8 +101,8 @@ def _at_least(low: int) -> Callable[[str], int]:
 
 
 def choose(suggestions: list[Suggestion], number: int) -> list[Suggestion]:
-    """The suggestion of that number, counted from 1; 0 are the first few, each once. Raises
-    UsageError if there is none of it."""
+    """The suggestion of that number, counted from 1; for 0 the first FIRST ones, without
+    duplicates. Raises UsageError if the number does not exist."""
     if number == 0:
         return list({str(s): s for s in suggestions}.values())[:FIRST]
     if not 1 <= number <= len(suggestions):
@@ -111,8 +112,8 @@ def choose(suggestions: list[Suggestion], number: int) -> list[Suggestion]:
 
 
 def best_job(folder: Path) -> tuple[Path, int]:
-    """The folder of a sweep's best job, and the number of jobs that have no result. Raises
-    UsageError if none ended well."""
+    """The folder of a sweep's best job, and the number of jobs without a result. Raises UsageError
+    if no job ended well."""
     rows = ledger.ranked(folder)
     if not rows or rows[0]["status"] not in (COMPLETED, EARLY_STOPPED):
         raise UsageError(f"{folder}: no job of the sweep ended well; expected the folder of one")

@@ -1,4 +1,4 @@
-"""``exprun evaluate``: what a trained model is worth on the rows of a file."""
+"""``exprun evaluate``: the metrics of a trained model on the labelled rows of a file."""
 
 from __future__ import annotations
 

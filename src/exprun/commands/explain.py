@@ -1,4 +1,4 @@
-"""``exprun explain``: the page about a group, an option or a key, in the terminal."""
+"""``exprun explain``: the documentation of a group, an option or a key, in the terminal."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from exprun.config.options import groups, options
 from exprun.config.paths import conf_dir
 
 WIDEST = 88
-"""Columns; longer lines are hard to read."""
+"""Most columns of the output; longer lines are hard to read."""
 
 
 def main(words: list[str]) -> int:
@@ -36,8 +36,8 @@ def main(words: list[str]) -> int:
 
 
 def explain(topic: str, folders: Sequence[Path]) -> Iterator[str]:
-    """The texts about ``group=option``, ``group=[option,option]``, a group, an option that is alone
-    in having its name, or a key. Raises UsageError if it is none of them."""
+    """The texts about ``group=option``, ``group=[option,option]``, a group, an option without its
+    group, or a key. Raises UsageError for any other topic."""
     known = [*groups(folders), *HYDRA, CONFIG, PUBLISHED]
     group, equals, chosen = topic.partition("=")
     files = options(group, folders)
@@ -68,7 +68,7 @@ def explain(topic: str, folders: Sequence[Path]) -> Iterator[str]:
 
 
 def _overview(folders: Sequence[Path]) -> str:
-    """All groups with their options."""
+    """The page without a topic: all groups with their options."""
     lines = [
         f"- **{group}**: {', '.join(options(group, folders))}"
         for group in [*groups(folders), *HYDRA]
@@ -88,7 +88,7 @@ def _overview(folders: Sequence[Path]) -> str:
 
 
 def show(markdown: str) -> None:
-    """Laid out on a terminal, as it is in a pipe or a file."""
+    """Print the text: rendered in a terminal, as plain Markdown in a pipe or a file."""
     if not sys.stdout.isatty():
         print(markdown)
         return

@@ -1,4 +1,5 @@
-"""``exprun export``: a trained model as one file for others, tried before it is written."""
+"""``exprun export``: a trained model as one file for other software, verified before it is
+written."""
 
 from __future__ import annotations
 
@@ -15,7 +16,7 @@ from exprun.record.model import load_model
 from exprun.training.prediction import Model
 
 SHOWN = 6
-"""Names that are listed before the list is cut short."""
+"""Most names that are listed before the list is cut short."""
 
 
 def main(words: list[str]) -> int:
@@ -47,7 +48,7 @@ def main(words: list[str]) -> int:
 
 
 def _shapes(model: Model, form: str) -> list[str]:
-    """What goes in and what comes out."""
+    """Lines about the inputs and outputs of the exported model: dtypes, shapes, names."""
     if form == "safetensors":
         return ["read    exprun predict, or exprun.record.model.load_model"]
     columns, task = Columns.of(model.preprocessing), model.preprocessing.task

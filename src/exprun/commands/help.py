@@ -1,6 +1,7 @@
-"""``exprun --help``: the groups and their options, one line each, read off the YAML files.
+"""``exprun --help``: the groups and their options, one line each, read from the YAML files.
 
-The first comment line of an option's file is its line here, so there is no list to keep.
+The first comment line of an option's file is its line here, so that no second list has to be kept
+up to date.
 """
 
 from __future__ import annotations
@@ -51,7 +52,7 @@ Flags:
 
 
 def show_help(config_dir: str | None) -> None:
-    """Print the help, with the options of the user's ``--config-dir`` among the others."""
+    """Print the help, including the options in the user's ``--config-dir``."""
     folders = [conf_dir(), *([Path(config_dir)] if config_dir else [])]
     defaults = _defaults(conf_dir() / "config.yaml")
     print(HEAD, end="")
@@ -66,6 +67,6 @@ def show_help(config_dir: str | None) -> None:
 
 
 def _defaults(path: Path) -> dict[str, list[str]]:
-    """The groups of the defaults list in order, and what is chosen of each."""
+    """The groups of the defaults list in order, each with its chosen options."""
     entries = re.findall(r"^  - (\w+): (.*)$", path.read_text(), flags=re.MULTILINE)
     return {group: re.findall(r"\w+", chosen) for group, chosen in entries}

@@ -1,4 +1,4 @@
-"""``exprun inspect``: what a file holds, and what would become of it in a training."""
+"""``exprun inspect``: the content of a data file, and how a training would use it."""
 
 from __future__ import annotations
 

@@ -1,9 +1,9 @@
-"""The pages about the groups and their options, ``docs/options/<group>.md``, with today's values.
+"""The pages about the groups and their options, ``docs/options/<group>.md``, with current defaults.
 
 A page has a head, a section ``Shared keys`` if several options have keys in common, and a section
-for each option. A key stands on a line of its own, which begins with its override; that line is
-written from the YAML files and the rules of ``config.schema``, so no default stands anywhere but in
-its YAML. An option without a section, such as a user's own, is explained by its YAML alone.
+for each option. A key has a line of its own that begins with its override; that line is generated
+from the YAML files and the rules of ``config.schema``, so that a default is written only in its
+YAML file. An option without a section, such as a user's own, is explained from its YAML file alone.
 """
 
 from __future__ import annotations
@@ -22,32 +22,33 @@ from exprun.config.schema import plain, spelled
 from exprun.sweeps.published import Figure
 
 CONFIG, PUBLISHED = "config", "published"
-"""The pages about keys that belong to no group: those of every run, and those of a preset that has
-figures to be compared with."""
+"""The pages about keys outside all groups: the keys of every run, and those of presets with
+published figures to compare with."""
 
 HYDRA = ("hydra/launcher", "hydra/sweeper")
-"""Groups of Hydra's with options of exprun's."""
+"""Hydra's groups that contain options of exprun."""
 
 SHARED = "Shared keys"
 KEY_LINE = re.compile(r"^- `([\w.]+)[^`]*`.*:$", re.MULTILINE)
 ITEM = re.compile(r"^- `([\w.]+)[^`]*`.*:\n((?:  .*\n?)*)", re.MULTILINE)
-"""A key with what is said of it."""
+"""Matches a key's line and the indented text about it."""
 
 Values = Mapping[str, Any]
-"""Keys as the command line spells them, ``optimizer.lr``, and their defaults."""
+"""Default values by key, spelled as on the command line: ``optimizer.lr``."""
 
 VARIES = object()
-"""The default of a key that has several."""
+"""Placeholder for the default of a key that differs between options."""
 
 
 def page(group: str) -> str:
-    """The page about a group as it is written; "" if there is none."""
+    """The text of the page about a group; empty if there is none."""
     path = pages_dir() / f"{group}.md"
     return path.read_text(encoding="utf-8") if path.is_file() else ""
 
 
 def sections(text: str) -> dict[str, str]:
-    """The parts of a page under their titles; what comes before the first title is ``""``'s."""
+    """The sections of a page by their titles; the text before the first title has the key
+    ``''``."""
     parts = re.split(r"^## (.+)$", text, flags=re.MULTILINE)
     return {"": parts[0].strip()} | {
         title: content.strip() for title, content in zip(parts[1::2], parts[2::2], strict=True)
@@ -55,13 +56,13 @@ def sections(text: str) -> dict[str, str]:
 
 
 def keys_in(text: str) -> list[str]:
-    """The keys that a section has lines about."""
+    """The keys that have a line in a section."""
     return KEY_LINE.findall(text)
 
 
 def values_of(group: str, path: Path) -> dict[str, Any]:
-    """The keys that an option's file sets, with their values, interpolations as they stand; what it
-    tells Hydra, and what others have published, is no setting."""
+    """The keys that an option's file sets, with their values, interpolations unresolved, without
+    its defaults list, settings of Hydra and published figures."""
     loaded = OmegaConf.load(path)
     plain = OmegaConf.to_container(loaded) if isinstance(loaded, DictConfig) else {}
     assert isinstance(plain, dict)
@@ -79,25 +80,25 @@ def _leaves(node: Mapping[Any, Any], prefix: str) -> Iterator[tuple[str, Any]]:
 
 
 def config_values() -> dict[str, Any]:
-    """The keys that belong to no group, with their defaults."""
+    """The keys outside all groups, with their defaults."""
     values = values_of("", conf_dir() / "config.yaml")
     return {key.removeprefix("."): value for key, value in values.items()}
 
 
 def published_keys() -> dict[str, Any]:
-    """The keys of ``published``, which have no defaults."""
+    """The keys of ``published``; they have no defaults, so each value is VARIES."""
     return {key: VARIES for key in RULES if key.startswith(f"{PUBLISHED}.")}
 
 
 def values_of_page(topic: str, folders: Sequence[Path]) -> dict[str, Any]:
-    """All keys that a page may tell of, with their defaults."""
+    """All keys that a page may describe, with their defaults."""
     if topic == CONFIG:
         return config_values()
     return published_keys() if topic == PUBLISHED else shared_values(topic, folders)
 
 
 def shared_values(group: str, folders: Sequence[Path]) -> dict[str, Any]:
-    """All keys of a group's options, with their defaults, or VARIES."""
+    """All keys of a group's options, with their defaults, or VARIES if these differ."""
     values: dict[str, Any] = {}
     for path in options(group, folders).values():
         for key, value in values_of(group, path).items():
@@ -106,7 +107,7 @@ def shared_values(group: str, folders: Sequence[Path]) -> dict[str, Any]:
 
 
 def with_values(text: str, values: Values) -> str:
-    """A section whose lines of keys hold these defaults, and what is allowed."""
+    """The section with current defaults and allowed values in the lines of its keys."""
 
     def line(found: re.Match[str]) -> str:
         key = found[1]
@@ -116,7 +117,7 @@ def with_values(text: str, values: Values) -> str:
 
 
 def key_line(key: str, value: Any) -> str:
-    """A key, its default and what its rule allows."""
+    """The text of a key's line: the key, its default and the values that its rule allows."""
     rule = rule_for(key)
     allowed = rule.expected if rule else ""
     if value == "???":
@@ -126,7 +127,7 @@ def key_line(key: str, value: Any) -> str:
 
 
 def current(group: str) -> str:
-    """A page as it ought to be: with the defaults of the YAML files."""
+    """A page with its defaults updated from the YAML files, to check or rewrite the stored one."""
     folders = [conf_dir()]
     text = page(group)
     known = values_of_page(group, folders)
@@ -140,7 +141,8 @@ def current(group: str) -> str:
 
 
 def of_group(group: str, folders: Sequence[Path]) -> str:
-    """What a group is about, its options with a line each, and the keys they share."""
+    """The page about a group: its introduction, its options with a line each, and their shared
+    keys."""
     parts = sections(page(group))
     files = options(group, folders)
     text = parts[""] or f"# {group}"
@@ -155,8 +157,8 @@ def of_group(group: str, folders: Sequence[Path]) -> str:
 
 
 def of_option(group: str, name: str, path: Path) -> str:
-    """An option's section of its group's page, with the shared keys that it has; of an option that
-    has none, what its file says. ``path`` is its YAML file."""
+    """The page about an option: its section of the group's page and the shared keys that it has;
+    without a section, the content of its YAML file ``path``."""
     parts = sections(page(group))
     values = values_of(group, path)
     title = f"# {group}={name}\n\n"
@@ -175,7 +177,8 @@ def of_option(group: str, name: str, path: Path) -> str:
 
 
 def _own_words(path: Path, values: Values) -> str:
-    """The head of an option's file, what it names and chooses, and its keys."""
+    """The text about an option from its YAML file: head comment, target, chosen options, keys and
+    published figures."""
     content = OmegaConf.load(path)
     words = ["  \n".join(head(path))]
     if isinstance(content, DictConfig):
@@ -199,8 +202,9 @@ def _choice(entry: DictConfig) -> str:
 
 
 def of_key(key: str, folders: Sequence[Path], groups: Sequence[str]) -> str | None:
-    """What is said of a key, or of all keys below it: ``optimizer.lr``, ``lr``, ``reg.l2``,
-    ``trainer``; None if there is no such key. Options of which the same is said stand together."""
+    """The text about a key, or all keys below it: ``optimizer.lr``, ``lr``, ``reg.l2``,
+    ``trainer``; None if there is no such key. Options with the same default and text are listed
+    together."""
     found: dict[str, dict[tuple[str, str], list[str]]] = {}
     for group, option, values, text in _all_sections(folders, groups):
         said = {item[1]: item[2] for item in ITEM.finditer(text)}
@@ -215,7 +219,8 @@ def of_key(key: str, folders: Sequence[Path], groups: Sequence[str]) -> str | No
 
 
 def _about_key(key: str, same: Mapping[tuple[str, str], list[str]]) -> str:
-    """A key, what is allowed, and of each value and text the options that have them."""
+    """The text about a key: allowed values, then a line for each default and text, with the options
+    that have them."""
     rule = rule_for(key)
     title = f"# {key}\n\n" + (f"Takes {rule.expected}.\n\n" if rule else "")
     lines = []
@@ -229,17 +234,18 @@ def _about_key(key: str, same: Mapping[tuple[str, str], list[str]]) -> str:
 def _all_sections(
     folders: Sequence[Path], groups: Sequence[str]
 ) -> Iterator[tuple[str, str | None, Values, str]]:
-    """Group, option, keys with defaults, and text (its own and the shared) of everything."""
+    """Yields group, option, keys with defaults, and text (the option's own and the shared) of every
+    section."""
     for topic in (CONFIG, PUBLISHED):
         yield topic, None, values_of_page(topic, folders), page(topic)
     for group in groups:
         parts = sections(page(group))
         for name, path in options(group, folders).items():
-            text = f"{parts.get(SHARED, '')}\n\n{parts.get(name, '')}"  # the last word counts
+            text = f"{parts.get(SHARED, '')}\n\n{parts.get(name, '')}"  # the last text counts
             yield group, name, values_of(group, path), text
 
 
 def all_keys(folders: Sequence[Path], groups: Sequence[str]) -> list[str]:
-    """Every key there is, by its full name and by its own."""
+    """Every key, by its full name and by the last part of it."""
     full = [key for *_, values, _ in _all_sections(folders, groups) for key in values]
     return list(dict.fromkeys([*full, *(key.rpartition(".")[2] for key in full)]))

@@ -53,8 +53,8 @@ def main(words: list[str]) -> int:
 
 
 def plot_sweep(folder: Path, output: Path, title: str | None = None) -> list[str]:
-    """Draw mean learning curves, and the weights over a regularisation strength if that varies;
-    returns the files' names."""
+    """Draw mean learning curves, and the weights over a regularisation strength if the sweep varies
+    one; returns the files' names. Raises UsageError if no job has a learning curve."""
     from exprun.plots import learning_curves, weights
 
     results = read_results([folder])
@@ -71,8 +71,8 @@ def plot_sweep(folder: Path, output: Path, title: str | None = None) -> list[str
 def plot_run(
     folder: Path, output: Path, title: str | None = None, *, animate: bool, trust: bool
 ) -> list[str]:
-    """Draw a run's learning curves, its layers if they were measured, and the boundary if it has
-    two inputs; returns the files' names. Raises UsageError if there is nothing to be drawn."""
+    """Draw a run's learning curves, its layers if they were measured, and its boundary if it has
+    two inputs; returns the files' names. Raises UsageError if there is nothing to draw."""
     from exprun.plots import boundary, layers, learning_curves
     from exprun.plots.histograms import read_histograms
     from exprun.record.model import WEIGHTS, load_model
@@ -109,14 +109,14 @@ def plot_run(
 
 
 def _normalises_first(folder: Path) -> bool:
-    """Whether a normalisation stands before the activation: z is what leaves it then."""
+    """Whether a normalisation precedes the activation, so that pre-activations are normalised."""
     norm = stored(folder).config.norm
     return norm.get("_target_") is not None and norm.get("position", "pre") == "pre"
 
 
 def _result(folder: Path) -> dict[str, Any]:
-    """The content of ``result.json``; raises UsageError if the folder has none that is whole."""
-    stored(folder)  # raises what is wrong with a folder that is no run's
+    """The content of ``result.json``; raises UsageError if it is missing or damaged."""
+    stored(folder)  # raises UsageError unless it is the folder of a run
     path = folder / "result.json"
     if not path.is_file():
         raise UsageError(f"{folder}: has no result yet; expected the folder of a run that ended")
@@ -128,8 +128,8 @@ def _result(folder: Path) -> dict[str, Any]:
 
 
 def _rebuilt(folder: Path, *, trust: bool) -> Training:
-    """The training of a run, at its beginning. Raises UsageError if its config names code of
-    somebody's own that is not trusted, or its data are not there, or are others now."""
+    """The training of a run, in its initial state. Raises UsageError if its config names the user's
+    own code without ``--trust``, or its data are missing or have changed."""
     from exprun.build import target_of
     from exprun.config.schema import plain
     from exprun.record.model import PREPROCESSING, as_file

@@ -1,4 +1,4 @@
-"""``exprun predict``: the answers of a trained model for the rows of a file."""
+"""``exprun predict``: a trained model's predictions for the rows of a file."""
 
 from __future__ import annotations
 
@@ -59,14 +59,15 @@ def main(words: list[str]) -> int:
 
 
 def check_order(command: str, run: Path, file: str) -> None:
-    """Raise UsageError if the run stands where the file should."""
+    """Raise UsageError if the run and the file are given in the wrong order."""
     if run.is_file() and run.suffix != ".safetensors" and Path(file).expanduser().is_dir():
         raise UsageError(f"{file} is a folder; expected exprun {command} {file} {run}")
 
 
 @contextlib.contextmanager
 def naming(file: str) -> Iterator[Path]:
-    """Where to read what the user called ``file``, standard input too; an error names it so."""
+    """Context with the path of the user's ``file``, a temporary copy for standard input;
+    UsageErrors raised in it begin with the name that the user gave."""
     if file != STDIN:
         try:
             yield Path(file).expanduser()
@@ -85,7 +86,7 @@ def naming(file: str) -> Iterator[Path]:
 
 
 def tell_unseen(file: str, frame: Frame, preprocessing: Preprocessing) -> None:
-    """A line on stderr about categories that no training row had."""
+    """Print a line on stderr about categories that do not occur in the training rows."""
     counts = preprocessing.unseen(frame)
     if counts:
         each = ", ".join(
@@ -95,7 +96,7 @@ def tell_unseen(file: str, frame: Frame, preprocessing: Preprocessing) -> None:
 
 
 def as_csv(columns: Mapping[str, NDArray[Any]]) -> bytes:
-    """A header and the rows, words in quotes only if some need them."""
+    """The columns as CSV with a header; strings are quoted only if one of them needs it."""
     content = io.BytesIO()
     header = io.StringIO()
     csv.writer(header, lineterminator="\n").writerow(columns)

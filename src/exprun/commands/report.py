@@ -1,4 +1,4 @@
-"""``exprun report``: what sweeps say as one HTML page that needs no network, and as figures."""
+"""``exprun report``: the results of sweeps as one self-contained HTML page, and as figure files."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from exprun.report.page import html
 from exprun.sweeps.read_results import read_results
 
 PAGE = "report.html"
-"""Where the page goes, in the folder of the newest sweep, if nobody says."""
+"""Default name of the page, in the folder of the last sweep given."""
 
 
 def main(words: list[str]) -> int:

@@ -1,7 +1,7 @@
-"""``exprun resume``: go on with a run or a sweep, exactly where it stopped.
+"""``exprun resume``: continue a run or a sweep exactly where it stopped.
 
-What is read is the folder: the composed config and the newest checkpoint that is whole. Finished
-results are never computed again.
+It reads only the folder: the composed config and the newest intact checkpoint. Finished results are
+never computed again.
 """
 
 from __future__ import annotations
@@ -44,7 +44,7 @@ def main(words: list[str]) -> int:
             return resume_jobs(folder, arguments.jobs, trust=trust)
         with held(folder):
             return resume_sweep(folder, trust=trust)
-    stored(folder)  # nothing is written into a folder that is no run's
+    stored(folder)  # raises UsageError before anything is written
     if arguments.jobs is not None:
         raise UsageError(f"--jobs {arguments.jobs}: {folder} is no sweep's folder, but a run's")
     sweep_folder = Path(os.path.relpath(folder.resolve().parent))
@@ -55,9 +55,9 @@ def main(words: list[str]) -> int:
 
 
 def resume_run(folder: Path, *, trust: bool, threads: int | None = None) -> int:
-    """Go on with a run, unless it has come to its end, with as many CPU ``threads`` as its sweep
-    has given it. Returns the exit code."""
-    from exprun.doctor.remarks import remarks  # imports torch, as the workers of a sweep do
+    """Continue a run unless it has finished, with the number of CPU ``threads`` that its sweep
+    assigned. Returns the exit code."""
+    from exprun.doctor.remarks import remarks  # imports torch
 
     result = finished_result(folder)
     if result:
@@ -74,8 +74,8 @@ def resume_run(folder: Path, *, trust: bool, threads: int | None = None) -> int:
 
 
 def resume_sweep(folder: Path, *, trust: bool) -> int:
-    """Run what is missing of a sweep: jobs that have no result that is whole, or were interrupted,
-    or failed. Returns the exit code."""
+    """Run the jobs of a sweep that have no intact result, were interrupted or failed. Returns the
+    exit code."""
     with ledger.read_from(folder):
         asked = ledger.read(folder)
         ledger.adopt(folder, asked)
@@ -88,11 +88,11 @@ def resume_sweep(folder: Path, *, trust: bool) -> int:
 
 
 def resume_jobs(folder: Path, words: str, *, trust: bool) -> int:
-    """Run what is missing of some jobs of a sweep (``3,5-9``), beside others that may be running
-    elsewhere; whoever finds that none is missing any more writes the files of the sweep.
+    """Run the unfinished ones of some jobs of a sweep (``3,5-9``), while other processes may run
+    the others; the process that finds all jobs ended writes the files of the sweep.
 
-    Returns the exit code: 0 if all of them have come to a result, HELD if another process is at
-    work on some and the others have, else 1.
+    Returns the exit code: 0 if all chosen jobs have a result, HELD if the only ones without are
+    being run by another process, else 1, or the code of a signal that ended it.
     """
     with ledger.read_from(folder):
         asked = ledger.read(folder)
@@ -114,8 +114,8 @@ def resume_jobs(folder: Path, words: str, *, trust: bool) -> int:
 
 
 def parse_numbers(words: str, known: Collection[int]) -> list[int]:
-    """The numbers of jobs in ``3,5-9``, each once. Raises UsageError for others than those of a
-    sweep's jobs."""
+    """The job numbers in ``3,5-9``, without duplicates. Raises UsageError for a number that no job
+    of the sweep has."""
     last = max(known, default=-1)
     numbers: dict[int, None] = {}
     for word in words.split(","):
@@ -131,7 +131,8 @@ def parse_numbers(words: str, known: Collection[int]) -> list[int]:
 
 
 def _folders(folder: Path, asked: dict[str, Any]) -> dict[int, Path]:
-    """The folders of a sweep's jobs by their numbers; raises UsageError if one is outside."""
+    """The folders of a sweep's jobs by their numbers; raises UsageError if one lies outside the
+    sweep."""
     with ledger.read_from(folder):
         folders = {int(job["number"]): folder / job["folder"] for job in asked["jobs"]}
     for job_folder in folders.values():
@@ -153,19 +154,19 @@ def _run(
     *,
     trust: bool,
 ) -> tuple[list[int], int | None]:
-    """Run those of the jobs that have not come to their end; returns their numbers, and the exit
-    code if a signal has ended it."""
+    """Run the jobs that have not finished; returns their numbers, and the exit code if a signal
+    ended the run, else None."""
     with ledger.read_from(folder):
         progress = ledger.Progress(asked["jobs"])
     missing = []
     for number, path in folders.items():
         if finished_result(path) is None:
             missing.append(number)
-        else:  # whoever ran it may have been killed before it gave the folder back
+        else:  # its process may have been killed before it released the folder
             clear_stale(path)
     progress.done, progress.total = len(folders) - len(missing), len(folders)
     if missing:
-        worker_pool.prepare()  # they import torch while the jobs are looked at
+        worker_pool.prepare()  # workers import torch meanwhile
     configs, jobs = ledger.Configs(folder), {}
     for number in missing:
         path = folders[number]
@@ -178,8 +179,8 @@ def _run(
 
 
 def finished_result(folder: Path) -> dict[str, Any] | None:
-    """The content of ``result.json`` if that run has come to its end, else None; so too if it is
-    damaged, which is said."""
+    """The content of ``result.json`` if the run has finished, else None; a damaged file is reported
+    on stderr and counts as unfinished."""
     try:
         result = read_result(folder)
     except UsageError as error:

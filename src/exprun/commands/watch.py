@@ -1,7 +1,7 @@
-"""``exprun watch``: the live table of a sweep that others train.
+"""``exprun watch``: the live table of a sweep that other processes train.
 
-What is read is the folder. It ends when all jobs have come to their end or failed, and then writes
-what a sweep that has ended holds, unless whoever trains it does so.
+It reads only the folder and returns when all jobs have finished or failed. It then writes the files
+of an ended sweep, unless the process that trains the sweep does so.
 """
 
 from __future__ import annotations
@@ -35,7 +35,7 @@ def main(words: list[str]) -> int:
         if os.access(folder, os.W_OK):
             with held(folder):
                 return conclude(folder, trust=arguments.trust)
-    except HeldError:  # by whoever trains it, and concludes it
+    except HeldError:  # by the process that trains it, which also concludes it
         pass
     rows = ledger.ranked(folder)
     sweep_summary(rows, os.path.relpath(folder))

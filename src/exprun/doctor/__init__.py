@@ -1,5 +1,5 @@
-"""What went wrong in a training, told by its curve and its layers, and what to try.
+"""Diagnosis of a training from its learning curve, layers and data, with suggestions.
 
-A disease is one small function from ``Findings`` to a ``Diagnosis`` or None; ``diagnose.RULES``
-lists them. Nothing but ``examine`` and ``trial`` needs torch.
+A rule is one small function from ``Findings`` to a ``Diagnosis`` or None; ``diagnose.RULES`` lists
+them. Only ``examine`` and ``trial`` need torch.
 """

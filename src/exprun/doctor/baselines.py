@@ -1,9 +1,10 @@
-"""The trained model beside models that need no training: what the data allow, and what is chance.
+"""Compares the trained model with models that need no training, to separate errors of the training
+from limits of the data.
 
-A high loss alone does not say whether a training went wrong or its targets are noisy. Whether a
-linear model or the nearest neighbours predict the same rows better does (Cover & Hart 1967: the
-error of the nearest neighbour is at most twice the Bayes error), and a permutation test tells
-whether the predictions have to do with the targets at all.
+A high loss alone does not show whether a training failed or its targets are noisy. Whether a linear
+model or the nearest neighbours predict the same rows better does (Cover & Hart 1967: the error of
+the nearest neighbour is at most twice the Bayes error), and a permutation test shows whether the
+predictions depend on the targets at all.
 """
 
 from __future__ import annotations
@@ -19,17 +20,17 @@ from exprun.doctor.findings import Comparison
 Array = NDArray[np.float64]
 
 MOST_TRAIN, MOST_VAL = 1000, 1000
-"""Rows of each part that are looked at: bounds the time, half a second."""
+"""Most rows of each part that are compared, which limits the time to half a second."""
 
 NEIGHBORS = (1, 5, 15)
 RIDGE = (1e-3, 1e-1, 1e1)
-"""Penalties per row, of which leave-one-out picks one."""
+"""Ridge penalties per row, of which leave-one-out selects one."""
 
 
 @dataclass(frozen=True)
 class Sample:
     """Rows of both parts: inputs (n, d), targets (n, K), one-hot for classes, and the network's
-    predictions in the form of the targets."""
+    predictions in the same form as the targets."""
 
     x: Array
     y: Array
@@ -39,14 +40,14 @@ class Sample:
     predicted_val: Array
     classes: bool
     class_weight: Array | None = None
-    """What a row of each class counts in the loss that was lowered, and so here."""
+    """Weight of a row of each class in the training loss, applied to the errors here too."""
 
 
 def compare(s: Sample) -> Comparison | None:
-    """The best of the baselines against the network; None for fewer than 20 rows.
+    """Compare the network with the best of the baselines; None for fewer than 20 training rows.
 
-    Training rows are predicted by the baselines without themselves (leave-one-out), by the network
-    with all its knowledge of them: where it is behind even so, it has not learned what it could.
+    The baselines predict each training row without using it (leave-one-out), while the network was
+    trained on it: a network that is worse even so has learned less than it could.
     """
     if len(s.x) < 20:
         return None
@@ -73,8 +74,8 @@ def compare(s: Sample) -> Comparison | None:
 
 
 def _errors(s: Sample, predicted: Array, y: Array) -> Array:
-    """Of each row 1 for the wrong class, times its weight; or the absolute error, its mean over the
-    targets."""
+    """The error of each row (n,): 1 for the wrong class, times its weight; or the absolute error,
+    averaged over the targets."""
     if not s.classes:
         return np.asarray(np.abs(predicted - y).mean(1))
     wrong: Array = (predicted.argmax(1) != y.argmax(1)).astype(np.float64)
@@ -82,7 +83,8 @@ def _errors(s: Sample, predicted: Array, y: Array) -> Array:
 
 
 def paired_z(differences: Array) -> float:
-    """Mean over its standard error; 0 if all are equal to 0 or there are fewer than 2."""
+    """Mean over its standard error; 0 if all are 0 or there are fewer than 2, ±∞ if all are equal
+    otherwise."""
     if len(differences) < 2:
         return 0.0
     error = differences.std(ddof=1) / math.sqrt(len(differences))
@@ -91,10 +93,10 @@ def paired_z(differences: Array) -> float:
 
 
 def association(predicted: Array, y: Array, *, classes: bool) -> float:
-    """How many standard deviations the predictions agree better with the targets than after a
-    random permutation: of the number of right classes (the variance of Cohen's kappa under
-    independence, Fleiss et al. 1969, exact for fixed margins), or of Spearman's rank correlation,
-    r √(n-1), its mean over the targets. 0 if either is constant."""
+    """The number of standard deviations by which the predictions agree better with the targets than
+    randomly permuted ones: by the number of right classes (the variance of Cohen's kappa under
+    independence, Fleiss et al. 1969, exact for fixed margins), or by Spearman's rank correlation r,
+    as r √(n-1), averaged over the targets. 0 if either is constant."""
     n = len(y)
     if n < 3:
         return 0.0
@@ -112,7 +114,7 @@ def association(predicted: Array, y: Array, *, classes: bool) -> float:
 
 
 def _ranks(values: Array) -> Array:
-    """Ranks, equal values their mean."""
+    """Ranks (n,) of values (n,); ties have their mean rank."""
     _, inverse, counts = np.unique(values, return_inverse=True, return_counts=True)
     last = counts.cumsum()
     return np.asarray((last - (counts - 1) / 2)[inverse])
@@ -125,7 +127,8 @@ def _correlation(a: Array, b: Array) -> float:
 
 
 def baselines(s: Sample) -> list[tuple[str, Array, Array]]:
-    """Name, leave-one-out predictions for the training rows, and predictions for the others."""
+    """For each baseline its name, leave-one-out predictions for the training rows, and predictions
+    for the validation rows."""
     center, scale = s.x.mean(0), s.x.std(0)
     scale[scale <= 1e-9 * np.abs(center)] = 1
     x, x_val = (s.x - center) / scale, (s.x_val - center) / scale
@@ -137,7 +140,8 @@ def baselines(s: Sample) -> list[tuple[str, Array, Array]]:
 
 
 def neighbors(x: Array, y: Array, x_val: Array) -> list[tuple[Array, Array]]:
-    """The means over the nearest rows of ``x``, for each of NEIGHBORS."""
+    """For each of NEIGHBORS, the mean targets of the nearest rows of ``x``: predictions for the
+    rows of ``x``, each without itself, and for ``x_val``."""
     k = min(max(NEIGHBORS), len(x) - 1)
 
     def nearest(rows: Array, *, itself: bool) -> NDArray[np.intp]:
@@ -153,8 +157,8 @@ def neighbors(x: Array, y: Array, x_val: Array) -> list[tuple[Array, Array]]:
 
 
 def ridge(x: Array, y: Array, x_val: Array) -> tuple[Array, Array]:
-    """Ridge regression, of one-hot targets for classes; leave-one-out in closed form, and by it
-    the penalty (Allen 1974, PRESS)."""
+    """Predictions of ridge regression, on one-hot targets for classes: leave-one-out in closed form
+    for ``x``, which also selects the penalty (Allen 1974, PRESS), and for ``x_val``."""
     n = len(x)
     mean = y.mean(0)
     u, s, vt = np.linalg.svd(x, full_matrices=False)

@@ -1,4 +1,4 @@
-"""Capacity: a network that learns too little of its training rows, or too much.
+"""Rules about capacity and regularisation: under-fitting and over-fitting.
 
 Curves are in multiples of the chance loss, as in ``learning``.
 """
@@ -13,18 +13,18 @@ from exprun.doctor.findings import FITTED, Diagnosis, Findings, Suggestion, sugg
 from exprun.doctor.learning import AT_REST, JITTER, REGULARIZATION, hidden, scaled, unsteady
 
 UNDER_FITTED = 0.3
-"""Multiple of the chance loss above which a training that has come to rest has learned too little.
-"""
+"""Multiple of the chance loss above which a training that no longer improves has learned too
+little."""
 
 RISE = 1.2
-"""Validation loss at the end over its best, from which it has risen."""
+"""Final over best validation loss from which it counts as risen."""
 
 RISE_KEPT = 1.1
-"""The same where the last epoch's weights are the model."""
+"""The same if the weights of the last epoch are the model."""
 
 GAP = 0.2
-"""Validation minus training loss, in chance losses, that is too much for classes. (Numbers often
-have noise that no network can predict, so a gap alone says nothing.)"""
+"""Validation minus training loss, in chance losses, above which a classifier over-fits. (Numbers
+often have noise that no network can predict, so for them a gap alone is no evidence.)"""
 
 EARLY = suggest(
     "stopping=early stopping.restore_best=true", "keep the weights whose validation loss is best"
@@ -32,8 +32,8 @@ EARLY = suggest(
 
 
 def over_fitting(f: Findings) -> Diagnosis | None:
-    """The validation loss rises while the training loss falls, and nothing stopped it; or the
-    kept epoch is already far better on the training rows than on others."""
+    """The validation loss rises while the training loss falls, and early stopping does not prevent
+    it; or at the best epoch it is far above the training loss."""
     train, val = f.train, f.relative("val")
     if len(val) < 4:
         return None
@@ -69,13 +69,14 @@ def over_fitting(f: Findings) -> Diagnosis | None:
 
 
 def _behind_val(f: Findings) -> bool:
-    """Whether a simple baseline is better on the validation rows; unknown counts as yes."""
+    """Whether a simple baseline is better on the validation rows; True if there is no
+    comparison."""
     compared = f.data.compared if f.data else None
     return compared is None or compared.behind_val
 
 
 def _regularized(f: Findings) -> tuple[Suggestion, ...]:
-    """More of the regularisation that there is, or dropout and L2 beside it."""
+    """Suggest dropout and L2 where they are missing, and stronger dropout where it is weak."""
     chosen = [name for name in f.options.get("reg", "none").split("+") if name != "none"]
     p = f.config.get("reg.dropout.p")
     made = []
@@ -103,8 +104,8 @@ def _smaller(f: Findings) -> tuple[Suggestion, ...]:
 
 
 def poor_end(f: Findings) -> float | None:
-    """The multiple of the chance loss that a finished training ended at, if it could be lower:
-    a baseline is better, or the model less sure than it might be."""
+    """The multiple of the chance loss at which a finished training ended, if it could be lower,
+    because a baseline is better or the model is underconfident; else None."""
     if f.status not in (COMPLETED, EARLY_STOPPED) or len(f.train) < 6:
         return None
     end = median(f.train[-3:])
@@ -113,7 +114,7 @@ def poor_end(f: Findings) -> float | None:
 
 
 def rests(f: Findings) -> float | None:
-    """``poor_end`` of a training loss that has come to rest there."""
+    """``poor_end`` if the training loss no longer falls; else None."""
     train = f.train
     end = poor_end(f)
     if end is None or unsteady(f):
@@ -123,7 +124,7 @@ def rests(f: Findings) -> float | None:
 
 
 def over_regularized(f: Findings) -> Diagnosis | None:
-    """The training loss has come to rest far from zero, with a penalty."""
+    """The training loss levelled off far from zero, with a penalty."""
     end, chosen = rests(f), f.options.get("reg", "none")
     if end is None or chosen == "none":
         return None
@@ -148,7 +149,7 @@ def over_regularized(f: Findings) -> Diagnosis | None:
 
 
 def under_fitting(f: Findings) -> Diagnosis | None:
-    """The training loss has come to rest far from zero, and the network is small or linear."""
+    """The training loss levelled off far from zero, and the network is small or linear."""
     linear = f.config.get("model.activation") == "identity" and bool(hidden(f))
     end = poor_end(f) if linear else rests(f)
     if end is None:
@@ -170,7 +171,8 @@ def under_fitting(f: Findings) -> Diagnosis | None:
 
 
 def _small(f: Findings) -> tuple[str, Suggestion] | None:
-    """Too few parameters to learn the rows by heart (Zhang et al. 2017), or a bottleneck."""
+    """What makes the network small, with a cure: fewer parameters than rows, too few to memorise
+    them (Zhang et al. 2017), a bottleneck, or no hidden layer. None if it is not small."""
     units = hidden(f)
     few = f.parameters is not None and f.rows is not None and f.parameters < f.rows
     narrow = bool(units) and bool(f.classes) and min(units) < (f.classes or 0) / 2

@@ -1,4 +1,4 @@
-"""How noisy a learning curve is, and whether it still falls."""
+"""Noise and trend of learning curves."""
 
 from __future__ import annotations
 
@@ -11,10 +11,11 @@ MAD = 0.6745
 
 
 def noise(values: Sequence[float]) -> float:
-    """The standard deviation of what is added to a smooth curve from epoch to epoch.
+    """The standard deviation of the noise that is added to a smooth curve from epoch to epoch.
 
-    From second differences, in which a straight line cancels and whose variance is 6 times that of
-    the noise; by their median, so that a few sharp bends do not count. 0 for fewer than 5 values.
+    Estimated from second differences, in which a straight line cancels and whose variance is 6
+    times that of the noise; by their median, which a few sharp bends do not affect. 0 for fewer
+    than 5 values.
     """
     if len(values) < 5:
         return 0.0
@@ -23,7 +24,7 @@ def noise(values: Sequence[float]) -> float:
 
 
 def slope(values: Sequence[float]) -> tuple[float, float]:
-    """Change per epoch by least squares, and its standard error; needs 3 values at least."""
+    """Change per epoch by least squares, and its standard error; needs at least 3 values."""
     n = len(values)
     mean, middle = sum(values) / n, (n - 1) / 2
     spread = sum((i - middle) ** 2 for i in range(n))
@@ -33,7 +34,7 @@ def slope(values: Sequence[float]) -> tuple[float, float]:
 
 
 def falls(values: Sequence[float], sure: float = 3.0) -> bool:
-    """Whether the trend is downwards by more than so many standard errors."""
+    """Whether the slope is negative by more than ``sure`` standard errors."""
     if len(values) < 4:
         return False
     change, error = slope(values)
@@ -41,8 +42,8 @@ def falls(values: Sequence[float], sure: float = 3.0) -> bool:
 
 
 def halves(values: Sequence[float]) -> float:
-    """How much of its fall a curve has still before it: the fall of the second half of the epochs
-    over that of the first. 1 for a straight line, near 0 for a curve that has come to rest."""
+    """The fall in the second half of the epochs over that in the first: 1 for a straight line, near
+    0 for a curve that has levelled off."""
     middle = len(values) // 2
     first, second = values[0] - values[middle], values[middle] - values[-1]
     return second / first if first > 0 else math.inf if second > 0 else 0.0

@@ -1,4 +1,4 @@
-"""Diseases of the data, as the network sees them."""
+"""Rules about the data, in the scaled form that the network gets."""
 
 from __future__ import annotations
 
@@ -7,18 +7,18 @@ from statistics import median
 from exprun.doctor.findings import Diagnosis, Findings, suggest
 
 LARGE, SMALL, UNEQUAL = 30.0, 0.1, 100.0
-"""Root mean square of an input from which it is not standardised: the largest of all above LARGE
-or below SMALL, or above UNEQUAL times their median."""
+"""Root mean squares that show inputs to be not standardised: the largest of all inputs is above
+LARGE or below SMALL, or above UNEQUAL times their median."""
 
 MAJORITY = 1.5
-"""Share of the largest class, in shares of equal classes, from which classes are imbalanced."""
+"""Share of the largest class, in multiples of an equal share, from which classes are imbalanced."""
 
 UNBALANCED = 0.15
-"""Accuracy minus balanced accuracy, from which the small classes pay for the large ones."""
+"""Accuracy minus balanced accuracy from which the imbalance harms the small classes."""
 
 
 def inputs_not_standardized(f: Findings) -> Diagnosis | None:
-    """Inputs of very different sizes, or all far from 1."""
+    """The inputs have very different scales, or all scales are far from 1."""
     scales = {name: size for name, size in f.data.scales.items() if size} if f.data else {}
     if not scales:
         return None
@@ -38,7 +38,7 @@ def inputs_not_standardized(f: Findings) -> Diagnosis | None:
 
 
 def class_imbalance(f: Findings) -> Diagnosis | None:
-    """One class has most rows, and the others are recognised much less often."""
+    """One class has most of the rows, and the others have a much lower recall."""
     if not f.data or len(f.data.shares) < 2 or f.weighted:
         return None
     largest = max(f.data.shares)
@@ -64,17 +64,18 @@ def class_imbalance(f: Findings) -> Diagnosis | None:
 
 
 ORDERED = 0.4
-"""Distance between the targets of the training and the validation rows that matters."""
+"""Distance between the targets of the training and the validation rows from which the parts
+differ."""
 
 BY_CHANCE = 1e-4
-"""Probability of such a distance that is no chance."""
+"""Largest probability of such a distance by chance at which it counts as real."""
 
 DOMINATES = 0.5
-"""Share of the targets' sum of squares that one row has, from which it is all that is learned."""
+"""Share of the targets' sum of squares in one row from which it dominates the training."""
 
 
 def ordered_rows(f: Findings) -> Diagnosis | None:
-    """The validation rows have other targets than the training rows, and are not predicted."""
+    """The targets of the validation rows are distributed differently and are not predicted."""
     t, c = (f.data.targets, f.data.compared) if f.data else (None, None)
     if not t or not c or t.distance < ORDERED or t.p > BY_CHANCE:
         return None
@@ -93,13 +94,13 @@ def ordered_rows(f: Findings) -> Diagnosis | None:
 
 
 def _worse_than_mean(f: Findings) -> bool:
-    """Whether the best validation loss is above that of guessing."""
+    """Whether the best validation loss is above the chance loss."""
     val = f.relative("val")
     return bool(val) and min(val) > 1
 
 
 def target_outlier(f: Findings) -> Diagnosis | None:
-    """One row's target is so far from all others that it alone makes the squared error."""
+    """One row's target is so far from all others that it dominates the squared error."""
     t = f.data.targets if f.data else None
     if not t or f.classes or max(t.largest, t.largest_val) < DOMINATES:
         return None
@@ -124,7 +125,7 @@ def target_outlier(f: Findings) -> Diagnosis | None:
 
 
 def nothing_to_learn(f: Findings) -> Diagnosis | None:
-    """Validation no better than chance, and no baseline is either."""
+    """The validation predictions are at chance level, and so are those of all baselines."""
     c = f.data.compared if f.data else None
     if not c or not c.at_chance or c.attainable >= NO_BASELINE:
         return None
@@ -140,7 +141,7 @@ def nothing_to_learn(f: Findings) -> Diagnosis | None:
 
 
 NO_BASELINE = 3.0
-"""Standard deviations below which the best of four baselines may be chance."""
+"""Standard deviations below which the association of the best of four baselines may be chance."""
 
 LEARNED_LITTLE = {
     "learning_rate_too_high", "learning_rate_too_low", "chance_level", "dead_units",
@@ -148,4 +149,4 @@ LEARNED_LITTLE = {
     "noisy_gradient", "stopped_too_early", "decayed_schedule", "nothing_to_learn",
     "behind_baseline", "vanishing_gradient", "class_imbalance",
 }  # fmt: skip
-"""Rules that speak of what was learned, which a fault of the data explains."""
+"""Rules about what was learned, whose findings a fault of the data explains."""

@@ -1,4 +1,4 @@
-"""All diseases, and which of them a run has."""
+"""The list of all rules, and the diagnoses of a run by them."""
 
 from __future__ import annotations
 
@@ -60,11 +60,11 @@ RULES: tuple[Rule, ...] = (
     over_fitting,
     behind_baseline,
 )
-"""Causes before their effects: the first that speaks is the first that is told."""
+"""Causes before their effects: diagnoses are reported in this order."""
 
 
 def diagnose(findings: Findings) -> dict[str, Diagnosis]:
-    """The diseases by the names of their rules, without those that an earlier one explains."""
+    """The diagnoses by the names of their rules, without those that an earlier one explains."""
     found: dict[str, Diagnosis] = {}
     explained: set[str] = set()
     for rule in RULES:
@@ -73,7 +73,7 @@ def diagnose(findings: Findings) -> dict[str, Diagnosis]:
         diagnosis = rule(findings)
         if diagnosis:
             if rule is behind_baseline and found:
-                continue  # what is only seen, not explained
+                continue  # a symptom without a cause
             found[rule.__name__] = diagnosis
             explained |= diagnosis.explains
     return found

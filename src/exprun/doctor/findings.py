@@ -1,4 +1,4 @@
-"""What is known of a run, as plain data, and what a disease's rule says of it."""
+"""The facts about a run, as plain data, and the diagnoses that rules make from them."""
 
 from __future__ import annotations
 
@@ -24,12 +24,15 @@ Row = Mapping[str, Any]
 
 @dataclass(frozen=True)
 class DataFacts:
-    """Of the training rows: how many, the share of each class, and of each input the name and the
-    root of its mean square as the network sees it; ``recall`` is the share of each class's
-    validation rows that the model gets right, None for a class without any; ``class_weight`` what a
-    row of each counts in the loss that is lowered; ``underconfidence`` is the model's accuracy
-    minus its mean probability of the class it predicts: about 0 for a model that fits its rows,
-    however noisy, 0 if its outputs are no probabilities."""
+    """Facts about the rows: the number of training rows, the share of each class, and the root mean
+    square of each scaled input by name.
+
+    ``recall`` is the share of each class's validation rows that the model predicts correctly, None
+    for a class without rows; ``class_weight`` the weight of a row of each class in the training
+    loss; ``underconfidence`` the model's accuracy minus its mean probability of the predicted
+    class: about 0 for a model that fits its rows, however noisy, and 0 if its outputs are not
+    probabilities.
+    """
 
     rows: int
     shares: tuple[float, ...] = ()
@@ -45,12 +48,14 @@ class DataFacts:
 class Comparison:
     """The kept model and the best of a few baselines (``baselines``) on the same rows.
 
-    The errors are shares of wrong classes, each row times its class's weight, or mean absolute
-    errors of the target as the network has it: of the best constant (``trivial``), of the model and
+    The errors are shares of wrong classes, each row weighted by its class, or mean absolute errors
+    of the scaled target: of the best constant on the training rows (``trivial``), of the model and
     of the baseline on training and validation rows, and on the validation rows alone. ``z`` and
-    ``z_val`` say by how many standard errors the model is worse, in pairs of rows; ``association``
-    by how many standard deviations its ``rows`` validation predictions agree better with the
-    targets than permuted ones, ``attainable`` the same of the best of the baselines."""
+    ``z_val`` are the standard errors by which the model is worse, with rows as pairs;
+    ``association`` is the number of standard deviations by which its ``rows`` validation
+    predictions agree better with the targets than permuted ones, ``attainable`` the same for the
+    best of the baselines.
+    """
 
     name: str
     trivial: float
@@ -66,7 +71,7 @@ class Comparison:
 
     @property
     def missed(self) -> float:
-        """Share of what the baseline gains over the constant that the model does not gain."""
+        """Share of the baseline's gain over the constant that the model does not achieve."""
         return (self.model - self.baseline) / max(self.trivial - self.baseline, 1e-9)
 
     @property
@@ -76,28 +81,28 @@ class Comparison:
 
     @property
     def behind(self) -> bool:
-        """Whether the baseline is better by more than luck, and by more than a trifle."""
+        """Whether the baseline is better, both significantly and by a relevant amount."""
         return self.z > SURE and self.missed > TRIFLE
 
     @property
     def behind_val(self) -> bool:
-        """The same on the validation rows, on which a network that over-fits is behind."""
+        """The same on the validation rows, where a network that over-fits is behind."""
         return self.z_val > SURE and self.missed_val > TRIFLE
 
     @property
     def at_chance(self) -> bool:
-        """Whether the validation predictions may have nothing to do with the targets."""
+        """Whether the validation predictions may be independent of the targets."""
         return self.rows >= 20 and self.association < CHANCE_Z
 
 
 HESITANT = 0.1
-"""Accuracy minus confidence of a model that has not learned to be sure."""
+"""Accuracy minus mean confidence above which a model is underconfident."""
 
 SURE = 2.6
-"""Standard errors of a difference that is no luck: one-sided 0.5 %."""
+"""Standard errors from which a difference is significant: one-sided 0.5 %."""
 
 TRIFLE = 0.1
-"""Share of a baseline's gain that a model must miss to be behind."""
+"""Share of a baseline's gain that a model must miss to count as behind."""
 
 CHANCE_Z = 2.0
 """Standard deviations below which an association may be chance: one-sided 2.3 %."""
@@ -105,11 +110,15 @@ CHANCE_Z = 2.0
 
 @dataclass(frozen=True)
 class Targets:
-    """Of a regression's targets as the network sees them: ``largest`` is the share of the sum of
-    squares about the mean that a single training row has, and ``value`` that row's target in its
-    own unit; of the validation rows ``largest_val`` and ``value_val``; ``distance`` between the
-    distributions of the training and the validation rows, 0 to 1: Kolmogorov and Smirnov's, or, for
-    classes, total variation; ``p`` bounds the probability of such a distance by chance."""
+    """Facts about the scaled targets: outliers, for regression, and the distance between both
+    parts.
+
+    ``largest`` is the largest share of a single training row in the sum of squares about the mean,
+    and ``value`` that row's target in its original unit; ``largest_val`` and ``value_val`` are the
+    same for the validation rows. ``distance``, 0 to 1, is that between the distributions of the
+    training and the validation rows: Kolmogorov and Smirnov's, or total variation for classes;
+    ``p`` bounds the probability of such a distance by chance.
+    """
 
     distance: float
     p: float
@@ -121,10 +130,14 @@ class Targets:
 
 @dataclass(frozen=True)
 class Findings:
-    """A run: its config by full keys, like ``optimizer.lr``; the chosen ``options`` of the groups;
-    how it ended; the rows of ``metrics.csv``; those of ``diagnostics.csv``, where epoch 0 is before
-    the training; the number of classes, 0 for regression, None if it is not known; the learning
-    rate that the optimizer's option has in ``conf/``; and its data, if they were looked at."""
+    """A run: its config by full keys, like ``optimizer.lr``, the chosen ``options`` of the groups,
+    and its ``status`` with the ``reason``.
+
+    ``curve`` holds the rows of ``metrics.csv``, ``layers`` those of ``diagnostics.csv``, with epoch
+    0 before the training. ``classes`` is 0 for regression and None if unknown, ``usual_lr`` the
+    learning rate of the optimizer's option in ``conf/``, ``data`` None if the data were not
+    examined.
+    """
 
     config: Mapping[str, Any]
     options: Mapping[str, str]
@@ -139,9 +152,11 @@ class Findings:
 
     @cached_property
     def chance(self) -> float | None:
-        """The loss of whoever knows the shares of the classes only, or, for numbers, the mean; as
-        far as the loss is one of exprun's. Without the data all classes count as equally frequent.
-        With class weights it is that of the weighted loss, None without the data.
+        """The loss of a model that knows only the class shares; None for regression, custom losses
+        and unknown classes.
+
+        Without the data all classes count as equally frequent. With class weights it is that of the
+        weighted loss, None without the data.
         """
         if not self.classes:
             return None
@@ -170,28 +185,29 @@ class Findings:
 
     @property
     def weighted(self) -> bool:
-        """Whether the training lowers a loss with class weights."""
+        """Whether the training minimises a loss with class weights."""
         return self.config.get("loss.class_weight") is not None
 
     @property
     def behind(self) -> bool:
-        """Whether simple baselines do better, on all rows that were looked at. Without the data
-        nobody knows: then a training loss far from 0 is what is left to judge by."""
+        """Whether simple baselines do better on all examined rows. Without the data there is no
+        comparison, and a training loss far from 0 is used instead."""
         if self.data and self.data.compared:
             return self.data.compared.behind
         return not self.fits
 
     @property
     def hesitant(self) -> bool:
-        """Whether the model is right much more often than it is sure to be: its loss could fall
-        though its errors may not. Label smoothing and class weights mean it to be so."""
+        """Whether the model is underconfident: its accuracy is far above its confidence, so that
+        its loss could fall even if its errors may not. False with label smoothing and class
+        weights, which cause this intentionally."""
         meant = self.weighted or "label_smoothing" in self.options.get("reg", "")
         return not meant and self.data is not None and self.data.underconfidence > HESITANT
 
     def relative(self, part: str) -> list[float]:
-        """The curve of a part, ``train`` or ``val``, as multiples of what chance has: 1 is no
-        better than chance, 0 is perfect. The loss that is lowered, weighted if it is, for classes,
-        1 - R² for numbers; empty if there is no such curve."""
+        """The curve of a part, ``train`` or ``val``, in multiples of the chance loss: 1 is no
+        better than chance, 0 is perfect. For classes by the loss that the training minimises,
+        including class weights; for numbers 1 - R². Empty if there is no such curve."""
         if self.classes == 0:
             return [1 - row[f"{part}_r2"] for row in self.curve if f"{part}_r2" in row]
         if not self.chance:
@@ -206,12 +222,12 @@ class Findings:
 
     @cached_property
     def val(self) -> list[float]:
-        """``relative("val")``, or of the training part if there is no validation."""
+        """``relative("val")``, or ``relative("train")`` without a validation part."""
         return self.relative("val") or self.train
 
     @property
     def fits(self) -> bool:
-        """Whether the network has learned its training rows well, whatever else there is."""
+        """Whether the network has learned its training rows well, by its training loss alone."""
         return bool(self.train) and min(self.train[-3:]) < FITTED
 
     @property
@@ -222,7 +238,8 @@ class Findings:
 
     @property
     def rows(self) -> int | None:
-        """Training rows; without the data what the iterations of an epoch tell, to a batch."""
+        """Number of training rows; without the data estimated from the iterations of an epoch, to
+        within a batch. None if unknown."""
         if self.data:
             return self.data.rows
         if self.batch_size and self.curve and "iteration" in self.curve[0]:
@@ -230,7 +247,7 @@ class Findings:
         return None
 
     def measured(self, epoch: int) -> list[Row]:
-        """The rows of the hidden layers after that epoch; -1 is the last that was measured."""
+        """The rows of the hidden layers measured after ``epoch``; -1 is the last one measured."""
         if not self.layers:
             return []
         wanted = max(int(row["epoch"]) for row in self.layers) if epoch < 0 else epoch
@@ -245,29 +262,29 @@ FITTED = 0.1
 
 @dataclass(frozen=True)
 class Suggestion:
-    """Overrides to add to the run's own, why they might help, and the figure by which a trial is
-    judged: where the loss itself changes, not by its value (None: what ``stopping.monitor`` says).
-    """
+    """Overrides to add to those of the run, the reason why they may help, and the metric that
+    judges a trial, which differs from the loss if they change the loss itself (None: what
+    ``stopping.monitor`` says)."""
 
     overrides: tuple[str, ...]
     why: str
     metric: str | None = None
 
     def __str__(self) -> str:
-        """As it is typed in a shell."""
+        """The overrides quoted for a shell."""
         return shlex.join(self.overrides)
 
 
 def suggest(overrides: str, why: str, metric: str | None = None) -> Suggestion:
-    """From words like ``init=he norm=batch``."""
+    """A suggestion from overrides separated by blanks, like ``init=he norm=batch``."""
     return Suggestion(tuple(overrides.split()), why, metric)
 
 
 @dataclass(frozen=True)
 class Diagnosis:
-    """A disease: its name, what was seen (figures, epochs, layers), the slide or paper that says
-    so, and what to try, the most promising first. It ``explains`` other diseases, by their rules'
-    names: those are then not told too."""
+    """A diagnosis: its name, its evidence (figures, epochs, layers), the slide or paper that
+    supports it, and suggestions, the most promising first. Diagnoses of the rules named in
+    ``explains`` are effects of this one and are not reported."""
 
     name: str
     evidence: str
@@ -277,8 +294,8 @@ class Diagnosis:
 
 
 def read(folder: Path, config: DictConfig, options: Mapping[str, str | None]) -> Findings:
-    """What the files of a run's folder tell; files that are not there, nothing. Raises UsageError
-    for one that is damaged."""
+    """The findings from the files of a run's folder; missing files give empty fields. Raises
+    UsageError for a damaged file."""
     result = _json(folder / "result.json")
     classes = _json(folder / "preprocess.json").get("task", {}).get("classes")
     chosen = {group: option for group, option in options.items() if option and group in config}
@@ -296,7 +313,7 @@ def read(folder: Path, config: DictConfig, options: Mapping[str, str | None]) ->
 
 
 def _usual_lr(optimizer: str | None) -> float | None:
-    """The learning rate that exprun's option of that name has."""
+    """The learning rate of exprun's optimizer option of that name; None if there is none."""
     path = conf_dir() / "optimizer" / f"{optimizer}.yaml"
     if not path.is_file():
         return None
@@ -305,7 +322,8 @@ def _usual_lr(optimizer: str | None) -> float | None:
 
 
 def table(path: Path) -> list[dict[str, Any]]:
-    """The whole rows of a CSV file of numbers and names; an empty cell is None."""
+    """The complete rows of a CSV file of numbers and names, with None for an empty cell; empty if
+    there is no file."""
     if not path.is_file():
         return []
     with path.open(newline="") as file:
@@ -325,7 +343,8 @@ def _value(text: str) -> float | str | None:
 
 
 def _json(path: Path) -> dict[str, Any]:
-    """Empty if there is no such file; raises UsageError if it is damaged."""
+    """The content of a JSON file; empty if there is no such file. Raises UsageError if it is
+    damaged."""
     if not path.is_file():
         return {}
     try:

@@ -1,4 +1,4 @@
-"""Diseases that the layers show: what ``diagnostics.csv`` holds, or ``examine`` measures afresh."""
+"""Rules about the layers, from ``diagnostics.csv`` or from new measurements by ``examine``."""
 
 from __future__ import annotations
 
@@ -10,23 +10,24 @@ from exprun.doctor.learning import hidden, smaller_steps
 GLOROT = "slides 'Vanishing and exploding gradient issues'; Glorot & Bengio 2010; He et al. 2015"
 
 VANISHED, EXPLODED = 1e-2, 1e2
-"""Gradient of the first hidden layer's pre-activations over that of the last."""
+"""Ratio of the gradients of the first and the last hidden layer's pre-activations, below or above
+which they vanish or explode."""
 
 DEAD = 0.5
-"""Share of a layer's units that are dead."""
+"""Share of a layer's units that are dead, from which it is reported."""
 
 SATURATED = 0.5
-"""Share of a layer's activations that are saturated."""
+"""Share of a layer's activations that are saturated, from which it is reported."""
 
 BREAKS_AT_ZERO = ("relu", "leaky_relu", "relu6", "elu", "celu", "gelu", "silu", "mish", "hardswish")
-"""Activations that let about half of the variance through: those that He's weights are made for."""
+"""Activations that pass about half of the variance, for which He's initialisation is meant."""
 
 MASKED = ("dropout",)
-"""Regularisers that treat the units of a layer differently."""
+"""Regularisers that treat the units of a layer differently, which breaks their symmetry."""
 
 
 def symmetric_weights(f: Findings) -> Diagnosis | None:
-    """All units of a layer began equal, and so they stay."""
+    """All units of a layer were initialised equal, so that training keeps them equal."""
     init = f.options.get("init", "")
     same = init in ("zeros", "constant") or (
         init in ("normal", "uniform")
@@ -58,7 +59,7 @@ def symmetric_weights(f: Findings) -> Diagnosis | None:
 
 
 def _initialisation(f: Findings) -> Suggestion:
-    """The initialisation that the activation asks for."""
+    """Suggest the initialisation that suits the activation."""
     if f.config.get("model.activation", "relu") in BREAKS_AT_ZERO:
         return suggest("init=he", "variance 2/fan_in keeps ReLU's activations")
     return suggest("init=xavier", "variance 2/(fan_in + fan_out) keeps activations and gradients")
@@ -66,7 +67,7 @@ def _initialisation(f: Findings) -> Suggestion:
 
 def gradients(f: Findings, epoch: int) -> tuple[str, str, float, float] | None:
     """First and last hidden layer, the ratio of their gradients (standard deviation of ∂L/∂z), and
-    the ratio per layer; None if there are not two layers, or no gradient."""
+    the ratio per layer; None for fewer than two layers, or if a layer has no gradient."""
     rows = [r for r in f.measured(epoch) if r.get("grad_std")]
     if len(rows) < 2 or len(rows) < len(f.measured(epoch)):
         return None
@@ -128,7 +129,8 @@ def _worst(rows: Sequence[Row], figure: str) -> Row | None:
 
 
 def dead_units(f: Findings) -> Diagnosis | None:
-    """Most units of a layer are flat on every measured row, so that they can never learn again."""
+    """Most units of a layer are dead: flat on every measured row, so that they hardly learn
+    again."""
     worst = _worst(f.measured(-1), "dead")
     if not worst or worst["dead"] < DEAD or not f.behind:
         return None
@@ -153,7 +155,7 @@ def _no_norm(f: Findings) -> bool:
 
 
 def saturated_units(f: Findings) -> Diagnosis | None:
-    """Most activations of a layer lie where their function is flat."""
+    """Most activations of a layer are in a range where their function is flat."""
     found = [row for epoch in (0, -1) if (row := _worst(f.measured(epoch), "saturated"))]
     worst = _worst(found, "saturated")
     if not worst or worst["saturated"] < SATURATED or not f.behind:

@@ -1,7 +1,7 @@
-"""Diseases that the learning curve shows: too fast, too slow, too little, too much, too short.
+"""Rules about the learning curve: learning rate, batch size, number of epochs, early stopping.
 
-Curves are in multiples of the chance loss (``Findings.relative``), so that one threshold serves all
-data sets. Every threshold is a constant with its meaning; ``python -m bench.doctor`` counts how
+Curves are in multiples of the chance loss (``Findings.relative``), so that one threshold suits all
+data sets. Every threshold is a constant with its meaning; ``python -m bench.doctor`` measures how
 often they are right.
 """
 
@@ -21,39 +21,41 @@ CHANCE = 0.95
 """Multiple of the chance loss above which nothing was learned."""
 
 RISEN = 0.5
-"""Chance losses by which no healthy training loss rises above what it was before."""
+"""Rise of the training loss above its previous lowest value, in chance losses, from which it is
+unsteady."""
 
 WORSE = 0.15
-"""Chance losses by which no healthy training loss ends above its best."""
+"""Final minus lowest training loss, in chance losses, from which it is unsteady."""
 
 JITTER = 0.05
-"""Noise of the training loss from epoch to epoch, in chance losses, that is too much."""
+"""Noise of the training loss from epoch to epoch, in chance losses, from which it is unsteady."""
 
 POOR = 0.5
 """Multiple of the chance loss above which little was learned."""
 
 
 AT_REST = 0.25
-"""``halves`` below which a curve has come to rest."""
+"""Value of ``halves`` below which a curve has levelled off."""
 
 STILL_FALLING = 0.1
-"""Share of the validation loss that the last quarter of the epochs must bring to ask for more."""
+"""Smallest relative fall of the validation loss in the last quarter of the epochs for which more
+epochs are suggested."""
 
 GOOD_ENOUGH = 0.05
-"""Multiple of the chance loss below which more epochs are not asked for."""
+"""Multiple of the chance loss below which no more epochs are suggested."""
 
 
 TINY_BATCH = 8
-"""Rows up to which a batch's gradient is the first suspect of a noisy curve."""
+"""Largest batch size for which an unsteady curve is attributed to gradient noise."""
 
 
 def scaled(value: float, factor: float) -> str:
-    """The value times a factor, to one digit: ``0.003``."""
+    """``value * factor`` as text, rounded to one significant digit: ``0.003``."""
     return f"{float(f'{value * factor:.1g}'):g}"
 
 
 def smaller_steps(f: Findings) -> tuple[Suggestion, ...]:
-    """A tenth of the learning rate, or the optimizer's usual one if that is smaller still."""
+    """Suggest a tenth of the learning rate, or the optimizer's usual one if that is lower still."""
     lr, usual = f.config.get("optimizer.lr"), f.usual_lr
     if not lr:
         return ()
@@ -66,7 +68,8 @@ def smaller_steps(f: Findings) -> tuple[Suggestion, ...]:
 
 
 def larger_steps(f: Findings, factor: float = 10) -> tuple[Suggestion, ...]:
-    """Ten times the learning rate, or the optimizer's usual one if that is larger still."""
+    """Suggest ``factor`` times the learning rate, or the optimizer's usual one if that is higher
+    still."""
     lr, usual = f.config.get("optimizer.lr"), f.usual_lr
     if not lr:
         return ()
@@ -76,8 +79,8 @@ def larger_steps(f: Findings, factor: float = 10) -> tuple[Suggestion, ...]:
 
 
 def other_steps(f: Findings) -> tuple[Suggestion, ...]:
-    """Larger or smaller steps, by what speaks for either: a learning rate far from the usual one,
-    a loss that still falls, or one that was far above chance; both if nothing does."""
+    """Suggest larger or smaller steps, by the evidence for either: a learning rate far from the
+    usual one, a loss that still falls, or one that was far above chance; both without evidence."""
     lr, usual = f.config.get("optimizer.lr"), f.usual_lr
     if lr and usual and lr >= FAR * usual:
         return smaller_steps(f)
@@ -91,7 +94,7 @@ def other_steps(f: Findings) -> tuple[Suggestion, ...]:
 
 
 FAR = 5.0
-"""Factor between a learning rate and the optimizer's usual one that is suspicious by itself."""
+"""Factor between a learning rate and the optimizer's usual one from which it is suspicious."""
 
 ADAPTIVE = ("adam", "adamw", "adamax", "nadam", "radam", "rmsprop")
 """Optimizers whose steps do not shrink with the gradient."""
@@ -139,7 +142,7 @@ def diverged(f: Findings) -> Diagnosis | None:
 
 
 def unsteady(f: Findings) -> str | None:
-    """What is seen of a training loss that jumps up and down; None if it does not."""
+    """The evidence, in words, that the training loss jumps up and down; None if it does not."""
     later = f.train[1:]
     if len(later) < 3:
         return None
@@ -165,18 +168,19 @@ def unsteady(f: Findings) -> str | None:
 
 
 def wild(f: Findings) -> bool:
-    """Whether the training loss was flung far above chance, even if a good epoch was kept."""
+    """Whether the training loss jumped far above chance, which is harmful even if a good epoch was
+    kept."""
     rises = [b - a for a, b in zip(f.train, f.train[1:], strict=False)]
     return max([*rises, *(f.train[:1] if f.classes else ())], default=0.0) > WILD
 
 
 WILD = 3.0
-"""Chance losses by which a training loss leaps, or multiple of chance after the first epoch of a
-classification, that nobody can want."""
+"""Chance losses by which a training loss rises between two epochs, or multiple of the chance loss
+after the first epoch of a classification, above which it jumped."""
 
 
 def learning_rate_too_high(f: Findings) -> Diagnosis | None:
-    """The training loss jumps, with batches that are not tiny."""
+    """The training loss is unsteady, with batches that are not tiny."""
     seen = unsteady(f)
     harm = f.behind or wild(f)
     if not seen or not harm or (f.batch_size and f.batch_size <= TINY_BATCH):
@@ -191,7 +195,7 @@ def learning_rate_too_high(f: Findings) -> Diagnosis | None:
 
 
 def noisy_gradient(f: Findings) -> Diagnosis | None:
-    """The training loss jumps, and each step saw a few rows only."""
+    """The training loss is unsteady, with batches of only a few rows."""
     seen = unsteady(f)
     if not seen or not f.behind or not f.batch_size or f.batch_size > TINY_BATCH:
         return None
@@ -211,7 +215,7 @@ def noisy_gradient(f: Findings) -> Diagnosis | None:
 
 
 def learning_rate_too_low(f: Findings) -> Diagnosis | None:
-    """All epochs are done, little is learned, and the loss falls on as steadily as it began."""
+    """All epochs are done, little is learned, and the loss still falls as steadily as at first."""
     train = f.train
     if f.status != COMPLETED or len(train) < 4 or unsteady(f):
         return None
@@ -235,7 +239,7 @@ def learning_rate_too_low(f: Findings) -> Diagnosis | None:
 
 
 def too_few_epochs(f: Findings) -> Diagnosis | None:
-    """All epochs are done and the validation loss still falls by more than its noise."""
+    """All epochs are done, and the validation loss still falls by more than its noise."""
     val = f.val
     if f.status != COMPLETED or not val or val[-1] < GOOD_ENOUGH or f.train[-1] > CHANCE:
         return None
@@ -278,7 +282,7 @@ def more_epochs(f: Findings, factor: int) -> tuple[Suggestion, ...]:
 
 
 def stopped_too_early(f: Findings) -> Diagnosis | None:
-    """Early stopping ended a training that still got better by more than its noise."""
+    """Early stopping ended a training whose loss still improved by more than its noise."""
     patience, val, train = f.config.get("stopping.patience"), f.val, f.train
     if f.status != EARLY_STOPPED or not patience or not train or not f.behind:
         return None
@@ -317,25 +321,25 @@ def stopped_too_early(f: Findings) -> Diagnosis | None:
 
 
 SHORT = 5
-"""Epochs of patience up to which a curve's noise may look like its end."""
+"""Largest patience, in epochs, for which the noise of a curve may end the training."""
 
 LEARNING = 0.01
-"""Share of the training loss that every epoch must still bring for a stop to be too early."""
+"""Smallest relative fall of the training loss per epoch for which a stop is too early."""
 
 FALLING_FROM = 0.1
-"""Multiple of the chance loss below which the training part has no more to give."""
+"""Multiple of the chance loss below which the training loss cannot fall much further."""
 
 NOISE = 0.05
-"""Share of the validation loss that is noise at least."""
+"""Lower bound of the noise of the validation loss, as a share of it."""
 
 
 def hidden(f: Findings) -> list[int]:
-    """Units of the hidden layers."""
+    """Numbers of units of the hidden layers."""
     return [int(units) for units in f.config.get("model.hidden") or []]
 
 
 def chance_level(f: Findings) -> Diagnosis | None:
-    """The training loss never got below that of guessing, though the inputs tell of the target."""
+    """The training loss never fell clearly below chance, although the inputs predict the target."""
     train = f.train
     if len(train) < 2 or min(train) < CHANCE or not f.behind:
         return None
@@ -353,7 +357,7 @@ def chance_level(f: Findings) -> Diagnosis | None:
 
 
 def beside(f: Findings) -> str:
-    """What the best of the baselines reaches, in words."""
+    """The errors of the model and of the best baseline, in words; empty without a comparison."""
     c = f.data.compared if f.data else None
     if not c:
         return ""
@@ -363,7 +367,7 @@ def beside(f: Findings) -> str:
 
 
 def decayed_schedule(f: Findings) -> Diagnosis | None:
-    """The schedule took the learning rate away before anything was learned."""
+    """The schedule lowered the learning rate too far before anything was learned."""
     rates = [row["lr"] for row in f.curve if "lr" in row]
     lr = f.config.get("optimizer.lr")
     if len(rates) < 4 or not lr or not f.behind or not f.options.get("scheduler"):
@@ -391,7 +395,7 @@ cosine has 0.5, a tenth from epoch to epoch 0.02."""
 
 
 def behind_baseline(f: Findings) -> Diagnosis | None:
-    """A model that needs no training predicts better, and nothing else was found."""
+    """A baseline without training predicts better, and no other rule found a cause."""
     c = f.data.compared if f.data else None
     if not c:
         return None
@@ -424,6 +428,6 @@ def _norm(f: Findings) -> tuple[Suggestion, ...]:
 
 
 MUCH = 0.3
-"""Share of a baseline's gain that a model must miss to be told without a cause."""
+"""Share of a baseline's gain that a model must miss for a report without a known cause."""
 
 BASELINES = "Cover & Hart 1967 (nearest neighbours); Allen 1974 (PRESS)"

@@ -1,5 +1,5 @@
-"""A run rebuilt from its folder and measured afresh: its data, and its layers before the training
-and at the last checkpoint. Nothing in the folder is changed."""
+"""Rebuilds a run from its folder and measures it: its data, and its layers before the training and
+at the last checkpoint. Nothing in the folder is changed."""
 
 from __future__ import annotations
 
@@ -28,8 +28,8 @@ from exprun.training.training import Training
 
 
 def examine(folder: Path, run: Stored, *, trust: bool = False) -> tuple[Findings, str | None]:
-    """The findings from the files of a run's folder and from its training rebuilt, and, if that
-    cannot be, why: then they are those of the files alone."""
+    """The findings from the files of a run's folder and from its rebuilt training, and None; or, if
+    it cannot be rebuilt, those from the files alone, and the reason."""
     findings = read(folder, run.config, run.options)
     try:
         check_config(run.config, folder, trust=trust)
@@ -44,8 +44,8 @@ def examine(folder: Path, run: Stored, *, trust: bool = False) -> tuple[Findings
 
 
 def measured(findings: Findings, training: Training, state: dict[str, object] | None) -> Findings:
-    """With the data and the layers of a training that has not begun, and, after that, at the
-    ``state`` of a checkpoint; what was recorded before remains."""
+    """The findings with facts about the data, and the layers measured before the training and at
+    the ``state`` of a checkpoint; recorded layers are kept instead of new measurements."""
     layers: list[Row] = []
     if not findings.layers:
         layers += [{"epoch": 0} | row for row in measure(training)]
@@ -63,8 +63,7 @@ def measured(findings: Findings, training: Training, state: dict[str, object] | 
 
 
 def data_facts(training: Training) -> DataFacts:
-    """What there is to know of the rows, and how well they are predicted by the kept model, if
-    there is one."""
+    """Facts about the rows and, if there is a kept model, how well it predicts them."""
     data = training.data
     train, val, task = data.train, data.val, data.preprocessing.task
     classes = len(task.classes)
@@ -91,7 +90,8 @@ def data_facts(training: Training) -> DataFacts:
 
 
 def _sample(training: Training) -> Sample:
-    """Rows of both parts, drawn alike for all runs, and the model's predictions for them."""
+    """A sample of rows of both parts, the same for all runs, and the model's predictions for
+    them."""
     weight = training.loss.class_weight
     parts = []
     for part, most in ((training.data.train, MOST_TRAIN), (training.data.val, MOST_VAL)):
@@ -129,7 +129,7 @@ def _underconfidence(training: Training) -> float:
 
 
 def _predictions(training: Training, outputs: Tensor, y: Tensor) -> tuple[Array, Array]:
-    """Targets and predictions, both one-hot for classes."""
+    """Targets and predictions (n, K), both one-hot for classes."""
     classes = len(training.data.preprocessing.task.classes)
     if not classes:
         return array(y), array(outputs)
@@ -142,7 +142,7 @@ def array(tensor: Tensor) -> Array:
 
 
 def _targets(training: Training) -> Targets:
-    """Outliers of the targets, and whether both parts have the same ones."""
+    """Outliers of the targets, and the distance between those of both parts."""
     data = training.data
     classes = len(data.preprocessing.task.classes)
     n, m = len(data.train), len(data.val)
@@ -173,7 +173,8 @@ def _targets(training: Training) -> Targets:
 
 
 def recalls(training: Training) -> tuple[float | None, ...]:
-    """The share of each class's validation rows that the model, as it is, gets right."""
+    """The recall of each class on the validation rows with the model's current weights, None for a
+    class without rows; empty for regression."""
     part, task = training.data.val, training.data.preprocessing.task
     if not task.classes or not len(part):
         return ()

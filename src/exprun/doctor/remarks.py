@@ -1,4 +1,4 @@
-"""What is said at the end of a run: the first words of what ``exprun doctor`` says of it."""
+"""Remarks at the end of a run: a short form of the first diagnoses of ``exprun doctor``."""
 
 from __future__ import annotations
 
@@ -10,12 +10,12 @@ from exprun.doctor.rebuild import examine
 from exprun.run_folder import stored
 
 MOST = 2
-"""Diagnoses that are told; the others are for ``exprun doctor``."""
+"""Most diagnoses that are shown; ``exprun doctor`` shows the others."""
 
 
 def remarks(folder: Path) -> list[str]:
-    """A line for each of the first diagnoses, with what to try first; none for a healthy run, nor
-    for one that was interrupted. The run's code is trusted: it has just been run."""
+    """A line for each of the first diagnoses, with its first suggestion; empty for a healthy or
+    interrupted run. The run's code is trusted, because it has just been executed."""
     run = stored(folder)
     if run.options.get("problem") not in (None, "mlp"):
         return []

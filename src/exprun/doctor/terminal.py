@@ -1,4 +1,4 @@
-"""What ``exprun doctor`` says."""
+"""Terminal output of ``exprun doctor``."""
 
 from __future__ import annotations
 
@@ -14,8 +14,8 @@ from exprun.doctor.trial import HELPED, WORSE, Trial
 
 
 def report(diagnoses: Sequence[Diagnosis], looked_at: str, console: Console | None = None) -> None:
-    """Each diagnosis with its evidence and its source, the suggestions numbered as ``--try`` takes
-    them; ``looked_at`` is what the diagnosis rests on."""
+    """Print each diagnosis with its evidence and source, its suggestions numbered as for ``--try``;
+    ``looked_at`` describes what the diagnoses are based on."""
     console = console or default_console()
     console.print()
     say(console, "from", looked_at)
@@ -40,14 +40,14 @@ def report(diagnoses: Sequence[Diagnosis], looked_at: str, console: Console | No
 
 
 def hint(folder: str, console: Console | None = None) -> None:
-    """How to put the suggestions to the test."""
+    """Print the command that tests the suggestions."""
     console = console or default_console()
     console.print()
     say(console, "test it", f"exprun doctor {shlex.quote(folder)} --try", "cyan", to_copy=True)
 
 
 def trials(made: Sequence[Trial], folder: str, console: Console | None = None) -> None:
-    """The figures of each trial in pairs, and its verdict."""
+    """Print the figures of each trial in pairs, and its verdict."""
     console = console or default_console()
     for trial in made:
         v = trial.verdict

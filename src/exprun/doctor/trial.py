@@ -1,4 +1,5 @@
-"""A suggestion put to the test: a sweep of the run as it was and as suggested, with equal seeds."""
+"""Tests suggestions by a sweep of the original run and the run with each suggestion, with equal
+seeds."""
 
 from __future__ import annotations
 
@@ -36,9 +37,9 @@ HELPED, WORSE, SAME = "helped", "made it worse", "no difference that {} pairs ca
 
 @dataclass(frozen=True)
 class Verdict:
-    """Of the differences, turned so that positive is better: in how many pairs it is better, equal
-    and worse; their mean with Student's 95 % interval, None if a run of a pair gave no figure; p,
-    adjusted for all suggestions by Holm; and what may be said."""
+    """Summary of the differences, with signs such that positive is better: the numbers of pairs
+    that are better, equal and worse; the mean with Student's 95 % interval, None if a run of a pair
+    gave no figure; p, adjusted for all suggestions by Holm; and the conclusion in words."""
 
     wins: paired.Wins
     mean: float | None
@@ -49,8 +50,8 @@ class Verdict:
 
 @dataclass(frozen=True)
 class Trial:
-    """What came of a suggestion: the figure of each seed as it was and with it, None for a run that
-    did not end well, and the verdict on their differences."""
+    """The result of testing a suggestion: the figure of each seed without and with it, None for a
+    run that did not end well, and the verdict on their differences."""
 
     suggestion: Suggestion
     metric: str
@@ -60,12 +61,12 @@ class Trial:
 
 
 def changed(overrides: Sequence[str], suggestion: Sequence[str]) -> list[str]:
-    """The overrides with those of a suggestion in place of what they replace: the same key, and
-    the keys of an option that another one takes the place of."""
+    """The overrides with a suggestion applied: overrides of the same keys are replaced, and those
+    of the keys of replaced options removed."""
     chosen = dict(word.split("=", 1) for word in suggestion)
     keys = tuple(chosen)
     replaced = tuple(f"{key}." for key in keys if "." not in key and key != "reg")
-    if "reg" in chosen:  # of which there may be several
+    if "reg" in chosen:  # a list: several may be chosen
         names = [word.split(".")[1] for word in overrides if word.startswith("reg.")]
         replaced += tuple(
             f"reg.{n}." for n in names if n not in chosen["reg"].strip("[]").split(",")
@@ -79,8 +80,8 @@ def changed(overrides: Sequence[str], suggestion: Sequence[str]) -> list[str]:
 
 
 def start(run: Stored, suggestions: Sequence[Suggestion], seeds: int, *, trust: bool) -> Path:
-    """Make the sweep: for each seed the run as it was, then each suggestion, composed and checked.
-    Returns its folder. Raises UsageError, and leaves nothing, if a job's config will not do."""
+    """Create the sweep: for each seed the original run, then each suggestion, composed and checked.
+    Returns its folder. Raises UsageError, and leaves no folder, if a job's config is invalid."""
     if not run.config.data.val_fraction:
         raise UsageError("data.val_fraction=0: nothing to judge a trial by; expected more")
     plans = [run.overrides, *(changed(run.overrides, s.overrides) for s in suggestions)]
@@ -106,7 +107,7 @@ def start(run: Stored, suggestions: Sequence[Suggestion], seeds: int, *, trust: 
 def _planned(
     name: str, overrides: list[str], folder: Path, run: Stored, trust: bool
 ) -> ledger.Planned:
-    """Compose, check and resolve a job. Raises UsageError."""
+    """Compose, check and resolve the config of a job. Raises UsageError."""
     try:
         config = compose_run(overrides, run.config_dir)
         enter(config, folder / name)
@@ -120,7 +121,8 @@ def _planned(
 
 
 def drift(run: Stored, folder: Path) -> list[str]:
-    """What the run's overrides mean today and did not when it ran, in words."""
+    """Descriptions of the keys that the run's overrides set to other values today than when it
+    ran."""
     today = OmegaConf.create(ledger.Configs(folder).files(0)["config"])
     assert isinstance(today, DictConfig)
     then, now = (dict(leaves(config)) for config in (run.config, today))
@@ -132,8 +134,8 @@ def drift(run: Stored, folder: Path) -> list[str]:
 
 
 def train(folder: Path, *, trust: bool) -> tuple[list[dict[str, Any]], int | None]:
-    """Train the jobs of the sweep, stacked where they can be; returns their results in order,
-    fewer if a signal ended it, and the exit code in that case."""
+    """Train the jobs of the sweep, stacked where possible; returns their results in order, fewer if
+    a signal ended it, and the exit code in that case, else None."""
     content, configs = ledger.read(folder), ledger.Configs(folder)
     jobs = {}
     for job in content["jobs"]:
@@ -150,7 +152,7 @@ def train(folder: Path, *, trust: bool) -> tuple[list[dict[str, Any]], int | Non
 def verdicts(
     run: Stored, suggestions: Sequence[Suggestion], seeds: int, results: Sequence[dict[str, Any]]
 ) -> list[Trial] | None:
-    """What the results say of each suggestion, by validation figures alone; None if some are
+    """The trial of each suggestion, judged by validation figures alone; None if results are
     missing."""
     wanted = seeds * (1 + len(suggestions))
     if len(results) < wanted or any(r["status"] == INTERRUPTED for r in results):
@@ -171,12 +173,13 @@ def verdicts(
 
 
 def judge(trials: Sequence[Sequence[float]]) -> list[Verdict]:
-    """The verdict on the differences of each trial, positive is better; ±inf where one run of a
-    pair has no figure.
+    """The verdict on the differences of each trial, where positive is better, and ±inf means that
+    one run of a pair has no figure.
 
-    By the paired t test, as ``exprun compare``. If a run gave no figure there is no mean, and the
-    signs alone are tested, one-sided, for the question is whether it helps: six pairs that agree
-    have p = 1/64 and are enough for three suggestions. Raises ValueError for fewer than 2 pairs.
+    By the paired t test, as in ``exprun compare``. If a run gave no figure there is no mean, and
+    the sign test is used, one-sided, because the question is whether the suggestion helps: six
+    pairs that agree have p = 1/64 and are enough for three suggestions. Raises ValueError for fewer
+    than 2 pairs.
     """
     p = holm([_p_value(d) for d in trials])
     return [_verdict(d, float(adjusted)) for d, adjusted in zip(trials, p, strict=True)]
@@ -203,7 +206,7 @@ def _verdict(d: Sequence[float], p: float) -> Verdict:
 
 
 def figure_of(result: dict[str, Any], metric: str) -> float | None:
-    """A run's figure of the kept weights; None if it diverged or failed, or has none."""
+    """A run's figure of the kept weights; None if it did not end well or has no such figure."""
     if result["status"] not in (COMPLETED, EARLY_STOPPED):
         return None
     value = result["metrics"].get(metric)
@@ -213,7 +216,8 @@ def figure_of(result: dict[str, Any], metric: str) -> float | None:
 def differences(
     before: Sequence[float | None], after: Sequence[float | None], metric: str
 ) -> list[float]:
-    """Of each pair, positive if the second is better; infinite if one of them has no figure."""
+    """The difference of each pair, positive if the second is better; ±∞ if one of them has no
+    figure, 0 if both have none."""
     sign = 1 if metric.partition("_")[2] in HIGHER_IS_BETTER else -1
     found = []
     for a, b in zip(before, after, strict=True):

@@ -1,1 +1,1 @@
-"""Pictures of trainings and sweeps for slides: ``exprun plot``. All take matplotlib's time."""
+"""Pictures of trainings and sweeps for slides: ``exprun plot``. Most modules import matplotlib."""

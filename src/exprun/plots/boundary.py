@@ -1,4 +1,4 @@
-"""The decision boundary of a network with two inputs, and how it came about."""
+"""The decision boundary of a network with two inputs, and an animation of it over the epochs."""
 
 from __future__ import annotations
 
@@ -31,13 +31,13 @@ RESOLUTION = 160
 """Points of the grid in each direction."""
 
 MARGIN = 0.08
-"""Room around the rows, as a share of their range."""
+"""Margin around the rows, as a share of their range."""
 
 MOST_ROWS = 1000
-"""Rows of a part that are drawn, the first ones."""
+"""Most rows of a part that are drawn: the first ones."""
 
 FRAMES = 60
-"""Pictures of an animation, at most."""
+"""Most epochs after which an animation has a picture."""
 
 FRAME_MS, LAST_FRAME_MS = 80, 1500
 
@@ -47,17 +47,17 @@ MAP = "viridis"
 """The colour map of a numeric target."""
 
 LEGEND_WIDTH = 62
-"""Characters that fit below a panel, with 5 for each entry's mark."""
+"""Characters that fit in a legend row below a panel; the mark of an entry takes 5."""
 
 LONGEST_CLASS = 24
-"""Characters of a class in the legend."""
+"""Most characters of a class name in the legend."""
 
 STRENGTH = 0.45
-"""Of the classes' colours in the background, where a probability is 1."""
+"""Opacity of a class's background colour where its probability is 1."""
 
 
 def obstacle(preprocessing: Preprocessing) -> str | None:
-    """Why there is no boundary to be drawn; None if there is one."""
+    """The reason why no boundary can be drawn, for an error message; None if one can."""
     columns = preprocessing.columns
     if len(columns) != 2 or not all(isinstance(column, Numeric) for column in columns):
         names = ", ".join(preprocessing.features[:3]) + ", …" * (len(columns) > 3)
@@ -71,11 +71,12 @@ def obstacle(preprocessing: Preprocessing) -> str | None:
 
 
 class Surface:
-    """The grid around the rows of a data set with two inputs, and what a model says there."""
+    """A grid that covers the rows of a data set with two inputs, and drawings of a model's
+    predictions on it."""
 
     def __init__(self, data: Data) -> None:
         self.data = data
-        self.limits: tuple[float, float] | None = None  # of a numeric target's colours
+        self.limits: tuple[float, float] | None = None  # colour range of a numeric target
         self.preprocessing = data.preprocessing
         rows = np.concatenate([original(part, self.preprocessing) for part in parts(data).values()])
         low, high = rows.min(0), rows.max(0)
@@ -87,14 +88,14 @@ class Surface:
         self.frame = Frame(self.preprocessing.features, grid)
 
     def values(self, model: Model) -> Array:
-        """Probabilities of the classes, or the predicted number, at the points of the grid:
+        """The model's class probabilities, or predicted number, at the points of the grid:
         (RESOLUTION, RESOLUTION, K)."""
         values = model.predict(self.frame).values
         return values.reshape(RESOLUTION, RESOLUTION, -1).astype(np.float64)
 
     def draw(self, axes: Axes, values: Array) -> None:
-        """Colour the grid by the values, with lines where two classes are equally probable, or
-        lines of equal prediction."""
+        """Colour the grid by the values; lines mark where two classes are equally probable, or
+        equal predictions of a number."""
         if self.preprocessing.task.classes:
             colors = np.array([to_rgb(c) for c in palette(values.shape[2])])
             shares = STRENGTH * values
@@ -115,7 +116,8 @@ class Surface:
             bar.set_label(plain(self.preprocessing.task.targets[0]))
 
     def _limits(self, values: Array) -> tuple[float, float]:
-        """The range of the colours: that of the target, and of the first prediction drawn."""
+        """The range of the colours: that of the targets and of the first prediction drawn, cached
+        so that all frames have the same colours."""
         if self.limits is None:
             targets = [self._amounts(part) for part in parts(self.data).values()]
             seen = np.concatenate([values.ravel(), *targets])
@@ -123,13 +125,13 @@ class Surface:
         return self.limits
 
     def _amounts(self, part: Part) -> Array:
-        """The target of each row (n,), in its own unit."""
+        """The target of each row (n,), in its original unit."""
         scaling = self.preprocessing.target
         return part.y[:, 0].double().cpu().numpy() * scaling.std[0] + scaling.mean[0]
 
     def draw_rows(self, axes: Axes) -> None:
-        """The rows in the colours of their classes; validation and test rows as triangles and
-        squares. A legend below says what is what."""
+        """Draw the rows in the colours of their classes or targets, with a marker for each part,
+        and a legend below."""
         task = self.preprocessing.task
         colors = np.array(palette(max(task.width, 2)))
         labels = [plain(shorten(label, LONGEST_CLASS)) for label in task.classes]
@@ -164,7 +166,7 @@ def parts(data: Data) -> dict[str, Part]:
 
 
 def original(part: Part, preprocessing: Preprocessing) -> Array:
-    """The inputs (rows, 2) as they were before they were scaled."""
+    """The inputs (rows, 2) in their original units, with the scaling inverted."""
     x = part.x.double().cpu()
     found = np.empty(tuple(x.shape))
     for k, column in enumerate(preprocessing.columns):
@@ -179,7 +181,8 @@ def original(part: Part, preprocessing: Preprocessing) -> Array:
 
 
 def draw(model: Model, data: Data, title: str, folder: Path) -> list[str]:
-    """``boundary.png`` and ``.svg``: what the model says over the plane of its two inputs."""
+    """Write ``boundary.png`` and ``.svg``: the model's predictions over the plane of its two
+    inputs, with the rows. Returns the files' names."""
     surface = Surface(data)
     with panels(1, title) as (figure, (axes,)):
         surface.draw(axes, surface.values(model))
@@ -188,7 +191,8 @@ def draw(model: Model, data: Data, title: str, folder: Path) -> list[str]:
 
 
 class Frames(Callback):
-    """Records what the network says on the grid before the training and after its epochs."""
+    """Records the network's predictions on the grid before training and after at most FRAMES of the
+    epochs, as (epoch, values)."""
 
     def __init__(self, surface: Surface, epochs: int) -> None:
         self.surface = surface
@@ -210,9 +214,10 @@ class Frames(Callback):
 
 
 def animate(training: Training, epochs: int, title: str, folder: Path) -> list[str]:
-    """``boundary.gif``: train the ``epochs`` that the run has done once more, and draw the boundary
-    before them and after at most FRAMES of them, the last one included; the last picture stays a
-    while. Equal seeds give equal bits, so it is the training that the run has done."""
+    """Write ``boundary.gif``: repeat the first ``epochs`` of the training, drawing the boundary
+    before them and after at most FRAMES of them, including the last, whose picture is shown
+    longest. Equal seeds give equal bits, so this reproduces the run's own training. Returns the
+    file's name."""
     from PIL import Image
 
     surface = Surface(training.data)

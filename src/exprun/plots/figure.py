@@ -1,4 +1,4 @@
-"""A figure with panels side by side, in the style of all pictures."""
+"""A matplotlib figure with a grid of panels, in the common style of all pictures."""
 
 from __future__ import annotations
 
@@ -19,12 +19,13 @@ PANEL = (4.8, 3.5)
 """Width and height of a panel, in inches."""
 
 LONGEST = 62
-"""Characters of a title, for each panel in a row."""
+"""Most characters of a title, for each panel in a row."""
 
 
 @contextmanager
 def panels(count: int, title: str, *, columns: int = 3) -> Iterator[tuple[Figure, list[Axes]]]:
-    """A figure with ``count`` panels, row by row, and a title above them."""
+    """Context with a figure of ``count`` panels, filled row by row, and their axes, with a title
+    above them."""
     columns = min(count, columns)
     rows = math.ceil(count / columns)
     with mpl.rc_context(STYLE):
@@ -43,11 +44,12 @@ def panels(count: int, title: str, *, columns: int = 3) -> Iterator[tuple[Figure
 
 
 def label_epochs(axes: Axes) -> None:
-    """Name the horizontal axis and give it whole numbers."""
+    """Label the horizontal axis ``epoch``, with ticks at whole numbers only."""
     axes.set_xlabel("epoch")
     axes.xaxis.set_major_locator(MaxNLocator(integer=True))
 
 
 def plain(text: str) -> str:
-    """A text of somebody else's, for matplotlib takes what stands between dollars for a formula."""
+    """The text with dollar signs escaped, because matplotlib renders text between them as a
+    formula."""
     return text.replace("$", r"\$")

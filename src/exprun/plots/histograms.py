@@ -1,4 +1,4 @@
-"""The histograms that ``diagnostics=full`` writes for TensorBoard, read back."""
+"""Reads the histograms that ``diagnostics=full`` writes for TensorBoard."""
 
 from __future__ import annotations
 
@@ -12,12 +12,12 @@ KIND = "pre-activations"
 """The prefix of the tags of pre-activations: ``pre-activations/hidden.1``."""
 
 SHOWN = 5
-"""Epochs that are drawn."""
+"""Most epochs that are drawn for a layer."""
 
 
 @dataclass(frozen=True)
 class Histogram:
-    """``counts`` (n,) of the values between ``edges`` (n + 1,), after an epoch."""
+    """The ``counts`` (n,) of values between consecutive ``edges`` (n + 1,), after an epoch."""
 
     epoch: int
     edges: NDArray[np.float64]
@@ -31,8 +31,8 @@ class Histogram:
 
 
 def read_histograms(folder: Path) -> dict[str, list[Histogram]]:
-    """The histograms of each layer's pre-activations, at most SHOWN, evenly spaced over the epochs
-    measured; empty if the run was not made with ``diagnostics=full``."""
+    """The histograms of each layer's pre-activations by the layer's name, at most SHOWN, evenly
+    spaced over the epochs measured; empty if the run did not use ``diagnostics=full``."""
     from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
     from tensorboard.util.tensor_util import make_ndarray
 

@@ -1,4 +1,4 @@
-"""What diagnostics measured of the layers: over the epochs, and theory beside measurement."""
+"""Plots of the layers' diagnostics over the epochs, and of theory against measurement."""
 
 from __future__ import annotations
 
@@ -21,14 +21,15 @@ FIGURES = (
     ("grad_std", "std of ∂L/∂z"),
     ("update_ratio", "‖ΔW‖ / ‖W‖ an iteration"),
 )
-"""Columns of ``diagnostics.csv`` that are drawn, and what they are."""
+"""Columns of ``diagnostics.csv`` that are drawn, with their axis labels."""
 
 THEORY = (("act", "E[a²]"), ("grad", "E[δ²]"))
-"""Columns of ``initialization.csv``, and what they are (``docs/diagnostics.md``)."""
+"""Prefixes of columns of ``initialization.csv``, with their axis labels
+(``docs/diagnostics.md``)."""
 
 
 def read(path: Path) -> Rows:
-    """The rows of a CSV file; none if there is no such file."""
+    """The rows of a CSV file; empty if the file does not exist."""
     if not path.is_file():
         return []
     with path.open(newline="") as file:
@@ -36,9 +37,9 @@ def read(path: Path) -> Rows:
 
 
 def draw(layers: Rows, initial: Rows, title: str, folder: Path) -> list[str]:
-    """``layers.png`` and ``.svg``: the rows of ``diagnostics.csv`` over the epochs, a line a layer;
-    below, if there are ``initial`` rows, what theory predicts for the initial weights beside what
-    was measured, layer by layer."""
+    """Write ``layers.png`` and ``.svg``: the rows of ``diagnostics.csv`` over the epochs, one line
+    per layer; below, if there are ``initial`` rows, predicted and measured values of the initial
+    weights by layer. Returns the files' names."""
     names = list(dict.fromkeys(row["layer"] for row in layers))
     count = len(FIGURES) + (len(THEORY) if initial else 0)
     with panels(count, title) as (figure, found):
@@ -56,7 +57,7 @@ def draw(layers: Rows, initial: Rows, title: str, folder: Path) -> list[str]:
             label_epochs(axes)
             axes.set_ylabel(label)
             _choose_scale(axes)
-        handles, labels = found[1].get_legend_handles_labels()  # gradients are there of all layers
+        handles, labels = found[1].get_legend_handles_labels()  # all layers have gradients
         figure.legend(handles, labels, loc="outside right upper")
         for axes, (kind, label) in zip(found[len(FIGURES) :], THEORY, strict=False):
             _draw_theory(axes, initial, kind)
@@ -65,7 +66,7 @@ def draw(layers: Rows, initial: Rows, title: str, folder: Path) -> list[str]:
 
 
 def _draw_theory(axes: Axes, initial: Rows, kind: str) -> None:
-    """Predicted and measured mean squares, in the order of the layers."""
+    """Draw predicted and measured mean squares by layer, in the order of the layers."""
     places = np.arange(len(initial))
     for column, marker, color in (("predicted", "_", "#d1495b"), ("measured", "o", "#2b6cb0")):
         values = [float(row[f"{kind}_{column}"] or "nan") for row in initial]
@@ -78,7 +79,8 @@ def _draw_theory(axes: Axes, initial: Rows, kind: str) -> None:
 
 
 def _choose_scale(axes: Axes) -> None:
-    """A logarithmic axis for what spans powers of ten, else one that begins at 0."""
+    """Set a logarithmic y axis if the values are positive and span more than a factor of ten, else
+    a linear one that includes 0."""
     values = np.array([v for line in axes.lines for v in np.asarray(line.get_ydata(), float)])
     values = values[np.isfinite(values)]
     if len(values) and values.min() > 0 and values.max() > 10 * values.min():
@@ -88,8 +90,8 @@ def _choose_scale(axes: Axes) -> None:
 
 
 def predicted_variances(initial: Rows) -> dict[str, float]:
-    """Theory's variance of each layer's pre-activations: fan_in · var(w) · E[a²] of the layer
-    below (He et al. 2015, eq. 7)."""
+    """The variance of each layer's pre-activations that theory predicts: fan_in · var(w) · E[a²] of
+    the layer below (He et al. 2015, eq. 7)."""
     found: dict[str, float] = {}
     for below, row in itertools.pairwise(initial):
         square = below["act_predicted"] or below["act_measured"]
@@ -108,9 +110,10 @@ def draw_histograms(
     *,
     normalised: bool = False,
 ) -> list[str]:
-    """``histograms.png`` and ``.svg``: the pre-activations of each layer after some epochs, dark to
-    light; dashed, the normal distribution that theory predicts for the initial weights, which has
-    variance 1 in hidden layers that are ``normalised`` before their activation."""
+    """Write ``histograms.png`` and ``.svg``: densities of each layer's pre-activations after some
+    epochs, from dark to light; dashed, the normal distribution that theory predicts for the initial
+    weights, with variance 1 in hidden layers that are ``normalised`` before their activation.
+    Returns the files' names."""
     variances = predicted_variances(initial)
     if normalised:
         variances |= {name: 1.0 for name in variances if name.startswith("hidden.")}

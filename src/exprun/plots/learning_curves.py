@@ -1,4 +1,4 @@
-"""Learning curves: of one run, training beside validation; of a sweep, means over the seeds."""
+"""Learning curves: training and validation of one run, or means over the seeds of a sweep."""
 
 from __future__ import annotations
 
@@ -20,20 +20,21 @@ TRAINING, VALIDATION, OTHERS = "#e07a1f", "#2b6cb0", "#d5d9e0"
 LineStyle = str | tuple[float, tuple[float, ...]]
 
 NAMED = 7
-"""Configurations that have a colour and a name; the others are grey."""
+"""Most configurations that have a colour and a name; the others are grey."""
 
 WITH_TRAINING = 4
-"""Configurations up to which their training curves are drawn too."""
+"""Most configurations for which training curves are drawn too."""
 
 MOST_METRICS = 6
 
 DASHES: tuple[LineStyle, ...] = ("-", (0, (6, 2)), (0, (3, 1.5)), (0, (1, 1)))
-"""Styles of lines, in turn: curves that lie on each other can be seen."""
+"""Line styles, used in turn, so that curves that overlap can be told apart."""
 
 
 def draw_run(job: JobResult, best_epoch: int | None, title: str, folder: Path) -> list[str]:
-    """``curves.png`` and ``.svg``: each metric on the training and the validation rows over the
-    epochs, with the epoch whose weights were kept, and where early stopping ended the training."""
+    """Write ``curves.png`` and ``.svg``: each metric on the training and the validation rows over
+    the epochs, with the epoch whose weights were kept, and the epoch of early stopping. Returns the
+    files' names."""
     curve = job.curve()
     names = _metrics(curve)
     with panels(len(names), title) as (figure, found):
@@ -50,7 +51,8 @@ def draw_run(job: JobResult, best_epoch: int | None, title: str, folder: Path) -
 
 
 def _metrics(curve: Mapping[str, Sequence[float]]) -> list[str]:
-    """The names of what was measured: ``loss``, ``accuracy``, …; the loss is the first."""
+    """The names of the metrics, ``loss``, ``accuracy``, …, the loss first, without those of
+    averaged weights; at most MOST_METRICS."""
     found = [name.removeprefix("train_") for name in curve if name.startswith("train_")]
     found += [name.removeprefix("val_") for name in curve if name.startswith("val_")]
     return [name for name in dict.fromkeys(found) if not name.startswith("ema_")][:MOST_METRICS]
@@ -72,10 +74,10 @@ def _draw_metric(axes: Axes, curve: Mapping[str, Sequence[float]], name: str) ->
 
 
 def draw_sweep(results: Results, title: str, folder: Path) -> list[str]:
-    """``curves.png`` and ``.svg``: for each metric of the validation part (of the training part, if
-    there is none) the mean over the seeds of each configuration, with one standard deviation to
-    either side. At most NAMED configurations, the best by validation, have a colour; of few
-    configurations the training curves are dotted."""
+    """Write ``curves.png`` and ``.svg``: the mean of each validation metric (training metric,
+    without a validation part) over the seeds of each configuration, ± one standard deviation. At
+    most NAMED configurations, the best by validation, have a colour; with at most WITH_TRAINING
+    configurations the training curves are dotted. Returns the files' names."""
     curves = {
         c.name: [_columns(job) for job in c.jobs if job.ended_well] for c in _ordered(results)
     }
@@ -112,7 +114,7 @@ def draw_sweep(results: Results, title: str, folder: Path) -> list[str]:
 def _draw_mean(
     axes: Axes, runs: Sequence[Curve], name: str, color: str | None, style: LineStyle
 ) -> None:
-    """A mean with its band; without a colour a thin grey line."""
+    """Draw the mean of a column with its band; without a colour, a thin grey line."""
     mean = mean_curve(runs, name)
     if mean is None:
         return
@@ -124,7 +126,7 @@ def _draw_mean(
 
 
 def _ordered(results: Results) -> list[Configuration]:
-    """The configurations, the best by their mean validation figure first."""
+    """The configurations, sorted by their mean validation figure, best first."""
     metric = results.default_validation
     sign = -1 if higher_is_better(metric) else 1
 
@@ -136,7 +138,7 @@ def _ordered(results: Results) -> list[Configuration]:
 
 
 def colors_of(results: Results, chosen: Sequence[str]) -> dict[str, str]:
-    """A colour for each configuration; those of the only factor are in the order of its numbers."""
+    """A colour for each chosen configuration; ordered by value if the only factor is numeric."""
     (levels, *others) = results.factors.values() or [[]]
     try:
         numbers = {c.name: float(next(iter(c.values.values()))) for c in results.configurations}

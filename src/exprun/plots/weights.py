@@ -1,4 +1,4 @@
-"""How the strength of a regularisation shrinks the weights, over the jobs of a sweep."""
+"""Plots of the size of the weights over the strength of a regularisation in a sweep."""
 
 from __future__ import annotations
 
@@ -14,12 +14,11 @@ from exprun.record.model import WEIGHTS
 from exprun.sweeps.results import Results
 
 NEAR_ZERO = 1e-3
-"""Weights smaller than this, in absolute value, are near zero."""
+"""Absolute value below which a weight counts as near zero."""
 
 
 def strength(results: Results) -> str | None:
-    """The key of a regularisation strength that the sweep varies in numbers; None if there is
-    none."""
+    """The key of a regularisation strength that the sweep varies; None if it varies none."""
     for key, levels in results.factors.items():
         if key.endswith(("strength", "weight_decay")) and len(levels) > 1:
             return key
@@ -27,9 +26,10 @@ def strength(results: Results) -> str | None:
 
 
 def draw(results: Results, key: str, title: str, folder: Path) -> list[str]:
-    """``weights.png`` and ``.svg``: the 2-norm of all weight matrices together, and the share of
-    their entries near zero, over the strength ``key``: points are jobs, lines their means, one for
-    each combination of the other factors. Jobs without a model are left out."""
+    """Write ``weights.png`` and ``.svg``: the 2-norm of all weight matrices together and the share
+    of their entries near zero, over the strength ``key``. Points are jobs, lines are means, one
+    line per combination of the other factors. Jobs without a model are left out. Returns the files'
+    names."""
     lines: dict[str, dict[float, list[tuple[float, float]]]] = {}
     for name, value, weights in models(results, key):
         norm = float(np.linalg.norm(weights))
@@ -55,8 +55,8 @@ def draw(results: Results, key: str, title: str, folder: Path) -> list[str]:
 
 
 def models(results: Results, key: str) -> Iterator[tuple[str, float, np.ndarray]]:
-    """The other factors' values, the strength and all entries of the weight matrices of each job
-    that has a model."""
+    """Yields, for each job with a model, the other factors' values, the strength and all entries of
+    its weight matrices, flattened."""
     for job in results.jobs:
         file = job.folder / WEIGHTS
         if not (job.ended_well and file.is_file() and key in job.values):

@@ -1,1 +1,1 @@
-"""A sweep as a page to read: charts, tables and the page that holds them."""
+"""The HTML report of a sweep: charts, tables and the page that contains them."""

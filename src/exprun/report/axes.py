@@ -1,4 +1,4 @@
-"""Scales and axes: where a value stands on a chart, which values are named, and how."""
+"""Scales and axes of charts: pixel positions of values, and positions and texts of ticks."""
 
 from __future__ import annotations
 
@@ -9,13 +9,13 @@ from dataclasses import dataclass
 from exprun.report.drawing import Line, Shape, Text, text_width
 
 GAP = 5.0
-"""Pixels between an axis and the names of its values."""
+"""Pixels between an axis and its tick labels."""
 
 
 @dataclass(frozen=True)
 class Scale:
-    """Values from ``low`` to ``high`` and the pixels ``start`` to ``end`` where they stand; of
-    ``counts`` (epochs) no tick lies between two whole numbers."""
+    """Maps values from ``low`` to ``high`` to the pixels ``start`` to ``end``; ``counts`` (epochs)
+    have ticks at whole numbers only."""
 
     low: float
     high: float
@@ -25,7 +25,8 @@ class Scale:
     counts: bool = False
 
     def __call__(self, value: float) -> float:
-        """The pixel of a value; nan for what has no place (nan, or not positive on a log scale)."""
+        """The pixel of a value; nan for nan and, on a log scale, for values that are not
+        positive."""
         low, high = self.low, self.high
         if self.log:
             if not value > 0:
@@ -34,7 +35,7 @@ class Scale:
         return self.start + (value - low) / (high - low) * (self.end - self.start)
 
     def ticks(self, count: int = 5) -> list[float]:
-        """About ``count`` round values in the scale's range."""
+        """About ``count`` round values within the scale's range."""
         if self.log:
             return log_ticks(self.low, self.high, count)
         ticks = nice_ticks(self.low, self.high, count)
@@ -50,10 +51,10 @@ def scale(
     counts: bool = False,
     margin: float = 0.05,
 ) -> Scale:
-    """The scale that holds all finite values, with a margin (a part of the range) on each side.
+    """The scale that covers all finite values, with a margin (a share of the range) on each side.
 
-    A range of a single value is widened by half of it, or to ±1 about 0; no value at all gives 0
-    to 1. On a log scale values that are not positive are left out.
+    The range of a single value is widened by half of the value, or to ±1 about 0; without values it
+    is 0 to 1. On a log scale values that are not positive are ignored.
     """
     finite = [value for value in values if math.isfinite(value) and (value > 0 or not log)]
     low, high = (min(finite), max(finite)) if finite else (0.0, 1.0)
@@ -81,8 +82,8 @@ def nice_ticks(low: float, high: float, count: int) -> list[float]:
 
 
 def log_ticks(low: float, high: float, count: int) -> list[float]:
-    """Powers of ten in [low, high], every second or third if they are many; with their threefold,
-    or 2- and 5-fold, or plain round numbers, if they are few."""
+    """Powers of ten in [low, high], only every second or third if there are many; if there are few,
+    with their multiples by 3, or by 2 and 5, or else the ticks of a linear scale."""
     first, last = math.ceil(math.log10(low) - 1e-3), math.floor(math.log10(high) + 1e-3)
     if last - first >= 2:
         step = math.ceil((last - first + 1) / max(count, 1))
@@ -100,13 +101,14 @@ def log_ticks(low: float, high: float, count: int) -> list[float]:
 
 
 def spelled_ticks(ticks: Sequence[float]) -> list[str]:
-    """Ticks as they are written: all with as many decimals as the finest needs, or as 1e-4."""
+    """The texts of ticks: all with as many decimals as the finest needs, or in the form 1e-4 for
+    very large or small values."""
     sizes = [abs(tick) for tick in ticks if tick]
     if not sizes:
         return ["0" for _ in ticks]
     if max(sizes) >= 1e5 or min(sizes) < 1e-3:
         return [_scientific(tick) for tick in ticks]
-    if max(sizes) / min(sizes) > 50:  # a log scale: each as short as it is
+    if max(sizes) / min(sizes) > 50:  # a log scale: each as short as possible
         return [f"{tick:.10g}" for tick in ticks]
     decimals = max(len(f"{tick:.10g}".partition(".")[2]) for tick in ticks)
     return [f"{tick:.{decimals}f}" for tick in ticks]
@@ -120,7 +122,7 @@ def _scientific(value: float) -> str:
 
 
 def bottom_axis(x: Scale, top: float, bottom: float, label: str, count: int = 5) -> list[Shape]:
-    """The horizontal axis under a plot, with a grid line at every named value."""
+    """The horizontal axis below a plot, with a grid line at every tick."""
     shapes: list[Shape] = [Line([(x.start, bottom), (x.end, bottom)], "muted", width=1)]
     ticks = x.ticks(count)
     for tick, words in zip(ticks, spelled_ticks(ticks), strict=True):
@@ -131,7 +133,8 @@ def bottom_axis(x: Scale, top: float, bottom: float, label: str, count: int = 5)
 
 
 def left_axis(y: Scale, left: float, right: float, label: str, count: int = 5) -> list[Shape]:
-    """The vertical axis: names left of the plot, grid lines across it, its label above."""
+    """The vertical axis: tick labels left of the plot, grid lines across it, the axis label
+    above."""
     ticks = y.ticks(count)
     shapes: list[Shape] = []
     for tick, words in zip(ticks, spelled_ticks(ticks), strict=True):
@@ -142,5 +145,5 @@ def left_axis(y: Scale, left: float, right: float, label: str, count: int = 5) -
 
 
 def left_margin(y: Scale, count: int = 5) -> float:
-    """Pixels that the names on a vertical axis take."""
+    """Width in pixels of the tick labels of a vertical axis."""
     return max([text_width(words) for words in spelled_ticks(y.ticks(count))] or [0.0]) + GAP

@@ -1,8 +1,8 @@
 """The charts of a report: lines with bands, dots with intervals, heat maps, parallel coordinates.
 
-Each takes plain numbers and returns a ``Drawing`` as wide as a phone shows without shrinking its
-text; a page puts several beside each other. Configurations keep their colour and dash, ``Look``,
-from chart to chart.
+Each takes plain numbers and returns a ``Drawing`` that fits the width of a phone without shrinking
+its text; a page places several side by side. Configurations keep their colour and dash, ``Look``,
+in all charts.
 """
 
 from __future__ import annotations
@@ -24,20 +24,20 @@ from exprun.report.drawing import (
 )
 
 WIDTH = 440.0
-"""Pixels of a chart: on a screen of 390 its text of 12 pixels is 10 high."""
+"""Width of a chart in pixels: on a screen of 390 its text of 12 pixels is 10 high."""
 
 HEIGHT = 190.0
-"""Pixels of the plot itself, without its axes and legend."""
+"""Height of the plot area in pixels, without axes and legend."""
 
 ROW = 20.0
-"""Pixels of a row of dots."""
+"""Height of a row of dots in pixels."""
 
 BAND_OPACITY = 0.14
 
 
 @dataclass(frozen=True)
 class Look:
-    """How a configuration is drawn everywhere: a colour's name, and the number of a dash."""
+    """How a configuration is drawn in all charts: the name of a colour and the index of a dash."""
 
     color: str = "other"
     dash: int = 0
@@ -54,7 +54,7 @@ class Key:
 @dataclass(frozen=True)
 class Curve:
     """A line through (x, y) with a band from ``low`` to ``high``, which may be empty; nan is a gap.
-    ``configuration`` is the number by which a page highlights it."""
+    ``configuration`` is the number by which the page highlights it."""
 
     name: str
     look: Look
@@ -68,8 +68,8 @@ class Curve:
 
 @dataclass(frozen=True)
 class Estimate:
-    """A value with its interval, and the single measurements behind it. What is not known is
-    nan: without a value only ``remark`` is shown."""
+    """A value with its interval and the single measurements that it summarises. Unknown numbers are
+    nan; without a value only ``remark`` is shown."""
 
     name: str
     value: float
@@ -83,7 +83,8 @@ class Estimate:
 
 @dataclass(frozen=True)
 class Coordinate:
-    """An axis of parallel coordinates: numbers, or, with ``names``, positions 0, 1, … of names."""
+    """An axis of parallel coordinates: numeric values or, with ``names``, indices 0, 1, … of
+    names."""
 
     title: str
     values: Sequence[float]
@@ -102,8 +103,8 @@ def lines(
     y_range: tuple[float, float] | None = None,
     reference: float | None = None,
 ) -> Drawing:
-    """Curves with bands over each other, the first on top; ``y_range`` cuts off what lies outside,
-    ``reference`` is a dashed line across."""
+    """Curves with bands, the first on top; ``y_range`` limits the vertical axis and clips the
+    curves, ``reference`` is a dashed horizontal line."""
     entries, legend_height = _legend(legend)
     top = 26.0
     bottom = top + HEIGHT
@@ -137,7 +138,7 @@ def _curve(curve: Curve, x: Scale, y: Scale) -> Group:
     if curve.low:
         low = [(x(a), y(b)) for a, b in zip(curve.x, curve.low, strict=True)]
         high = [(x(a), y(b)) for a, b in zip(curve.x, curve.high, strict=True)]
-        # where there is no band it is as thin as the line, so the polygon stays in one piece
+        # gaps of the band collapse onto the line, so that the polygon stays in one piece
         low, high = (
             [p if math.isfinite(p[1]) else at for p, at in zip(edge, points, strict=True)]
             for edge in (low, high)
@@ -160,10 +161,10 @@ def dots(
     log: bool = False,
     counts: bool = False,
 ) -> Drawing:
-    """A row each: a dot with its interval, single measurements as faint dots, the name left of it
-    or, if names are long, above.
+    """One row per estimate: a dot with its interval, single measurements as faint dots, the name on
+    the left or, if names are long, above.
 
-    ``reference`` is a line down through all rows, ``band`` a range that is shaded.
+    ``reference`` is a vertical line through all rows, ``band`` a shaded range.
     """
     names_beside = max([text_width(row.name) for row in rows] or [0]) <= 0.46 * WIDTH
     height = ROW if names_beside else 1.7 * ROW
@@ -225,9 +226,10 @@ def heat_map(
     *,
     lower_is_better: bool = False,
 ) -> Drawing:
-    """A cell for each pair, with its value in it; dark is better. Cells without a value are empty.
+    """A cell for each pair of row and column, with its value as text; darker is better. Cells
+    without a value are grey.
 
-    ``values`` is row by row.
+    ``values`` holds one sequence per row.
     """
     left = min(max(map(text_width, [*rows, row_title])), 0.35 * WIDTH) + 14
     top, height = 42.0, 30.0
@@ -267,11 +269,12 @@ def heat_map(
 
 
 SEQUENTIAL = ("#f4f1c9", "#b9dca4", "#6cc0a0", "#2f9aa0", "#256f98", "#1f3f7a")
-"""From worse to better: light to dark in equal steps, so it reads in grey and colour-blind too."""
+"""Colours from worse to better: light to dark in equal steps, readable in grey and by colour-blind
+readers."""
 
 
 def heat(part: float) -> tuple[str, bool]:
-    """The colour for 0 (worst) to 1 (best), and whether text on it should be white."""
+    """The colour for a value from 0 (worst) to 1 (best), and whether text on it should be white."""
     place = min(max(part, 0.0), 1.0) * (len(SEQUENTIAL) - 1)
     i = min(int(place), len(SEQUENTIAL) - 2)
     ends = [[int(color[k : k + 2], 16) for k in (1, 3, 5)] for color in SEQUENTIAL[i : i + 2]]
@@ -283,7 +286,7 @@ def heat(part: float) -> tuple[str, bool]:
 def parallel(
     coordinates: Sequence[Coordinate], looks: Sequence[Look], configurations: Sequence[int]
 ) -> Drawing:
-    """Parallel coordinates: an axis for each factor and figure, a line for each configuration, the
+    """Parallel coordinates: an axis for each factor and metric, a line for each configuration, the
     first on top."""
     top, bottom = 44.0, 44.0 + HEIGHT
     count = len(coordinates)
@@ -330,11 +333,11 @@ def _coordinate_names(coordinate: Coordinate, x: float, y: Scale) -> list[Shape]
     ]
 
 
-# --- what they share ---
+# --- shared helpers ---
 
 
 def _legend(keys: Sequence[Key]) -> tuple[list[Shape], float]:
-    """The entries of a legend from (0, 0) downwards, in as many rows as needed; and its height."""
+    """The shapes of a legend, from (0, 0) downwards in as many rows as needed, and its height."""
     if not keys:
         return [], 0.0
     shapes: list[Shape] = []
@@ -350,7 +353,7 @@ def _legend(keys: Sequence[Key]) -> tuple[list[Shape], float]:
 
 
 def _moved(shapes: Sequence[Shape], down: float) -> list[Shape]:
-    """Lines and texts further down."""
+    """Lines and texts moved down by ``down`` pixels."""
     moved: list[Shape] = []
     for shape in shapes:
         if isinstance(shape, Line):
@@ -367,7 +370,7 @@ def _rectangle(left: float, top: float, right: float, bottom: float) -> list[tup
 
 
 def _fitted(words: str, width: float) -> str:
-    """The words without their middle, if they are wider than ``width`` pixels."""
+    """The words, with the middle replaced by … if they are wider than ``width`` pixels."""
     if text_width(words) <= width:
         return words
     keep = max(int(len(words) * width / text_width(words)) - 1, 2)
@@ -375,7 +378,8 @@ def _fitted(words: str, width: float) -> str:
 
 
 def _cell_texts(values: Sequence[Sequence[float]], width: float) -> list[list[str]] | None:
-    """Values in as many digits as fit; None if not even three do."""
+    """The values as texts with as many digits as fit into ``width`` pixels, at most 5; None if not
+    even 3 fit."""
     for digits in (5, 4, 3):
         texts = [[f"{value:.{digits}g}" for value in row] for row in values]
         finite = [v for row in values for v in row if math.isfinite(v)]

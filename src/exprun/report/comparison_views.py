@@ -1,4 +1,4 @@
-"""Figures of a comparison: the configurations and their differences, with intervals."""
+"""Figures of a comparison: configurations and their differences, with confidence intervals."""
 
 from __future__ import annotations
 
@@ -21,14 +21,15 @@ VERDICTS = {
 
 
 def configurations(study: Study) -> View | None:
-    """The means of the comparison with their intervals, and each seed."""
+    """The mean of each configuration with its interval and the value of each seed; None without
+    configurations."""
     rows = []
     table: list[tuple[Cell, ...]] = []
     for configuration in study.ranked:
         row = study.compared[configuration.name]
         name, singles = study.name(configuration), figures(configuration, study.metric)
         value, low, high = (_number(row[key]) for key in ("mean", "low", "high"))
-        if not singles:  # every run diverged: no figure but the one that it counts as
+        if not singles:  # all diverged: the mean is only a substitute
             value = low = high = math.nan
         table.append((name, row["n"], row["mean"], row["low"], row["high"]))
         remark = f"{row['diverged']} diverged" if row["diverged"] else ""
@@ -61,9 +62,9 @@ def _number(value: float | None) -> float:
 
 
 def differences(study: Study, factor: str | None = None) -> View | None:
-    """The pairs of the comparison, or of that of the levels of a factor: differences, paired by
-    seed, with the interval of each; where runs diverged it has no size. None if no pairs are
-    compared."""
+    """The differences of the compared pairs of configurations, or of the levels of a factor, paired
+    by seed, with their intervals; a pair with diverged runs has no size. None if no pair has a
+    difference."""
     pairs = study.by_factor[factor] if factor else study.comparison["pairs"]
     delta = study.comparison["delta"]
     if not any(pair["difference"] is not None for pair in pairs):
@@ -107,7 +108,7 @@ def differences(study: Study, factor: str | None = None) -> View | None:
 
 
 def _short(study: Study, name: str, factor: str | None) -> str:
-    """A level as charts name it; that of a factor without the factor."""
+    """The short name of a configuration in charts; for a level of ``factor``, the value alone."""
     if factor:
         return name.removeprefix(f"{factor}=")
     return study.names.get(name, name)

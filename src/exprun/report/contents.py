@@ -1,4 +1,4 @@
-"""What stands in the report of a sweep, in which order and in which words."""
+"""The contents of the report of a sweep: its sections, their order and their texts."""
 
 from __future__ import annotations
 
@@ -32,18 +32,18 @@ from exprun.sweeps.comparison.sentences import sentence
 from exprun.sweeps.results import JobResult, Results
 
 OTHER_CURVES = ("val_loss", "train_loss", "grad_norm")
-"""Columns whose curves are shown beside that of the metric."""
+"""Columns whose curves are shown in addition to the metric's."""
 
 DECIMALS = {"epochs": 1, "iterations": 1, "seconds": 1}
-"""Of columns that do not have four."""
+"""Decimals of columns of the table that differ from the default of four."""
 
 REASONS = 100
-"""Jobs that are listed with a reason for each status at most."""
+"""Most jobs listed with a reason, for each status."""
 
 
 @dataclass(frozen=True)
 class Report:
-    """A page, its figures, and its tables by the names of their files."""
+    """A page, its figures, and its tables by file name."""
 
     page: Page
     views: list[View]
@@ -57,10 +57,11 @@ def report(
     baseline: str | None = None,
     delta: float | None = None,
 ) -> Report:
-    """The report of the sweep in ``folder``: its configurations compared (``compare`` says what
-    ``metric``, ``baseline`` and ``delta`` are), and the levels of each factor, the others tuned.
+    """The report of the sweep in ``folder``: a comparison of its configurations (see ``compare``
+    for ``metric``, ``baseline`` and ``delta``) and of the levels of each factor with the others
+    tuned.
 
-    Raises UsageError for what is not there, or if no job has come to its end.
+    Raises UsageError for a metric or baseline that does not exist, or if no job has finished.
     """
     folders = [*(os.path.relpath(sweep) for sweep in results.sweeps[:-1]), folder]
     commands = Commands(
@@ -133,7 +134,7 @@ def _there(*found: View | None) -> list[View]:
 
 
 def question(study: Study) -> str:
-    """The question that a sweep asks, from what it varies."""
+    """The title of the page: the question that a sweep answers, from the factors that it varies."""
     metric = study.metric.replace("_", " ")
     best = f"the {'lowest' if study.lower else 'best'} {metric}"
     *others, last = [*study.levels] or [""]
@@ -147,7 +148,8 @@ def question(study: Study) -> str:
 
 
 def asked(study: Study) -> str:
-    """The design in a line: the levels of every factor, the seeds, the number of jobs."""
+    """The design of the sweep in one line: the levels of every factor, the seeds, the number of
+    jobs."""
     words = []
     for name, levels in study.levels.items():
         named = ", ".join(levels) if len(levels) <= 8 else f"{levels[0]} … {levels[-1]}"
@@ -158,8 +160,8 @@ def asked(study: Study) -> str:
 
 
 def answer_of(study: Study, whole: Comparison, by_factor: Mapping[str, Comparison]) -> Markup:
-    """What answers the question: the best configuration, and what can be said of it and the others;
-    or, if there are too many, of the levels of each factor."""
+    """The answer to the question: the best configuration and the verdicts on it and the others or,
+    if there are too many to compare, on the levels of each factor."""
     best = study.compared[study.ranked[0].name]
     if whole.ranks:
         best = study.comparison["levels"][0]
@@ -192,7 +194,8 @@ def answer_of(study: Study, whole: Comparison, by_factor: Mapping[str, Compariso
 
 
 def _said_of(comparison: Comparison) -> Markup:
-    """The verdict on the best level and each other one, or, if no two can be compared, why."""
+    """The verdicts on the best level against each other one or, if no two can be compared, the
+    reason."""
     why = {pair.why for pair in comparison.pairs if pair.verdict == NOT_COMPARABLE}
     if len(why) == 1 and all(pair.verdict == NOT_COMPARABLE for pair in comparison.pairs):
         return tag("p", f"Nothing can be said about chance: {why.pop()}.")
@@ -202,7 +205,7 @@ def _said_of(comparison: Comparison) -> Markup:
 
 
 def warnings(study: Study, folder: str) -> list[str]:
-    """What the reader must know before the figures."""
+    """Warnings to show before the figures: notes of the comparison, and jobs without a result."""
     jobs = study.results.jobs
     said = [f"{note[0].upper()}{note[1:]}." for note in study.comparison["notes"]]
     missing = [job for job in jobs if job.status not in FINISHED]
@@ -216,13 +219,14 @@ def warnings(study: Study, folder: str) -> list[str]:
 
 
 def _counted(jobs: Sequence[JobResult]) -> str:
-    """``3 completed, 1 early stopped``."""
+    """The jobs counted by status: ``3 completed, 1 early stopped``."""
     counts = Counter(job.status for job in jobs)
     return ", ".join(f"{n} {status.replace('_', ' ')}" for status, n in counts.most_common())
 
 
 def configurations(study: Study) -> Table:
-    """A row for each configuration, best first."""
+    """The table of configurations, one row each, best first; columns without any value are left
+    out."""
     others = [
         name
         for name in dict.fromkeys([study.ranking, study.curve, "test_loss", "val_loss"])
@@ -247,7 +251,7 @@ def configurations(study: Study) -> Table:
 
 
 def _with_controls(study: Study, table: Table) -> Markup:
-    """The table of configurations as the page shows it."""
+    """The table of configurations as HTML, with filter and highlight controls."""
     rows = []
     for configuration, cells in zip(study.ranked, table.rows, strict=True):
         look = study.look(configuration)
@@ -266,7 +270,7 @@ def _with_controls(study: Study, table: Table) -> Markup:
 
 
 def _effects(study: Study) -> Markup | None:
-    """The analysis of variance of a full grid."""
+    """The analysis of variance of a full grid as a table; None if there is none."""
     effects = study.comparison["effects"]
     if not effects:
         return None
@@ -283,7 +287,7 @@ def _effects(study: Study) -> Markup | None:
 
 
 def _jobs(study: Study) -> Markup:
-    """How the jobs ended; those that did not end well, with the reason."""
+    """The number of jobs by status, and tables of those that did not end well, with the reasons."""
     jobs = study.results.jobs
     parts = [tag("p", f"{len(jobs)} jobs: {_counted(jobs)}.")]
     for status in dict.fromkeys(job.status for job in jobs):
@@ -301,6 +305,6 @@ def _jobs(study: Study) -> Markup:
 
 
 def _differs(study: Study, job: JobResult) -> str:
-    """The overrides that not all jobs have."""
+    """The overrides of a job that not all jobs share."""
     words = [f"{key}={value}" for key, value in job.overrides.items()]
     return " ".join(word for word in words if word not in study.results.shared)

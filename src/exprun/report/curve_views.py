@@ -1,4 +1,4 @@
-"""Figures of learning curves: means over the seeds, the best so far, time to a target."""
+"""Figures of learning curves: means over the seeds, best value so far, time to a target."""
 
 from __future__ import annotations
 
@@ -18,23 +18,23 @@ from exprun.sweeps.ranking import higher_is_better
 from exprun.sweeps.results import Configuration, JobResult
 
 BANDS = 8
-"""Configurations that have a band around their curve at most: more would hide each other."""
+"""Most configurations that have a band around their curve; more bands would hide each other."""
 
 ROWS = 20
-"""Rows of a chart of dots at most."""
+"""Most rows of a chart of dots."""
 
 PARTS = {"val": "Validation", "train": "Training", "test": "Test"}
 
 
 def title(column: str) -> str:
-    """``val_roc_auc`` is ``Validation roc auc``."""
+    """The title of a column: ``Validation roc auc`` for ``val_roc_auc``."""
     part, _, name = column.partition("_")
     return f"{PARTS[part]} {name.replace('_', ' ')}" if part in PARTS and name else column
 
 
 def learning_curves(study: Study, column: str) -> View | None:
-    """Mean and band over the seeds of a column of the curves, by configuration; None if no run has
-    the column."""
+    """Mean and standard deviation over the seeds of a column of the curves, by configuration; None
+    if no run has the column."""
     curves: list[charts.Curve] = []
     rows: list[tuple[Cell, ...]] = []
     for place, configuration in enumerate(study.ranked[:DRAWN]):
@@ -65,7 +65,8 @@ def learning_curves(study: Study, column: str) -> View | None:
 
 
 def _to_the_end(study: Study, configuration: Configuration) -> list[Curve]:
-    """The curves of its jobs; those that diverged only if all did, for they end early."""
+    """The curves of a configuration's jobs, without diverged ones, which end early, unless all
+    diverged."""
     found = study.curves_of(configuration)
     return [curve for job, curve in found if job.status != DIVERGED] or [c for _, c in found]
 
@@ -85,8 +86,9 @@ def _drawn(
 
 
 def y_axis(curves: Sequence[charts.Curve], column: str) -> tuple[bool, tuple[float, float] | None]:
-    """Whether a log scale shows more, and the range worth showing: the first epochs, or a bad
-    configuration, would flatten all others, so a twentieth of the points may lie outside."""
+    """Whether to use a log scale, and the range to show; None is the full range. The first epochs
+    or a bad configuration would flatten all other curves, so a twentieth of the points may lie
+    outside."""
     values = np.array([v for c in curves for v in c.y if math.isfinite(v)])
     if not len(values):
         return False, None
@@ -102,8 +104,8 @@ def y_axis(curves: Sequence[charts.Curve], column: str) -> tuple[bool, tuple[flo
 
 
 def best_so_far(study: Study, unit: str) -> View | None:
-    """The best value of the curve up to each epoch, or second of training (``unit``): means over
-    the seeds, as far as the seed that was trained longest."""
+    """The best value of the curve up to each epoch or second of training (``unit``): means over the
+    seeds, up to the end of the seed that trained longest."""
     curves: list[charts.Curve] = []
     rows: list[tuple[Cell, ...]] = []
     for configuration in study.ranked[:DRAWN]:
@@ -135,14 +137,14 @@ def best_so_far(study: Study, unit: str) -> View | None:
 def _bests(
     study: Study, configuration: Configuration, unit: str
 ) -> dict[Block, tuple[Column, Column]]:
-    """For each job of a configuration, by its block, when its epochs ended, and the best value up
-    to them."""
+    """For each job of a configuration, by its block, the end times of its epochs and the best
+    values up to them."""
     found = {}
     for job, curve in study.curves_of(configuration):
         if study.step != "epoch" or study.curve not in curve:
             continue
         values = curve[study.curve]
-        best = np.fmax if higher_is_better(study.curve) else np.fmin  # nan is no value
+        best = np.fmax if higher_is_better(study.curve) else np.fmin  # these ignore nan
         times = _times(job, curve, unit)
         if np.isfinite(times).all():
             found[job.block] = times, best.accumulate(values)
@@ -150,7 +152,7 @@ def _bests(
 
 
 def _times(job: JobResult, curve: Curve, unit: str) -> Column:
-    """When each epoch ended, in epochs or seconds; nan if that is not known."""
+    """The end time of each epoch, in epochs or seconds; nan if it is unknown."""
     if unit == "epochs":
         return curve["epoch"]
     seconds = job.metrics.get("seconds")
@@ -159,9 +161,9 @@ def _times(job: JobResult, curve: Curve, unit: str) -> Column:
 
 
 def target(study: Study) -> tuple[float, str] | None:
-    """What the curve is to reach, and where that comes from: the best of the baseline's median run,
-    or, without a baseline, of the median configuration's. None if fewer than two configurations
-    have a curve."""
+    """The target value for ``time_to_target`` and its origin in words: the best value of the
+    baseline's median run or, without a baseline, of the median configuration's. None if fewer than
+    two configurations have a curve."""
     medians = {}
     for configuration in study.ranked[:DRAWN]:
         found = _bests(study, configuration, "epochs").values()
@@ -179,8 +181,8 @@ def target(study: Study) -> tuple[float, str] | None:
 
 
 def time_to_target(study: Study) -> View | None:
-    """How many epochs until the curve is at ``target``: the median and each seed, the fastest
-    first, with the score of their times; seconds are in the table."""
+    """Epochs until the curve reaches ``target``: the median and each seed, the fastest
+    configuration first, with the score of their times; the table also has seconds."""
     found = target(study)
     if found is None:
         return None
@@ -201,7 +203,7 @@ def time_to_target(study: Study) -> View | None:
         rows.append((name, len(there), len(epochs), *medians, own))
         remark = f"{len(there)} of {len(epochs)} reach it" if len(there) < len(epochs) else ""
         value = math.nan if medians[0] is None else medians[0]
-        remark_alone = math.isnan(value)  # it is written where the dots would be
+        remark_alone = math.isnan(value)  # the remark takes the place of the dots
         estimates.append(
             Estimate(
                 name if own is None else f"{name} ({own:.2f})",
@@ -228,8 +230,8 @@ def time_to_target(study: Study) -> View | None:
 
 
 def _scores(reached: Mapping[str, Mapping[Block, float]]) -> dict[str, float]:
-    """The score of each configuration's times over the seeds that all have; empty if there are
-    none."""
+    """The score of each configuration's times over the seeds that all configurations have; empty if
+    there are none."""
     blocks = set.intersection(*(set(times) for times in reached.values())) if reached else set()
     if not blocks:
         return {}
@@ -239,7 +241,8 @@ def _scores(reached: Mapping[str, Mapping[Block, float]]) -> dict[str, float]:
 def _reached(
     study: Study, configuration: Configuration, goal: float, unit: str
 ) -> dict[Block, float]:
-    """When the curve of each job is at the goal; infinity if never."""
+    """The time at which the curve of each job reaches ``goal``, by block; infinity if it never
+    does."""
     up = higher_is_better(study.curve)
     reached = {}
     for block, (times, best) in _bests(study, configuration, unit).items():
@@ -249,13 +252,13 @@ def _reached(
 
 
 def _median(values: Sequence[float]) -> float | None:
-    """The median, which may be infinite: None, as it is if there are no values."""
+    """The median; None if it is infinite or there are no values."""
     middle = float(np.median(values)) if values else math.inf
     return middle if math.isfinite(middle) else None
 
 
 def paths(study: Study) -> View | None:
-    """Of test functions: the ways through the plane."""
+    """Paths of the optimizers through the plane of a test function; None for other problems."""
     curves: list[charts.Curve] = []
     rows: list[tuple[Cell, ...]] = []
     for configuration in study.ranked[:DRAWN]:

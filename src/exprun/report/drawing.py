@@ -1,7 +1,7 @@
-"""Drawings made of a few plain shapes, written as SVG for a page or a file, and as PDF.
+"""Drawings made of a few simple shapes, written as SVG for a page or a file, and as PDF.
 
-Coordinates are pixels, the origin is the upper left corner. A colour is a name of ``PALETTE`` or
-``#rrggbb``; a page chooses what the names mean by CSS, so that one drawing serves light and dark.
+Coordinates are pixels from the upper left corner. A colour is a name of ``PALETTE`` or ``#rrggbb``;
+the page defines the named colours by CSS, so that one drawing serves light and dark mode.
 """
 
 from __future__ import annotations
@@ -16,8 +16,8 @@ from typing import Any
 FONT = "system-ui, -apple-system, 'Segoe UI', Roboto, 'Helvetica Neue', Arial, sans-serif"
 
 SERIES = ("s0", "s1", "s2", "s3", "s4", "s5", "s6")
-"""Colours of series, in the order in which they are given out: near those of Okabe and Ito (2008),
-which colour-blind readers tell apart, without their yellow, which is hard to see on white."""
+"""Colours of series, in order of use: close to those of Okabe and Ito (2008), which colour-blind
+readers can tell apart, but without their yellow, which is hard to see on white."""
 
 PALETTE = {
     "s0": "#0068a8",
@@ -33,7 +33,7 @@ PALETTE = {
     "grid": "#e3e6ea",
     "surface": "#ffffff",
 }
-"""The colours of light pages and of files."""
+"""Colours of pages in light mode and of files."""
 
 DARK = {
     "s0": "#3d9be0",
@@ -49,24 +49,24 @@ DARK = {
     "grid": "#343a42",
     "surface": "#17191d",
 }
-"""The colours of dark pages."""
+"""Colours of pages in dark mode."""
 
 DASHES = ((), (5.0, 2.5), (1.5, 2.0), (8.0, 2.5, 1.5, 2.5))
-"""How lines are dashed: lengths of stroke and gap, in pixels."""
+"""Dash patterns: lengths of strokes and gaps, in pixels."""
 
 FONT_SIZE = 12.0
 
 EDGE = 3.0
-"""Pixels left of 0, for the widths of texts are estimates."""
+"""Margin in pixels left of 0, because the widths of texts are estimates."""
 
 Point = tuple[float, float]
 Paint = Callable[["Shape"], str]
-"""How a shape is painted, as attributes of its element."""
+"""Returns the attributes that style a shape's SVG element."""
 
 
 @dataclass(frozen=True)
 class Line:
-    """A line through points; where one is nan, there is a gap."""
+    """A line through points, interrupted at nan."""
 
     points: Sequence[Point]
     color: str = "ink"
@@ -76,7 +76,7 @@ class Line:
 
 @dataclass(frozen=True)
 class Area:
-    """A polygon, filled."""
+    """A filled polygon."""
 
     points: Sequence[Point]
     color: str = "ink"
@@ -85,7 +85,7 @@ class Area:
 
 @dataclass(frozen=True)
 class Dot:
-    """A circle: filled, or, if ``hollow``, its outline."""
+    """A filled circle or, if ``hollow``, its outline."""
 
     x: float
     y: float
@@ -97,8 +97,8 @@ class Dot:
 
 @dataclass(frozen=True)
 class Text:
-    """One line of text; ``anchor`` is ``start``, ``middle`` or ``end``; with a ``halo`` it can be
-    read where lines cross it."""
+    """One line of text; ``anchor`` is ``start``, ``middle`` or ``end``; a ``halo`` keeps it
+    readable where lines cross it."""
 
     x: float
     y: float
@@ -112,9 +112,8 @@ class Text:
 
 @dataclass(frozen=True)
 class Group:
-    """Shapes that belong together: to one configuration (its number, by which a page highlights it)
-    and with one ``title``, which is shown under the mouse; cut off at the edges of ``clip`` (left,
-    upper, right, lower)."""
+    """Shapes of one configuration, whose number a page uses to highlight it, with a ``title`` as
+    tooltip; clipped to ``clip`` (left, upper, right, lower)."""
 
     shapes: Sequence[Shape]
     configuration: int | None = None
@@ -127,7 +126,8 @@ Shape = Line | Area | Dot | Text | Group
 
 @dataclass
 class Drawing:
-    """``label`` is what is read aloud in place of the drawing."""
+    """Shapes on an area of ``width`` × ``height`` pixels; ``label`` is the text for screen
+    readers."""
 
     width: float
     height: float
@@ -135,21 +135,21 @@ class Drawing:
     shapes: list[Shape] = field(default_factory=list)
 
     def add(self, *shapes: Shape) -> None:
-        """Draw shapes over what is there."""
+        """Add shapes on top of the existing ones."""
         self.shapes.extend(shapes)
 
     def inline_svg(self) -> str:
-        """The drawing as an element of a page whose style sheet is ``style_sheet()``."""
+        """The drawing as an SVG element of a page with the style sheet ``style_sheet()``."""
         return self._svg(_with_classes)
 
     def svg(self) -> str:
-        """The drawing as a file of its own, on white, without a style sheet."""
+        """The drawing as an SVG file on white, which needs no style sheet."""
         background = Area(_box(-EDGE, 0, self.width, self.height), "surface")
         body = self._svg(_with_attributes, before=[background])
         return body.replace("<svg ", '<svg xmlns="http://www.w3.org/2000/svg" ', 1) + "\n"
 
     def pdf(self) -> bytes:
-        """The drawing as a page of PDF, with its font embedded."""
+        """The drawing as a one-page PDF, with its font embedded."""
         return _pdf(self)
 
     def _svg(self, paint: Paint, before: Sequence[Shape] = ()) -> str:
@@ -168,14 +168,15 @@ NARROW = set("ijlt.,:;'|!()[] fr-")
 
 
 def text_width(words: str, size: float = FONT_SIZE) -> float:
-    """About how wide a text is, in pixels; the font is the reader's own."""
+    """An estimate of the width of a text in pixels; the actual font is chosen by the reader's
+    system."""
     narrow = sum(character in NARROW for character in words)
     wide = sum(character in "mwMW@%" for character in words)
     return size * (0.64 * (len(words) - narrow) + 0.37 * narrow + 0.3 * wide)
 
 
 def style_sheet() -> str:
-    """CSS for ``inline_svg``: a class for each name of the palette and each kind of shape."""
+    """The CSS for ``inline_svg``: a class for each name of the palette and each kind of shape."""
     names = "".join(f".{name}{{color:var(--{name})}}" for name in PALETTE)
     dashes = "".join(
         f".d{i}{{stroke-dasharray:{' '.join(map(_number, dash))}}}"
@@ -196,7 +197,7 @@ def style_sheet() -> str:
 
 
 def _with_classes(shape: Shape) -> str:
-    """How a shape is painted, by the classes of ``style_sheet``."""
+    """The style of a shape as classes of ``style_sheet``."""
     color = getattr(shape, "color", "")
     names = [color] if color in PALETTE else []
     styles = [] if color in PALETTE else [f"color:{color}"]
@@ -218,7 +219,7 @@ def _with_classes(shape: Shape) -> str:
 
 
 def _with_attributes(shape: Shape) -> str:
-    """How a shape is painted, by attributes that every reader of SVG knows."""
+    """The style of a shape as SVG attributes, which every SVG reader supports."""
     color = PALETTE.get(getattr(shape, "color", ""), getattr(shape, "color", ""))
     outline = f' fill="none" stroke="{color}" stroke-width='
     if isinstance(shape, Line):
@@ -269,13 +270,13 @@ def _group(group: Group, paint: Paint) -> str:
 
 
 FARTHEST = 1e6
-"""Pixels from the corner beyond which a point is drawn in its direction only: browsers refuse
-coordinates that a float32 does not hold."""
+"""Largest coordinate in pixels; farther points are moved towards the origin, in the same direction,
+because browsers refuse coordinates that do not fit in a float32."""
 
 
 def _path(points: Iterable[Point]) -> str:
-    """Relative steps in tenths of a pixel, which are half as long as coordinates; the rounding of
-    one step does not move the next."""
+    """The ``d`` attribute of a path, as relative steps rounded to tenths of a pixel, half as long
+    as absolute coordinates; rounding errors do not accumulate."""
     words = []
     at: tuple[int, int] | None = None
     command = ""
@@ -297,7 +298,7 @@ def _path(points: Iterable[Point]) -> str:
 
 
 def _number(value: float, digits: int = 1) -> str:
-    """``1.5``, ``2``, ``-.3``: as short as SVG takes it."""
+    """The shortest SVG spelling of a number: ``1.5``, ``2``, ``-.3``."""
     text = f"{value:.{digits}f}".rstrip("0").rstrip(".") if digits else f"{value:.0f}"
     if text in ("-0", ""):
         return "0"
@@ -312,7 +313,7 @@ def _box(left: float, top: float, right: float, bottom: float) -> list[Point]:
 
 
 def _pdf(drawing: Drawing) -> bytes:
-    """By matplotlib: a figure whose only axes are the page, in pixels of 1/96 inch."""
+    """The PDF by matplotlib: a figure whose only axes cover the page, in pixels of 1/96 inch."""
     from exprun.common import font_cache  # noqa: F401, I001  # set before matplotlib is imported
     from matplotlib import rc_context
     from matplotlib.backends.backend_pdf import FigureCanvasPdf
@@ -345,7 +346,7 @@ def _pdf(drawing: Drawing) -> bytes:
 def _flat(
     shapes: Iterable[Shape], clip: tuple[float, float, float, float] | None = None
 ) -> Iterator[tuple[Line | Area | Dot | Text, tuple[float, float, float, float] | None]]:
-    """Shapes without their groups, each with what cuts it off."""
+    """The shapes inside all groups, each with its clip area or None."""
     for shape in shapes:
         if isinstance(shape, Group):
             yield from _flat(shape.shapes, shape.clip or clip)
@@ -354,11 +355,11 @@ def _flat(
 
 
 POINTS = 72 / 96
-"""Points of a pixel: matplotlib's widths and sizes are in points."""
+"""Points per pixel: matplotlib's widths and sizes are in points."""
 
 
 def _artist(shape: Line | Area | Dot | Text) -> Any:
-    """A shape as matplotlib draws it."""
+    """The matplotlib artist of a shape."""
     from matplotlib.lines import Line2D
     from matplotlib.patches import Circle, Polygon
     from matplotlib.patheffects import withStroke

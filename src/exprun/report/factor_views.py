@@ -1,4 +1,4 @@
-"""Figures of what the factors of a sweep do: main effects, sensitivity, heat maps, parallel
+"""Figures of the effects of a sweep's factors: main effects, sensitivity, heat maps, parallel
 coordinates."""
 
 from __future__ import annotations
@@ -18,21 +18,21 @@ from exprun.statistics import paired
 from exprun.sweeps.results import Configuration
 
 PARALLEL = 200
-"""Lines of parallel coordinates at most: the best."""
+"""Most lines of parallel coordinates: the best configurations."""
 
 HEAT_MAPS = 3
-"""Heat maps at most: of the factors that matter most."""
+"""Most heat maps: of the factors with the largest influence."""
 
 CLOSE = 0.01
-"""Part of the best figure that is close to it, if nobody says which difference does not matter."""
+"""Share of the best figure that counts as close to it if no ``delta`` is given."""
 
 CELLS = 12
-"""Levels of a factor in a heat map at most."""
+"""Most levels of a factor in a heat map."""
 
 
 def main_effects(study: Study) -> View | None:
-    """For each level of each factor the mean over all levels of the others, with the interval over
-    the seeds. None if there is one factor only."""
+    """The mean of each level of each factor over all levels of the others, with an interval over
+    the seeds. None if there is only one factor, or no level has a value."""
     rows: list[Estimate] = []
     table: list[tuple[Cell, ...]] = []
     for factor, levels in study.levels.items():
@@ -54,7 +54,7 @@ def main_effects(study: Study) -> View | None:
 
 
 def _with_interval(values: Sequence[float]) -> tuple[float, float, float]:
-    """The mean and Student's 95 % interval of it; nan for what too few values do not give."""
+    """The mean and its Student 95 % interval; nan where there are too few values."""
     low, high = paired.interval(values) if len(values) > 1 else (math.nan, math.nan)
     return mean(values), float(low), float(high)
 
@@ -64,7 +64,7 @@ def _or_none(value: float) -> float | None:
 
 
 def _means_by_seed(configurations: Sequence[Configuration], metric: str) -> list[float]:
-    """For each block in which all of these configurations have a figure, the mean over them."""
+    """The mean over the configurations, for each block in which all of them have a figure."""
     by_block: dict[tuple[str, ...], list[float]] = {}
     for configuration in configurations:
         for block, value in configuration.figures(metric).items():
@@ -73,7 +73,7 @@ def _means_by_seed(configurations: Sequence[Configuration], metric: str) -> list
 
 
 def numbers_of(levels: Sequence[str]) -> list[float] | None:
-    """Three levels or more as finite numbers; None if they are not."""
+    """The levels as numbers; None unless they are at least three, all finite numbers."""
     try:
         numbers = [float(name) for name in levels]
     except ValueError:
@@ -82,11 +82,12 @@ def numbers_of(levels: Sequence[str]) -> list[float] | None:
 
 
 def sensitivity(study: Study, factor: str) -> View | None:
-    """The metric over a numeric factor, a line for each level of the factor that matters most
-    beside it; of all others the level that is best by validation at that place. None if the factor
-    is not numeric, or nothing has a figure.
+    """The metric over a numeric factor, with a line for each level of the most influential other
+    factor; of all further factors, the level that is best by validation at that point. None if the
+    factor is not numeric, or no configuration has a figure.
 
-    On a log scale also: over how many decades it may go with a mean within ``delta`` of the best.
+    On a log scale the caption also gives the number of decades with a mean within ``delta`` of the
+    best.
     """
     values = numbers_of(study.levels[factor])
     others = [name for name in study.order if name != factor]
@@ -146,9 +147,9 @@ def sensitivity(study: Study, factor: str) -> View | None:
 
 
 def decades_within(x: Sequence[float], y: Sequence[float], delta: float, *, lower: bool) -> float:
-    """Powers of ten of x around the best point over which y stays within ``delta`` of its best.
+    """Decades of x around the best point over which y stays within ``delta`` of its best.
 
-    x ascends and is positive; y is linear in log x between the points, and nan ends the range.
+    x ascends and is positive; y is interpolated linearly in log x, and nan ends the range.
     """
     worse = [value if lower else -value for value in y]
     best = min((i for i, v in enumerate(worse) if math.isfinite(v)), key=lambda i: worse[i])
@@ -167,8 +168,8 @@ def decades_within(x: Sequence[float], y: Sequence[float], delta: float, *, lowe
 
 
 def heat_maps(study: Study) -> list[View]:
-    """The metric by pairs of factors, those that matter most first: in each cell the mean of the
-    configurations with those two levels."""
+    """Heat maps of the metric over pairs of factors, the most influential first; a cell is the mean
+    of the configurations with its two levels."""
     factors = [name for name in study.order if 2 <= len(study.levels[name]) <= CELLS]
     views = []
     for pair in list(combinations(factors, 2))[:HEAT_MAPS]:
@@ -201,7 +202,7 @@ def _cell(study: Study, levels: dict[str, str]) -> float:
 
 def parallel(study: Study) -> View | None:
     """Parallel coordinates of the best configurations: every factor, then the metric. None if there
-    is one factor only."""
+    is only one factor, or fewer than two configurations have a figure."""
     shown = [c for c in study.ranked if math.isfinite(study.value(c))][:PARALLEL]
     if len(study.levels) < 2 or len(shown) < 2:
         return None

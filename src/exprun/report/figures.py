@@ -1,4 +1,5 @@
-"""The figures of a report as files: SVG and PDF, their numbers as CSV, tables for LaTeX too."""
+"""Writes the figures of a report to files: SVG and PDF, their numbers as CSV, tables also as
+LaTeX."""
 
 from __future__ import annotations
 
@@ -20,12 +21,12 @@ SPECIAL = str.maketrans(
         ">": r"\textgreater{}",
     }
 )
-"""What LaTeX needs in place of characters that mean something to it."""
+"""LaTeX escapes of characters that have a special meaning."""
 
 
 def write_figures(folder: Path, views: Sequence[View], tables: dict[str, Table]) -> list[Path]:
-    """Write each figure as ``<name>.svg``, ``.pdf`` and ``.csv``, each table as ``.csv`` and
-    ``.tex``, into ``folder``, which is made; returns the files. Raises OSError."""
+    """Write each figure as ``<name>.svg``, ``.pdf`` and ``.csv``, and each table as ``.csv`` and
+    ``.tex``, into ``folder``, which is created; returns the paths. Raises OSError."""
     folder.mkdir(parents=True, exist_ok=True)
     contents: dict[str, bytes] = {}
     for view in views:
@@ -42,7 +43,7 @@ def write_figures(folder: Path, views: Sequence[View], tables: dict[str, Table])
 
 
 def as_csv(table: Table) -> str:
-    """A header and the rows; numbers as Python writes them, None as nothing."""
+    """The table as CSV with a header; numbers in Python's spelling, None as an empty cell."""
     text = io.StringIO(newline="")
     writer = csv.writer(text, lineterminator="\n")
     writer.writerow(table.columns)
@@ -51,8 +52,8 @@ def as_csv(table: Table) -> str:
 
 
 def as_latex(table: Table) -> str:
-    """A ``tabular`` with the rules of the package booktabs; numbers in columns of four decimals,
-    or significant digits, to the right."""
+    """A ``tabular`` with the rules of the package booktabs; numbers are right-aligned, with four
+    decimals or, if very large or small, significant digits."""
     sides = [
         "l" if any(isinstance(row[i], str) for row in table.rows) else "r"
         for i in range(len(table.columns))

@@ -1,4 +1,4 @@
-"""The figures of a report for a notebook: ``exprun.load_figures``."""
+"""``exprun.load_figures``: the figures of a report for a notebook."""
 
 from __future__ import annotations
 
@@ -11,10 +11,10 @@ from exprun.sweeps.read_results import read_results
 
 
 def load_figures(path: str | PathLike[str], metric: str | None = None) -> dict[str, View]:
-    """The figures of ``exprun report`` by their names, which a notebook draws: ``curve_val_loss``,
+    """The figures of ``exprun report`` by name, for display in a notebook: ``curve_val_loss``,
     ``configurations``, ``heat_map_optimizer_reg``, …; each has its numbers as ``table``.
 
-    Raises UsageError if there is no sweep, or none of its jobs has come to its end.
+    Raises UsageError if there is no sweep, or none of its jobs has finished.
     """
     found = report(read_results([Path(path)]), str(path), metric)
     return {view.name: view for view in found.views}

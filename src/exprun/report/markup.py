@@ -1,15 +1,15 @@
-"""HTML from Python values: whatever is not ``Markup`` is escaped."""
+"""HTML from Python values; everything except ``Markup`` is escaped."""
 
 from __future__ import annotations
 
 from html import escape
 
 VOID = {"meta", "link", "br", "input"}
-"""Elements without content, and without an end tag."""
+"""Elements without content and end tag."""
 
 
 class Markup(str):
-    """Text that is HTML already."""
+    """Text that is already HTML and is not escaped."""
 
     __slots__ = ()
 
@@ -19,8 +19,8 @@ Attribute = str | int | bool | None
 
 
 def tag(name: str, /, *children: Child, **attributes: Attribute) -> Markup:
-    """``<name attributes>children</name>``; None is left out, ``True`` is an attribute without a
-    value. ``class_`` is ``class``, other underscores are hyphens: ``aria_label``."""
+    """``<name attributes>children</name>``; None is left out, ``True`` gives an attribute without a
+    value. ``class_`` becomes ``class``, other underscores become hyphens: ``aria_label``."""
     words = [name]
     for key, value in attributes.items():
         if value is None or value is False:
@@ -32,7 +32,7 @@ def tag(name: str, /, *children: Child, **attributes: Attribute) -> Markup:
 
 
 def join(*children: Child) -> Markup:
-    """Children one after the other."""
+    """The children concatenated, escaped unless they are Markup."""
     return Markup(
         "".join(
             child if isinstance(child, Markup) else escape(str(child), quote=False)

@@ -1,5 +1,4 @@
-"""The page of a report: one HTML file that asks for nothing else, and is complete without its
-script."""
+"""The page of a report: one self-contained HTML file, complete even without its script."""
 
 from __future__ import annotations
 
@@ -14,7 +13,7 @@ from exprun.report.study import Table, View
 
 @dataclass(frozen=True)
 class Column:
-    """A column of a table; numbers stand to the right."""
+    """A column of a table; numbers are right-aligned."""
 
     name: str
     is_number: bool
@@ -22,7 +21,7 @@ class Column:
 
 @dataclass(frozen=True)
 class Row:
-    """A configuration in the table: its number and look, and a cell for each column."""
+    """A configuration's row in the table: its number and look, and a cell for each column."""
 
     number: int
     color: str
@@ -32,8 +31,8 @@ class Row:
 
 @dataclass(frozen=True)
 class Section:
-    """A part of the page: ``html``, then charts. ``command`` makes its figures, those aside that
-    ``commands`` has by their names."""
+    """A part of the page: ``html``, then charts. ``command`` makes its figures, except those whose
+    names are in ``commands``."""
 
     name: str
     title: str
@@ -45,8 +44,8 @@ class Section:
 
 @dataclass(frozen=True)
 class Page:
-    """What stands on the page: ``verdict`` answers the ``question``, ``asked`` says what was
-    trained, ``warnings`` what has to be known before the figures."""
+    """The contents of the page: ``verdict`` answers the ``question``, ``asked`` describes the
+    design of the sweep, ``warnings`` are shown before the figures."""
 
     kicker: str
     question: str
@@ -58,7 +57,7 @@ class Page:
 
 
 def html(page: Page) -> str:
-    """The page as text."""
+    """The page as HTML text."""
     sections = [section for section in page.sections if section.html or section.views]
     links = (tag("li", tag("a", s.title, href=f"#{s.name}")) for s in sections)
     head = tag(
@@ -67,7 +66,7 @@ def html(page: Page) -> str:
         tag("meta", name="viewport", content="width=device-width, initial-scale=1"),
         tag("meta", name="color-scheme", content="light dark"),
         tag("title", page.question),
-        tag("link", rel="icon", href="data:,"),  # else a browser asks a server for one
+        tag("link", rel="icon", href="data:,"),  # else browsers request one from the server
         tag("style", Markup(_style())),
     )
     header = tag(
@@ -135,7 +134,7 @@ def _figure(view: View, command: str) -> Markup:
 
 
 def configurations_table(columns: Sequence[Column], rows: Sequence[Row], caption: str) -> Markup:
-    """The table that the script sorts and filters, with the controls that it shows."""
+    """The table of configurations, with the controls by which the script filters and sorts it."""
     field = tag("input", type="search", placeholder="adam dropout", autocomplete="off")
     tools = tag(
         "div",
@@ -157,7 +156,7 @@ def configurations_table(columns: Sequence[Column], rows: Sequence[Row], caption
 
 
 def plain_table(table: Table, caption: str) -> Markup:
-    """A table without controls."""
+    """A table without controls, with a caption."""
     columns = columns_of(table)
     rows = [
         tag("tr", *(_cell(shown(cell), c) for cell, c in zip(row, columns, strict=True)))
@@ -167,7 +166,7 @@ def plain_table(table: Table, caption: str) -> Markup:
 
 
 def columns_of(table: Table) -> list[Column]:
-    """Its columns: those without a text are numbers."""
+    """The columns of a table; a column without any text is numeric."""
     return [
         Column(name, not any(isinstance(row[i], str) for row in table.rows))
         for i, name in enumerate(table.columns)
@@ -184,14 +183,15 @@ def _cell(words: str | int | None, column: Column) -> Markup:
 
 
 def _captioned(table: Markup, caption: str) -> Markup:
-    """A table that is scrolled by itself where it is too wide, by keys too; its caption is not."""
+    """A table with a caption; a table that is too wide scrolls by itself, also by keyboard, while
+    the caption stays."""
     scrolled = tag("div", table, class_="scroll", role="region", aria_label=caption, tabindex=0)
     return join(tag("p", caption, class_="caption"), scrolled)
 
 
 def shown(value: str | float | int | None, decimals: int | None = None) -> str | int | None:
-    """A cell of a table as it is read: with so many decimals, or four, or four digits where those
-    say more."""
+    """A cell as the page shows it: floats with ``decimals``, or with four, fewer for values from
+    1000 and three significant digits for very large or small ones."""
     if not isinstance(value, float):
         return value
     size = abs(value)

@@ -1,4 +1,4 @@
-"""How a report came about: the commands that make it, and the environment of the jobs."""
+"""The provenance of a report: the commands that reproduce it, and the environment of the jobs."""
 
 from __future__ import annotations
 
@@ -14,22 +14,22 @@ from exprun.sweeps.results import JobResult
 
 @dataclass(frozen=True)
 class Commands:
-    """The commands that make the page and what stands on it, for these sweeps."""
+    """The commands that reproduce the page and its parts, for these sweeps and options."""
 
     sweeps: Sequence[str]
     options: Mapping[str, str | None]
 
     def compare(self, by: str | None = None) -> str:
-        """What compares the configurations, or the levels of a factor."""
+        """The command that compares the configurations, or the levels of a factor."""
         kept = self.options if by is None else {**self.options, "--baseline": None, "--by": by}
         return self._command("compare", kept)
 
     def report(self, *more: str) -> str:
-        """What makes the page."""
+        """The command that makes the page."""
         return self._command("report", self.options, *more)
 
     def tensorboard(self) -> str:
-        """What shows the curves of the newest sweep."""
+        """The command that shows the curves of the newest sweep in TensorBoard."""
         return shlex.join(["tensorboard", "--logdir", f"{self.sweeps[-1]}/mean"])
 
     def _command(self, name: str, options: Mapping[str, str | None], *more: str) -> str:
@@ -38,7 +38,7 @@ class Commands:
 
 
 def how_made(study: Study, commands: Commands) -> Markup:
-    """The commands and the environment."""
+    """The section with the commands and the environment."""
     listed = {
         "The sweep": [f"exprun -m {shlex.join(b.overrides)}" for b in study.results.batches],
         "The answer": [commands.compare()],
@@ -60,7 +60,7 @@ def how_made(study: Study, commands: Commands) -> Markup:
 
 
 def commands_listed(titled: Mapping[str, Sequence[str]]) -> Markup | None:
-    """Commands to copy, with what they are for; None if there are none."""
+    """Commands to copy, each group with its title; None if there are none."""
     parts = [
         part
         for title, commands in titled.items()
@@ -74,7 +74,8 @@ def commands_listed(titled: Mapping[str, Sequence[str]]) -> Markup | None:
 
 
 def environment(jobs: Sequence[JobResult]) -> dict[str, str]:
-    """Versions, commit, device, engine and time of the jobs: all values that occur."""
+    """Versions, commit, device, engine and total seconds of the jobs; all values that occur, joined
+    by commas."""
     facts: dict[str, dict[str, None]] = {}
     for job in jobs:
         path = job.folder / "result.json"

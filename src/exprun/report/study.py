@@ -1,4 +1,5 @@
-"""The results of a sweep, ready to be drawn: ranked, named, each configuration with its look."""
+"""The results of a sweep prepared for drawing: configurations ranked, named and each with a
+look."""
 
 from __future__ import annotations
 
@@ -21,7 +22,7 @@ from exprun.sweeps.ranking import higher_is_better
 from exprun.sweeps.results import Configuration, JobResult, Results
 
 DRAWN = 40
-"""Configurations whose curves are drawn at most: the best."""
+"""Most configurations whose curves are drawn: the best."""
 
 
 Cell = str | float | int | None
@@ -29,7 +30,7 @@ Cell = str | float | int | None
 
 @dataclass(frozen=True)
 class Table:
-    """Columns by name, and rows of cells."""
+    """Column names and rows of cells."""
 
     columns: Sequence[str]
     rows: Sequence[Sequence[Cell]]
@@ -37,8 +38,8 @@ class Table:
 
 @dataclass(frozen=True)
 class View:
-    """A figure of the report: ``name`` is its file's, ``caption`` says what was computed how, and
-    ``table`` has the numbers that are drawn."""
+    """A figure of the report: ``name`` is its file name, ``caption`` says how its values were
+    computed, and ``table`` has the numbers that are drawn."""
 
     name: str
     title: str
@@ -47,18 +48,18 @@ class View:
     table: Table
 
     def _repr_svg_(self) -> str:
-        """How a notebook shows it."""
+        """The SVG that a notebook displays."""
         return self.drawing.svg()
 
 
 @dataclass
 class Study:
-    """Results and what is said of them, in the form of comparison.json: ``comparison`` of the
-    configurations, ``by_factor`` the pairs of the levels of a factor, the others tuned.
+    """Results and their comparison in the form of comparison.json: ``comparison`` of the
+    configurations, ``by_factor`` the pairs of the levels of each factor with the others tuned.
 
     ``ranked`` are the configurations, best by validation first. ``curve`` is the column of the
-    curves that goes with the metric (``val_accuracy`` with ``test_accuracy``), ``step`` the column
-    that counts their rows. ``names``, ``looks`` and ``compared`` are by the name of a
+    curves that corresponds to the metric (``val_accuracy`` to ``test_accuracy``), ``step`` the
+    column that counts their rows. ``names``, ``looks`` and ``compared`` are keyed by the name of a
     configuration.
     """
 
@@ -74,7 +75,7 @@ class Study:
 
     @property
     def metric(self) -> str:
-        """What the comparison is about."""
+        """The metric that is compared."""
         return str(self.comparison["metric"])
 
     @property
@@ -84,28 +85,28 @@ class Study:
 
     @cached_property
     def compared(self) -> dict[str, Mapping[str, Any]]:
-        """What the comparison says of each configuration."""
+        """The comparison's entry for each configuration, by name."""
         return {row["name"]: row for row in self.comparison["configurations"]}
 
     @property
     def lower(self) -> bool:
-        """Whether the metric is to be minimised."""
+        """Whether lower values of the metric are better."""
         return not higher_is_better(self.metric)
 
     @cached_property
     def numbers(self) -> dict[str, int]:
-        """The number of each configuration, by which a page highlights it."""
+        """The number of each configuration by name, which a page uses to highlight it."""
         return {c.name: i for i, c in enumerate(self.results.configurations)}
 
     @cached_property
     def levels(self) -> dict[str, list[str]]:
-        """The levels of every factor, in the order asked for."""
+        """The levels of every factor, in the order given for the sweep."""
         factors = self.results.factors
         return {name: _met(self.results.configurations, name, factors) for name in factors}
 
     @cached_property
     def curves(self) -> dict[tuple[Path, int], Curve]:
-        """The curve of each job of the configurations that are drawn."""
+        """The curve of each job of the drawn configurations, by sweep folder and job number."""
         return {
             (job.sweep, job.number): {k: np.array(v) for k, v in job.curve().items()}
             for configuration in self.ranked[:DRAWN]
@@ -114,16 +115,16 @@ class Study:
 
     @cached_property
     def order(self) -> list[str]:
-        """The factors, those that matter most first."""
+        """The factors, the most influential first."""
         return by_influence(self.results.factors, self.results.configurations, self.metric)
 
     @property
     def seeds(self) -> int:
-        """The most jobs that a configuration has."""
+        """The largest number of jobs of a configuration."""
         return max((len(c.jobs) for c in self.ranked), default=0)
 
     def curves_of(self, configuration: Configuration) -> list[tuple[JobResult, Curve]]:
-        """The jobs of a configuration that have a curve, with it."""
+        """The jobs of a configuration that have a curve, each with its curve."""
         found = [(job, self.curves.get((job.sweep, job.number), {})) for job in configuration.jobs]
         return [(job, curve) for job, curve in found if len(curve.get(self.step, ()))]
 
@@ -132,22 +133,22 @@ class Study:
         return mean(figures(configuration, self.metric))
 
     def name(self, configuration: Configuration) -> str:
-        """What the configuration is called in charts."""
+        """The short name of the configuration in charts."""
         return self.names[configuration.name]
 
     def look(self, configuration: Configuration) -> Look:
-        """How the configuration is drawn."""
+        """The look of the configuration in charts."""
         return self.looks.get(configuration.name, Look())
 
     def best(self, count: int) -> str:
-        """A sentence that says so if only so many configurations are shown."""
+        """A sentence for captions if only ``count`` of the configurations are shown, else empty."""
         of = len(self.ranked)
         return "" if count >= of else f" The best {count} of {of} configurations by {self.ranking}."
 
 
 def study_of(whole: Comparison, by_factor: Mapping[str, Comparison]) -> Study:
-    """Name the configurations and give them looks, from a comparison of all configurations and
-    those of the levels of each factor."""
+    """The study from a comparison of all configurations and those of the levels of each factor,
+    with short names and looks."""
     results, metric = whole.results, whole.metric
     ranked = whole.ranked
     names = short_names(results)
@@ -169,24 +170,24 @@ def study_of(whole: Comparison, by_factor: Mapping[str, Comparison]) -> Study:
 
 
 def figures(configuration: Configuration, metric: str) -> list[float]:
-    """The figure of each job of a configuration that has one."""
+    """The metric's values of a configuration's jobs, for those that have one."""
     return list(configuration.figures(metric).values())
 
 
 def mean(values: Sequence[float]) -> float:
-    """The mean; nan of nothing."""
+    """The mean; nan without values."""
     return sum(values) / len(values) if values else math.nan
 
 
 def level(configuration: Configuration, factor: str) -> str:
-    """The configuration's level of a factor."""
+    """The configuration's level of a factor; DEFAULT if it does not set the factor."""
     return configuration.values.get(factor, DEFAULT)
 
 
 def by_influence(
     factors: Mapping[str, Sequence[str]], configurations: Sequence[Configuration], metric: str
 ) -> list[str]:
-    """The factors by how far the means of their levels lie apart, the widest first."""
+    """The factors sorted by the range of the mean metrics of their levels, widest first."""
 
     def spread(factor: str) -> float:
         by_level: dict[str, list[float]] = {}
@@ -206,10 +207,10 @@ def _looks(
     ranked: Sequence[Configuration],
     names: Mapping[str, str],
 ) -> tuple[dict[str, Look], list[Key]]:
-    """Colours and dashes by which configurations are known in all charts, and their legend.
+    """The look of each configuration in all charts, by name, and their legend.
 
-    Of one or two factors: colour for the one that matters more, dash for the other, if there are
-    enough of both. Else a colour for each of the best configurations, and grey for all others.
+    With one or two factors, colour marks the more influential one and dash the other, if there are
+    enough of both. Otherwise the best configurations have a colour each, and all others are grey.
     """
     pairs: list[tuple[str, str | None]] = []
     if len(order) == 1:
@@ -243,6 +244,6 @@ def _looks(
 def _met(
     configurations: Sequence[Configuration], factor: str, factors: Mapping[str, Sequence[str]]
 ) -> list[str]:
-    """The levels of a factor that there are, in the order asked for."""
+    """The levels of a factor that occur in the configurations, in the order given for the sweep."""
     there = {level(configuration, factor) for configuration in configurations}
     return [name for name in [*factors[factor], DEFAULT] if name in there]

@@ -11,8 +11,8 @@ from numpy.typing import ArrayLike
 
 
 class Effect(NamedTuple):
-    """Of one factor, or of the interaction of two: F with its degrees of freedom, p, and the share
-    of the variance within blocks that it explains (η²)."""
+    """Result for one factor or the interaction of two: F with its degrees of freedom, p, and the
+    share of the variance within blocks that it explains (η²)."""
 
     factors: tuple[str, ...]
     f: float
@@ -24,9 +24,11 @@ class Effect(NamedTuple):
 
 def blocked_anova(values: ArrayLike, factors: Sequence[str]) -> list[Effect]:
     """Main effects and two-way interactions of ``values`` (blocks, levels of the first factor, of
-    the second, …), one figure a cell. What all cells of a block share is taken out; the error is
-    what is left when blocks and cells are additive (randomised complete blocks, Fisher 1935). Empty
-    if there is only one block, or no error to compare with.
+    the second, …), one value per cell.
+
+    The block means are removed; the error is the residual of the additive model of blocks and cells
+    (randomised complete blocks, Fisher 1935). Empty if there is only one block or cell, or the
+    error is 0 up to rounding.
     """
     from scipy.special import fdtrc
 

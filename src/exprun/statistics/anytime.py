@@ -1,8 +1,9 @@
-"""A t test that stays right however often one looks, and whenever one stops.
+"""A t test that is valid for any number of looks at the data and any stopping rule.
 
 E_n is the likelihood ratio of the t statistic of n differences, d_z ~ N(0, g) against d_z = 0
 (Grünwald, de Heide & Koolen 2024, JRSS B 86; Wang & Ramdas 2023, arXiv:2310.03722). Under equal
-means its expectation is 1 at every n, and the chance that it ever reaches 1/α is at most α (Ville).
+means its expectation is 1 at every n, and the probability that it ever reaches 1/α is at most α
+(Ville).
 """
 
 from __future__ import annotations
@@ -15,7 +16,7 @@ from numpy.typing import ArrayLike, NDArray
 from exprun.statistics.paired import Array
 
 G = 1.0
-"""Variance of the standardised effect d_z that is expected if there is one."""
+"""Variance of the standardised effect d_z under the alternative."""
 
 
 def log_e(t: ArrayLike, n: ArrayLike, g: float = G) -> Array:
@@ -38,7 +39,7 @@ def running_t(d: ArrayLike, overlap: float = 0.0) -> tuple[Array, Array, Array]:
     flat = np.maximum.accumulate(d, -1)[..., 1:] == np.minimum.accumulate(d, -1)[..., 1:]
     error = np.where(flat, 0.0, np.sqrt(variance * (1 / n + overlap)))
     with np.errstate(divide="ignore", invalid="ignore"):
-        t = np.where(flat, 0.0, mean / error)  # no spread: no evidence yet
+        t = np.where(flat, 0.0, mean / error)  # no spread: no evidence
     return mean, error, t
 
 
@@ -49,8 +50,8 @@ def running_log_e(d: ArrayLike, overlap: float = 0.0) -> Array:
 
 
 def p_value(d: ArrayLike, overlap: float = 0.0, alpha: float = 0.05) -> Array:
-    """1 / max E over all looks at differences (..., n) so far, at most 1; over the last look alone
-    where ``interval`` with this ``alpha`` is that of the last look."""
+    """p (...,) of differences (..., n): 1 / max E over all looks, at most 1, or over the last look
+    only where ``interval`` with this ``alpha`` uses the last look only."""
     d = np.asarray(d, float)
     if d.shape[-1] < 2:
         return np.ones(d.shape[:-1])
@@ -61,7 +62,7 @@ def p_value(d: ArrayLike, overlap: float = 0.0, alpha: float = 0.05) -> Array:
 
 
 def t_threshold(n: int, alpha: float = 0.05, g: float = G) -> float:
-    """|t| from which E ≥ 1/α; infinite for few pairs."""
+    """The |t| from which E ≥ 1/α; infinite if n is too small to reach it."""
     c = (alpha**2 / (1 + n * g)) ** (-1 / n)
     if c >= 1 + n * g:
         return math.inf
@@ -69,15 +70,16 @@ def t_threshold(n: int, alpha: float = 0.05, g: float = G) -> float:
 
 
 def interval(d: ArrayLike, alpha: float = 0.05, overlap: float = 0.0) -> tuple[Array, Array]:
-    """What all looks at differences (..., n) so far leave of the mean, or the last look alone where
-    they leave no room for the mean of the differences; may be infinite."""
+    """Confidence interval of the mean of differences (..., n): the intersection of the intervals at
+    all looks, or that of the last look where the intersection excludes the mean of the differences.
+    Its ends, each (...,), may be infinite."""
     low, high = _intervals(np.asarray(d, float), alpha, overlap)
     held = _holds_mean(low, high)
     return np.where(held, low.max(-1), low[..., -1]), np.where(held, high.min(-1), high[..., -1])
 
 
 def _intervals(d: Array, alpha: float, overlap: float) -> tuple[Array, Array]:
-    """The ends of the interval at each look from the second on, each (..., n-1)."""
+    """The ends of the intervals of the first 2, 3, … differences, each (..., n-1)."""
     mean, error, _ = running_t(d, overlap)
     thresholds = [t_threshold(n, alpha) for n in range(2, d.shape[-1] + 1)]
     with np.errstate(invalid="ignore"):
@@ -86,7 +88,7 @@ def _intervals(d: Array, alpha: float, overlap: float) -> tuple[Array, Array]:
 
 
 def _holds_mean(low: Array, high: Array) -> NDArray[np.bool_]:
-    """Whether the middle of the last interval is in all of them; an infinite one holds it."""
+    """Whether the centre of the last interval lies in all of them; True if the last is infinite."""
     with np.errstate(invalid="ignore"):
         mean = (low[..., -1] + high[..., -1]) / 2
     inside = (low.max(-1) <= mean) & (mean <= high.min(-1))

@@ -1,4 +1,4 @@
-"""Is a difference too small to matter? Absence of evidence does not say so; these do."""
+"""Tests that a difference is too small to matter, which a large p of a t test does not show."""
 
 from __future__ import annotations
 
@@ -21,12 +21,12 @@ def tost(d: ArrayLike, delta: float, overlap: float = 0.0) -> Array:
     error = standard_error(sd, n, overlap)
     with np.errstate(divide="ignore", invalid="ignore"):
         t = (np.abs(mean) - delta) / error
-    exact = np.where(np.abs(mean) < delta, 2.0**-n, 1.0)  # no spread: signs, one-sided
+    exact = np.where(np.abs(mean) < delta, 2.0**-n, 1.0)  # no spread: one-sided sign test
     return np.where(error > 0, stdtr(n - 1, t), exact)
 
 
 class Posterior(NamedTuple):
-    """Probabilities that the mean difference lies below, within, and above a region."""
+    """Posterior probabilities that the mean difference lies below, within and above a region."""
 
     below: float
     within: float
@@ -34,8 +34,9 @@ class Posterior(NamedTuple):
 
 
 def posterior(d: ArrayLike, delta: float, overlap: float = 0.0) -> Posterior:
-    """Of differences (n,), for the region ±``delta``: the correlated Bayesian t test with a flat
-    prior (Benavoli et al. 2017, JMLR 18:77, eq. 3); their ρ/(1-ρ) is ``overlap``."""
+    """Posterior of the mean of differences (n,) for the region ±``delta``: the correlated Bayesian
+    t test with a flat prior (Benavoli et al. 2017, JMLR 18:77, eq. 3); their ρ/(1-ρ) is
+    ``overlap``."""
     from scipy.special import stdtr
 
     n, mean, sd = moments(d)

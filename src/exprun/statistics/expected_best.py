@@ -1,4 +1,4 @@
-"""What tuning of a given size brings: the expected best of m configurations."""
+"""Expected best of m configurations, to compare tuning budgets of different sizes."""
 
 from __future__ import annotations
 
@@ -7,9 +7,9 @@ from collections.abc import Sequence
 
 
 def expected_best(values: Sequence[float], m: int, *, higher: bool = True) -> float:
-    """Of m of the values, drawn at random without replacement: the unbiased estimate (Tang et al.
-    2020, arXiv:2004.13705, which corrects Dodge et al. 2019). Raises ValueError unless
-    1 ≤ m ≤ n."""
+    """The expected best of m of the values drawn at random without replacement: the unbiased
+    estimate (Tang et al. 2020, arXiv:2004.13705, which corrects Dodge et al. 2019). Raises
+    ValueError unless 1 ≤ m ≤ n."""
     n = len(values)
     if not 1 <= m <= n:
         raise ValueError(f"the best of {m} among {n} values; expected 1 to {n}")

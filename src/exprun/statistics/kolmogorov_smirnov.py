@@ -1,4 +1,4 @@
-"""The two-sample Kolmogorov-Smirnov distance, and a bound of its tail, without scipy."""
+"""The two-sample Kolmogorov-Smirnov distance and a bound of its tail probability, without scipy."""
 
 from __future__ import annotations
 
@@ -9,7 +9,8 @@ from numpy.typing import NDArray
 
 
 def distance(a: NDArray[np.float64], b: NDArray[np.float64]) -> float:
-    """The largest distance of the empirical distribution functions of two samples (n,) and (m,)."""
+    """The largest distance between the empirical distribution functions of two samples (n,) and
+    (m,)."""
     at = np.concatenate([a, b])
     below = [np.searchsorted(np.sort(v), at, side="right") / len(v) for v in (a, b)]
     return float(np.abs(below[0] - below[1]).max())

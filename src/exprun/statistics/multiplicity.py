@@ -1,4 +1,4 @@
-"""Several tests at once."""
+"""Adjustment of p-values for several simultaneous tests."""
 
 from __future__ import annotations
 
@@ -9,8 +9,8 @@ from exprun.statistics.paired import Array
 
 
 def holm(p: ArrayLike) -> Array:
-    """Holm's (1979) adjusted p-values along the last axis: with those below α rejected, the chance
-    of any false claim is at most α, however the tests depend on each other."""
+    """Holm's (1979) adjusted p-values along the last axis: if those below α are rejected, the
+    probability of any false rejection is at most α, for any dependence between the tests."""
     p = np.asarray(p, float)
     m = p.shape[-1]
     order = np.argsort(p, axis=-1)

@@ -1,4 +1,4 @@
-"""Differences of paired figures: Student's t (1908), its interval, and effect sizes."""
+"""Paired differences: Student's t (1908), its interval, and effect sizes."""
 
 from __future__ import annotations
 
@@ -11,12 +11,13 @@ from numpy.typing import ArrayLike, NDArray
 Array = NDArray[np.float64]
 
 DIGITS = 11
-"""Digits of the largest figure that count in a difference."""
+"""Significant digits, relative to the largest figure, to which differences are rounded."""
 
 
 def differences(a: ArrayLike, b: ArrayLike) -> Array:
-    """``a - b``, where what is equal but for the rounding of decimals is equal: accuracies are
-    counts of rows, and .9733 - .9711 is the same number of rows as .9711 - .9689."""
+    """``a - b``, rounded so that differences that are equal except for decimal rounding compare
+    equal: accuracies are counts of rows, and .9733 - .9711 is the same number of rows as .9711 -
+    .9689."""
     a, b = np.asarray(a, float), np.asarray(b, float)
     largest = np.max(np.abs([a, b]), initial=0.0)
     if largest == 0:
@@ -34,7 +35,8 @@ class Moments(NamedTuple):
 
 
 def moments(d: ArrayLike) -> Moments:
-    """Of differences (..., n). The standard deviation of equal numbers is exactly 0."""
+    """Moments of differences (..., n). The standard deviation of equal numbers is exactly 0, that
+    of fewer than 2 is infinite."""
     d = np.asarray(d, float)
     n = d.shape[-1]
     if n < 2:
@@ -44,8 +46,9 @@ def moments(d: ArrayLike) -> Moments:
 
 
 def standard_error(sd: Array, n: int, overlap: float = 0.0) -> Array:
-    """``sd √(1/n + overlap)``. With random splits of one data set the pairs are not independent,
-    and ``overlap`` is n_test/n_train (Nadeau & Bengio 2003, Machine Learning 52, eq. 9)."""
+    """Standard error of the mean, ``sd √(1/n + overlap)``. With random splits of one data set the
+    pairs are not independent, and ``overlap`` is n_test/n_train (Nadeau & Bengio 2003, Machine
+    Learning 52, eq. 9)."""
     return np.asarray(sd * np.sqrt(1 / n + overlap))
 
 
@@ -58,10 +61,11 @@ def t_statistic(d: ArrayLike, overlap: float = 0.0) -> Array:
 
 
 def t_test(d: ArrayLike, overlap: float = 0.0) -> Array:
-    """Two-sided p of Student's t for the mean of differences (..., n) being 0; 1 for fewer than 2.
+    """Two-sided p of Student's t test that the mean of differences (..., n) is 0; 1 for fewer than
+    2.
 
-    Where all differences are equal they have no spread to be compared with: p is that of the signs
-    then, 2/2^n.
+    Equal differences have no standard deviation to compare the mean with; p is then that of the
+    sign test, 2/2^n.
     """
     d = np.asarray(d, float)
     n = d.shape[-1]
@@ -87,28 +91,29 @@ def t_quantile(alpha: float, df: float) -> float:
 
 
 def interval(d: ArrayLike, alpha: float = 0.05, overlap: float = 0.0) -> tuple[Array, Array]:
-    """Student's interval of the mean of differences (..., n), n ≥ 2."""
+    """Student's interval of the mean of differences (..., n), n ≥ 2, with confidence
+    1 - ``alpha``."""
     n, mean, sd = moments(d)
     half = t_quantile(alpha, n - 1) * standard_error(sd, n, overlap)
     return mean - half, mean + half
 
 
 def d_z(d: ArrayLike) -> float:
-    """Mean over standard deviation of paired differences, times Hedges' J(n-1), which takes out the
-    bias of few pairs (Hedges 1981): what is called g_z."""
+    """Mean over standard deviation of paired differences, times Hedges' J(n-1), which removes the
+    bias of few pairs (Hedges 1981); known as g_z."""
     n, mean, sd = moments(d)
     return float(mean / sd) * hedges(n - 1) if sd > 0 else float(np.copysign(np.inf, mean))
 
 
 def hedges(df: float) -> float:
-    """J = Γ(df/2) / (√(df/2) Γ((df-1)/2))."""
+    """Hedges' correction J = Γ(df/2) / (√(df/2) Γ((df-1)/2))."""
     from scipy.special import gammaln
 
     return float(np.exp(gammaln(df / 2) - gammaln((df - 1) / 2)) / np.sqrt(df / 2))
 
 
 class Wins(NamedTuple):
-    """Pairs in which the first is higher, neither is, the second is."""
+    """Numbers of pairs in which the first is higher, both are equal, the second is higher."""
 
     wins: int
     ties: int
@@ -116,12 +121,12 @@ class Wins(NamedTuple):
 
     @property
     def probability(self) -> float:
-        """P(A>B), half of the ties counted (Bouthillier et al. 2021)."""
+        """P(A>B), with ties counted as one half (Bouthillier et al. 2021)."""
         return (self.wins + self.ties / 2) / sum(self)
 
 
 def wins(d: ArrayLike) -> Wins:
-    """Of differences (n,)."""
+    """Numbers of positive, zero and negative differences (n,)."""
     signs: Any = np.sign(np.asarray(d, float))
     return Wins(*(int((signs == sign).sum()) for sign in (1, 0, -1)))
 

@@ -1,4 +1,4 @@
-"""Times to a target, summed up over workloads: the score of the AlgoPerf benchmark."""
+"""The score of the AlgoPerf benchmark, which summarises times to a target over workloads."""
 
 from __future__ import annotations
 
@@ -7,16 +7,16 @@ from collections.abc import Mapping, Sequence
 import numpy as np
 
 R_MAX = 4.0
-"""Times that are so many times the fastest one count as not reached."""
+"""Ratio to the fastest time from which a time counts as not reached."""
 
 
 def scores(times: Mapping[str, Sequence[float]], r_max: float = R_MAX) -> dict[str, float]:
-    """Of each method its area under the performance profile, 0 to 1 (Dahl et al. 2023,
+    """The area under the performance profile of each method, 0 to 1 (Dahl et al. 2023,
     arXiv:2306.07179, section 4.4; profiles: Dolan & Moré 2002).
 
-    ``times`` has for each method its time to the target on the same workloads, infinite where it
-    does not get there. The profile at τ is the share of workloads on which a method takes at most τ
-    times the fastest method's time; its mean over 1 ≤ τ ≤ ``r_max`` is the score.
+    ``times`` holds each method's times to the target on the same workloads, infinite if it is not
+    reached. The profile at τ is the share of workloads on which a method takes at most τ times the
+    fastest method's time; its mean over 1 ≤ τ ≤ ``r_max`` is the score.
     """
     y = np.array([*times.values()], float)
     fastest = y.min(axis=0)

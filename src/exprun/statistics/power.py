@@ -1,5 +1,5 @@
-"""What n pairs can see. Never computed from the difference that was observed, which would say the
-same as its p-value in other words (Hoenig & Heisey 2001)."""
+"""Power of paired t tests. It is never computed from the observed difference, because that would
+only restate its p-value (Hoenig & Heisey 2001)."""
 
 from __future__ import annotations
 
@@ -9,8 +9,8 @@ from exprun.statistics.paired import t_quantile
 
 
 def power(d_z: float, n: int, alpha: float = 0.05) -> float:
-    """The chance that a two-sided paired t test sees a true effect of ``d_z`` standard deviations,
-    n ≥ 2."""
+    """Probability that a two-sided paired t test of n ≥ 2 pairs detects a true effect of ``d_z``
+    standard deviations."""
     from scipy.special import nctdtr
 
     critical, shift = t_quantile(alpha, n - 1), d_z * math.sqrt(n)
@@ -19,7 +19,7 @@ def power(d_z: float, n: int, alpha: float = 0.05) -> float:
 
 
 def visible(n: int, alpha: float = 0.05, wanted: float = 0.8) -> float:
-    """The d_z that n pairs see with the ``wanted`` power."""
+    """The d_z that n pairs detect with power ``wanted``."""
     low, high = 0.0, 1.0
     while power(high, n, alpha) < wanted:
         high *= 2
@@ -30,7 +30,7 @@ def visible(n: int, alpha: float = 0.05, wanted: float = 0.8) -> float:
 
 
 def pairs_needed(d_z: float, alpha: float = 0.05, wanted: float = 0.8) -> int:
-    """Pairs that see ``d_z`` with the ``wanted`` power."""
+    """The fewest pairs that detect ``d_z`` with power ``wanted``."""
     n = 2
     while power(d_z, n, alpha) < wanted:
         n += 1

@@ -1,6 +1,6 @@
-"""Several methods on several data sets: average ranks, Friedman's test, Nemenyi's critical
-difference (Demšar 2006, JMLR 7). Figures of different data sets have no common scale; ranks do.
-"""
+"""Comparison of several methods on several data sets by ranks, because figures of different data
+sets have no common scale: average ranks, Friedman's test, Nemenyi's critical difference (Demšar
+2006, JMLR 7)."""
 
 from __future__ import annotations
 
@@ -15,8 +15,8 @@ from exprun.statistics.paired import Array
 
 @dataclass(frozen=True)
 class Friedman:
-    """``mean_ranks`` of the methods, 1 is the highest figure; chi-square with ``df`` degrees of
-    freedom, corrected for ties, and its p."""
+    """Friedman's test: ``mean_ranks`` of the methods, where 1 is the highest figure, chi-square
+    with ``df`` degrees of freedom, corrected for ties, and its p."""
 
     mean_ranks: Array
     chi2: float
@@ -25,8 +25,8 @@ class Friedman:
 
 
 def friedman(values: ArrayLike) -> Friedman:
-    """Whether the methods differ on figures (data sets, methods), at least 2 of each (Friedman
-    1937). p = 1 if every data set ranks all methods alike."""
+    """Friedman's (1937) test whether the methods differ on figures (data sets, methods), at least 2
+    of each. p = 1 if all methods are tied on every data set."""
     from scipy.special import chdtrc
 
     y = np.asarray(values, float)
@@ -41,18 +41,18 @@ def friedman(values: ArrayLike) -> Friedman:
 
 
 def _equal(y: Array) -> Array:
-    """How many figures of its data set each figure is equal to, itself included."""
+    """For each figure, the number of equal figures of the same data set, itself included."""
     return np.asarray((y[:, None, :] == y[:, :, None]).sum(-1), float)
 
 
 def nemenyi(k: int, n: int, alpha: float = 0.05) -> float:
-    """Critical difference: average ranks of k methods on n data sets that lie at least this far
-    apart differ significantly, all pairs considered (Nemenyi 1963)."""
+    """Nemenyi's (1963) critical difference: average ranks of k methods on n data sets that differ
+    by at least this much differ significantly, corrected for all pairs."""
     return range_quantile(k, alpha) / math.sqrt(2) * math.sqrt(k * (k + 1) / (6 * n))
 
 
 def range_quantile(k: int, alpha: float = 0.05) -> float:
-    """What the range of k standard normal numbers exceeds with probability ``alpha``: the
+    """The value that the range of k standard normal numbers exceeds with probability ``alpha``: the
     studentized range's quantile with infinite degrees of freedom."""
     low, high = 0.0, 20.0
     while high - low > 1e-10:

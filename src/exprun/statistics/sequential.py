@@ -1,16 +1,16 @@
-"""What may be claimed of paired differences, when some were asked for after a look at the others.
+"""Tests and intervals of paired differences when pairs were added after a look at the first ones.
 
-The first batch is judged by Student's t at 5 %, as anybody would. Who then adds seeds where that
-was inconclusive, and tests all of them at 5 % again, claims too much (a look after every seed to
-50: 30 %). So all that is claimed only because of later seeds has to pass a tenth of that, LATER, by
-a test that fits how they were asked for:
+The first batch is tested by Student's t at 5 %, as usual. Adding seeds because the result was
+inconclusive and testing all pairs at 5 % again makes too many false claims (a look after every seed
+to 50: 30 %). So claims that need the later seeds have to pass a tenth of that level, LATER, by a
+test that depends on how the seeds were added:
 
-- PLANNED: as many as was said at the first look, a number that no figure had a say in, or that was
-  computed from the spread alone (STEIN, if a difference was named that matters).
-- ANYTIME: in any other way; however often, and whenever one stops.
+- PLANNED: their number was fixed at the first look, without use of any figure, or was computed from
+  the spread alone (STEIN, if a difference that matters was given).
+- ANYTIME: in any other way, with any number of looks and any stopping rule.
 
-So the chance of a false claim is at most α + LATER for each kind of plan, whatever one does. What
-the first batch shows is no longer used where its interval does not hold the mean of all pairs.
+The probability of a false claim is then at most α + LATER for each kind of plan. The result of the
+first batch is dropped where its interval does not contain the mean of all pairs.
 """
 
 from __future__ import annotations
@@ -31,16 +31,15 @@ ALPHA = 0.05
 LATER = ALPHA / 10
 
 FEWEST = 3
-"""Pairs from which anything is said."""
+"""Fewest pairs from which anything is claimed."""
 
 FIXED, PLANNED, STEIN, ANYTIME = "fixed", "planned", "stein", "anytime"
 
 
 @dataclass(frozen=True)
 class Looks:
-    """How the pairs came about: ``first`` of them were asked for at once, the others later in the
-    way ``method`` says; ``overlap`` is n_test/n_train where they are random splits of one data set.
-    """
+    """How the pairs were collected: ``first`` of them at once, the others later in the way that
+    ``method`` names; ``overlap`` is n_test/n_train if they are random splits of one data set."""
 
     first: int
     method: str = FIXED
@@ -48,14 +47,15 @@ class Looks:
 
     @property
     def later(self) -> float:
-        """The level of what is claimed only later; all of it if the first could claim nothing."""
+        """Significance level of claims from later pairs: LATER, or ALPHA if the first batch was too
+        small to claim anything."""
         return LATER if self.first >= FEWEST else ALPHA
 
 
 def p_value(d: ArrayLike, looks: Looks) -> Array:
-    """Two-sided p of differences (..., n) in the order in which they were asked for, to be compared
-    with ALPHA, after Holm if there are several: the smaller of that of the first batch, while it
-    stands, and that of all of them."""
+    """Two-sided p (...,) of differences (..., n) in the order of collection, to be compared with
+    ALPHA, after Holm's adjustment if there are several: the smaller of the p of the first batch,
+    where its interval contains the mean of all, and that of all pairs."""
     if looks.method == FIXED:
         return paired.t_test(d, looks.overlap)
     return np.minimum(*_p_values(np.asarray(d, float), looks))
@@ -70,7 +70,8 @@ def shown_by_first(d: ArrayLike, looks: Looks) -> NDArray[np.bool_]:
 
 
 def _p_values(d: Array, looks: Looks) -> tuple[Array, Array]:
-    """p of the first batch of differences (..., n), 1 where it does not stand, and of all."""
+    """p of the first batch of differences (..., n), 1 where it is not used, and p of all, scaled
+    for comparison with ALPHA."""
     if looks.method == PLANNED:
         p = paired.t_test(d, looks.overlap)
     elif looks.method == STEIN:
@@ -85,7 +86,8 @@ def _p_values(d: Array, looks: Looks) -> tuple[Array, Array]:
 
 
 def interval(d: ArrayLike, looks: Looks, alpha: float = ALPHA) -> tuple[Array, Array]:
-    """What the looks leave of the mean of differences (..., n), n ≥ 2; it holds their mean."""
+    """Confidence interval of the mean of differences (..., n), n ≥ 2, from all looks; it contains
+    the mean of ``d``."""
     d = np.asarray(d, float)
     if looks.method == FIXED:
         return paired.interval(d, alpha, looks.overlap)
@@ -110,20 +112,20 @@ def _first_interval(d: Array, looks: Looks, alpha: float) -> tuple[Array, Array]
 
 
 def _holds(interval: tuple[Array, Array], d: Array) -> NDArray[np.bool_]:
-    """Whether an interval (...,) holds the mean of all differences (..., n)."""
+    """Whether an interval (...,) contains the mean of all differences (..., n)."""
     mean = d.mean(-1)
     return np.asarray((interval[0] <= mean) & (mean <= interval[1]))
 
 
 def equivalence(d: ArrayLike, delta: float, looks: Looks) -> Array:
-    """p of the mean of differences (..., n) lying within ±``delta``, to be compared with ALPHA."""
+    """p that the mean of differences (..., n) lies within ±``delta``, to be compared with ALPHA."""
     d = np.asarray(d, float)
     if looks.method in (FIXED, PLANNED):
         p = tost(d, delta, looks.overlap)
         if looks.method == FIXED:
             return p
         p = np.minimum(1.0, p * (ALPHA / looks.later))
-    else:  # by the interval, which is wider than it would have to be
+    else:  # by the interval, which is conservative: wider than needed
         low, high = interval(d, looks)
         p = np.where((low > -delta) & (high < delta), ALPHA / 2, 1.0)
     if looks.first >= FEWEST:
@@ -133,26 +135,27 @@ def equivalence(d: ArrayLike, delta: float, looks: Looks) -> Array:
 
 
 def rests_on_few(d: ArrayLike) -> NDArray[np.bool_]:
-    """Whether differences (..., n) are skewed, and their signs alone do not show what t shows: the
-    mean is carried by few, and t claims too much then."""
+    """Whether differences (..., n) are skewed and the sign test does not confirm the t test: then a
+    few differences carry the mean, and t claims too much."""
     return np.asarray((skew_test(d) < ALPHA) & (sign_test(d) >= ALPHA))
 
 
 @dataclass(frozen=True)
 class Plan:
-    """``pairs`` in all, the first included, and how they are judged then."""
+    """The number of ``pairs`` in all, including the first, and the ``method`` that tests them."""
 
     pairs: int
     method: str
 
 
 def plan(first: int, tests: int, sds: ArrayLike = (), half_width: float | None = None) -> Plan:
-    """How many pairs to ask for after the ``first``, FEWEST at least, of ``tests`` at once.
+    """The pairs to collect in all after the ``first``, at least FEWEST, for ``tests`` simultaneous
+    tests.
 
-    Without a ``half_width`` as many as make the intervals half as wide as now; no figure has a say.
-    With it, that is, with a difference that matters, as many as make all intervals that narrow, by
-    the standard deviations ``sds`` of the first differences: by Stein's plan, or, if that takes
-    fewer pairs, for a test that is right at any time.
+    Without ``half_width`` as many as halve the width of the intervals; no figure is used. With it,
+    that is, if a difference that matters was given, as many as make all intervals at most
+    ±``half_width`` wide, by the standard deviations ``sds`` of the first differences: by Stein's
+    plan or, if that takes fewer pairs, for the anytime test.
     """
     if half_width is None:
         now = paired.t_quantile(ALPHA / tests, first - 1) / math.sqrt(first)

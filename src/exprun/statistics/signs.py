@@ -1,4 +1,4 @@
-"""Tests that need no normal distribution: of signs, of flipped signs, of ranks."""
+"""Tests that assume no normal distribution: sign test, sign-flip test, signed ranks."""
 
 from __future__ import annotations
 
@@ -11,13 +11,13 @@ from numpy.typing import ArrayLike
 from exprun.statistics.paired import Array
 
 EXACT = 16
-"""Pairs up to which every flip of the signs is tried: 2^16."""
+"""Largest number of pairs for which all sign flips are enumerated: 2^16."""
 
 
 def sign_flip(differences: Sequence[float]) -> float:
-    """Two-sided p-value: the share of all ways to flip the signs that give a mean at least as far
-    from 0 (Fisher 1935). With more than EXACT pairs, or infinite differences, of the signs alone.
-    """
+    """Two-sided p of the sign-flip test: the share of all sign flips that give a mean at least as
+    far from 0 (Fisher 1935). With more than EXACT pairs, or infinite differences, p of the sign
+    test."""
     n = len(differences)
     if n > EXACT or not all(map(math.isfinite, differences)):
         return float(sign_test(differences))
@@ -29,8 +29,8 @@ def sign_flip(differences: Sequence[float]) -> float:
 
 
 def sign_test(differences: ArrayLike) -> Array:
-    """Two-sided p-value of the number of positive differences among those that are not 0, along the
-    last axis: exact for any number of pairs, infinite ones included."""
+    """Two-sided p of the sign test along the last axis, without zeros: exact for any number of
+    pairs, infinite differences included."""
     from scipy.special import bdtr
 
     d = np.asarray(differences, float)
@@ -40,9 +40,9 @@ def sign_test(differences: ArrayLike) -> Array:
 
 
 def wilcoxon(differences: Sequence[float]) -> float:
-    """Two-sided exact p-value of the signed ranks, zeros left out, ties ranked by their mean
-    (Wilcoxon 1945). The differences must have equal numbers where they mean the same (see
-    ``paired.differences``). With more than EXACT pairs, of the signs alone."""
+    """Two-sided exact p of the signed-rank test, without zeros, ties ranked by their mean (Wilcoxon
+    1945). Differences that are equal up to rounding must be equal numbers (see
+    ``paired.differences``). With more than EXACT pairs, p of the sign test."""
     decided = [d for d in differences if d]
     ordered = sorted(abs(d) for d in decided)
     mean_rank = {

@@ -1,5 +1,5 @@
-"""Are differences lopsided? Student's t, and the anytime t most of all, then claim too much: a few
-seeds carry the mean, and as long as none of them has come the rest looks shifted."""
+"""A test of skewness. With skewed differences Student's t, and the anytime t most of all, claims
+too much: a few seeds carry the mean, and until one of them is drawn the others look shifted."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from numpy.typing import ArrayLike
 from exprun.statistics.paired import Array
 
 LEAST = 8
-"""Pairs from which the test says anything."""
+"""Fewest pairs for which the test is computed."""
 
 
 def skew_test(d: ArrayLike) -> Array:

@@ -1,6 +1,6 @@
-"""How many more pairs, decided by the spread of the first alone (Stein 1945, Annals of Mathematical
-Statistics 16). Whether the first difference was large or small has no say, so nothing is peeked at.
-"""
+"""Stein's two-stage procedure: the number of further pairs depends on the spread of the first
+alone, not on their mean (Stein 1945, Annals of Mathematical Statistics 16), so the test of all
+pairs remains valid."""
 
 from __future__ import annotations
 
@@ -13,15 +13,16 @@ from exprun.statistics.paired import Array, moments, t_quantile, two_sided
 
 
 def pairs_needed(sd: float, first: int, half_width: float, alpha: float = 0.05) -> int:
-    """N: the first ones, ``first`` with a standard deviation ``sd``, included, for an interval of
-    ± at most ``half_width`` with confidence 1-α, whatever the true spread is."""
+    """The number N of pairs in all, including the ``first`` with standard deviation ``sd``, for an
+    interval of at most ±``half_width`` with confidence 1-α, whatever the true spread is."""
     if sd == 0:
         return first
     return max(first, math.ceil((t_quantile(alpha, first - 1) * sd / half_width) ** 2))
 
 
 def t_test(d: ArrayLike, first: int) -> Array:
-    """Two-sided p of all N differences (..., N), with the spread of the ``first``."""
+    """Two-sided p of the mean of all N differences (..., N) being 0, with the standard deviation of
+    the ``first``."""
     d = np.asarray(d, float)
     n, mean, _ = moments(d)
     sd = moments(d[..., :first]).sd
@@ -31,7 +32,8 @@ def t_test(d: ArrayLike, first: int) -> Array:
 
 
 def interval(d: ArrayLike, first: int, alpha: float = 0.05) -> tuple[Array, Array]:
-    """Of the mean of all N differences (..., N), with the spread of the ``first``."""
+    """Confidence interval of the mean of all N differences (..., N), with the standard deviation of
+    the ``first``."""
     d = np.asarray(d, float)
     n, mean, _ = moments(d)
     half = t_quantile(alpha, first - 1) * moments(d[..., :first]).sd / math.sqrt(n)

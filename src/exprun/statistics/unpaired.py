@@ -1,4 +1,5 @@
-"""Two groups of runs without common seeds: Welch's t (1947), which allows unequal variances."""
+"""Comparison of two groups of runs without common seeds: Welch's t (1947), which allows unequal
+variances."""
 
 from __future__ import annotations
 
@@ -13,7 +14,8 @@ from exprun.statistics.paired import moments, t_quantile, two_sided
 @dataclass(frozen=True)
 class Welch:
     """Difference of two means, its standard error, and the degrees of freedom of its t
-    (Satterthwaite 1946); ``least`` is the smallest p that so few runs allow without a spread."""
+    (Satterthwaite 1946); ``least`` is the smallest p of a rank test for groups of these sizes, used
+    if neither group has a spread."""
 
     difference: float
     error: float
@@ -22,14 +24,14 @@ class Welch:
 
     @property
     def p(self) -> float:
-        """Two-sided p of the means being equal. Where neither group has any spread, that of the
-        ranks: both extreme orders among all ways to choose the first group."""
+        """Two-sided p of the means being equal. If neither group has any spread, that of the ranks:
+        both extreme orders among all ways to choose the first group."""
         if self.error == 0:
             return self.least if self.difference else 1.0
         return float(two_sided(self.difference / self.error, self.df))
 
     def interval(self, alpha: float = 0.05) -> tuple[float, float]:
-        """Of the difference, with confidence 1 - ``alpha``."""
+        """Confidence interval of the difference, with confidence 1 - ``alpha``."""
         half = t_quantile(alpha, self.df) * self.error if self.error else 0.0
         return self.difference - half, self.difference + half
 
@@ -43,7 +45,7 @@ class Welch:
 
 
 def welch(a: ArrayLike, b: ArrayLike) -> Welch:
-    """Mean of ``a`` minus mean of ``b``, at least 2 figures each."""
+    """Welch's t of the mean of ``a`` minus the mean of ``b``, at least 2 figures each."""
     (n, mean_a, sd_a), (m, mean_b, sd_b) = moments(a), moments(b)
     parts = float(sd_a) ** 2 / n, float(sd_b) ** 2 / m
     variance = sum(parts)
