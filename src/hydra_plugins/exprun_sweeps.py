@@ -93,8 +93,9 @@ class _Launcher(Launcher):
     def run(self, folder: Path, jobs: dict[int, Job]) -> int | None:
         """Run ``jobs``, by number, of the sweep in ``folder``; returns the exit code if a signal
         ended the sweep, else None."""
-        from exprun.config.compose import overrides_of
-        from exprun.sweeps.dispatcher import run_jobs
+        with importing():
+            from exprun.config.compose import overrides_of
+            from exprun.sweeps.dispatcher import run_jobs
 
         title = " ".join(as_given(overrides_of(self.config.hydra)))
         return run_jobs(folder, jobs, title, self.hooks.progress, self.settings)[1]

@@ -125,7 +125,8 @@ def inside_of_a_tensor(path: Path) -> int:
     """The offset of a byte in the middle of the largest tensor of a file of ``torch.save``. (There
     is padding between tensors, which holds nothing.)"""
     with zipfile.ZipFile(path) as archive:
-        largest = max(archive.infolist(), key=lambda entry: entry.file_size)
+        tensors = [entry for entry in archive.infolist() if "/data/" in entry.filename]
+        largest = max(tensors, key=lambda entry: entry.file_size)
         names = path.read_bytes()[largest.header_offset + 26 :][:4]
     head = 30 + int.from_bytes(names[:2], "little") + int.from_bytes(names[2:], "little")
     return largest.header_offset + head + largest.file_size // 2

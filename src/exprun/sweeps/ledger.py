@@ -194,20 +194,33 @@ def adopt(folder: Path, content: dict[str, Any]) -> None:
         write_json(folder / "sweep.json", content)
 
 
+NAMES_DATA = ("data=", "data.path=", "data.test_path=", "problem.path=", "experiment=")
+"""What an override begins with that names data files."""
+
+
 def check_data(
     folder: Path, content: Mapping[str, Any], number: int, config: Mapping[str, Any]
 ) -> None:
     """Raise UsageError if the data files named by the resolved ``config`` of a job have changed
-    since the job was requested, because the sweep would then mix two data sets."""
+    since the job was requested, and a job with the same files has finished: the sweep would then
+    mix two data sets. Files that no job could be trained on may be replaced."""
     job = content["jobs"][number]
     versions = [b.get("version") for b in content.get("batches", ()) if b["first"] <= number]
     if not versions or versions[-1] is None:  # written by an exprun without this entry
         return
-    if identity(config, versions[-1]) != job["identity"]:
+    if identity(config, versions[-1]) == job["identity"]:
+        return
+    alike = [other for other in content["jobs"] if _data_words(other) == _data_words(job)]
+    if any(state_of(folder / other["folder"])["status"] in FINISHED for other in alike):
         raise UsageError(
             f"{folder}: data.path={config['data'].get('path')}: the data of job {number} are not "
             "those that the sweep was asked for with; expected the same content, or another sweep"
         )
+
+
+def _data_words(job: Mapping[str, Any]) -> list[str]:
+    """The overrides of a job that name its data files."""
+    return [word for word in job["overrides"] if word.lstrip("+").startswith(NAMES_DATA)]
 
 
 class Progress:
