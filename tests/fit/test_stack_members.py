@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import copy
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from functools import partial
 from typing import Any
 
@@ -12,6 +12,7 @@ import torch
 from torch import nn
 
 from exprun.common.constants import COMPLETED, DIVERGED, EARLY_STOPPED, INTERRUPTED
+from exprun.data.prepare import Data
 from exprun.engine import replay
 from exprun.fit.loop import fit
 from exprun.fit.stack import Member, capacity, fit_stack, not_stackable, shape
@@ -254,37 +255,34 @@ def test_what_only_the_recording_finds_out(iris) -> None:
     assert_as_alone(makes, engine=None)
 
 
-def test_a_hyperparameter_that_one_members_scheduler_changes(iris) -> None:
-    """The stack is recorded anew; the others are what they would be alone."""
-    changing = [{2: 0.95}, {}, {1: 0.7, 3: 0.2}]
-    makes = [
+def with_momenta(
+    data: Data, changing: Sequence[dict[int, float]], interval: str = "epoch", **options: Any
+) -> list[Make]:
+    """A member for each of the momenta by time, which its scheduler sets."""
+    return [
         partial(
             training,
-            iris,
+            data,
             seed=seed,
             optimizer=partial(torch.optim.SGD, lr=0.05, momentum=0.5),
-            scheduler=sets("momentum", values),
+            scheduler=sets("momentum", values, interval),
+            **options,
         )
         for seed, values in enumerate(changing)
     ]
-    assert_as_alone(makes, engine="stacked")
+
+
+def test_a_hyperparameter_that_one_members_scheduler_changes(iris) -> None:
+    """The stack is recorded anew; the others are what they would be alone."""
+    changing = [{2: 0.95}, {}, {1: 0.7, 3: 0.2}]
+    assert_as_alone(with_momenta(iris, changing), engine="stacked")
 
 
 @pytest.mark.parametrize("interval", ["epoch", "iteration"])
 def test_a_hyperparameter_that_changes_all_the_time(iris, interval: str) -> None:
     """Only the members whose scheduler does that go on alone."""
     changing = [{}, {time: 0.9 - 0.001 * time for time in range(100)}, {}]
-    makes = [
-        partial(
-            training,
-            iris,
-            seed=seed,
-            optimizer=partial(torch.optim.SGD, lr=0.05, momentum=0.5),
-            scheduler=sets("momentum", values, interval),
-            max_epochs=8,
-        )
-        for seed, values in enumerate(changing)
-    ]
+    makes = with_momenta(iris, changing, interval, max_epochs=8)
     ends = assert_as_alone(makes, engine=None)
     engines = [str(end.outcome.engine) for end in ends if end.outcome]
     stacked = ["not stacked" not in engine for engine in engines]

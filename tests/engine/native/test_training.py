@@ -17,7 +17,6 @@ from torch import Tensor, nn
 
 from exprun.common.constants import ACTIVATIONS, COMPLETED, DIVERGED, INTERRUPTED
 from exprun.common.errors import UsageError
-from exprun.config.paths import conf_dir
 from exprun.data import bundled
 from exprun.data.prepare import Data, prepare
 from exprun.data.task import Task
@@ -34,21 +33,10 @@ from exprun.training.callbacks import Callback, Outcome
 from exprun.training.training import Training
 from tests.conftest import built, same_bits, training
 from tests.engine.native import needs_native
-from tests.engine.trainings import HYPERPARAMETERS, sets
+from tests.engine.trainings import HYPERPARAMETERS, OPTIMIZERS, REGULARIZERS, sets
 
 pytestmark = needs_native
 
-OPTIMIZERS = sorted({f.stem for f in (conf_dir() / "optimizer").glob("*.yaml")} - {"lbfgs"})
-REGULARIZERS = [
-    "none",
-    "dropout",
-    "l1,l2",
-    "elastic_net",
-    "max_norm",
-    "weight_decay",
-    "label_smoothing",
-    "dropout,l1,l2,elastic_net,max_norm,label_smoothing",
-]
 NORMS = [
     [],
     ["norm=batch"],
