@@ -9,10 +9,10 @@ from pathlib import Path
 import pytest
 
 from exprun.cli import main
-from exprun.commands.resume import parse_numbers
 from exprun.common.constants import HELD
 from exprun.common.errors import UsageError
 from exprun.record import lease
+from exprun.sweeps import job_numbers
 from tests.command import EXPRUN
 from tests.record.test_lease import leave
 from tests.sweeps.test_ledger import SMALL, board, folders, result_of
@@ -112,13 +112,13 @@ def test_a_failed_job_is_tried_again(
     [("3", [3]), ("0-2", [0, 1, 2]), ("5,1-3,2", [5, 1, 2, 3]), (" 1 , 3-3", [1, 3])],
 )
 def test_numbers(words: str, numbers: list[int]) -> None:
-    assert parse_numbers(words, range(10)) == numbers
+    assert job_numbers.parse(words, range(10)) == numbers
 
 
 @pytest.mark.parametrize("words", ["", "3-", "-3", "5-3", "x", "1,,2", "1.5", "1 2", "²"])
 def test_what_is_no_number(words: str) -> None:
     with pytest.raises(UsageError, match=r"expected numbers and ranges of them, like 3,5-9"):
-        parse_numbers(words, range(10))
+        job_numbers.parse(words, range(10))
 
 
 @pytest.mark.parametrize(

@@ -16,7 +16,7 @@ from pathlib import Path
 import pytest
 
 from exprun.cli import main
-from exprun.sweeps import slurm
+from exprun.sweeps import job_numbers, slurm
 from tests.command import run_command
 from tests.sweeps.processes import assert_same_jobs, jobs_of, states_of, wait_until
 from tests.sweeps.test_ledger import SMALL
@@ -243,6 +243,6 @@ def test_times_as_sbatch_reads_them(limit: str, expected: int | None) -> None:
 
 
 def test_shares_of_the_jobs() -> None:
-    assert slurm.shares([0, 1, 2, 5, 7, 8], 4) == ["0-2,5", "7-8"]
-    assert slurm.shares(list(range(40)), None) == ["0-31", "32-39"]
-    assert slurm.shares([], None) == []
+    assert job_numbers.shares([0, 1, 2, 5, 7, 8], 4) == ["0-2,5", "7-8"]
+    assert job_numbers.shares(list(range(40)), None) == ["0-31", "32-39"]
+    assert job_numbers.shares([], None) == []

@@ -7,9 +7,7 @@ never computed again.
 from __future__ import annotations
 
 import os
-import re
 import sys
-from collections.abc import Collection
 from contextlib import suppress
 from pathlib import Path
 from typing import Any
@@ -22,7 +20,7 @@ from exprun.display.summary import summary
 from exprun.record.lease import HeldError, clear_stale, held, holder
 from exprun.record.result import read_result
 from exprun.run_folder import stored, stored_job
-from exprun.sweeps import ledger, worker_pool
+from exprun.sweeps import job_numbers, ledger, worker_pool
 from exprun.sweeps.conclude import conclude
 from exprun.sweeps.dispatcher import run_jobs
 from exprun.sweeps.launcher import LauncherSettings
@@ -97,7 +95,7 @@ def resume_jobs(folder: Path, words: str, *, trust: bool) -> int:
     with ledger.read_from(folder):
         asked = ledger.read(folder)
     folders = _folders(folder, asked)
-    numbers = parse_numbers(words, folders)
+    numbers = job_numbers.parse(words, folders)
     chosen = {number: folders[number] for number in numbers}
     missing, code = _run(folder, asked, _launcher(folder, asked), chosen, trust=trust)
     if not missing:
@@ -111,23 +109,6 @@ def resume_jobs(folder: Path, words: str, *, trust: bool) -> int:
     left = [path for path in chosen.values() if ledger.state_of(path)["status"] not in FINISHED]
     at_work = [path for path in left if holder(path)]
     return int(bool(left)) if len(at_work) < len(left) or not left else HELD
-
-
-def parse_numbers(words: str, known: Collection[int]) -> list[int]:
-    """The job numbers in ``3,5-9``, without duplicates. Raises UsageError for a number that no job
-    of the sweep has."""
-    last = max(known, default=-1)
-    numbers: dict[int, None] = {}
-    for word in words.split(","):
-        match = re.fullmatch(r"\s*(\d+)(?:-(\d+))?\s*", word)
-        if not match or (match[2] and int(match[2]) < int(match[1])):
-            raise UsageError(f"--jobs {words}: expected numbers and ranges of them, like 3,5-9")
-        first, end = int(match[1]), int(match[2] or match[1])
-        if end > last:
-            there = f"those of the sweep are 0-{last}" if known else "the sweep has none"
-            raise UsageError(f"--jobs {words}: there is no job {max(first, last + 1)}; {there}")
-        numbers |= dict.fromkeys(range(first, end + 1))
-    return list(numbers)
 
 
 def _folders(folder: Path, asked: dict[str, Any]) -> dict[int, Path]:

@@ -24,7 +24,7 @@ from exprun.common.constants import HELD
 from exprun.common.errors import UsageError
 from exprun.common.signals import Interruption
 from exprun.common.threads import cores
-from exprun.sweeps.slurm import shares
+from exprun.sweeps.job_numbers import shares
 
 TRIES = 5
 """Number of lost workers after which a share is not submitted again."""

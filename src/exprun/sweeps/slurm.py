@@ -21,7 +21,7 @@ from pathlib import Path
 from exprun.common.constants import HELD
 from exprun.common.errors import UsageError
 from exprun.common.signals import Interruption
-from exprun.sweeps.launcher import JOBS_PER_TASK
+from exprun.sweeps.job_numbers import shares
 
 EARLY = 60
 """Seconds before its time limit at which a task is signalled to save; SLURM may signal up to 60 s
@@ -94,23 +94,6 @@ def seconds(limit: str) -> int | None:
     if parts[2] is not None:
         return (first * 60 + second) * 60 + third
     return first * 60 + second
-
-
-def shares(numbers: Sequence[int], size: int | None) -> list[str]:
-    """The job numbers of each task, in the syntax of ``resume --jobs``."""
-    size = size or JOBS_PER_TASK
-    return [_spelled(numbers[i : i + size]) for i in range(0, len(numbers), size)]
-
-
-def _spelled(numbers: Sequence[int]) -> str:
-    """The numbers as text with ranges, like ``3,5-9``."""
-    runs: list[list[int]] = []
-    for number in numbers:
-        if runs and number == runs[-1][-1] + 1:
-            runs[-1].append(number)
-        else:
-            runs.append([number])
-    return ",".join(f"{run[0]}-{run[-1]}" if len(run) > 1 else str(run[0]) for run in runs)
 
 
 def submit(folder: Path, numbers: Sequence[int], slurm: Slurm, *, trust: bool) -> list[str]:
