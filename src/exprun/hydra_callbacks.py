@@ -8,48 +8,33 @@ from __future__ import annotations
 
 import functools
 import os
-import re
 import shutil
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, suppress
 from pathlib import Path
 from typing import Any, Literal, TypeVar
 
-import hydra
 from hydra.core.global_hydra import GlobalHydra
 from hydra.core.utils import JobReturn
-from hydra.errors import InstantiationException
 from hydra.experimental.callback import Callback
 from hydra.types import RunMode
 from omegaconf import DictConfig, OmegaConf, open_dict, read_write
 
 from exprun.common.constants import FINISHED, INTERRUPTED
-from exprun.common.errors import UsageError, choices, nearest
+from exprun.common.errors import UsageError
 from exprun.common.signals import exit_code, interruptible, raise_if_interrupted
 from exprun.config.compose import Composer, enter, hydra_files, overrides_of, resolve, take_sweep
-from exprun.config.hydra_internals import BASIC_LAUNCHER, BASIC_SWEEPER
+from exprun.config.hydra_internals import BASIC_SWEEPER
 from exprun.config.options import check_names
 from exprun.config.parts import check_parts
-from exprun.config.rules import (
-    Rule,
-    boolean,
-    either,
-    integer,
-    list_of,
-    null,
-    one_of,
-    pattern,
-    positive,
-    text,
-)
 from exprun.config.schema import check, check_values, plain, spelled
 from exprun.config.sweep_overrides import as_given, expand_variants
 from exprun.job import Job
 from exprun.record.files import claim_folder
 from exprun.record.identity import identity
 from exprun.record.lease import held
-from exprun.sweeps import ledger, slurm
-from exprun.sweeps.launcher import LauncherSettings
+from exprun.sweeps import ledger
+from exprun.sweeps.chosen_launcher import chosen_launcher
 from exprun.sweeps.published import check_published, judge
 from exprun.sweeps.read_results import check_sweep
 
@@ -130,7 +115,7 @@ class Hooks(Callback):
     @surfacing
     def on_multirun_start(self, config: DictConfig, **_: Any) -> None:
         _check_hydra(config)
-        self.launcher = _launcher(config)
+        self.launcher = chosen_launcher(config, grid=_is_grid(config))
         jobs = _jobs(config)
         published = _published(config, _variants(config))
         raise_if_interrupted()
@@ -307,91 +292,6 @@ def _check_hydra(config: DictConfig) -> None:
         raise UsageError(f"{given[0]} is for sweeps; expected -m")
 
 
-COUNT = either(one_of("auto"), integer(1))
-TASKS = {"jobs_per_task": COUNT}
-LAUNCHERS: dict[str, dict[str, Rule]] = {
-    "hydra_plugins.exprun_sweeps.StackedLauncher": {"size": COUNT, "workers": COUNT},
-    "hydra_plugins.exprun_sweeps.LocalLauncher": {"jobs": COUNT},
-    "hydra_plugins.exprun_sweeps.SlurmLauncher": {
-        **TASKS,
-        "array_parallelism": either(null, integer(1)),
-        "partition": either(null, text),
-        "time": Rule(
-            lambda v: v is None or (slurm.seconds(str(v)) or 0) >= slurm.LEAST_TIME,
-            "null or a time of at least 3 minutes, like 90, 1:30:00 or 2-12",
-        ),
-        "cpus_per_task": integer(1),
-        "mem": Rule(
-            lambda v: v is None or bool(re.fullmatch(r"\d+[KMGT]?", str(v))),
-            "null or a size like 4G",
-        ),
-        "sbatch": list_of(
-            pattern("-.*", "an option"), "a list of options of sbatch, like [--account=lab]"
-        ),
-        "wait": boolean,
-    },
-    "hydra_plugins.exprun_sweeps.DaskLauncher": {
-        **TASKS,
-        "scheduler": Rule(
-            lambda v: v is None or (isinstance(v, str) and "://" in v),
-            "null or an address like tcp://node1:8786",
-        ),
-        "workers": COUNT,
-    },
-}
-"""exprun's launchers with their own keys, in addition to LAUNCHER_KEYS, and allowed values."""
-
-LAUNCHER_KEYS = {
-    "timeout": Rule(lambda v: v is None or positive.accepts(v), "null or a number of seconds > 0"),
-    "retries": integer(0),
-}
-ONE_BY_ONE = {
-    "_target_": "hydra_plugins.exprun_sweeps.LocalLauncher",
-    "jobs": 1,
-    "timeout": None,
-    "retries": 0,
-}
-"""Replaces Hydra's basic launcher, which composes each job only when it starts."""
-
-
-def _launcher(config: DictConfig) -> LauncherSettings:
-    """The settings of the chosen launcher. Raises UsageError for invalid settings and for launchers
-    that are not exprun's, which would compose jobs again when they start."""
-    if config.hydra.launcher._target_ == BASIC_LAUNCHER:
-        with read_write(config.hydra), open_dict(config.hydra):
-            config.hydra.launcher = ONE_BY_ONE
-    launcher = config.hydra.launcher
-    if launcher._target_ not in LAUNCHERS:
-        name = config.hydra.runtime.choices["hydra/launcher"]
-        own = choices(["stacked", "local", "slurm", "dask"])
-        raise UsageError(
-            f"hydra/launcher={name}: composes jobs anew when they begin; expected {own}"
-        )
-    expected = LAUNCHERS[launcher._target_] | LAUNCHER_KEYS
-    for name, value in launcher.items():
-        if name == "_target_":
-            continue
-        key = f"hydra.launcher.{name}"
-        if name not in expected:
-            raise UsageError(f"{key}: no such key{nearest(str(name), [*expected])}")
-        if not expected[str(name)].accepts(value):
-            raise UsageError(f"{key}={spelled(value)}: expected {expected[str(name)].expected}")
-    grid = config.hydra.sweeper._target_ in GRID_SWEEPERS
-    if "wait" in launcher and not (launcher.wait or grid):
-        sweeper = config.hydra.runtime.choices["hydra/sweeper"]
-        raise UsageError(
-            f"hydra.launcher.wait=false: hydra/sweeper={sweeper} asks for jobs when it knows the "
-            "results of others; expected hydra.launcher.wait=true"
-        )
-    try:
-        settings: LauncherSettings = hydra.utils.instantiate(launcher).settings
-    except InstantiationException as error:
-        if isinstance(error.__cause__, UsageError):  # what it needs is not installed
-            raise error.__cause__ from None
-        raise
-    return settings
-
-
 def _claim(config: DictConfig, kind: Literal["run", "sweep"]) -> list[Path]:
     """Create the folder that ``hydra.run.dir`` or ``hydra.sweep.dir`` names, with a numbered name
     if it exists; one that the user has named must be new or empty (else UsageError).
@@ -437,6 +337,10 @@ Asked = tuple[str | None, list[str]]
 """A requested job: the name of its variant, or None, and its overrides."""
 
 
+def _is_grid(config: DictConfig) -> bool:
+    return config.hydra.sweeper._target_ in GRID_SWEEPERS
+
+
 def _job_words(words: Sequence[str]) -> list[str]:
     """The overrides without ``sweep.into``, which does not concern the job."""
     return [word for word in words if not word.startswith("sweep.into=")]
@@ -450,7 +354,7 @@ def _config_dir(config: DictConfig) -> str | None:
 
 def _jobs(config: DictConfig) -> list[Asked]:
     """All jobs of a grid sweeper; empty for an adaptive sweeper, which requests them later."""
-    if config.hydra.sweeper._target_ not in GRID_SWEEPERS:
+    if not _is_grid(config):
         return []
     words = [f"{key}={value}" for key, value in (config.hydra.sweeper.params or {}).items()]
     overrides = [*words, *overrides_of(config.hydra)]
