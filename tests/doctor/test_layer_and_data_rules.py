@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from exprun.doctor import data, layers, learning
+from exprun.doctor import data, layers, learning, overrides_to_try
 from exprun.doctor.diagnose import diagnose
 from exprun.doctor.findings import (
     FITTED,
@@ -280,10 +280,10 @@ def test_steps_go_towards_the_usual_learning_rate(
     lr: float, usual: float | None, smaller: str, larger: str
 ) -> None:
     f = findings(config={"optimizer.lr": lr}, usual_lr=usual)
-    assert str(learning.smaller_steps(f)[0]) == f"optimizer.lr={smaller}"
-    assert str(learning.larger_steps(f)[0]) == f"optimizer.lr={larger}"
+    assert str(overrides_to_try.smaller_steps(f)[0]) == f"optimizer.lr={smaller}"
+    assert str(overrides_to_try.larger_steps(f)[0]) == f"optimizer.lr={larger}"
     if usual and lr > learning.FAR * usual:  # whatever the rule, nobody is sent further away
-        assert all(float(str(s).split("=")[1]) < lr for s in learning.other_steps(f))
+        assert all(float(str(s).split("=")[1]) < lr for s in overrides_to_try.other_steps(f))
 
 
 def test_adam_is_not_suggested_to_adam() -> None:

@@ -16,7 +16,8 @@ from exprun.data.npz_file import NpzFile
 from exprun.data.parquet_file import ParquetFile
 from exprun.data.preprocess import Preprocessing
 from exprun.data.read_options import Reading
-from exprun.data.tabular import Source, check_no_gap, class_ids
+from exprun.data.source import Source
+from exprun.data.targets import check_no_gap, class_ids
 
 
 def open_file(path: str | Path, reading: Reading) -> Source:

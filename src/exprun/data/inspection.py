@@ -16,17 +16,11 @@ from exprun.common.errors import UsageError, list_override
 from exprun.common.streams import stream
 from exprun.data.frame import CATEGORICAL, NUMERIC, Frame
 from exprun.data.read_options import AUTO, LABEL
+from exprun.data.source import Source
 from exprun.data.spelling import is_number, is_whole
 from exprun.data.split import split_rows
-from exprun.data.tabular import (
-    FEW_ROWS,
-    Choice,
-    Source,
-    columns_named,
-    counts_up,
-    table,
-    too_many_levels,
-)
+from exprun.data.tabular import Choice, columns_named, counts_up, table, too_many_levels
+from exprun.data.targets import FEW_ROWS
 from exprun.data.task import Task
 from exprun.statistics import kolmogorov_smirnov
 

@@ -13,7 +13,8 @@ from exprun.data.builder import BadCell, check_size
 from exprun.data.frame import CATEGORICAL, NUMERIC, Frame, Words
 from exprun.data.read_options import AUTO, LABEL, Reading
 from exprun.data.table import Table
-from exprun.data.tabular import Choice, Column, TaskName, table
+from exprun.data.tabular import Choice, Column, table
+from exprun.data.targets import TaskName
 
 
 def openml(

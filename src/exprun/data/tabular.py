@@ -4,61 +4,31 @@ numbers)."""
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Literal, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
 
-from exprun.common.errors import UsageError, choices, list_override, nearest
-from exprun.data.builder import LARGEST
+from exprun.common.errors import UsageError, list_override, nearest
 from exprun.data.csv_file import CsvFile
-from exprun.data.frame import CATEGORICAL, NUMERIC, Frame, Words
+from exprun.data.frame import CATEGORICAL, NUMERIC, Frame
 from exprun.data.npz_file import NpzFile
 from exprun.data.parquet_file import ParquetFile
 from exprun.data.read_options import AUTO, LABEL, MISSING, Reading
-from exprun.data.spelling import is_number, is_whole, places
+from exprun.data.source import Source
+from exprun.data.spelling import is_number, is_whole
 from exprun.data.table import Table, listed
-from exprun.data.task import MERGED, Task
+from exprun.data.targets import FEW_ROWS, TaskName, targets_of
+from exprun.data.task import Task
 from exprun.data.text_file import DELIMITERS
 
-TaskName = Literal["auto", "classification", "regression"]
 Column = str | int
-
-MOST_CLASSES = 100
-"""A target of whole numbers with more distinct values than this is numeric, not classes."""
 
 MOST_LEVELS = 1000
 """Maximum number of distinct words in a column not declared categorical, because each is an
 input."""
-
-FEW_ROWS = 20
-"""Number of rows up to which all words of a column may be different."""
-
-
-class Source(Protocol):
-    """A file with named columns; ``note`` tells the user what was detected."""
-
-    path: str
-    names: list[str]
-    reading: Reading
-    note: str
-
-    @property
-    def index(self) -> Sequence[str]:
-        """Columns that only number the rows; features only if requested."""
-
-    def read(self, wanted: dict[str, str]) -> Frame:
-        """Read columns as ``numeric``, ``categorical``, ``auto`` or ``label``; raises
-        UsageError."""
-
-    def where(self, row: int) -> str:
-        """Path and number of a row for messages; ``row`` counts from 0."""
-
-    def missing_hint(self, name: str) -> str:
-        """A hint for the message that a column does not exist."""
 
 
 @dataclass(frozen=True)
@@ -177,7 +147,7 @@ def table(sources: Sequence[Source], chosen: Choice) -> Table:
                 "positions tell them apart"
             )
         frames.append(test.read({name: settled[name] for name in names}))
-    y, task = _targets(sources, frames, targets, chosen.task)
+    y, task = targets_of(sources, frames, targets, chosen.task)
     groups = _groups(source, frames[0], group) if chosen.group is not None else None
     test_rows = sum(map(len, frames[1:]))
     counting = [name for name in features if counts_up(frames[0], name)]
@@ -327,90 +297,3 @@ def _groups(source: Source, frame: Frame, name: str) -> NDArray[np.int64]:
         row = int(np.argmax(codes < 0))
         raise UsageError(f"{source.where(row)}: the group {name!r} is missing")
     return codes.astype(np.int64)
-
-
-def _targets(
-    sources: Sequence[Source], frames: Sequence[Frame], names: list[str], task: TaskName
-) -> tuple[NDArray[np.int64] | NDArray[np.float64], Task]:
-    """The targets of all files together, class ids (rows,) or numbers (rows, targets), and the
-    task."""
-    for source, frame in zip(sources, frames, strict=True):
-        for name in names:
-            check_no_gap(source, frame, name)
-    for name in names:
-        _check_varied(sources[0], frames[0], name)
-    first = frames[0].categorical.get(names[0])
-    if first is None:
-        numbers = [np.stack([frame[name] for name in names], axis=1) for frame in frames]
-        return np.concatenate(numbers), Task(tuple(names))
-    path, name = sources[0].path, names[0]
-    numeric = all(map(is_number, first.words))
-    whole = all(map(is_whole, first.words))
-    few = len(first.words) <= MOST_CLASSES and len(first.words) < len(frames[0])
-    if task == "regression" and not numeric:
-        raise UsageError(f"{path}: the target {name!r} is text; expected data.task=classification")
-    if task == "regression" or (task == "auto" and numeric and not (whole and few)):
-        columns = [
-            _amounts(s, f.categorical[name], name) for s, f in zip(sources, frames, strict=True)
-        ]
-        return np.concatenate(columns), Task((name,))
-    if len(first.words) == len(frames[0]) > FEW_ROWS:
-        raise UsageError(
-            f"{path}: the target {name!r} is another word in every row; expected classes or numbers"
-        )
-    labels = sorted(first.words, key=float) if numeric else sorted(first.words)
-    made = Task((name,), tuple(labels))
-    return np.concatenate(
-        [
-            class_ids(f.categorical[name], made, s.where)
-            for s, f in zip(sources, frames, strict=True)
-        ]
-    ), made
-
-
-def _amounts(source: Source, column: Words, name: str) -> NDArray[np.float64]:
-    """A target's words as numbers (rows, 1); raises UsageError for one that is not a number or too
-    large."""
-    values = np.array([float(word) if is_number(word) else np.nan for word in column.words])
-    wrong = ~(np.abs(values) <= LARGEST)[column.codes]
-    if wrong.any():
-        row = int(np.argmax(wrong))
-        word = column.words[column.codes[row]]
-        said = (
-            f"is too large for 32 bits, above {LARGEST:.2g}" if is_number(word) else "is no number"
-        )
-        raise UsageError(f"{source.where(row)}: the target {name!r}: {word!r} {said}")
-    return values[column.codes][:, None]
-
-
-def check_no_gap(source: Source, frame: Frame, name: str) -> None:
-    """Raise UsageError at the first row without a target."""
-    column = frame.categorical.get(name)
-    gaps = np.isnan(frame[name]) if column is None else column.codes < 0
-    if gaps.any():
-        where = source.where(int(np.argmax(gaps)))
-        raise UsageError(f"{where}: the target {name!r} is missing; expected a value in every row")
-
-
-def _check_varied(source: Source, frame: Frame, name: str) -> None:
-    column = frame.categorical.get(name)
-    varied = np.ptp(frame[name]) > 0 if column is None else len(column.words) > 1
-    if not varied:
-        raise UsageError(f"{source.path}: the target {name!r} is the same in every row")
-
-
-def class_ids(column: Words, task: Task, where: Callable[[int], str]) -> NDArray[np.int64]:
-    """Labels as class ids (rows,) of the task; raises UsageError for an unknown label, at the
-    position that ``where`` names."""
-    known = np.array(places(column.words, [*task.classes, *task.merged]), dtype=np.int64)
-    if task.merged:
-        known[known >= len(task.classes)] = task.classes.index(MERGED)
-    found: NDArray[np.int64] = known[column.codes]
-    if (found < 0).any():
-        row = int(np.argmax(found < 0))
-        label = column.words[column.codes[row]]
-        raise UsageError(
-            f"{where(row)}: the target {task.targets[0]!r} is {label!r}, which no row for "
-            f"training has; expected {choices(task.classes[:10])}{task.amount_hint}"
-        )
-    return found

@@ -10,7 +10,8 @@ from statistics import median
 from exprun.common.constants import COMPLETED, EARLY_STOPPED
 from exprun.doctor.curves import falls, halves, noise
 from exprun.doctor.findings import FITTED, Diagnosis, Findings, Suggestion, suggest
-from exprun.doctor.learning import AT_REST, JITTER, REGULARIZATION, hidden, scaled, unsteady
+from exprun.doctor.learning import AT_REST, JITTER, REGULARIZATION, hidden, unsteady
+from exprun.doctor.overrides_to_try import scaled
 
 UNDER_FITTED = 0.3
 """Multiple of the chance loss above which a training that no longer improves has learned too

@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from exprun.doctor.findings import Diagnosis, Findings, Row, Suggestion, suggest
-from exprun.doctor.learning import hidden, smaller_steps
+from exprun.doctor.learning import hidden
+from exprun.doctor.overrides_to_try import smaller_steps
 
 GLOROT = "slides 'Vanishing and exploding gradient issues'; Glorot & Bengio 2010; He et al. 2015"
 

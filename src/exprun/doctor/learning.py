@@ -11,7 +11,16 @@ from statistics import median
 
 from exprun.common.constants import COMPLETED, DIVERGED, EARLY_STOPPED, FAILED
 from exprun.doctor.curves import falls, halves, noise
-from exprun.doctor.findings import Diagnosis, Findings, Suggestion, suggest
+from exprun.doctor.findings import Diagnosis, Findings, suggest
+from exprun.doctor.overrides_to_try import (
+    RISEN,
+    another_optimizer,
+    larger_steps,
+    more_epochs,
+    normalisation,
+    other_steps,
+    smaller_steps,
+)
 
 GRADIENT_DESCENT = "slides 'Gradient descent'; Goodfellow et al. 2016, ch. 8 and 11.4"
 REGULARIZATION = "slides 'Regularization': what to do if the network is not learning, or overfits"
@@ -19,10 +28,6 @@ EARLY_STOPPING = "slide 'Early stopping'; Prechelt 1998, Early stopping - but wh
 
 CHANCE = 0.95
 """Multiple of the chance loss above which nothing was learned."""
-
-RISEN = 0.5
-"""Rise of the training loss above its previous lowest value, in chance losses, from which it is
-unsteady."""
 
 WORSE = 0.15
 """Final minus lowest training loss, in chance losses, from which it is unsteady."""
@@ -47,63 +52,6 @@ GOOD_ENOUGH = 0.05
 
 TINY_BATCH = 8
 """Largest batch size for which an unsteady curve is attributed to gradient noise."""
-
-
-def scaled(value: float, factor: float) -> str:
-    """``value * factor`` as text, rounded to one significant digit: ``0.003``."""
-    return f"{float(f'{value * factor:.1g}'):g}"
-
-
-def smaller_steps(f: Findings) -> tuple[Suggestion, ...]:
-    """Suggest a tenth of the learning rate, or the optimizer's usual one if that is lower still."""
-    lr, usual = f.config.get("optimizer.lr"), f.usual_lr
-    if not lr:
-        return ()
-    if usual and lr / 10 >= usual:
-        return (suggest(f"optimizer.lr={usual:g}", "the optimizer's usual learning rate"),)
-    return (
-        suggest(f"optimizer.lr={scaled(lr, 0.1)}", "ten times smaller steps"),
-        suggest(f"optimizer.lr={scaled(lr, 0.3)}", "if a tenth is too slow"),
-    )
-
-
-def larger_steps(f: Findings, factor: float = 10) -> tuple[Suggestion, ...]:
-    """Suggest ``factor`` times the learning rate, or the optimizer's usual one if that is higher
-    still."""
-    lr, usual = f.config.get("optimizer.lr"), f.usual_lr
-    if not lr:
-        return ()
-    if usual and lr * factor <= usual:
-        return (suggest(f"optimizer.lr={usual:g}", "the optimizer's usual learning rate"),)
-    return (suggest(f"optimizer.lr={scaled(lr, factor)}", f"{factor:g} times larger steps"),)
-
-
-def other_steps(f: Findings) -> tuple[Suggestion, ...]:
-    """Suggest larger or smaller steps, by the evidence for either: a learning rate far from the
-    usual one, a loss that still falls, or one that was far above chance; both without evidence."""
-    lr, usual = f.config.get("optimizer.lr"), f.usual_lr
-    if lr and usual and lr >= FAR * usual:
-        return smaller_steps(f)
-    if lr and usual and lr <= usual / FAR:
-        return larger_steps(f)
-    if falls(f.train[len(f.train) // 2 :]):
-        return (*larger_steps(f), *more_epochs(f, 4))
-    if f.train and max(f.train) > 1 + RISEN:
-        return smaller_steps(f)
-    return (*larger_steps(f), *smaller_steps(f)[:1])
-
-
-FAR = 5.0
-"""Factor between a learning rate and the optimizer's usual one from which it is suspicious."""
-
-ADAPTIVE = ("adam", "adamw", "adamax", "nadam", "radam", "rmsprop")
-"""Optimizers whose steps do not shrink with the gradient."""
-
-
-def another_optimizer(f: Findings) -> tuple[Suggestion, ...]:
-    if f.options.get("optimizer") in ADAPTIVE:
-        return ()
-    return (suggest("optimizer=adam", "steps that do not shrink with the gradient"),)
 
 
 def failed(f: Findings) -> Diagnosis | None:
@@ -276,11 +224,6 @@ def _too_few(f: Findings, evidence: str) -> Diagnosis:
     )
 
 
-def more_epochs(f: Findings, factor: int) -> tuple[Suggestion, ...]:
-    epochs = f.config.get("trainer.max_epochs", len(f.curve))
-    return (suggest(f"trainer.max_epochs={factor * epochs}", "time to come to rest"),)
-
-
 def stopped_too_early(f: Findings) -> Diagnosis | None:
     """Early stopping ended a training whose loss still improved by more than its noise."""
     patience, val, train = f.config.get("stopping.patience"), f.val, f.train
@@ -407,7 +350,7 @@ def behind_baseline(f: Findings) -> Diagnosis | None:
         steps = (
             other_steps(f) if f.status == COMPLETED else (*smaller_steps(f)[:1], *larger_steps(f))
         )
-        cure = (*steps, *(more_epochs(f, 4) if f.status == COMPLETED else ()), *_norm(f))
+        cure = (*steps, *(more_epochs(f, 4) if f.status == COMPLETED else ()), *normalisation(f))
     else:
         as_words = (
             f"{v:.1%} wrong" if f.classes else f"{v:.3g}" for v in (c.model_val, c.baseline_val)
@@ -419,12 +362,6 @@ def behind_baseline(f: Findings) -> Diagnosis | None:
             *smaller_steps(f)[:1],
         )
     return Diagnosis(f"behind {c.name}", seen, BASELINES, cure)
-
-
-def _norm(f: Findings) -> tuple[Suggestion, ...]:
-    if f.options.get("norm") != "none":
-        return ()
-    return (suggest("norm=batch", "activations with variance 1 in every layer"),)
 
 
 MUCH = 0.3
