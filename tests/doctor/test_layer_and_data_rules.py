@@ -282,7 +282,9 @@ def test_steps_go_towards_the_usual_learning_rate(
     f = findings(config={"optimizer.lr": lr}, usual_lr=usual)
     assert str(overrides_to_try.smaller_steps(f)[0]) == f"optimizer.lr={smaller}"
     assert str(overrides_to_try.larger_steps(f)[0]) == f"optimizer.lr={larger}"
-    if usual and lr > learning.FAR * usual:  # whatever the rule, nobody is sent further away
+    if (
+        usual and lr > overrides_to_try.FAR * usual
+    ):  # never further away
         assert all(float(str(s).split("=")[1]) < lr for s in overrides_to_try.other_steps(f))
 
 
@@ -291,6 +293,6 @@ def test_adam_is_not_suggested_to_adam() -> None:
     assert "optimizer=adam" in tried(
         learning.learning_rate_too_low(findings(slow, options={"optimizer": "sgd"}))
     )
-    for adaptive in learning.ADAPTIVE:
+    for adaptive in overrides_to_try.ADAPTIVE:
         f = findings(slow, options={"optimizer": adaptive})
         assert "optimizer=adam" not in tried(learning.learning_rate_too_low(f))

@@ -73,11 +73,11 @@ MOST_CHANGES = 4
 takes as long as dozens of iterations."""
 
 
-Placed = tuple[int, bool, tuple[int, ...]]
-"""A weight as ``placed`` sees it: its address, whether it is trained, those of its states."""
+Storages = tuple[int, bool, tuple[int, ...]]
+"""Of a weight: its address, whether it is trained, and the addresses of its optimizer states."""
 
 
-def placed(optimizers: Sequence[Optimizer]) -> list[Placed]:
+def storages_of(optimizers: Sequence[Optimizer]) -> list[Storages]:
     """Where the weights and their states lie in memory, and which weights are trained: a scheduler
     that starts anew may give an optimizer another state, one that unfreezes layers other weights.
     """
@@ -118,7 +118,7 @@ class Replay:
         self.candidates: dict[torch.Size, Program] = {}
         self.programs: dict[torch.Size, Program] = {}
         self.hyperparameters = self._hyperparameters()  # those that are recorded
-        self.placed: list[Placed] = []  # the weights and states that are recorded
+        self.storages: list[Storages] = []  # the weights and states that are recorded
         self.changes = 0
         self.scheduled = False  # whether ``schedule`` was already called for the next iteration
 
@@ -161,7 +161,7 @@ class Replay:
         """Forget recordings that hold what has changed since. Raises Unrecordable if that has
         happened too often."""
         now, before = self._hyperparameters(), self.hyperparameters
-        moved = bool(self.candidates) and self.placed != placed(self.optimizers)
+        moved = bool(self.candidates) and self.storages != storages_of(self.optimizers)
         if now == before and not moved:
             return
         self.changes += 1
@@ -203,7 +203,7 @@ class Replay:
             for group in self._groups()
         ]
         program = record(lambda: self.iteration(x, y), x, y, rates)
-        self.placed = placed(self.optimizers)
+        self.storages = storages_of(self.optimizers)
         candidate = self.candidates.setdefault(x.shape, program)
         if candidate is not program:
             if candidate.source != program.source:

@@ -14,7 +14,7 @@ from torch import Tensor
 
 from exprun.engine.native import library
 from exprun.engine.native.network import Changed, NativeNetwork, fixed_settings, read
-from exprun.engine.replay import AT_ONCE_SECONDS, Placed, placed
+from exprun.engine.replay import AT_ONCE_SECONDS, Storages, storages_of
 from exprun.techniques.losses import CrossEntropy
 from exprun.training import metrics
 from exprun.training.divergence import locate
@@ -43,7 +43,7 @@ class NativeTraining:
             raise MemoryError("the native engine: not enough memory for the activations of a batch")
         weakref.finalize(self, self.library.native_close, self.workspace)
         self.at_once = 1
-        self.placed: list[Placed] = []  # weights and states, once the optimizer has all of them
+        self.storages: list[Storages] = []  # weights and states, once the optimizer has all of them
         self.rows = _Rows(t, t.data.train, t.targets)
         if t.loss.class_weight is not None:
             self.rows.set_weights(t.loss.class_weight[t.loss.ids(t.targets)])
@@ -110,8 +110,8 @@ class NativeTraining:
             w.data_ptr() != memory.data_ptr()
             for w, memory in zip(groups, self.network.memory, strict=True)
         ):
-            return "the place of the weights"
-        if self.attached and placed([optimizer]) != self.placed:
+            return "the storage of the weights"
+        if self.attached and storages_of([optimizer]) != self.storages:
             return "the state of the optimizer"
         return None
 
@@ -124,7 +124,7 @@ class NativeTraining:
             if made and w not in optimizer.state:
                 optimizer.state[w] = made
         self.attached = True
-        self.placed = placed([optimizer])
+        self.storages = storages_of([optimizer])
 
     def save(self) -> dict[str, Any]:
         """Save the state for ``restore``; the buffer holds only the most recent save."""
