@@ -282,9 +282,7 @@ def test_steps_go_towards_the_usual_learning_rate(
     f = findings(config={"optimizer.lr": lr}, usual_lr=usual)
     assert str(overrides_to_try.smaller_steps(f)[0]) == f"optimizer.lr={smaller}"
     assert str(overrides_to_try.larger_steps(f)[0]) == f"optimizer.lr={larger}"
-    if (
-        usual and lr > overrides_to_try.FAR * usual
-    ):  # never further away
+    if usual and lr > overrides_to_try.FAR * usual:  # never further away
         assert all(float(str(s).split("=")[1]) < lr for s in overrides_to_try.other_steps(f))
 
 
