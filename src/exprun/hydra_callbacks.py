@@ -338,6 +338,7 @@ Asked = tuple[str | None, list[str]]
 
 
 def _is_grid(config: DictConfig) -> bool:
+    """Whether the sweeper runs every combination of values, so that all jobs are known."""
     return config.hydra.sweeper._target_ in GRID_SWEEPERS
 
 

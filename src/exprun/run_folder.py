@@ -6,6 +6,7 @@ import io
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from omegaconf import DictConfig, ListConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
@@ -15,6 +16,9 @@ from exprun.common.errors import UsageError, nearest
 from exprun.config.allowed_targets import check_targets
 from exprun.config.schema import check, plain
 from exprun.job import Job
+
+if TYPE_CHECKING:
+    from exprun.training.training import Training
 
 
 @dataclass(frozen=True)
@@ -68,6 +72,18 @@ def check_config(config: DictConfig, folder: Path | str, *, trust: bool) -> None
     check(config)
     if not trust:
         check_targets(config, str(folder))
+
+
+def initial_training(run: Stored, folder: Path, *, trust: bool) -> Training:
+    """The training of a run in its initial state, its data read again. Raises UsageError if the
+    config has been edited into an invalid one, names the user's own code without ``trust``, or its
+    data cannot be read."""
+    from exprun.build import target_of  # imports torch
+
+    check_config(run.config, folder, trust=trust)
+    config = plain(run.config)
+    training: Training = target_of("problem", config["problem"])(config)
+    return training
 
 
 def stored_job(

@@ -24,7 +24,7 @@ from exprun.data.frame import Frame, Words
 from exprun.data.prepare import prepare
 from exprun.data.preprocess import Preprocessing
 from exprun.data.preprocess_json import from_json, to_json
-from exprun.data.scaling import Scaling
+from exprun.data.scaling import Quantiles, Scaling, fit_scaling
 from exprun.data.table import Table
 from exprun.data.task import Task
 
@@ -208,3 +208,18 @@ def test_a_damaged_file_is_refused_by_name(name):
 def test_a_file_of_something_else_is_refused(data):
     with pytest.raises(ValueError, match=r"preprocess\.json: it is damaged: expected an"):
         from_json(data)
+
+
+@pytest.mark.parametrize("method", ["standardize", "min_max", "unit", "quantile", "none"])
+def test_a_scaling_can_be_inverted(method: str) -> None:
+    """Between the outermost values, where quantiles are interpolated."""
+    values = np.random.default_rng(0).gamma(2.0, size=(400, 2)) * [1.0, 1e4]
+    block = np.sort(values, axis=0)
+    for k, scaling in enumerate(fit_scaling(method, block, largest=2e5)):
+        inner = block[1:-1, k]
+        scaled = (
+            scaling.apply(inner)
+            if isinstance(scaling, Quantiles)
+            else (inner - scaling.center) / scaling.scale
+        )
+        assert scaling.invert(scaled) == pytest.approx(inner, rel=1e-9)

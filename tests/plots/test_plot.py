@@ -25,6 +25,7 @@ from exprun.fit.loop import fit
 from exprun.plots import boundary, layers, learning_curves, weights
 from exprun.plots.histograms import read_histograms
 from exprun.record.model import load_model
+from exprun.run_folder import stored
 from exprun.sweeps.read_results import read_results
 
 WORDS = ["data=moons", "data.rows=200", "model.hidden=[8]", "trainer.max_epochs=6", "device=cpu"]
@@ -149,7 +150,7 @@ def test_histograms_are_densities_and_theory_is_he(folder: Path) -> None:
     weight = float(initial[1]["weight_std"])
     inputs = float(initial[0]["act_measured"])
     assert predicted["hidden.1"] == pytest.approx(2 * weight**2 * inputs)
-    assert not plot._normalises_first(folder)
+    assert not plot._normalises_first(stored(folder).config)
 
 
 def test_weights_over_a_strength(tmp_path: Path) -> None:
@@ -202,7 +203,7 @@ def test_what_cannot_be_plotted_is_said(
     capsys.readouterr()
     for words, expected in {
         ("nowhere",): "nowhere: there is no such folder; expected one like outputs/runs/…",
-        (str(copy),): "result.json: is damaged: it is not JSON",
+        (str(copy),): "result.json: is damaged, so it counts for nothing",
         (str(problem),): "has its pictures: path.png",
         (str(folder), str(folder), "-o", "x"): "-o x: expected one RUN or SWEEP with it",
         (str(folder), "-o", str(tmp_path / "file")): "is a file; expected a folder",

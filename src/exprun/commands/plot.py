@@ -2,18 +2,16 @@
 
 from __future__ import annotations
 
-import json
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+
+from omegaconf import DictConfig
 
 from exprun.commands import Parser
 from exprun.common.constants import DIVERGED
 from exprun.common.errors import UsageError
-from exprun.run_folder import stored
+from exprun.record.result import read_result
+from exprun.run_folder import initial_training, stored
 from exprun.sweeps.read_results import read_results, read_run
-
-if TYPE_CHECKING:
-    from exprun.training.training import Training
 
 
 def main(words: list[str]) -> int:
@@ -75,9 +73,11 @@ def plot_run(
     two inputs; returns the files' names. Raises UsageError if there is nothing to draw."""
     from exprun.plots import boundary, layers, learning_curves
     from exprun.plots.histograms import read_histograms
-    from exprun.record.model import WEIGHTS, load_model
+    from exprun.record.model import PREPROCESSING, WEIGHTS, as_file, load_model
 
-    result = _result(folder)
+    run, result = stored(folder), read_result(folder)
+    if result is None:
+        raise UsageError(f"{folder}: has no result yet; expected the folder of a run that ended")
     job = read_run(folder).jobs[0]
     if not job.curve().get("epoch"):
         what = "has no learning curve"
@@ -91,7 +91,12 @@ def plot_run(
     reason = boundary.obstacle(model.preprocessing) if model else "it has no model"
     if animate and reason:
         raise UsageError(f"--animate: {folder}: {reason}")
-    training = None if reason else _rebuilt(folder, trust=trust)
+    training = None if reason else initial_training(run, folder, trust=trust)
+    if (
+        training
+        and as_file(training.data.preprocessing).content != (folder / PREPROCESSING).read_bytes()
+    ):
+        raise UsageError(f"{folder}: the data are not those that it was trained on")
     output.mkdir(parents=True, exist_ok=True)
     names = learning_curves.draw_run(job, result.get("best_epoch"), title, output)
     measured = layers.read(folder / "diagnostics.csv")
@@ -99,7 +104,7 @@ def plot_run(
     if measured:
         names += layers.draw(measured, initial, title, output)
     if histograms := read_histograms(folder):
-        normalised = _normalises_first(folder)
+        normalised = _normalises_first(run.config)
         names += layers.draw_histograms(histograms, initial, title, output, normalised=normalised)
     if model and training:
         names += boundary.draw(model, training.data, title, output)
@@ -108,37 +113,7 @@ def plot_run(
     return names
 
 
-def _normalises_first(folder: Path) -> bool:
+def _normalises_first(config: DictConfig) -> bool:
     """Whether a normalisation precedes the activation, so that pre-activations are normalised."""
-    norm = stored(folder).config.norm
+    norm = config.norm
     return norm.get("_target_") is not None and norm.get("position", "pre") == "pre"
-
-
-def _result(folder: Path) -> dict[str, Any]:
-    """The content of ``result.json``; raises UsageError if it is missing or damaged."""
-    stored(folder)  # raises UsageError unless it is the folder of a run
-    path = folder / "result.json"
-    if not path.is_file():
-        raise UsageError(f"{folder}: has no result yet; expected the folder of a run that ended")
-    try:
-        result: dict[str, Any] = json.loads(path.read_text())
-    except ValueError:
-        raise UsageError(f"{path}: is damaged: it is not JSON") from None
-    return result
-
-
-def _rebuilt(folder: Path, *, trust: bool) -> Training:
-    """The training of a run, in its initial state. Raises UsageError if its config names the user's
-    own code without ``--trust``, or its data are missing or have changed."""
-    from exprun.build import target_of
-    from exprun.config.schema import plain
-    from exprun.record.model import PREPROCESSING, as_file
-    from exprun.run_folder import check_config
-
-    run = stored(folder)
-    check_config(run.config, folder, trust=trust)
-    config = plain(run.config)
-    training: Training = target_of("problem", config["problem"])(config)
-    if as_file(training.data.preprocessing).content != (folder / PREPROCESSING).read_bytes():
-        raise UsageError(f"{folder}: the data are not those that it was trained on")
-    return training

@@ -37,6 +37,10 @@ class Linear:
     center: float = 0.0
     scale: float = 1.0
 
+    def invert(self, scaled: Numbers) -> Numbers:
+        """The values (rows,) that were scaled to ``scaled`` (rows,)."""
+        return scaled * self.scale + self.center
+
 
 @dataclass(frozen=True)
 class Quantiles:
@@ -67,6 +71,14 @@ class Quantiles:
         bounded = torch.from_numpy(np.clip(probability, BOUND, 1 - BOUND))
         normal: Numbers = torch.special.ndtri(bounded).numpy()  # without importing scipy
         return normal
+
+    def invert(self, scaled: Numbers) -> Numbers:
+        """The values (rows,) that were scaled to ``scaled`` (rows,), but for those beyond the
+        outermost quantiles."""
+        at = np.linspace(0, 1, len(self.values))
+        probability = torch.special.ndtr(torch.from_numpy(scaled)).numpy()
+        found: Numbers = np.interp(probability, at, self.values)
+        return found
 
 
 def fit_scaling(method: str, block: Numbers, largest: float = 1.0) -> list[Linear | Quantiles]:

@@ -12,16 +12,14 @@ import torch
 from torch import Tensor
 from torch.nn.functional import one_hot
 
-from exprun.build import target_of
 from exprun.common.errors import UsageError
 from exprun.common.streams import stream
-from exprun.config.schema import plain
 from exprun.diagnostics.measure import Row, measure
 from exprun.doctor.baselines import MOST_TRAIN, MOST_VAL, Array, Sample, compare
 from exprun.doctor.findings import DataFacts, Findings, Targets, read
 from exprun.record import checkpoint
 from exprun.record.model import as_file
-from exprun.run_folder import Stored, check_config
+from exprun.run_folder import Stored, initial_training
 from exprun.statistics import kolmogorov_smirnov
 from exprun.training.prediction import class_ids, forward, probabilities
 from exprun.training.training import Training
@@ -32,9 +30,7 @@ def examine(folder: Path, run: Stored, *, trust: bool = False) -> tuple[Findings
     it cannot be rebuilt, those from the files alone, and the reason."""
     findings = read(folder, run.config, run.options)
     try:
-        check_config(run.config, folder, trust=trust)
-        config = plain(run.config)
-        training: Training = target_of("problem", config["problem"])(config)
+        training = initial_training(run, folder, trust=trust)
     except UsageError as error:
         return findings, str(error)
     state, _ = checkpoint.newest(folder)

@@ -6,7 +6,6 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import torch
 from matplotlib.axes import Axes
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.colors import to_rgb
@@ -17,7 +16,6 @@ from exprun.common.figure_style import INK, palette, save
 from exprun.data.frame import Frame
 from exprun.data.prepare import Data, Part
 from exprun.data.preprocess import Numeric, Preprocessing
-from exprun.data.scaling import Linear
 from exprun.display.text import shorten
 from exprun.fit.loop import fit
 from exprun.plots.figure import panels, plain
@@ -151,8 +149,8 @@ class Surface:
             axes.plot([], [], marker, ms=4, mfc="none", mec=INK, label=name)
         widest = max(map(len, (*labels, "validation")))
         columns = max(1, min(5, LEGEND_WIDTH // (widest + 5)))
-        names = map(plain, self.preprocessing.features)
-        axes.set(xlabel=next(names), ylabel=next(names))
+        xlabel, ylabel = map(plain, self.preprocessing.features)
+        axes.set(xlabel=xlabel, ylabel=ylabel)
         axes.grid(visible=False)
         axes.legend(
             loc="upper center", bbox_to_anchor=(0.5, -0.14), ncols=columns, columnspacing=1.0
@@ -167,17 +165,9 @@ def parts(data: Data) -> dict[str, Part]:
 
 def original(part: Part, preprocessing: Preprocessing) -> Array:
     """The inputs (rows, 2) in their original units, with the scaling inverted."""
-    x = part.x.double().cpu()
-    found = np.empty(tuple(x.shape))
-    for k, column in enumerate(preprocessing.columns):
-        assert isinstance(column, Numeric)
-        scaling = column.scaling
-        if isinstance(scaling, Linear):
-            found[:, k] = x[:, k].numpy() * scaling.scale + scaling.center
-        else:
-            at = np.linspace(0, 1, len(scaling.values))
-            found[:, k] = np.interp(torch.special.ndtr(x[:, k]).numpy(), at, scaling.values)
-    return found
+    x = part.x.double().cpu().numpy()
+    scalings = [column.scaling for column in preprocessing.columns if isinstance(column, Numeric)]
+    return np.stack([s.invert(x[:, k]) for k, s in enumerate(scalings)], axis=1)
 
 
 def draw(model: Model, data: Data, title: str, folder: Path) -> list[str]:
