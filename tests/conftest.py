@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import functools
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -47,6 +47,15 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
 
 HE = partial(variance_scaling, scale=2.0, mode="fan_in", distribution="normal")
 GRADIENT_DESCENT = partial(torch.optim.SGD, lr=0.1)
+
+
+@pytest.fixture(autouse=True)
+def nothing_left_behind() -> Iterator[None]:
+    """A test writes into folders of its own, not into the one that the tests are started in."""
+    here = Path.cwd()
+    before = set(here.glob("[!.]*"))
+    yield
+    assert set(here.glob("[!.]*")) <= before
 
 
 @pytest.fixture(scope="session")

@@ -56,6 +56,10 @@ def test_exactly_those_jobs(begun: Path, whole: Path, capsys: pytest.CaptureFixt
     assert main(["resume", "sweep", "--jobs", "0,2-5"]) == 0  # none is missing any more
     assert board(begun) == board(whole)
     assert all((begun / name).exists() for name in OF_THE_SWEEP)
+    for name in OF_THE_SWEEP:  # as if the process had been killed before it wrote them
+        (begun / name).unlink()
+    assert main(["resume", "sweep", "--jobs", "3"]) == 0
+    assert board(begun) == board(whole)
     assert (begun / "sweep.json").read_bytes() == asked
     assert not list(begun.rglob(lease.NAME))
 

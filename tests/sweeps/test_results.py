@@ -15,6 +15,7 @@ def test_a_default_that_is_not_said_later_is_the_same_configuration(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """A sweep that is extended without a key that it had counts that key's default."""
+    monkeypatch.chdir(tmp_path)
     words = [*SMALL, "optimizer=sgd,adam"]
     assert main(["-m", *words, "reg=none,l2", "seed=0", "hydra.sweep.dir=sweep"]) == 0
     assert main(["-m", *words, "seed=1", "sweep.into=sweep"]) == 0

@@ -98,14 +98,15 @@ def resume_jobs(folder: Path, words: str, *, trust: bool) -> int:
     numbers = job_numbers.parse(words, folders)
     chosen = {number: folders[number] for number in numbers}
     missing, code = _run(folder, asked, _launcher(folder, asked), chosen, trust=trust)
-    if not missing:
-        print("nothing was left to be done")
-        return 0
     if code is not None:
         return code
-    if all(ledger.has_ended(path) for path in folders.values()):
+    ended = all(ledger.has_ended(path) for path in folders.values())
+    # a process may have been killed after its last job and before it wrote the files of the sweep
+    if ended and (missing or not (folder / ledger.LEADERBOARD).exists()):
         with suppress(HeldError), held(folder):
             conclude(folder, trust=trust)
+    elif not missing:
+        print("nothing was left to be done")
     left = [path for path in chosen.values() if ledger.state_of(path)["status"] not in FINISHED]
     at_work = [path for path in left if holder(path)]
     return int(bool(left)) if len(at_work) < len(left) or not left else HELD

@@ -194,6 +194,9 @@ def adopt(folder: Path, content: dict[str, Any]) -> None:
         write_json(folder / "sweep.json", content)
 
 
+LEADERBOARD = "leaderboard.csv"
+"""The file of the jobs ranked by validation figures, written when none is missing any more."""
+
 NAMES_DATA = ("data=", "data.path=", "data.test_path=", "problem.path=", "experiment=")
 """What an override begins with that names data files."""
 
@@ -291,7 +294,7 @@ def leaderboard(folder: Path) -> list[dict[str, Any]]:
     writer = csv.DictWriter(text, columns, restval="")
     writer.writeheader()
     writer.writerows(rows)
-    write_atomic(folder / "leaderboard.csv", text.getvalue().encode())
+    write_atomic(folder / LEADERBOARD, text.getvalue().encode())
     return rows
 
 
