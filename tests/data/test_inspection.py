@@ -44,6 +44,36 @@ def inspected(path: str, target: str | None = None, test: str | None = None):
     return inspect(opened[0], target, opened[1] if test else None)
 
 
+@pytest.mark.parametrize("gap", [-999, 9999, -1e30])
+@pytest.mark.parametrize("times", [2, 3, 20])
+def test_values_that_may_stand_for_a_gap(tmp_path: Path, gap: float, times: int) -> None:
+    rng = np.random.default_rng(1)
+    heights = [f"{h:.1f}" for h in rng.normal(170, 10, ROWS)]
+    heights[5 : 5 + times] = [str(gap)] * times
+    content = ([h, i % 7, "yn"[i % 2]] for i, h in enumerate(heights))
+    found = inspected(write(tmp_path / "a.csv", ["height", "day", "y"], content))
+    suspected = [line for line in found.suspicions if "data.missing" in line]
+    if times < 3:  # outliers
+        assert suspected == []
+    else:
+        (line,) = suspected
+        assert line.startswith(f"height: {gap:.6g} in {times} rows is far from all others (1")
+
+
+def test_usual_distributions_hold_no_gaps(tmp_path: Path) -> None:
+    """Counts, two values, heavy tails, zeros among positive numbers."""
+    rng = np.random.default_rng(2)
+    columns = [
+        rng.poisson(0.4, ROWS * 5),
+        rng.integers(0, 2, ROWS * 5),
+        rng.standard_cauchy(ROWS * 5),
+        rng.lognormal(size=ROWS * 5) * (rng.random(ROWS * 5) < 0.7),
+    ]
+    content = ([*row, "yn"[i % 2]] for i, row in enumerate(zip(*columns, strict=True)))
+    found = inspected(write(tmp_path / "a.csv", ["a", "b", "c", "d", "y"], content))
+    assert [line for line in found.suspicions if "data.missing" in line] == []
+
+
 def test_columns_and_what_becomes_of_them(tmp_path: Path) -> None:
     found = inspected(write(tmp_path / "a.csv", HEAD, rows()))
     assert (found.rows, found.target, found.guessed) == (ROWS, "left", True)

@@ -24,7 +24,6 @@ from exprun.common.errors import choices, list_override, nearest
 from exprun.config.hydra_internals import Hydra, main_hydra
 from exprun.config.paths import conf_dir
 from exprun.config.rules import rule_for
-from exprun.config.schema import leaves
 from exprun.config.sweep_overrides import expand
 
 
@@ -142,8 +141,9 @@ def _wrong_key(override: Override, config: DictConfig) -> str | None:
     for word in override.key_or_group.split("."):
         if not isinstance(node, DictConfig):
             return f"{override.key_or_group}: {'.'.join(walked)} is a value, not a group of keys"
-        names = [str(name) for name in node if not str(name).startswith("_")]
-        if word not in node:
+        keys = [str(name) for name in node]  # `in` leaves out keys whose value is missing
+        names = [name for name in keys if not name.startswith("_")]
+        if word not in keys:
             parent = ".".join(walked)
             if parent == "reg" and word in _options(parent):
                 return f"{override.key_or_group}: reg={word} is not chosen; add reg={word}"
@@ -169,10 +169,20 @@ def _has_key(group: str, option: str, key: str) -> bool:
 
 def _same_name_elsewhere(word: str, config: DictConfig) -> str:
     """The hint ``"; did you mean optimizer.lr?"`` for ``lr``, or an empty text."""
-    keys = [key for key, _ in leaves(config) if "._target_" not in key]
+    keys = [key for key in _keys(config) if not key.startswith("hydra.") and "._target_" not in key]
     same = [key for key in keys if key.rpartition(".")[2] == word]
     close = [key for key in keys if key.rpartition(".")[2].endswith(f"_{word}")]
     return f"; did you mean {choices(same or close)}?" if same or close else ""
+
+
+def _keys(config: DictConfig, prefix: str = "") -> Iterator[str]:
+    """Yield the keys of all values, also where it is missing."""
+    for name in config:
+        node = config._get_node(name)
+        if isinstance(node, DictConfig) and not node._is_missing():
+            yield from _keys(node, f"{prefix}{name!s}.")
+        else:
+            yield f"{prefix}{name!s}"
 
 
 def _unreadable(config_dir: str) -> Path | None:

@@ -46,6 +46,9 @@ USUAL_FRACTION = 0.15
 MOSTLY = 0.9
 """Share of a column's words from which it is what they are."""
 
+PLACEHOLDER_ROWS = 3
+"""Rows with the same extreme value, far from all others, from which it may stand for a gap."""
+
 DRIFT_P = 0.001
 """Probability of a difference as large between two samples of one distribution, for all columns
 together, below which two files are said to differ."""
@@ -109,6 +112,7 @@ def inspect(source: Source, target: str | None = None, test: Source | None = Non
     columns = [_column(frame, column, name, task, drop, source.index) for column in source.names]
     suspicions = [*_ids(frame, drop), *_duplicates(frame), *_dates(frame, drop)]
     features = [c.name for c in columns if c.name not in (*drop, name, *source.index)]
+    suspicions += [line for f in features for line in _placeholder(frame, f)]
     suspicions += [line for f in features for line in _leak(frame, f, name, task)]
     if test is not None:
         suspicions += _drift(source, frame, test, [*features, name], name)
@@ -180,6 +184,23 @@ def _dates(frame: Frame, drop: Sequence[str]) -> Iterator[str]:
         dates = sum(re.match(DATE, word) is not None for word in words.words)
         if name not in drop and words.words and dates >= MOSTLY * len(words.words):
             yield f"{name}: dates, of which each would be a category: turn them into numbers"
+
+
+def _placeholder(frame: Frame, name: str) -> Iterator[str]:
+    """An extreme value of a numeric column that is frequent and farther from the other values than
+    they are from each other, as -999 or 9999 written for a gap."""
+    if frame.kind(name) == CATEGORICAL:
+        return
+    values, counts = np.unique(frame[name][~np.isnan(frame[name])], return_counts=True)
+    if len(values) < PLACEHOLDER_ROWS:
+        return
+    for extreme, others in ((0, values[1:]), (-1, values[:-1])):
+        distance = np.abs(others - values[extreme]).min()
+        if counts[extreme] >= PLACEHOLDER_ROWS and distance > np.ptp(others):
+            yield (
+                f"{name}: {values[extreme]:.6g} in {counts[extreme]} rows is far from all others "
+                f"({_range(others)}); if it stands for a gap, add it to data.missing"
+            )
 
 
 def _duplicates(frame: Frame) -> list[str]:
