@@ -30,8 +30,8 @@ def test_what_is_wrong_with_a_parquet_file_is_said(tmp_path):
     assert said(tabular.parquet, path, "y") == "FILE: there are no rows"
     write(a=[[1], [2]], y=["u", "v"])
     assert said(tabular.parquet, path, "y") == (
-        "FILE: column 'a' has values of type list<element: int64>; expected numbers, text or "
-        "booleans, or data.drop=[a]"
+        "FILE: column 'a' has values of type list<element: int64>; expected numbers, text, "
+        "booleans or dates, or data.drop=[a]"
     )
     write(a=[1.0, float("inf")], y=["u", "v"])
     assert said(tabular.parquet, path, "y") == "FILE: row 2, column 'a': inf is not finite"
@@ -84,7 +84,7 @@ def test_what_is_wrong_with_an_npz_file_is_said(tmp_path):
     assert said(tabular.npz, path, "y") == "FILE: 'y' is a single value; expected an array"
     write(x=np.zeros(2, dtype=complex), y=[0, 1])
     assert said(tabular.npz, path, "y") == (
-        "FILE: 'x' is an array of complex128; expected numbers or text"
+        "FILE: 'x' is an array of complex128; expected numbers, text or dates"
     )
     write()
     assert said(tabular.npz, path, "y") == "FILE: there is no array in it"

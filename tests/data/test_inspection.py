@@ -27,10 +27,11 @@ def rows() -> Iterator[list[object]]:
     for i in range(ROWS):
         city = ["Rome", "Oslo", ""][i % 3]
         age = "" if i % 10 == 0 else int(rng.integers(18, 80))
-        yield [i + 1, f"name {i}", city, age, f"2026-0{1 + i % 5}-01", "yn"[int(rng.integers(2))]]
+        dates = [f"2026-0{1 + i % 5}-01", f"0{1 + i % 5}/13/2026"]
+        yield [i + 1, f"name {i}", city, age, *dates, "yn"[int(rng.integers(2))]]
 
 
-HEAD = ["id", "full name", "city", "age", "day", "left"]
+HEAD = ["id", "full name", "city", "age", "day", "american", "left"]
 
 
 def write(path: Path, head: Sequence[str], content: Iterator[list[object]]) -> str:
@@ -82,12 +83,16 @@ def test_columns_and_what_becomes_of_them(tmp_path: Path) -> None:
     assert by_name["city"] == Column("city", "text", 20, 2, "Rome, Oslo", "3 inputs, one-hot")
     assert by_name["age"].gaps == ROWS // 10
     assert by_name["age"].becomes == "1 input, standardised, gaps by the median"
+    assert by_name["day"] == Column(
+        "day", "datetime", 0, 5, "2026-01-01 … 2026-05-01", "1 input: elapsed time"
+    )
     assert by_name["left"].becomes == "target: 2 classes"
     assert found.drop == ["id", "full name"]
     assert found.suspicions == [
         "id: counts up from row to row, an identifier",
         "full name: 60 different words in 60 rows, as names or dates have",
-        "day: dates, of which each would be a category: turn them into numbers",
+        "american: dates, of which each would be a category; expected 2026-12-31, 2026-12-31 "
+        "23:59:00 or 31.12.2026",
     ]
 
 

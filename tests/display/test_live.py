@@ -150,7 +150,7 @@ def test_nothing_is_drawn_of_a_training_that_never_starts() -> None:
 
 
 SCRIPT = """
-import os, signal
+import signal
 from tests.display.terminals import make_training
 from exprun.display.choose import watch
 from exprun.fit.loop import fit
@@ -159,7 +159,7 @@ from exprun.training.callbacks import Callback
 class Interrupt(Callback):
     def on_iteration(self, training, iteration):
         if iteration == 401:
-            os.kill(os.getpid(), signal.SIGINT)
+            signal.raise_signal(signal.SIGINT)  # in this thread: one of the screen may get another
 
 try:
     with watch("title") as screen:

@@ -197,6 +197,7 @@ def test_files_say_what_goes_in_and_comes_out(tmp_path: Path) -> None:
     model = made("classes", "mixed", {"scaling": "standardize"})
     said = {
         "numbers": ["time", "ties", "waiting"],
+        "seconds": {},
         "words": {"colour": ["a, b", "größe", "red", None], "town": ["x", "y"]},
         "gaps": ["", *MISSING, "None", "nan", "<NA>"],
         "blanks": "words are compared as they are: strip blanks around them before",

@@ -56,6 +56,9 @@ def _shapes(model: Model, form: str) -> list[str]:
     if columns.numeric:
         names = _listed([column.name for column in columns.numeric])
         lines.append(f"numbers (rows, {len(columns.numeric)}) float64, NaN for a gap: {names}")
+    if columns.datetimes:
+        names = _listed([column.name for column in columns.datetimes])
+        lines.append(f"seconds since 1970-01-01 00:00: {names}")
     if columns.categorical:
         names = _listed([column.name for column in columns.categorical])
         rows = f"(rows, {len(columns.categorical)})"

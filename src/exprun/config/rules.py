@@ -267,7 +267,7 @@ RULES: dict[str, Rule] = {
     # data
     "val_fraction": share_below_one,
     "test_fraction": share_below_one,
-    "split": one_of("random", "last"),
+    "split": one_of("random", "last", "time"),
     "rare": one_of("error", "drop", "keep_in_train", "merge"),
     "split_seed": integer(0),
     "train_rows": either(null, integer(1)),
@@ -288,6 +288,7 @@ RULES: dict[str, Rule] = {
     "task": one_of("auto", "classification", "regression"),
     "drop": columns,
     "group": either(null, column),
+    "data.time": either(null, column),
     "numeric": columns,
     "categorical": columns,
     "header": boolean,

@@ -10,7 +10,8 @@ import pyarrow as pa
 import pyarrow.compute as pc
 from numpy.typing import NDArray
 
-from exprun.data.frame import Frame, Words
+from exprun.data.datetimes import NoDate, seconds
+from exprun.data.frame import CATEGORICAL, DATETIME, Frame, Words
 from exprun.data.spelling import NUMBER, is_number, spellings
 
 LARGEST = float(np.finfo(np.float32).max)
@@ -38,8 +39,8 @@ class TooManyWords(Exception):
 
 
 class FrameBuilder:
-    """Collects batches of columns: ``numeric`` ones in one growing block (rows, columns) float64,
-    ``categorical`` ones as codes.
+    """Collects batches of columns, whose kinds are given by name: numeric ones and dates in one
+    growing block (rows, columns) float64, categorical ones as codes.
 
     Missing values are the words in ``missing``, compared without surrounding blanks, numbers equal
     to one in it, NaN and null. ``bounded`` are the categorical columns that may have at most
@@ -48,18 +49,20 @@ class FrameBuilder:
 
     def __init__(
         self,
-        numeric: Sequence[str],
-        categorical: Sequence[str],
+        kinds: Mapping[str, str],
         missing: Sequence[str],
         bounded: Sequence[str] = (),
     ) -> None:
-        self.numeric, self.categorical, self.bounded = numeric, categorical, bounded
+        self.names, self.bounded = tuple(kinds), bounded
+        self.categorical = [name for name, kind in kinds.items() if kind == CATEGORICAL]
+        self.numeric = [name for name, kind in kinds.items() if kind != CATEGORICAL]
+        self.datetimes = frozenset(name for name, kind in kinds.items() if kind == DATETIME)
         self.gaps = frozenset(["", *missing])
         self.gap_numbers = missing_numbers(missing)
         self.rows = 0
-        self.numbers = np.empty((1024, len(numeric)))
-        self.codes: dict[str, list[NDArray[np.int32]]] = {name: [] for name in categorical}
-        self.words: dict[str, dict[str, int]] = {name: {} for name in categorical}
+        self.numbers = np.empty((1024, len(self.numeric)))
+        self.codes: dict[str, list[NDArray[np.int32]]] = {name: [] for name in self.categorical}
+        self.words: dict[str, dict[str, int]] = {name: {} for name in self.categorical}
 
     def add(self, batch: Mapping[str, pa.Array]) -> None:
         """Append a batch of columns. Raises BadCell or TooManyWords."""
@@ -69,7 +72,8 @@ class FrameBuilder:
             size = (self.rows + rows) * 17 // 16
             self.numbers.resize((size, len(self.numeric)), refcheck=False)
         for place, name in enumerate(self.numeric):
-            values = self._numbers(batch[name], name)
+            read = self._datetimes if name in self.datetimes else self._numbers
+            values = read(batch[name], name)
             check_size(values, name, self.rows)
             self.numbers[self.rows : self.rows + rows, place] = values
         for name in self.categorical:
@@ -92,6 +96,17 @@ class FrameBuilder:
         if self.gap_numbers:
             values = np.where(np.isin(values, self.gap_numbers), np.nan, values)
         return values
+
+    def _datetimes(self, column: pa.Array, name: str) -> NDArray[np.float64]:
+        """The seconds since 1970 (rows,) of a column of dates or their texts."""
+        column = plain(column)
+        if pa.types.is_string(column.type):
+            column = self._without_gaps(column)
+        try:
+            return seconds(column)
+        except NoDate as error:
+            cell = repr(column[error.row].as_py())
+            raise BadCell(self.rows + error.row, name, cell, error.why) from None
 
     def _without_gaps(self, column: pa.Array) -> pa.Array:
         trimmed = pc.utf8_trim_whitespace(column)
@@ -121,8 +136,8 @@ class FrameBuilder:
             return True
         return bool(self.gap_numbers) and is_number(word) and float(word) in self.gap_numbers
 
-    def frame(self, names: Sequence[str]) -> Frame:
-        """The collected rows with their columns in the order ``names``; ends the builder."""
+    def frame(self) -> Frame:
+        """The collected rows; ends the builder."""
         self.numbers.resize((self.rows, len(self.numeric)), refcheck=False)
         pa.default_memory_pool().release_unused()
         none: list[Any] = [np.empty(0, np.int32)]
@@ -130,9 +145,7 @@ class FrameBuilder:
             name: Words.of(np.concatenate(self.codes[name] or none), spellings([*self.words[name]]))
             for name in self.categorical
         }
-        order = [name for name in names if name in set(self.numeric)]
-        assert order == list(self.numeric)
-        return Frame(tuple(names), self.numbers, categorical)
+        return Frame(self.names, self.numbers, categorical, self.datetimes)
 
 
 def missing_numbers(missing: Sequence[str]) -> list[float]:

@@ -14,7 +14,8 @@ from pyarrow import csv as pa_csv
 from exprun.common.errors import UsageError, choices, list_override
 from exprun.data import progress
 from exprun.data.builder import MOST_WORDS, BadCell, FrameBuilder, TooManyWords
-from exprun.data.frame import CATEGORICAL, NUMERIC, Frame, Words
+from exprun.data.datetimes import mostly_datetimes
+from exprun.data.frame import CATEGORICAL, DATETIME, NUMERIC, Frame, Words
 from exprun.data.read_options import AUTO, LABEL, Reading
 from exprun.data.spelling import is_number
 from exprun.data.text_file import TextFile
@@ -29,8 +30,9 @@ SEEN = 1000
 
 
 class CsvFile:
-    """A CSV file as a source of columns. A column is numeric if half of its cells are numbers, and
-    then all other cells are errors; otherwise it is categorical."""
+    """A CSV file as a source of columns. A column is numeric if half of its cells are numbers, or
+    of dates if half of them are dates, and then all other cells are errors; otherwise it is
+    categorical."""
 
     def __init__(self, path: str, reading: Reading) -> None:
         """Raises UsageError if it is not a CSV file or has no rows."""
@@ -59,8 +61,8 @@ class CsvFile:
 
     def read(self, wanted: Mapping[str, str]) -> Frame:
         """Read the columns ``wanted``, by name with their kind: ``numeric``, ``categorical``,
-        ``auto``, or ``label`` (categorical unless it has too many different numbers). Raises
-        UsageError."""
+        ``datetime``, ``auto``, or ``label`` (categorical unless it has too many different numbers).
+        Raises UsageError."""
         unnamed = [name for name in self.file.nameless if name in wanted]
         if unnamed:
             raise UsageError(
@@ -97,21 +99,21 @@ class CsvFile:
         place = self.names.index(name)
         cells = [row[place].strip() for row in self._head if place < len(row)]
         filled = [cell for cell in cells if cell not in self.gaps]
+        if mostly_datetimes(filled):
+            return DATETIME
         numbers = sum(is_number(cell) for cell in filled)
         return NUMERIC if 2 * numbers >= len(filled) else CATEGORICAL
 
     def _stream(
         self, kinds: Mapping[str, str], wanted: Mapping[str, str], words: set[str]
     ) -> Frame:
-        numeric = [name for name, kind in kinds.items() if kind == NUMERIC]
-        categorical = [name for name, kind in kinds.items() if kind == CATEGORICAL]
-        bounded = [name for name in categorical if wanted[name] != CATEGORICAL]
-        builder = FrameBuilder(numeric, categorical, self.reading.missing, bounded)
-        texts = {*categorical, *words}
+        bounded = [name for name in kinds if wanted[name] != CATEGORICAL]
+        builder = FrameBuilder(kinds, self.reading.missing, bounded)
+        texts = {*words, *(name for name, kind in kinds.items() if kind != NUMERIC)}
         types = {n: pa.string() if n in texts else pa.float64() for n in kinds}
         for batch in self._batches(types):
             builder.add(batch)
-        return builder.frame(list(kinds))
+        return builder.frame()
 
     def _batches(self, types: Mapping[str, pa.DataType]) -> Iterator[dict[str, pa.Array]]:
         """Yield these columns in batches of rows."""
@@ -167,9 +169,9 @@ class CsvFile:
         rows = 0
         try:
             for batch in self._batches(numeric):
-                builder = FrameBuilder([], list(numeric), self.reading.missing)
+                builder = FrameBuilder(dict.fromkeys(numeric, CATEGORICAL), self.reading.missing)
                 builder.add(batch)
-                for name, column in builder.frame(list(numeric)).categorical.items():
+                for name, column in builder.frame().categorical.items():
                     number = _are_numbers(column)
                     counts[name] += [number.sum(), (~number & (column.codes >= 0)).sum()]
                     odd = np.flatnonzero(~number & (column.codes >= 0))

@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 Rows = NDArray[np.int64]
 """Row numbers, (n,) int64."""
 
-NUMERIC, CATEGORICAL = "numeric", "categorical"
+NUMERIC, CATEGORICAL, DATETIME = "numeric", "categorical", "datetime"
 """The kinds of columns."""
 
 
@@ -52,25 +52,29 @@ class Frame:
 
     ``names`` are the columns in their order. Numeric ones are stored in one block, ``numbers``
     (rows, numeric columns), in the dtype of the source (images stay bytes); floats have NaN for a
-    missing value. ``categorical`` holds the others by name.
+    missing value. ``categorical`` holds the others by name. Those in ``datetimes`` are stored with
+    the numeric ones, as seconds since 1970 (see ``datetimes``).
     """
 
     names: tuple[str, ...]
     numbers: NDArray[Any]
     categorical: Mapping[str, Words] = field(default_factory=dict)
+    datetimes: frozenset[str] = frozenset()
 
     def __len__(self) -> int:
         return len(self.numbers)
 
     @cached_property
     def places(self) -> dict[str, int]:
-        """The index of each numeric column in ``numbers``."""
+        """The index of each numeric column, and of those of dates, in ``numbers``."""
         numeric = (name for name in self.names if name not in self.categorical)
         return {name: place for place, name in enumerate(numeric)}
 
     def kind(self, name: str) -> str:
-        """``numeric`` or ``categorical``."""
-        return CATEGORICAL if name in self.categorical else NUMERIC
+        """``numeric``, ``categorical`` or ``datetime``."""
+        if name in self.categorical:
+            return CATEGORICAL
+        return DATETIME if name in self.datetimes else NUMERIC
 
     def __getitem__(self, name: str) -> NDArray[Any]:
         """A column (rows,): float64 with NaN, or words with None, for missing values."""
@@ -108,12 +112,12 @@ class Frame:
             first = places == list(range(len(places)))
             numbers = numbers[:, : len(places)] if first else numbers[:, places]
         categorical = {n: self.categorical[n] for n in names if n in self.categorical}
-        return Frame(tuple(names), numbers, categorical)
+        return Frame(tuple(names), numbers, categorical, self.datetimes & set(names))
 
     def taken(self, rows: Rows) -> Frame:
         """A copy of some of the rows."""
         categorical = {n: Words(w.codes[rows], w.words) for n, w in self.categorical.items()}
-        return Frame(self.names, self.numbers[rows], categorical)
+        return Frame(self.names, self.numbers[rows], categorical, self.datetimes)
 
     def extended(self, more: Frame) -> Frame:
         """This frame followed by a copy of the rows of another one with the same columns. This
@@ -127,4 +131,4 @@ class Frame:
         categorical = {
             name: words.extended(more.categorical[name]) for name, words in self.categorical.items()
         }
-        return Frame(self.names, numbers, categorical)
+        return Frame(self.names, numbers, categorical, self.datetimes)

@@ -14,7 +14,8 @@ from numpy.typing import NDArray
 
 from exprun.common.errors import UsageError, list_override
 from exprun.common.streams import stream
-from exprun.data.frame import CATEGORICAL, NUMERIC, Frame
+from exprun.data.datetimes import EXPECTED, iso, periods_of
+from exprun.data.frame import CATEGORICAL, DATETIME, NUMERIC, Frame
 from exprun.data.read_options import AUTO, LABEL
 from exprun.data.source import Source
 from exprun.data.spelling import is_number, is_whole
@@ -38,7 +39,7 @@ FEWEST_PER_VALUE = 3
 nothing."""
 
 DATE = r"\d{4}-\d\d?-\d\d?|\d\d?[./]\d\d?[./]\d{2,4}"
-"""The beginning of a date in ISO 8601, or as Europe and America write it."""
+"""The beginning of a date, also of one in a form that is not read as a date."""
 
 USUAL_FRACTION = 0.15
 """``data.val_fraction`` and ``data.test_fraction``, if nobody says."""
@@ -141,7 +142,7 @@ def _column(
         numbers = all(map(is_number, words.words)) and len(words.words) > 0
         values = _range(np.array(words.words, float)) if numbers else ", ".join(shown)
         values += ", …" * (not numbers and distinct > EXAMPLES)
-        becomes = f"{distinct + (gaps > 0)} inputs, one-hot"
+        becomes = f"{_inputs(distinct + (gaps > 0))}, one-hot"
         kind = "text"
         if numbers:  # a target is read as labels
             kind = "whole numbers" if all(map(is_whole, words.words)) else NUMERIC
@@ -150,9 +151,16 @@ def _column(
         present = column[~np.isnan(column)]
         distinct = len(np.unique(present))
         values = _range(present)
-        becomes = "constant: no help" if distinct < 2 else "1 input, standardised"
+        kind = frame.kind(name)
+        inputs = "1 input, standardised"
+        if kind == DATETIME:
+            periods = periods_of(present)
+            values = (
+                " … ".join(map(iso, sorted({present.min(), present.max()}))) if distinct else ""
+            )
+            inputs = f"{_inputs(1 + 2 * len(periods))}: {', '.join(['elapsed time', *periods])}"
+        becomes = "constant: no help" if distinct < 2 else inputs
         becomes += ", gaps by the median" * (gaps > 0 and distinct > 1)
-        kind = NUMERIC
     if name == target:
         becomes = f"target: {task.description}" if task else "target"
     elif name in drop:
@@ -160,6 +168,10 @@ def _column(
     elif name in index:
         becomes = "left out: an index"
     return Column(name, kind, gaps, distinct, values, becomes)
+
+
+def _inputs(count: int) -> str:
+    return "1 input" if count == 1 else f"{count} inputs"
 
 
 def _range(values: NDArray[np.float64]) -> str:
@@ -179,17 +191,17 @@ def _ids(frame: Frame, drop: Sequence[str]) -> Iterator[str]:
 
 
 def _dates(frame: Frame, drop: Sequence[str]) -> Iterator[str]:
-    """Columns of dates, each of which would be a category."""
+    """Columns of dates that are not read as such, each of which would be a category."""
     for name, words in frame.categorical.items():
         dates = sum(re.match(DATE, word) is not None for word in words.words)
         if name not in drop and words.words and dates >= MOSTLY * len(words.words):
-            yield f"{name}: dates, of which each would be a category: turn them into numbers"
+            yield f"{name}: dates, of which each would be a category; {EXPECTED}"
 
 
 def _placeholder(frame: Frame, name: str) -> Iterator[str]:
     """An extreme value of a numeric column that is frequent and farther from the other values than
     they are from each other, as -999 or 9999 written for a gap."""
-    if frame.kind(name) == CATEGORICAL:
+    if frame.kind(name) != NUMERIC:
         return
     values, counts = np.unique(frame[name][~np.isnan(frame[name])], return_counts=True)
     if len(values) < PLACEHOLDER_ROWS:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import zipfile
-from collections.abc import Mapping
+from collections.abc import Mapping, Set
 from pathlib import Path
 from typing import Any
 
@@ -13,8 +13,10 @@ from numpy.typing import NDArray
 
 from exprun.common.errors import UsageError
 from exprun.data.builder import MOST_WORDS, BadCell, FrameBuilder, check_size, missing_numbers
+from exprun.data.csv_file import SEEN
+from exprun.data.datetimes import mostly_datetimes
 from exprun.data.file_kinds import first_bytes, instead
-from exprun.data.frame import CATEGORICAL, Frame, Words
+from exprun.data.frame import CATEGORICAL, DATETIME, Frame, Words
 from exprun.data.read_options import AUTO, LABEL, Reading
 from exprun.data.spelling import is_number
 
@@ -65,9 +67,10 @@ class NpzFile:
         for name, array in self.arrays.items():
             if lengths[name] is None:
                 raise UsageError(f"{self.path}: {name!r} is a single value; expected an array")
-            if array.dtype.kind not in "biufU":
+            if array.dtype.kind not in "biufUM":
                 raise UsageError(
-                    f"{self.path}: {name!r} is an array of {array.dtype}; expected numbers or text"
+                    f"{self.path}: {name!r} is an array of {array.dtype}; expected numbers, text "
+                    "or dates"
                 )
         if len(set(lengths.values())) > 1:
             said = ", ".join(f"{name!r} has {n}" for name, n in lengths.items())
@@ -93,16 +96,19 @@ class NpzFile:
     def read(self, wanted: Mapping[str, str]) -> Frame:
         """See ``CsvFile.read``. An array that contains exactly the numeric columns is not
         copied."""
-        numeric, categorical = [], {}
-        for name, kind in wanted.items():
+        numeric, categorical, datetimes = [], {}, set()
+        for name, wish in wanted.items():
             column = self._column(name)
             number = column.dtype.kind in "iuf"
+            date = column.dtype.kind == "M" or self._mostly_datetimes(column)
+            kind = DATETIME if wish == AUTO and date else wish
             as_words = {AUTO: not number, CATEGORICAL: True, LABEL: self._few(column)}
             if as_words.get(kind):
                 categorical[name] = self._words(column)
             else:
                 numeric.append(name)
-        numbers = self._numbers(numeric)
+                datetimes |= {name} if kind == DATETIME else set()
+        numbers = self._numbers(numeric, datetimes)
         for place, name in enumerate(numeric):
             try:
                 if numbers.dtype.kind == "f":
@@ -110,16 +116,23 @@ class NpzFile:
             except BadCell as cell:
                 where = self.where(cell.row)
                 raise UsageError(f"{where}, column {name!r}: {cell}") from None
-        return Frame(tuple(wanted), numbers, categorical)
+        return Frame(tuple(wanted), numbers, categorical, frozenset(datetimes))
+
+    def _mostly_datetimes(self, column: NDArray[Any]) -> bool:
+        """Whether an array of text holds dates, by its first rows."""
+        if column.dtype.kind != "U":
+            return False
+        words = [word.strip() for word in column[:SEEN].tolist()]
+        return mostly_datetimes([word for word in words if word not in ("", *self.reading.missing)])
 
     @staticmethod
     def _few(column: NDArray[Any]) -> bool:
         """Whether a target has few enough different values to be read as words."""
         return column.dtype.kind not in "iuf" or len(np.unique(column)) <= MOST_WORDS
 
-    def _numbers(self, names: list[str]) -> NDArray[Any]:
-        """Numeric columns (rows, columns): an array that consists of exactly these without a copy,
-        else a copy."""
+    def _numbers(self, names: list[str], datetimes: Set[str]) -> NDArray[Any]:
+        """Numeric columns, and those of dates, (rows, columns): an array that consists of exactly
+        these without a copy, else a copy."""
         gaps = missing_numbers(self.reading.missing)
         sources = {self.places[name][0] for name in names}
         whole = next((a for key, a in self.arrays.items() if {key} == sources), np.empty((0, 0)))
@@ -127,7 +140,10 @@ class NpzFile:
             numbers = whole
         else:
             rows = len(next(iter(self.arrays.values())))
-            columns = [self._as_numbers(name) for name in names]
+            columns = [
+                self._as_seconds(name) if name in datetimes else self._as_numbers(name)
+                for name in names
+            ]
             numbers = np.stack(columns, axis=1) if columns else np.empty((rows, 0))
         if gaps:
             numbers = np.where(np.isin(numbers, gaps), np.nan, numbers)
@@ -136,6 +152,8 @@ class NpzFile:
     def _as_numbers(self, name: str) -> NDArray[Any]:
         """A column (rows,) of numbers, booleans, or texts of numbers, as numbers."""
         column = self._column(name)
+        if column.dtype.kind == "M":
+            raise UsageError(f"{self.path}: {name!r} is an array of dates; expected numbers")
         if column.dtype.kind != "U":
             return column
         words = self._words(column)
@@ -147,8 +165,18 @@ class NpzFile:
             raise UsageError(f"{self.where(row)}, column {name!r}: {word!r} is not a number")
         return np.array([*map(float, words.words), np.nan])[words.codes]
 
+    def _as_seconds(self, name: str) -> NDArray[np.float64]:
+        """A column (rows,) of dates or their texts as seconds since 1970."""
+        column = self._column(name)
+        if column.dtype.kind == "M":
+            column = column.astype("datetime64[us]")
+        return self._read(column, name, DATETIME)[name]
+
     def _words(self, column: NDArray[Any]) -> Words:
         """A column of numbers, booleans or text as words."""
-        builder = FrameBuilder([], ["column"], self.reading.missing)
-        builder.add({"column": pa.array(column)})
-        return builder.frame(["column"]).categorical["column"]
+        return self._read(column, "column", CATEGORICAL).categorical["column"]
+
+    def _read(self, column: NDArray[Any], name: str, kind: str) -> Frame:
+        builder = FrameBuilder({name: kind}, self.reading.missing)
+        builder.add({name: pa.array(column)})
+        return builder.frame()

@@ -35,7 +35,8 @@ def openml(
         raise UsageError(f"{source.path}: OpenML names no target for it; expected data.target=…")
     wanted = source.target if target is None else target
     assert wanted is not None
-    return table([source], Choice(wanted, task, drop, group, numeric, categorical))
+    chosen = Choice(wanted, task, drop, group, numeric=numeric, categorical=categorical)
+    return table([source], chosen)
 
 
 class OpenmlSet:

@@ -12,10 +12,11 @@ import pyarrow.parquet as pq
 
 from exprun.common.errors import UsageError, list_override
 from exprun.data import progress
-from exprun.data.builder import BadCell, FrameBuilder, TooManyWords, is_text
-from exprun.data.csv_file import too_many
+from exprun.data.builder import BadCell, FrameBuilder, TooManyWords, is_text, plain
+from exprun.data.csv_file import SEEN, too_many
+from exprun.data.datetimes import mostly_datetimes
 from exprun.data.file_kinds import first_bytes, instead, option_for
-from exprun.data.frame import CATEGORICAL, NUMERIC, Frame
+from exprun.data.frame import CATEGORICAL, DATETIME, NUMERIC, Frame
 from exprun.data.read_options import AUTO, LABEL, Reading
 
 AT_ONCE = 2**14
@@ -73,17 +74,15 @@ class ParquetFile:
         """See ``CsvFile.read``."""
         kinds = {name: self._kind(name, kind) for name, kind in wanted.items()}
         while True:
-            numeric = [name for name, kind in kinds.items() if kind == NUMERIC]
-            categorical = [name for name, kind in kinds.items() if kind == CATEGORICAL]
-            bounded = [name for name in categorical if wanted[name] != CATEGORICAL]
-            builder = FrameBuilder(numeric, categorical, self.reading.missing, bounded)
+            bounded = [name for name in kinds if wanted[name] != CATEGORICAL]
+            builder = FrameBuilder(kinds, self.reading.missing, bounded)
             try:
                 with progress.bar(self.path, self.bytes) as advance:
                     for batch in self._batches(list(kinds)):
                         builder.add(dict(zip(batch.schema.names, batch.columns, strict=True)))
                         share = builder.rows / self.file.metadata.num_rows
                         advance(int(share * self.bytes))
-                return builder.frame(list(kinds))
+                return builder.frame()
             except TooManyWords as many:
                 if not many.numbers:
                     raise UsageError(too_many(self.path, many.column, wanted)) from None
@@ -107,13 +106,22 @@ class ParquetFile:
             type_ = type_.value_type
         number = pa.types.is_integer(type_) or pa.types.is_floating(type_)
         number = number or pa.types.is_decimal(type_) or pa.types.is_null(type_)
-        if not (number or is_text(type_) or pa.types.is_boolean(type_)):
+        date = pa.types.is_timestamp(type_) or pa.types.is_date(type_)
+        if not (number or date or is_text(type_) or pa.types.is_boolean(type_)):
             raise UsageError(
-                f"{self.path}: column {name!r} has values of type {type_}; expected numbers, text "
-                f"or booleans, or {list_override('data.drop', [name])}"
+                f"{self.path}: column {name!r} has values of type {type_}; expected numbers, text, "
+                f"booleans or dates, or {list_override('data.drop', [name])}"
             )
         if kind == LABEL:
             return CATEGORICAL
-        if kind == AUTO:
-            return NUMERIC if number else CATEGORICAL
-        return kind
+        if kind != AUTO:
+            return kind
+        if date or (is_text(type_) and self._mostly_datetimes(name)):
+            return DATETIME
+        return NUMERIC if number else CATEGORICAL
+
+    def _mostly_datetimes(self, name: str) -> bool:
+        """Whether a column of text holds dates, by its first rows."""
+        head = next(self.file.iter_batches(SEEN, columns=[name]))
+        words = [word.strip() for word in plain(head.column(0)).to_pylist() if word is not None]
+        return mostly_datetimes([word for word in words if word not in ("", *self.reading.missing)])

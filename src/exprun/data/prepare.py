@@ -11,11 +11,12 @@ from torch import Tensor
 
 from exprun.common.errors import UsageError
 from exprun.common.streams import stream
-from exprun.data.frame import Rows
-from exprun.data.preprocess import Numeric, Preprocessing, single
+from exprun.data.datetimes import iso
+from exprun.data.frame import DATETIME, Rows
+from exprun.data.preprocess import Categorical, Datetime, Preprocessing, single
 from exprun.data.rare import ERROR, treat_rare
 from exprun.data.scaling import NONE, STANDARDIZE, Scaling
-from exprun.data.split import RANDOM, rows_needed, split_rows
+from exprun.data.split import RANDOM, TIME, Split, rows_needed, split_rows, time_of
 from exprun.data.table import Table, listed
 from exprun.data.task import MOST_IN_TABLE
 
@@ -112,16 +113,43 @@ def prepare(
         train, val, test = map(part, (parts.train, parts.val, parts.test))
     except UsageError as error:
         raise UsageError(f"{table.name}: {error}") from None
-    notes = (*table.notes, *_constant(train.x, preprocessing)) if table.reading else table.notes
+    notes = table.notes
+    if table.reading:
+        notes = (*notes, *_dates(preprocessing), *_constant(train.x, preprocessing))
+    if split == TIME:
+        notes = (*notes, _periods_of_time(table, parts))
     if len(table.task.classes) > MOST_IN_TABLE:
         notes = (*notes, f"more than {MOST_IN_TABLE} classes: no confusion.csv, nor its table")
     return Data(table.name, train, val, test, preprocessing, notes)
 
 
+def _periods_of_time(table: Table, parts: Split) -> str:
+    """A note on the first and last time of each part of the split."""
+    time = time_of(table)
+    times, is_date = time[time.names[0]], time.kind(time.names[0]) == DATETIME
+    shown = iso if is_date else "{:.6g}".format
+    named = {"train": parts.train, "validation": parts.val, "test": parts.test}
+    said = [
+        f"{name} {shown(times[rows].min())} to {shown(times[rows].max())}"
+        for name, rows in named.items()
+        if len(rows) and rows[-1] < len(times)
+    ]
+    return f"split by {time.names[0]}: {', '.join(said)}"
+
+
+def _dates(preprocessing: Preprocessing) -> list[str]:
+    """A note on each column of dates: the parts that are inputs."""
+    return [
+        f"{column.name}: dates as {', '.join(['elapsed time', *column.periods])}"
+        for column in preprocessing.columns
+        if isinstance(column, Datetime)
+    ]
+
+
 def _constant(x: Tensor, preprocessing: Preprocessing) -> list[str]:
     """A note on the constant numeric columns, whose inputs in x (n, width) are equal in all
     rows."""
-    numeric = {column.name for column in preprocessing.columns if isinstance(column, Numeric)}
+    numeric = {c.name for c in preprocessing.columns if not isinstance(c, Categorical)}
     same = (x.amin(0) == x.amax(0)).tolist()
     named = zip(preprocessing.input_names, same, strict=True)
     constant = [name for name, is_same in named if is_same and name in numeric]

@@ -6,7 +6,7 @@ need it in addition to the weights.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
 from typing import Literal
@@ -15,9 +15,19 @@ import numpy as np
 from numpy.typing import NDArray
 
 from exprun.common.errors import UsageError, list_override
-from exprun.data.frame import CATEGORICAL, NUMERIC, Frame, Rows
+from exprun.data.datetimes import circle, periods_of
+from exprun.data.frame import CATEGORICAL, DATETIME, NUMERIC, Frame, Rows
 from exprun.data.read_options import Reading
-from exprun.data.scaling import UNIT, Linear, Numbers, Quantiles, Scaling, fit_scaling
+from exprun.data.scaling import (
+    NONE,
+    STANDARDIZE,
+    UNIT,
+    Linear,
+    Numbers,
+    Quantiles,
+    Scaling,
+    fit_scaling,
+)
 from exprun.data.spelling import places
 from exprun.data.task import Task
 
@@ -41,6 +51,35 @@ class Numeric:
     @property
     def input_names(self) -> tuple[str, ...]:
         return (self.name,)
+
+
+@dataclass(frozen=True)
+class Datetime:
+    """A column of dates or times, in seconds since 1970: one input for the time itself, which is
+    filled and scaled like a number, and two for each of ``periods`` (see ``datetimes.PERIODS``),
+    sine and cosine of the phase in it."""
+
+    name: str
+    fill: float
+    scaling: Linear | Quantiles
+    periods: tuple[str, ...] = ()
+
+    kind = DATETIME
+
+    @property
+    def width(self) -> int:
+        return 1 + 2 * len(self.periods)
+
+    @property
+    def input_names(self) -> tuple[str, ...]:
+        """``day``, ``day: time of year, sine``, ``day: time of year, cosine``."""
+        parts = (f"{p}, {f}" for p in self.periods for f in ("sine", "cosine"))
+        return (self.name, *(f"{self.name}: {part}" for part in parts))
+
+    def circles(self, frame: Frame, rows: Rows) -> NDArray[np.float64]:
+        """The inputs but the first one, (rows, 2 · periods)."""
+        values = frame.block([self.name], rows)[:, 0]
+        return circle(np.where(np.isnan(values), self.fill, values), self.periods)
 
 
 @dataclass(frozen=True)
@@ -80,12 +119,15 @@ class Categorical:
         return found
 
 
+Column = Numeric | Datetime | Categorical
+
+
 @dataclass(frozen=True)
 class Preprocessing:
     """The preprocessing of each column, and the task and target scaling that give a network's
     outputs their meaning. ``reading`` holds the options with which the file was read."""
 
-    columns: tuple[Numeric | Categorical, ...]
+    columns: tuple[Column, ...]
     task: Task
     target: Scaling
     reading: Reading = field(default_factory=Reading)
@@ -111,7 +153,8 @@ class Preprocessing:
     ) -> Preprocessing:
         """Fit on the ``rows`` of ``frame`` only: imputation (``median`` or ``most_frequent`` of a
         numeric column, ``most_frequent`` or ``own_category`` of a categorical one), then scaling
-        (``standardize``, ``min_max``, ``unit``, ``quantile`` or ``none``) and the levels.
+        (``standardize``, ``min_max``, ``unit``, ``quantile`` or ``none``) and the levels. Dates are
+        standardised where ``unit`` or ``none`` would leave them as large as they are.
 
         Raises UsageError if a column has only missing values there.
         """
@@ -151,11 +194,13 @@ class Preprocessing:
         numeric = [
             (column, start)
             for column, start in zip(self.columns, starts, strict=False)
-            if isinstance(column, Numeric)
+            if not isinstance(column, Categorical)
         ]
         if numeric:
             self._scale(frame, chosen, [c for c, _ in numeric], inputs, [s for _, s in numeric])
         for column, start in zip(self.columns, starts, strict=False):
+            if isinstance(column, Datetime):
+                inputs[:, start + 1 : start + column.width] = column.circles(frame, chosen)
             if isinstance(column, Categorical):
                 places = column.places(frame, chosen)
                 known = np.flatnonzero(places >= 0)
@@ -168,7 +213,7 @@ class Preprocessing:
     def _scale(
         frame: Frame,
         rows: Rows,
-        columns: Sequence[Numeric],
+        columns: Sequence[Numeric | Datetime],
         inputs: NDArray[np.float32],
         places: Sequence[int],
     ) -> None:
@@ -214,11 +259,25 @@ def single(values: Numbers, names: Sequence[str]) -> NDArray[np.float32]:
     return values.astype(np.float32)
 
 
-def _fit_numeric(frame: Frame, rows: Rows, scaling: str, impute: str) -> list[Numeric]:
-    names = list(frame.places)
+def _fit_numeric(frame: Frame, rows: Rows, scaling: str, impute: str) -> list[Numeric | Datetime]:
+    numeric = [name for name in frame.places if name not in frame.datetimes]
+    dates = [name for name in frame.places if name in frame.datetimes]
+    fitted: list[Numeric | Datetime] = []
+    for name, fill, scaled, _ in _fit_scaled(frame, rows, numeric, scaling, impute):
+        fitted.append(Numeric(name, fill, scaled))
+    as_large = scaling in (UNIT, NONE)
+    kind = STANDARDIZE if as_large else scaling
+    for name, fill, scaled, values in _fit_scaled(frame, rows, dates, kind, impute):
+        fitted.append(Datetime(name, fill, scaled, periods_of(values)))
+    return fitted
+
+
+def _fit_scaled(
+    frame: Frame, rows: Rows, names: Sequence[str], scaling: str, impute: str
+) -> Iterator[tuple[str, float, Linear | Quantiles, Numbers]]:
+    """Yield name, fill, scaling and the filled values (rows,) of each of these columns."""
     step = max(1, AT_ONCE // max(1, len(rows)))
-    largest = _largest(frame, rows) if scaling == UNIT else 1.0
-    fitted: list[Numeric] = []
+    largest = _largest(frame, rows, names) if scaling == UNIT else 1.0
     for first in range(0, len(names), step):
         some = names[first : first + step]
         block = frame.block(some, rows, order="F")  # contiguous columns are faster here
@@ -232,17 +291,16 @@ def _fit_numeric(frame: Frame, rows: Rows, scaling: str, impute: str) -> list[Nu
         else:
             fills = np.array([of(block[:, k]) for k in range(len(some))])
         scalings = fit_scaling(scaling, np.asfortranarray(block), largest)
-        fitted += map(Numeric, some, fills.tolist(), scalings)
-    return fitted
+        yield from zip(some, fills.tolist(), scalings, block.T, strict=True)
 
 
-def _largest(frame: Frame, rows: Rows) -> float:
+def _largest(frame: Frame, rows: Rows, names: Sequence[str]) -> float:
     """The divisor of the scaling ``unit``: 255 for bytes, such as images; otherwise the largest
-    absolute value of all numeric columns in these rows."""
+    absolute value of the columns in these rows."""
     if frame.numbers.dtype == np.uint8:
         return 255.0
-    step = max(1, AT_ONCE // max(1, frame.numbers.shape[1]))
-    parts = (frame.numbers[rows[k : k + step]] for k in range(0, len(rows), step))
+    step = max(1, AT_ONCE // max(1, len(names)))
+    parts = (frame.block(names, rows[k : k + step]) for k in range(0, len(rows), step))
     found = max(float(np.fmax.reduce(np.abs(part), axis=None, initial=0)) for part in parts)
     return found or 1.0
 

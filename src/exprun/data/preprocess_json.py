@@ -6,8 +6,9 @@ import math
 from dataclasses import asdict
 from typing import Any
 
-from exprun.data.frame import CATEGORICAL, NUMERIC
-from exprun.data.preprocess import Categorical, Numeric, Preprocessing
+from exprun.data.datetimes import PERIODS
+from exprun.data.frame import CATEGORICAL, DATETIME, NUMERIC
+from exprun.data.preprocess import Categorical, Column, Datetime, Numeric, Preprocessing
 from exprun.data.read_options import Reading
 from exprun.data.scaling import Linear, Quantiles, Scaling
 from exprun.data.task import MERGED, Task
@@ -32,15 +33,17 @@ def to_json(preprocessing: Preprocessing) -> dict[str, Any]:
     }
 
 
-def _column(column: Numeric | Categorical) -> dict[str, Any]:
+def _column(column: Column) -> dict[str, Any]:
     head = {"name": column.name, "kind": column.kind}
     if isinstance(column, Categorical):
         levels = list(column.levels)
         return {**head, "levels": levels, "fill": column.fill, "unseen": column.unseen}
     scaling = column.scaling
-    if isinstance(scaling, Quantiles):
-        return {**head, "fill": column.fill, "scaling": {"quantiles": list(scaling.values)}}
-    return {**head, "fill": column.fill, "scaling": asdict(scaling)}
+    quantiles = {"quantiles": list(scaling.values)} if isinstance(scaling, Quantiles) else None
+    content: dict[str, Any] = {**head, "fill": column.fill, "scaling": quantiles or asdict(scaling)}
+    if isinstance(column, Datetime):
+        content["periods"] = list(column.periods)
+    return content
 
 
 def from_json(data: Any) -> Preprocessing:
@@ -86,9 +89,9 @@ def from_json(data: Any) -> Preprocessing:
     )
 
 
-def _read_column(place: _Position) -> Numeric | Categorical:
+def _read_column(place: _Position) -> Column:
     name, kind = place["name"].text(), place["kind"].text()
-    if kind == NUMERIC:
+    if kind in (NUMERIC, DATETIME):
         scaling: Linear | Quantiles
         if "quantiles" in place["scaling"].dict():
             values = tuple(value.number() for value in place["scaling"]["quantiles"].items())
@@ -98,15 +101,21 @@ def _read_column(place: _Position) -> Numeric | Categorical:
         else:
             center, scale = place["scaling"]["center"], place["scaling"]["scale"]
             scaling = Linear(center.number(), scale.positive())
-        return Numeric(name, place["fill"].number(), scaling)
-    place["kind"].expect(kind == CATEGORICAL, f"{NUMERIC} or {CATEGORICAL}")
+        fill = place["fill"].number()
+        if kind == NUMERIC:
+            return Numeric(name, fill, scaling)
+        periods = tuple(period.text() for period in place["periods"].items())
+        known = len(periods) == len(set(periods)) and set(periods) <= set(PERIODS)
+        place["periods"].expect(known, f"some of {', '.join(PERIODS)}")
+        return Datetime(name, fill, scaling, periods)
+    place["kind"].expect(kind == CATEGORICAL, f"{NUMERIC}, {DATETIME} or {CATEGORICAL}")
     levels = tuple(level.text_or_none() for level in place["levels"].items())
     place["levels"].expect(0 < len(levels) == len(set(levels)), "different categories")
-    fill = place["fill"].text_or_none()
-    place["fill"].expect(fill is None or fill in levels, "null or one of the levels")
+    filled = place["fill"].text_or_none()
+    place["fill"].expect(filled is None or filled in levels, "null or one of the levels")
     unseen = place["unseen"].text()
     place["unseen"].expect(unseen in ("ignore", "error"), "ignore or error")
-    return Categorical(name, levels, fill, "error" if unseen == "error" else "ignore")
+    return Categorical(name, levels, filled, "error" if unseen == "error" else "ignore")
 
 
 class _Position:

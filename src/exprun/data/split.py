@@ -6,13 +6,14 @@ from dataclasses import dataclass
 
 import numpy as np
 import torch
+from numpy.typing import NDArray
 
 from exprun.common.errors import UsageError
-from exprun.data.frame import Rows
+from exprun.data.frame import Frame, Rows
 from exprun.data.rare import ERROR, KEEP_IN_TRAIN
 from exprun.data.table import Table
 
-RANDOM, LAST = "random", "last"
+RANDOM, LAST, TIME = "random", "last", "time"
 """The values of ``data.split``: methods of splitting."""
 
 
@@ -33,8 +34,9 @@ def split_rows(
     method: str = RANDOM,
     rare: str = ERROR,
 ) -> Split:
-    """Split the rows at random, stratified by class, or with ``method`` LAST in their order: first
-    training, then validation, then test rows.
+    """Split the rows at random, stratified by class, or in order, first training, then validation,
+    then test rows: with ``method`` LAST as they stand, with TIME by the table's times, of which
+    equal ones stay in one part.
 
     The fractions are of all rows; the table's official test rows, if any, are the test part, and
     ``val_fraction`` is then of the other rows. With ``rare="keep_in_train"`` all rows of a class
@@ -54,14 +56,20 @@ def split_rows(
     else:
         groups = [np.arange(rows)]
     needed = rows_needed(table, val_fraction, test_fraction)
-    if rare == KEEP_IN_TRAIN and (method == LAST or table.groups is not None):
-        given = "data.split=last" if method == LAST else "data.group"
+    if rare == KEEP_IN_TRAIN and (method != RANDOM or table.groups is not None):
+        given = f"data.split={method}" if method != RANDOM else "data.group"
         raise UsageError(
             f"data.rare=keep_in_train: {given} says which rows are trained on; expected "
             "data.rare=error, drop or merge"
         )
-    if method == LAST:
-        return _split_last(table, fractions, official)
+    if table.time is not None and method != TIME:
+        raise UsageError(f"data.time is for data.split=time; with data.split={method} leave it out")
+    if method != RANDOM:
+        times = None
+        if method == TIME:
+            time = time_of(table)
+            times = time[time.names[0]][:rows]
+        return _split_in_order(table, method, times, fractions, official)
     if table.groups is not None:
         return _split_groups(table, groups, fractions, official, generator)
     keep = rare == KEEP_IN_TRAIN and any(len(group) >= needed for group in groups)
@@ -101,26 +109,58 @@ def _advice(table: Table) -> str:
     return f"; expected data.rare=drop, keep_in_train or merge{table.task.amount_hint}"
 
 
-def _split_last(table: Table, fractions: list[float], official: Rows) -> Split:
+def time_of(table: Table) -> Frame:
+    """The column to split by: that of ``data.time``, else the only one of dates. Raises UsageError
+    if there is none, or a gap in it."""
+    if table.time is not None:
+        return table.time
+    dates = sorted(table.features.datetimes)
+    if len(dates) != 1:
+        found = f"there are {' and '.join(dates)}" if dates else "there is no column of dates"
+        raise UsageError(f"data.split=time: {table.name}: {found}; expected data.time=<column>")
+    if np.isnan(table.features[dates[0]]).any():
+        raise UsageError(
+            f"data.split=time: {table.name}: column {dates[0]!r} has gaps; expected a time in "
+            "every row, or another data.time"
+        )
+    return table.features.only(dates)
+
+
+def _split_in_order(
+    table: Table,
+    method: str,
+    times: NDArray[np.float64] | None,
+    fractions: list[float],
+    official: Rows,
+) -> Split:
+    """Split the rows, sorted by ``times`` (rows,) if there are some, into three runs."""
     rows = len(table) - table.test_rows
     val, test = (round(rows * fraction) for fraction in fractions)
     if table.groups is not None:
         raise UsageError(
-            "data.split=last takes the rows as they stand and keeps no groups together; expected "
+            f"data.split={method} takes the rows in order and keeps no groups together; expected "
             "data.split=random, or data.group=null"
         )
+    order, ends = np.arange(rows), [rows - val - test, rows - test]
+    if times is not None:
+        order = np.argsort(times, kind="stable")
+        ascending, sizes = times[order], (val + test, test)
+        first_of_equal = np.searchsorted(ascending, ascending[np.minimum(ends, rows - 1)])
+        ends = [int(k) if n else rows for k, n in zip(first_of_equal, sizes, strict=True)]
+        val, test = ends[1] - ends[0], rows - ends[1]
     needed = 1 + sum(fraction > 0 for fraction in fractions)
+    distinct = f" of {len(np.unique(times))} different times" if times is not None else ""
     if val + test >= rows or any(f and not n for f, n in zip(fractions, (val, test), strict=True)):
         raise UsageError(
-            f"{table.name}: there are only {rows} row(s); a split into {needed} parts of these "
-            "fractions needs more"
+            f"{table.name}: there are only {rows} row(s){distinct}; a split into {needed} parts of "
+            "these fractions needs more"
         )
-    train, val_rows, test_rows = np.split(np.arange(rows), [rows - val - test, rows - test])
+    train, val_rows, test_rows = map(np.sort, np.split(order, ends))
     trained = set(table.y[train].tolist()) if table.task.classes else set()
     for k in sorted(set(range(len(table.task.classes))) - trained):
         raise UsageError(
             f"{table.name}: class {table.task.classes[k]!r} has no row to train on, for "
-            "data.split=last takes the first rows for that; expected data.split=random"
+            f"data.split={method} takes the first rows for that; expected data.split=random"
             f"{table.task.amount_hint}"
         )
     return Split(train, val_rows, np.concatenate([test_rows, official]))

@@ -34,13 +34,14 @@ input."""
 @dataclass(frozen=True)
 class Choice:
     """The roles of a file's columns. ``drop`` are ignored; rows with equal values of ``group`` stay
-    in one part of the split; ``numeric`` and ``categorical`` override the detected kinds of
-    columns."""
+    in one part of the split; ``time`` orders the rows, and is a feature unless dropped; ``numeric``
+    and ``categorical`` override the detected kinds of columns."""
 
     target: Column | Sequence[Column]
     task: TaskName = "auto"
     drop: Sequence[Column] = ()
     group: Column | None = None
+    time: Column | None = None
     numeric: Sequence[Column] = ()
     categorical: Sequence[Column] = ()
 
@@ -52,6 +53,7 @@ def csv(
     test_path: str | None = None,
     drop: Sequence[Column] = (),
     group: Column | None = None,
+    time: Column | None = None,
     numeric: Sequence[Column] = (),
     categorical: Sequence[Column] = (),
     header: bool = True,
@@ -68,7 +70,7 @@ def csv(
     sign = None if delimiter == "auto" else DELIMITERS.get(delimiter, delimiter)
     reading = Reading(header, sign, _words_of(missing))
     sources = [CsvFile(_expanded(file), reading) for file in (path, test_path) if file]
-    chosen = Choice(target, task, drop, group, numeric, categorical)
+    chosen = Choice(target, task, drop, group, time, numeric, categorical)
     return table(sources, chosen)
 
 
@@ -79,6 +81,7 @@ def parquet(
     test_path: str | None = None,
     drop: Sequence[Column] = (),
     group: Column | None = None,
+    time: Column | None = None,
     numeric: Sequence[Column] = (),
     categorical: Sequence[Column] = (),
     missing: Sequence[Column] = MISSING,
@@ -86,7 +89,7 @@ def parquet(
     """Read a Parquet file; see ``csv``. Text and booleans are categorical, numbers numeric."""
     reading = Reading(missing=_words_of(missing))
     sources = [ParquetFile(_expanded(file), reading) for file in (path, test_path) if file]
-    return table(sources, Choice(target, task, drop, group, numeric, categorical))
+    return table(sources, Choice(target, task, drop, group, time, numeric, categorical))
 
 
 def npz(
@@ -96,6 +99,7 @@ def npz(
     test_path: str | None = None,
     drop: Sequence[Column] = (),
     group: Column | None = None,
+    time: Column | None = None,
     numeric: Sequence[Column] = (),
     categorical: Sequence[Column] = (),
     missing: Sequence[Column] = MISSING,
@@ -104,7 +108,7 @@ def npz(
     with more dimensions has a column ``x_0``, ``x_1``, … for each number of a row."""
     reading = Reading(missing=_words_of(missing))
     sources = [NpzFile(_expanded(file), reading) for file in (path, test_path) if file]
-    return table(sources, Choice(target, task, drop, group, numeric, categorical))
+    return table(sources, Choice(target, task, drop, group, time, numeric, categorical))
 
 
 def _words_of(missing: Sequence[Column]) -> tuple[str, ...]:
@@ -128,6 +132,9 @@ def table(sources: Sequence[Source], chosen: Choice) -> Table:
     if chosen.group is not None:
         (group,) = columns_named(source, "group", [chosen.group])
         wanted[group] = CATEGORICAL
+    if chosen.time is not None:
+        (time,) = columns_named(source, "time", [chosen.time])
+        wanted.setdefault(time, AUTO)
     frames = [source.read(wanted)]
     settled = {name: frames[0].kind(name) for name in names}
     for name in features:
@@ -151,6 +158,7 @@ def table(sources: Sequence[Source], chosen: Choice) -> Table:
     groups = _groups(source, frames[0], group) if chosen.group is not None else None
     test_rows = sum(map(len, frames[1:]))
     counting = [name for name in features if counts_up(frames[0], name)]
+    ordering = _time(source, frames[0], time) if chosen.time is not None else None
     whole = frames[0].only(names)
     for test_frame in frames[1:]:
         whole = whole.extended(test_frame)
@@ -167,12 +175,12 @@ def table(sources: Sequence[Source], chosen: Choice) -> Table:
         )
     if chosen.task == "auto":
         notes += _reason(frames[0], task)
-    return Table(name, found, y, task, test_rows, groups, source.reading, tuple(notes))
+    return Table(name, found, y, task, test_rows, groups, ordering, source.reading, tuple(notes))
 
 
 def counts_up(frame: Frame, name: str) -> bool:
     """Whether a numeric column counts up by one from row to row, as the numbers of rows do."""
-    if frame.kind(name) == CATEGORICAL or len(frame) <= FEW_ROWS:
+    if frame.kind(name) != NUMERIC or len(frame) <= FEW_ROWS:
         return False
     column = frame.numbers[:, frame.places[name]]
     head = column[: FEW_ROWS + 1].astype(np.float64)  # most columns are told by these
@@ -202,7 +210,11 @@ def _reason(frame: Frame, task: Task) -> list[str]:
 def _described(frame: Frame) -> str:
     """A line with the numbers of rows, columns by kind, and missing values."""
     words = list(frame.categorical)
-    said = f"{len(frame)} rows; features: {len(frame.names) - len(words)} numeric"
+    dates = [name for name in frame.names if name in frame.datetimes]
+    numeric = len(frame.names) - len(words) - len(dates)
+    said = f"{len(frame)} rows; features: {numeric} numeric"
+    if dates:
+        said += f", {len(dates)} of dates ({listed(dates)})"
     if words:
         said += f", {len(words)} categorical ({listed(words)})"
     gaps = [f"{name} {count}" for name, count in frame.gaps().items()]
@@ -297,3 +309,13 @@ def _groups(source: Source, frame: Frame, name: str) -> NDArray[np.int64]:
         row = int(np.argmax(codes < 0))
         raise UsageError(f"{source.where(row)}: the group {name!r} is missing")
     return codes.astype(np.int64)
+
+
+def _time(source: Source, frame: Frame, name: str) -> Frame:
+    """The column that orders the rows; raises UsageError for words and gaps."""
+    if frame.kind(name) == CATEGORICAL:
+        raise UsageError(f"{source.path}: data.time={name}: has words; expected dates or numbers")
+    missing = np.isnan(frame[name])
+    if missing.any():
+        raise UsageError(f"{source.where(int(np.argmax(missing)))}: the time {name!r} is missing")
+    return frame.only([name])

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from statistics import median
 
+from exprun.data.split import LAST, TIME
 from exprun.doctor.findings import Diagnosis, Findings, suggest
 
 LARGE, SMALL, UNEQUAL = 30.0, 0.1, 100.0
@@ -82,7 +83,7 @@ def ordered_rows(f: Findings) -> Diagnosis | None:
     if not c.at_chance and not _worse_than_mean(f):
         return None
     split = f.config.get("data.split")
-    cure = (suggest("data.split=random", "parts that are alike"),) if split == "last" else ()
+    cure = (suggest("data.split=random", "parts that are alike"),) if split in (LAST, TIME) else ()
     return Diagnosis(
         "the parts differ: rows in order",
         f"data.split={split}: the targets of the training and the validation rows are "

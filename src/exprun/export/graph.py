@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import json
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
 import numpy as np
@@ -19,7 +19,8 @@ from torch import Tensor, nn
 
 from exprun import __version__
 from exprun.data.builder import missing_numbers
-from exprun.data.preprocess import Categorical, Numeric
+from exprun.data.datetimes import PERIODS
+from exprun.data.preprocess import Categorical, Datetime, Numeric
 from exprun.data.scaling import BOUND, Linear, Quantiles
 from exprun.export.inputs import Columns, description, input_order, word_places
 from exprun.techniques.networks import MLP, HiddenLayer
@@ -94,7 +95,7 @@ class Graph:
         if columns.numeric:
             self._input("numbers", TensorProto.DOUBLE, len(columns.numeric))
             gaps = missing_numbers(model.preprocessing.reading.missing)
-            blocks.append(self._numeric(columns.numeric, gaps))
+            blocks += self._numeric(columns.numeric, gaps)
         if columns.categorical:
             self._input("words", TensorProto.STRING, len(columns.categorical))
             missing = model.preprocessing.reading.missing
@@ -108,8 +109,9 @@ class Graph:
     def _input(self, name: str, kind: int, columns: int) -> None:
         self.inputs.append(helper.make_tensor_value_info(name, kind, ["rows", columns]))
 
-    def _numeric(self, columns: tuple[Numeric, ...], gaps: Sequence[float]) -> str:
-        """(rows, columns) float32, imputed and scaled; NaN and the numbers in ``gaps`` are gaps."""
+    def _numeric(self, columns: tuple[Numeric | Datetime, ...], gaps: Sequence[float]) -> list[str]:
+        """(rows, columns) float32, imputed and scaled, and for each period of each date (rows, 1)
+        sine and cosine; NaN and the numbers in ``gaps`` are gaps."""
         fills = self.double([column.fill for column in columns])
         missed = self.add("IsNaN", "numbers")
         for number in gaps:
@@ -126,7 +128,22 @@ class Graph:
                     part = self._normal(self._probability(part, column.scaling))
                 parts.append(part)
             scaled = self.add("Concat", *parts, axis=1)
-        return self.cast(scaled, TensorProto.FLOAT)
+        circles = [
+            circle
+            for place, column in enumerate(columns)
+            if isinstance(column, Datetime)
+            for circle in self._circles(self.column(filled, place), column.periods)
+        ]
+        return [self.cast(scaled, TensorProto.FLOAT), *circles]
+
+    def _circles(self, x: str, periods: Sequence[str]) -> Iterator[str]:
+        """Yield sine and cosine, (rows, 1) float32, of the phases of times x (rows, 1)."""
+        for name in periods:
+            turns = self.add("Div", x, self.double(PERIODS[name]))
+            phase = self.add("Sub", turns, self.add("Floor", turns))
+            angle = self.cast(self.add("Mul", phase, self.double(2 * math.pi)), TensorProto.FLOAT)
+            yield self.add("Sin", angle)
+            yield self.add("Cos", angle)
 
     def _probability(self, x: str, scaling: Quantiles) -> str:
         """The probabilities (rows, 1) of values x (rows, 1), as in ``Quantiles.apply``."""

@@ -1,6 +1,7 @@
 """The inputs of exported models, and rows to test exports with.
 
-``numbers`` (rows, numeric columns) float64 has NaN for a missing value. Categorical columns are
+``numbers`` (rows, numeric columns) float64 has NaN for a missing value; dates are among them as
+seconds since 1970-01-01 00:00. Categorical columns are
 ``words`` (rows, categorical columns) with an empty word for a missing value, or, for formats
 without text, ``codes``: indices of the words among the levels, -1 for a word that is no level.
 """
@@ -15,7 +16,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from exprun.data.frame import Frame, Words
-from exprun.data.preprocess import Categorical, Numeric, Preprocessing
+from exprun.data.preprocess import Categorical, Datetime, Numeric, Preprocessing
 from exprun.data.scaling import Quantiles
 from exprun.data.spelling import is_whole, places
 from exprun.training.prediction import Model, Prediction
@@ -37,16 +38,21 @@ class Disagreement(Exception):
 class Columns:
     """The columns of a preprocessing by their kind."""
 
-    numeric: tuple[Numeric, ...]
+    numeric: tuple[Numeric | Datetime, ...]
     categorical: tuple[Categorical, ...]
 
     @classmethod
     def of(cls, preprocessing: Preprocessing) -> Columns:
         columns = preprocessing.columns
         return cls(
-            tuple(column for column in columns if isinstance(column, Numeric)),
+            tuple(column for column in columns if not isinstance(column, Categorical)),
             tuple(column for column in columns if isinstance(column, Categorical)),
         )
+
+    @property
+    def datetimes(self) -> tuple[Datetime, ...]:
+        """Those of the ``numeric`` ones that are dates."""
+        return tuple(column for column in self.numeric if isinstance(column, Datetime))
 
     def numbers(self, frame: Frame) -> NDArray[np.float64]:
         """The numeric columns, (rows, numeric columns) float64."""
@@ -65,14 +71,17 @@ class Columns:
 
 
 def input_order(preprocessing: Preprocessing) -> list[int]:
-    """For each input of the network its index if numeric columns come first, then categorical ones,
-    each in their order."""
+    """For each input of the network its index if numbers and times come first, then the circles of
+    the times, then categorical columns, each in their order."""
     columns = Columns.of(preprocessing)
-    places, start = {}, 0
-    first: list[Numeric | Categorical] = [*columns.numeric, *columns.categorical]
-    for column in first:
-        places[column.name] = range(start, start + column.width)
-        start += column.width
+    places = {column.name: [place] for place, column in enumerate(columns.numeric)}
+    start = len(places)
+    for column in columns.datetimes:
+        places[column.name] += range(start, start + column.width - 1)
+        start += column.width - 1
+    for words in columns.categorical:
+        places[words.name] = list(range(start, start + words.width))
+        start += words.width
     return [place for column in preprocessing.columns for place in places[column.name]]
 
 
@@ -106,6 +115,7 @@ def description(model: Model) -> dict[str, Any]:
     columns, task = Columns.of(model.preprocessing), model.preprocessing.task
     return {
         "numbers": [column.name for column in columns.numeric],
+        "seconds": {column.name: "since 1970-01-01 00:00" for column in columns.datetimes},
         "words": {column.name: list(column.levels) for column in columns.categorical},
         "gaps": ["", *model.preprocessing.reading.missing, "None", "nan", "<NA>"],
         "blanks": "words are compared as they are: strip blanks around them before",
@@ -127,10 +137,13 @@ def trial(preprocessing: Preprocessing) -> Frame:
         else np.empty((rows, 0))
     )
     words = {column.name: _words(column, rows, random) for column in columns.categorical}
-    return Frame(preprocessing.features, numbers, words)
+    dates = frozenset(column.name for column in columns.datetimes)
+    return Frame(preprocessing.features, numbers, words, dates)
 
 
-def _numbers(column: Numeric, rows: int, random: np.random.Generator) -> NDArray[np.float64]:
+def _numbers(
+    column: Numeric | Datetime, rows: int, random: np.random.Generator
+) -> NDArray[np.float64]:
     scaling = column.scaling
     if isinstance(scaling, Quantiles):
         known = np.array(scaling.values)

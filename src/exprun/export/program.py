@@ -8,12 +8,16 @@ from __future__ import annotations
 import copy
 import io
 import json
+import math
+from collections.abc import Iterator, Sequence
 from typing import Any
 
 import torch
 from torch import Tensor, nn
 
 from exprun.data.builder import missing_numbers
+from exprun.data.datetimes import PERIODS
+from exprun.data.preprocess import Datetime
 from exprun.data.scaling import BOUND, Linear, Quantiles
 from exprun.export.inputs import Columns, description, input_order
 from exprun.training.prediction import Model, class_ids, probabilities
@@ -67,9 +71,12 @@ class Pipeline(nn.Module):
             scaled = (filled - self.center) / self.scale
             parts = [self._numeric(k, part) for k, part in enumerate(scaled.split(1, dim=1))]
             blocks.append(torch.cat(parts, 1).float())
-        for k, column in enumerate(self.columns.categorical):
+            for place, column in enumerate(self.columns.numeric):
+                if isinstance(column, Datetime):
+                    blocks += _circles(filled[:, place : place + 1], column.periods)
+        for k, words in enumerate(self.columns.categorical):
             codes = columns[-1][:, k : k + 1]
-            blocks.append((codes == torch.arange(column.width, device=codes.device)).float())
+            blocks.append((codes == torch.arange(words.width, device=codes.device)).float())
         outputs = self.network(torch.cat(blocks, 1)[:, self.order])
         if self.of_classes:
             return class_ids(outputs), probabilities(outputs, self.activation).float()
@@ -90,6 +97,15 @@ class Pipeline(nn.Module):
         probability = torch.where(x >= values[-1], 1.0, probability)
         normal: Tensor = torch.special.ndtri(probability.clamp(BOUND, 1 - BOUND))
         return normal
+
+
+def _circles(x: Tensor, periods: Sequence[str]) -> Iterator[Tensor]:
+    """Yield sine and cosine, (n, 1) float32, of the phases of times x (n, 1)."""
+    for name in periods:
+        turns = x / PERIODS[name]
+        angle = (turns - turns.floor()) * (2 * math.pi)
+        yield angle.sin().float()
+        yield angle.cos().float()
 
 
 def _interpolated(x: Tensor, values: Tensor, right: bool) -> Tensor:
