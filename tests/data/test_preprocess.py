@@ -171,7 +171,7 @@ DAMAGES = {
     "columns": (("columns",), "columns", None, "columns is missing"),
     "no columns": (("columns",), None, [], "columns is damaged: expected a column at least"),
     "no list": (("columns",), None, {}, "columns is damaged: expected a list"),
-    "kind": (("columns", 0, "kind"), None, "code", "expected numeric or categorical"),
+    "kind": (("columns", 0, "kind"), None, "code", "expected numeric, datetime or categorical"),
     "fill": (("columns", 0, "fill"), None, "x", "columns[0].fill is damaged: expected a finite"),
     "nan": (("columns", 0, "fill"), None, float("nan"), "expected a finite number"),
     "true": (("columns", 0, "fill"), None, True, "expected a finite number"),
