@@ -85,7 +85,7 @@ def test_every_shipped_key_has_a_rule_and_every_rule_a_key() -> None:
                 used |= {key, key.rpartition(".")[2]}
     for name in OWN:
         node = OmegaConf.load(CONF / "data" / f"{name}.yaml")
-        used |= {str(key) for key in node}
+        used |= {name for key in node for name in (str(key), f"data.{key}")}
     used |= {key for key in RULES if key.startswith("published.")}  # test_published.py
     assert set(RULES) <= used
 

@@ -6,7 +6,7 @@ import math
 
 import numpy as np
 import pytest
-from scipy import stats
+from scipy import integrate, stats
 
 from exprun.statistics import anytime, paired, power, sequential, stein
 from exprun.statistics.anova import blocked_anova
@@ -133,9 +133,8 @@ def test_power_is_that_of_statsmodels():
 
     assert power.power(9, 40) == 1  # scipy's noncentral t is nan in the far tail
     assert [power.pairs_needed(d) for d in (0.5, 0.8, 1, 1.5, 2)] == [34, 15, 10, 6, 5]
-    assert power.power(0.5, 34) == close(0.8077775013)
-    assert power.power(1, 10) == close(0.8030968566)
-    assert power.power(0.8, 10) == close(0.6162327635)
+    for d, n, expected in ((0.5, 34, 0.8077775013), (1, 10, 0.8030968566), (0.8, 10, 0.6162327635)):
+        assert power.power(d, n) == pytest.approx(expected, rel=1e-7)  # so exact is scipy 1.11
     assert power.power(0.8, 10) == pytest.approx(TTestPower().power(0.8, 10, 0.05))
     seen = [round(power.visible(n), 3) for n in (3, 5, 8, 10, 20)]
     assert seen == [3.264, 1.682, 1.156, 0.996, 0.660]
@@ -166,7 +165,7 @@ def test_the_e_value_is_a_ratio_of_noncentral_t_densities():
     t, n = 2.3, 7
     effect = np.linspace(-8, 8, 4001)
     density = stats.nct.pdf(t, n - 1, effect * np.sqrt(n)) * stats.norm.pdf(effect)
-    ratio = np.trapezoid(density, effect) / stats.t.pdf(t, n - 1)
+    ratio = integrate.trapezoid(density, effect) / stats.t.pdf(t, n - 1)
     assert np.exp(anytime.log_e(t, n)) == pytest.approx(ratio, rel=1e-6)
 
 

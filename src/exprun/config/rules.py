@@ -288,7 +288,7 @@ RULES: dict[str, Rule] = {
     "task": one_of("auto", "classification", "regression"),
     "drop": columns,
     "group": either(null, column),
-    "time": either(null, column),
+    "data.time": either(null, column),
     "numeric": columns,
     "categorical": columns,
     "header": boolean,

@@ -65,7 +65,8 @@ class Graph:
     def add(self, operation: str, *inputs: str, name: str | None = None, **attributes: Any) -> str:
         """Add an operation with one result; returns the result's name."""
         result = name or f"{operation}_{len(self.nodes)}"
-        self.nodes.append(helper.make_node(operation, inputs, [result], **attributes))
+        # named, because fusions of onnxruntime 1.18 name their nodes after those that they replace
+        self.nodes.append(helper.make_node(operation, inputs, [result], result, **attributes))
         return result
 
     def constant(self, value: Any, dtype: Any = None) -> str:
