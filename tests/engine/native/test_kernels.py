@@ -15,7 +15,7 @@ import torch
 from scipy import special
 
 from exprun.common.streams import MaskStream
-from exprun.engine.native import library, masks
+from exprun.engine.native import library, random_numbers
 from exprun.techniques.networks import Dropout, draw_mask
 from tests.common.test_streams import PUBLISHED
 from tests.engine.native import needs_native
@@ -137,7 +137,7 @@ def test_the_other_engines_draw_the_same_masks_with_it(p: float, dtype: torch.dt
     iteration = torch.tensor(77)
     expected, found = torch.empty(33, 7, dtype=dtype), torch.empty(33, 7, dtype=dtype)
     draw_mask(expected, iteration, 2**62 + 12345, 2, p)
-    masks.draw(found, iteration, 2**62 + 12345, 2, p)
+    random_numbers.draw_masks(found, iteration, 2**62 + 12345, 2, p)
     assert torch.equal(found, expected)
 
 
