@@ -1,9 +1,9 @@
 """Normal and uniform random numbers with the same bits on every processor.
 
-torch draws the same random integers everywhere, but the kernels that make numbers of them round
-differently with and without fused multiply-add: so only ``torch.rand`` between 0 and 1 is used here,
-which is exact. What follows is done with operations that IEEE 754 rounds alike everywhere, and ends
-with the bits of torch 2.13 on a processor with AVX2.
+torch draws the same random integers everywhere, but its kernels for other distributions than the
+uniform one from 0 to 1 round differently with and without fused multiply-add. So only
+``torch.rand`` is used here, which is exact. The rest is done by operations that IEEE 754 rounds
+alike everywhere, and has the bits of torch 2.13 on a processor with AVX2.
 """
 
 from __future__ import annotations
@@ -129,8 +129,15 @@ def _fused(a: Numbers, b: Numbers | float, c: Numbers | float) -> Numbers:
 
 
 LOGARITHM = (
-    7.0376836292e-2, -1.1514610310e-1, 1.1676998740e-1, -1.2420140846e-1, 1.4249322787e-1,
-    -1.6668057665e-1, 2.0000714765e-1, -2.4999993993e-1, 3.3333331174e-1,
+    7.0376836292e-2,
+    -1.1514610310e-1,
+    1.1676998740e-1,
+    -1.2420140846e-1,
+    1.4249322787e-1,
+    -1.6668057665e-1,
+    2.0000714765e-1,
+    -2.4999993993e-1,
+    3.3333331174e-1,
 )
 SINE = -1.9515295891e-4, 8.3321608736e-3, -1.6666654611e-1
 COSINE = 2.443315711809948e-5, -1.388731625493765e-3, 4.166664568298827e-2

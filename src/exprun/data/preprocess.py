@@ -14,10 +14,11 @@ from typing import Literal
 import numpy as np
 from numpy.typing import NDArray
 
+from exprun.common.elementary import Numbers
 from exprun.common.errors import UsageError, list_override
 from exprun.data.frame import CATEGORICAL, NUMERIC, Frame, Rows
 from exprun.data.read_options import Reading
-from exprun.data.scaling import UNIT, Linear, Numbers, Quantiles, Scaling, fit_scaling
+from exprun.data.scaling import UNIT, Linear, Quantiles, Scaling, fit_scaling
 from exprun.data.spelling import places
 from exprun.data.task import Task
 

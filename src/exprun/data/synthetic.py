@@ -49,9 +49,7 @@ def _on_circle(turns: Numbers) -> Numbers:
     return np.column_stack([cosine, sine])
 
 
-def _plane(
-    name: str, points: list[Numbers], noise: float, generator: torch.Generator
-) -> Table:
+def _plane(name: str, points: list[Numbers], noise: float, generator: torch.Generator) -> Table:
     """The table with one class per set of points and added noise."""
     x = np.concatenate(points)
     jitter = normal_double(x.size, generator).reshape(x.shape)
