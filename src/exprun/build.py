@@ -30,6 +30,7 @@ from exprun.data.spelling import places
 from exprun.data.table import Table
 from exprun.data.task import Task
 from exprun.diagnostics.settings import Diagnostics
+from exprun.engine.native import random_numbers
 from exprun.engine.native.network import obstacle
 from exprun.techniques import torch_optim
 from exprun.techniques.averaging import WeightAverage
@@ -60,6 +61,7 @@ def mlp(config: Node) -> Training:
     Raises UsageError for errors that depend on the data or the machine, which the checks of the
     config cannot find.
     """
+    random_numbers.register()
     device = choose_device(config["device"])
     data = load_data(config["data"], device)
     streams = Streams.from_seed(config["seed"], device)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import hashlib
 import json
 from typing import Any
 
@@ -36,6 +37,12 @@ SCALERS = {
 }
 TRAIN = np.arange(0, 1500)
 
+CHECKSUMS = {
+    "standardize": "380868265a480228",
+    "min_max": "319b015840c8b63b",
+    "quantile": "9e141be48571f9d1",
+}
+
 
 def frame(rows: int = 2000) -> Frame:
     """Three numeric columns, one skewed and one of few values, and two categorical ones; gaps."""
@@ -62,6 +69,15 @@ def test_numbers_are_imputed_and_scaled_as_by_sklearn(scaling, impute):
     expected = theirs.fit(of.numbers[TRAIN]).transform(of.numbers)
     places = [made.input_names.index(name) for name in "abc"]
     np.testing.assert_allclose(made.apply(of)[:, places], expected, rtol=1e-5, atol=1e-6)
+
+
+@pytest.mark.parametrize(("scaling", "checksum"), CHECKSUMS.items())
+def test_scaled_numbers_have_the_same_bits_on_every_machine(scaling: str, checksum: str):
+    rows = np.arange(2000)
+    numbers = np.column_stack([rows * 7919 % 2003 / 7, 1 / (1 + rows), rows % 5]).astype(float)
+    of = Frame(("a", "b", "c"), numbers)
+    scaled = fitted(of, scaling=scaling).apply(of)
+    assert hashlib.sha256(scaled.tobytes()).hexdigest()[:16] == checksum
 
 
 @pytest.mark.parametrize("impute", ["own_category", "most_frequent"])

@@ -15,6 +15,8 @@ import pyarrow as pa
 import pyarrow.compute as pc
 from numpy.typing import NDArray
 
+from exprun.common.elementary import sine_and_cosine
+
 DAY = 86_400.0
 """Seconds of a day."""
 
@@ -120,11 +122,10 @@ def periods_of(values: NDArray[np.float64]) -> tuple[str, ...]:
 
 def circle(values: NDArray[np.float64], periods: Sequence[str]) -> NDArray[np.float64]:
     """Sine and cosine of the phase in each period, (rows, 2 · periods), for values (rows,)."""
-    parts = []
+    parts: list[NDArray[np.float64]] = []
     for name in periods:
         turns = values / PERIODS[name]
-        phase = 2 * np.pi * (turns - np.floor(turns))
-        parts += [np.sin(phase), np.cos(phase)]
+        parts += sine_and_cosine(turns - np.floor(turns))
     return np.stack(parts, axis=1) if parts else np.empty((len(values), 0))
 
 

@@ -14,6 +14,7 @@ from typing import Literal
 import numpy as np
 from numpy.typing import NDArray
 
+from exprun.common.elementary import Numbers
 from exprun.common.errors import UsageError, list_override
 from exprun.data.datetimes import circle, periods_of
 from exprun.data.frame import CATEGORICAL, DATETIME, NUMERIC, Frame, Rows
@@ -23,7 +24,6 @@ from exprun.data.scaling import (
     STANDARDIZE,
     UNIT,
     Linear,
-    Numbers,
     Quantiles,
     Scaling,
     fit_scaling,

@@ -9,9 +9,8 @@ from dataclasses import dataclass
 
 import numpy as np
 import torch
-from numpy.typing import NDArray
 
-Numbers = NDArray[np.float64]
+from exprun.common.elementary import Numbers, normal_quantile
 
 STANDARDIZE, MIN_MAX, UNIT = "standardize", "min_max", "unit"
 QUANTILE, NONE = "quantile", "none"
@@ -64,13 +63,11 @@ class Quantiles:
         """The transformed column, (rows,) from (rows,)."""
         values = np.array(self.values)
         at = np.linspace(0, 1, len(values))
-        up = np.interp(column, values, at)
-        down = 1 - np.interp(-column, -values[::-1], at)
+        up = _interpolate(column, values, at)
+        down = 1 - _interpolate(-column, -values[::-1], at)
         probability = np.where(column <= values[0], 0.0, (up + down) / 2)
         probability = np.where(column >= values[-1], 1.0, probability)
-        bounded = torch.from_numpy(np.clip(probability, BOUND, 1 - BOUND))
-        normal: Numbers = torch.special.ndtri(bounded).numpy()  # without importing scipy
-        return normal
+        return normal_quantile(np.clip(probability, BOUND, 1 - BOUND))
 
     def invert(self, scaled: Numbers) -> Numbers:
         """The values (rows,) that were scaled to ``scaled`` (rows,), but for those beyond the
@@ -79,6 +76,17 @@ class Quantiles:
         probability = torch.special.ndtr(torch.from_numpy(scaled)).numpy()
         found: Numbers = np.interp(probability, at, self.values)
         return found
+
+
+def _interpolate(x: Numbers, xs: Numbers, ys: Numbers) -> Numbers:
+    """``np.interp``, which on some processors fuses multiplication and addition and so rounds
+    otherwise there."""
+    place = np.clip(np.searchsorted(xs, x, side="right") - 1, 0, max(len(xs) - 2, 0))
+    after = np.minimum(place + 1, len(xs) - 1)
+    step = xs[after] - xs[place]
+    slope = (ys[after] - ys[place]) / np.where(step > 0, step, 1)
+    between = slope * (x - xs[place]) + ys[place]
+    return np.where(x < xs[0], ys[0], np.where(x >= xs[-1], ys[-1], between))
 
 
 def fit_scaling(method: str, block: Numbers, largest: float = 1.0) -> list[Linear | Quantiles]:

@@ -20,7 +20,7 @@ import torch
 from torch import Tensor
 
 from exprun.common.constants import COMPLETED, DIVERGED, EARLY_STOPPED, INTERRUPTED
-from exprun.engine.native import masks as dropout_masks
+from exprun.engine.native import random_numbers
 from exprun.engine.native.network import NOT_ASKED, Changed
 from exprun.engine.native.network import obstacle as native_obstacle
 from exprun.engine.native.training import NativeTraining
@@ -58,7 +58,7 @@ def continue_fit(
 ) -> Outcome:
     """``fit`` without calling ``on_start``, for a training whose callbacks have been started."""
     t = training
-    dropout_masks.register()
+    random_numbers.register()
     seconds, rows = 0.0, 0
     not_native, ordinary = native_obstacle(t), replay_obstacle(t)
     native = None if not_native else NativeTraining(t)

@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 
 from exprun.common.constants import COMPLETED
 from exprun.common.errors import UsageError, choices, nearest
+from exprun.common.random_numbers import normal_double
 from exprun.problems.problem import Problem
 from exprun.training.callbacks import Outcome
 
@@ -41,8 +42,7 @@ def seasonal(days: int, noise: float, generator: torch.Generator) -> Series:
     """Synthetic daily temperatures in °C, (days,): a wave with a period of a year from 4 to 20 °C,
     coldest on the first day, plus normal noise of standard deviation ``noise``."""
     year = 2 * math.pi * np.arange(days) / 365
-    jitter = torch.empty(days, dtype=torch.float64).normal_(generator=generator).numpy()
-    made: Series = 12 - 8 * np.cos(year) + noise * jitter
+    made: Series = 12 - 8 * np.cos(year) + noise * normal_double(days, generator)
     return made
 
 

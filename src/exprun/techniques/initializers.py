@@ -14,6 +14,8 @@ from typing import Literal
 import torch
 from torch import Tensor, nn
 
+from exprun.common.random_numbers import fill_normal, fill_uniform
+
 Initializer = Callable[[Tensor, Tensor, torch.Generator], None]
 """Fills weight (fan_out, fan_in) and bias (fan_out,) in place."""
 
@@ -40,10 +42,10 @@ def variance_scaling(
     fan = {"fan_in": fan_in, "fan_out": fan_out, "fan_avg": (fan_in + fan_out) / 2}[mode]
     std = math.sqrt(scale / fan)
     if distribution == "normal":
-        weight.normal_(0.0, std, generator=generator)
+        fill_normal(weight, generator, 0.0, std)
     else:
         bound = math.sqrt(3.0) * std
-        weight.uniform_(-bound, bound, generator=generator)
+        fill_uniform(weight, generator, -bound, bound)
     _draw_bias(bias, generator, bias_std)
 
 
@@ -66,14 +68,14 @@ def normal(
 ) -> None:
     """Weights from normal(mean, std), independent of the layer's size; biases from
     normal(0, bias_std)."""
-    weight.normal_(mean, std, generator=generator)
+    fill_normal(weight, generator, mean, std)
     _draw_bias(bias, generator, bias_std)
 
 
 def _draw_bias(bias: Tensor, generator: torch.Generator, std: float) -> None:
     """Fill the bias from normal(0, std); for ``std=0`` with zeros, without drawing."""
     if std:
-        bias.normal_(0.0, std, generator=generator)
+        fill_normal(bias, generator, 0.0, std)
     else:
         bias.zero_()
 
@@ -88,7 +90,7 @@ def uniform(
     """
     if low > high:
         raise ValueError(f"low={low} is above high={high}")
-    weight.uniform_(low, high, generator=generator)
+    fill_uniform(weight, generator, low, high)
     bias.zero_()
 
 
@@ -104,8 +106,8 @@ def constant(weight: Tensor, bias: Tensor, generator: torch.Generator, *, value:
 def torch_default(weight: Tensor, bias: Tensor, generator: torch.Generator) -> None:
     """The default of ``nn.Linear``: weights and biases from uniform(±1/sqrt(fan_in))."""
     bound = 1 / math.sqrt(weight.shape[1])
-    nn.init.kaiming_uniform_(weight, a=math.sqrt(5), generator=generator)
-    bias.uniform_(-bound, bound, generator=generator)
+    fill_uniform(weight, generator, -bound, bound)
+    fill_uniform(bias, generator, -bound, bound)
 
 
 def initialize(model: nn.Module, initializer: Initializer, generator: torch.Generator) -> None:

@@ -10,9 +10,9 @@ import torch
 from torch import Tensor, nn
 
 from exprun.common.constants import ACTIVATIONS
+from exprun.common.operations import OPERATIONS
 from exprun.common.streams import WORD, MaskStream, key_of, mask_words
 
-OPERATIONS = torch.library.Library("exprun", "DEF")
 """exprun's custom operations, which appear as single operations in recordings."""
 
 OPERATIONS.define(

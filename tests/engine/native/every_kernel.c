@@ -156,6 +156,18 @@ static void run(const Case *c, int target, int threads)
     free(x), free(targets), free(weights), free(ids), free(order), free(saved), free(figures), free(answers);
 }
 
+/* Normal numbers from uniform ones of 24 bits, as torch.rand draws them. */
+static void random_numbers(int target)
+{
+    enum { BLOCKS = 1000 };
+    float *x = numbers(BLOCKS * 16, 1.0f);
+    for (int i = 0; i < BLOCKS * 16; i++) x[i] = (float)((int32_t)(fabsf(x[i]) * 16777216.0f) & 0xffffff) / 16777216.0f;
+    native_normal(target, x, BLOCKS, 0.1f, 0.3f);
+    const uint64_t sum = checksum(14695981039346656037u, x, BLOCKS * 16 * sizeof *x);
+    printf("normal numbers: %.9g, %016llx\n", x[0], (unsigned long long)sum);
+    free(x);
+}
+
 int main(int argc, char **argv)
 {
     const int target = argc > 1 ? atoi(argv[1]) : 0, threads = argc > 2 ? atoi(argv[2]) : 1;
@@ -173,5 +185,6 @@ int main(int argc, char **argv)
                     run(&(Case){.optimizer = SGD, .activation = TANH, .layers = 2, .norm = norm, .norm_after = after, .loss = loss, .sum = sum,
                                 .p = after * 0.3, .max_norm = 1.0, .smoothing = loss < 2 ? 0.1 : 0.0}, target, threads);
     run(&(Case){.optimizer = SGD, .loss = SQUARED_ERROR}, target, threads); /* linear regression */
+    random_numbers(target);
     return 0;
 }

@@ -14,8 +14,9 @@ import pytest
 import torch
 from scipy import special
 
+from exprun.common.random_numbers import BLOCK, normal_of_uniform
 from exprun.common.streams import MaskStream
-from exprun.engine.native import library, masks
+from exprun.engine.native import library, random_numbers
 from exprun.techniques.networks import Dropout, draw_mask
 from tests.common.test_streams import PUBLISHED
 from tests.engine.native import needs_native
@@ -137,8 +138,24 @@ def test_the_other_engines_draw_the_same_masks_with_it(p: float, dtype: torch.dt
     iteration = torch.tensor(77)
     expected, found = torch.empty(33, 7, dtype=dtype), torch.empty(33, 7, dtype=dtype)
     draw_mask(expected, iteration, 2**62 + 12345, 2, p)
-    masks.draw(found, iteration, 2**62 + 12345, 2, p)
+    random_numbers.draw_masks(found, iteration, 2**62 + 12345, 2, p)
     assert torch.equal(found, expected)
+
+
+# ------------------------------------------------------------------------------ normal numbers
+
+
+@pytest.mark.parametrize(("mean", "std"), [(0.0, 1.0), (0.3, 0.7), (-2.0, 1e-3)])
+def test_normal_numbers_are_those_without_the_library(mean: float, std: float) -> None:
+    uniform = torch.rand(64_000, generator=torch.Generator().manual_seed(1))
+    uniform[:3] = torch.tensor([0.0, 0.5, 1 - 2**-24])  # radii
+    uniform[8:11] = torch.tensor([0.0, 0.25, 1 - 2**-24])  # angles
+    expected = uniform.clone()
+    normal_of_uniform(expected, mean, std)
+    for target in range(len(library.targets())):
+        found = uniform.clone()
+        library.load().native_normal(target, found.data_ptr(), len(found) // BLOCK, mean, std)
+        assert torch.equal(found, expected)
 
 
 # ------------------------------------------------------------------------------ the same bits
@@ -191,10 +208,11 @@ def sanitized(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def test_every_kernel_under_sanitizers_with_all_instruction_sets_and_threads(
     sanitized: Path, tmp_path: Path
 ) -> None:
-    """159 networks: no step outside of memory, nothing undefined; and hardly optimised, with any
-    instruction set and number of threads they end with the same bits as the installed library."""
+    """159 networks and normal numbers: no step outside of memory, nothing undefined; and hardly
+    optimised, with any instruction set and number of threads they end with the same bits as the
+    installed library."""
     expected = output(with_the_library(tmp_path), 0, 1)
-    assert expected.count("\n") == 159
+    assert expected.count("\n") == 159 + 1
     assert "nan" not in expected
     for target in range(len(library.targets())):
         for threads in (1, 3):

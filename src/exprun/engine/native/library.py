@@ -119,6 +119,7 @@ SIGNATURES: dict[str, tuple[object, list[object]]] = {
         None,
         [ctypes.c_int, c_void_p, c_int64, c_int64, c_double, c_uint64, c_int64, c_int64],
     ),
+    "native_normal": (None, [ctypes.c_int, c_void_p, c_int64, ctypes.c_float, ctypes.c_float]),
     "native_size": (c_int64, [ctypes.c_int]),
 }
 
@@ -146,10 +147,12 @@ def load() -> ctypes.CDLL:
         library = ctypes.CDLL(str(path()))
     except OSError as error:
         raise Unavailable(f"its library cannot be loaded: {error}") from error
-    for name, (result, arguments) in SIGNATURES.items():
-        function = getattr(library, name)
-        function.restype, function.argtypes = result, arguments
-    sizes = [library.native_size(i) for i in range(len(STRUCTURES))]
+    sizes = []
+    if all(hasattr(library, name) for name in SIGNATURES):
+        for name, (result, arguments) in SIGNATURES.items():
+            function = getattr(library, name)
+            function.restype, function.argtypes = result, arguments
+        sizes = [library.native_size(i) for i in range(len(STRUCTURES))]
     if sizes != [ctypes.sizeof(structure) for structure in STRUCTURES]:
         raise Unavailable("its library was built from another version of exprun; install it again")
     if library.native_target(0) is None:

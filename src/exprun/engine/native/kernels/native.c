@@ -291,6 +291,19 @@ void native_evaluate(Workspace *w, const Rows *data, double *figures) { w->kerne
 
 void native_outputs(Workspace *w, const Rows *data, float *outputs) { w->kernels->evaluate(w, data, 0, outputs); }
 
+/* ---- random numbers ---- */
+
+void native_masks(int target, float *mask, int64_t rows, int64_t units, double p, uint64_t seed, int64_t layer,
+                  int64_t iteration)
+{
+    kernels_of(target)->masks(mask, rows, units, p, seed, layer, iteration);
+}
+
+void native_normal(int target, float *x, int64_t blocks, float mean, float std)
+{
+    kernels_of(target)->normal(x, blocks, mean, std);
+}
+
 /* ---- for tests ---- */
 
 void native_function(int target, int which, const float *x, float *y, int64_t n)
@@ -301,12 +314,6 @@ void native_function(int target, int which, const float *x, float *y, int64_t n)
 void native_philox(const uint32_t counter[4], const uint32_t key[2], uint32_t words[4])
 {
     kernels_of(0)->words(counter, key, words);
-}
-
-void native_masks(int target, float *mask, int64_t rows, int64_t units, double p, uint64_t seed, int64_t layer,
-                  int64_t iteration)
-{
-    kernels_of(target)->masks(mask, rows, units, p, seed, layer, iteration);
 }
 
 int64_t native_size(int structure)

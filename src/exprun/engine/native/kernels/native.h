@@ -123,11 +123,14 @@ int64_t native_saved(const Network *);
 void native_save(const Network *, char *block);
 void native_restore(const Network *, const char *block);
 
+/* Dropout masks (units, padded rows), and normal numbers from `blocks` blocks of 16 uniform ones, for the other engines. */
+void native_masks(int target, float *mask, int64_t rows, int64_t units, double p, uint64_t seed, int64_t layer,
+                  int64_t iteration);
+void native_normal(int target, float *x, int64_t blocks, float mean, float std);
+
 /* For tests: n values of a function of functions.h, and the random words of dropout. */
 void native_function(int target, int which, const float *x, float *y, int64_t n);
 void native_philox(const uint32_t counter[4], const uint32_t key[2], uint32_t words[4]);
-void native_masks(int target, float *mask, int64_t rows, int64_t units, double p, uint64_t seed, int64_t layer,
-                  int64_t iteration);
 int64_t native_size(int structure); /* sizeof Hyper, Parameter, Layer, Rows, Network, compared with library.py */
 
 #pragma GCC visibility pop

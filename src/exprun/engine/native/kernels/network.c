@@ -9,6 +9,7 @@
 #include "activations.h"
 #include "dropout.h"
 #include "losses.h"
+#include "normal.h"
 #include "norms.h"
 #include "optimizers.h"
 #include "products.h"
@@ -294,7 +295,7 @@ static void words(const uint32_t counter[4], const uint32_t key[2], uint32_t fou
     philox(found, key[0], key[1]);
 }
 
-#define NAMED(target) { #target, TILE_ROWS, train, evaluate, apply, masks, words }
+#define NAMED(target) { #target, TILE_ROWS, train, evaluate, apply, masks, normal, words }
 #define EXPANDED(target) NAMED(target)
 #define JOINED(target) const Kernels kernels_##target = EXPANDED(target)
 #define DEFINED(target) JOINED(target)

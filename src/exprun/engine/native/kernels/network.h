@@ -56,6 +56,7 @@ typedef struct {
     void (*evaluate)(Workspace *, const Rows *, double *figures, float *outputs);
     void (*apply)(int which, const float *x, float *y, int64_t n);
     void (*masks)(float *, int64_t rows, int64_t units, double p, uint64_t seed, int64_t layer, int64_t iteration);
+    void (*normal)(float *, int64_t blocks, float mean, float std);
     void (*words)(const uint32_t counter[4], const uint32_t key[2], uint32_t found[4]);
 } Kernels;
 

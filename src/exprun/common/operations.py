@@ -1,0 +1,6 @@
+"""The library of exprun's own torch operations, which faster kernels may implement too."""
+
+import torch
+
+OPERATIONS = torch.library.Library("exprun", "DEF")
+"""Its operations are ``torch.ops.exprun.…``."""
