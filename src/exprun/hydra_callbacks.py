@@ -22,6 +22,7 @@ from omegaconf import DictConfig, OmegaConf, open_dict, read_write
 
 from exprun.common.constants import FINISHED, INTERRUPTED
 from exprun.common.errors import UsageError
+from exprun.common.override_value import override_value
 from exprun.common.signals import exit_code, interruptible, raise_if_interrupted
 from exprun.config.compose import Composer, enter, hydra_files, overrides_of, resolve, take_sweep
 from exprun.config.hydra_internals import BASIC_SWEEPER
@@ -226,7 +227,8 @@ class Hooks(Callback):
                     "a preset with published figures is a sweep by itself; expected "
                     "exprun experiment=… with one of them"
                 )
-            worker_pool.prepare()  # workers import torch meanwhile
+            if not self.launcher.elsewhere:
+                worker_pool.prepare()  # workers import torch meanwhile
             within = os.path.relpath(job_folder, folder)
             if within == ".":
                 raise UsageError(
@@ -323,7 +325,7 @@ def _set_folder(config: DictConfig, key: str, folder: Path) -> None:
     """Set the folder in Hydra's config."""
     with read_write(config.hydra), open_dict(config.hydra):
         OmegaConf.update(config, key, str(folder))
-        config.hydra.overrides.hydra.append(f"{key}='{folder}'")
+        config.hydra.overrides.hydra.append(f"{key}={override_value(folder)}")
 
 
 GRID_SWEEPERS = (
