@@ -43,12 +43,12 @@ ENDS = {
     "memory": ("failed", "MemoryError"),
     "hang": ("failed", "longer than hydra.launcher.timeout"),
     "disk": ("failed", "No space left on device"),
-    "diverge": ("diverged", "loss"),
+    "diverge": ("diverged", "not finite"),
 }
 """The status of a poisoned job, and a part of the reason, by its poison."""
 
 SEEDS = 5
-TIMEOUT = 8
+TIMEOUT = 10
 """Seconds for each job (``hydra.launcher.timeout``)."""
 
 WORDS = [

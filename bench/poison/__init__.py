@@ -16,19 +16,25 @@ STEP = 50
 """The step that harms."""
 
 
-class Poisoned(torch.optim.Adam):
-    """Adam until step STEP, which does what ``how`` (a key of POISONS) says."""
+class Poisoned(torch.optim.Optimizer):
+    """Gradient descent until step STEP, which does what ``how`` (a key of POISONS) says."""
 
-    def __init__(self, params: Iterable[torch.nn.Parameter], how: str, lr: float = 0.001) -> None:
-        super().__init__(params, lr=lr)
+    def __init__(self, params: Iterable[torch.nn.Parameter], how: str, lr: float = 0.01) -> None:
+        super().__init__(params, {"lr": lr})
         self.poison = POISONS[how]
         self.steps = 0
 
-    def step(self, closure: Any = None) -> Any:
+    def step(self, closure: Callable[[], float]) -> float:  # type: ignore[override]
         self.steps += 1
         if self.steps == STEP:
             self.poison(self)
-        return super().step(closure)
+        with torch.enable_grad():
+            loss = closure()
+        with torch.no_grad():
+            for group in self.param_groups:
+                for weights in group["params"]:
+                    weights.sub_(group["lr"] * weights.grad)
+        return loss
 
 
 def _raise(_: Poisoned) -> None:

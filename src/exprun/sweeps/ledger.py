@@ -125,7 +125,12 @@ class Configs:
 
     def write(self, number: int, files: Mapping[str, str]) -> None:
         """Write the line of job ``number`` and truncate the file after it, which removes lines that
-        a killed process left."""
+        a killed process left. Raises UsageError if earlier jobs have no lines."""
+        if number >= len(self.starts):
+            raise UsageError(
+                f"{self.path}: has {len(self.starts) - 1} of the sweep's {number} jobs, so none can "
+                "be added; expected another folder for them"
+            )
         line = json.dumps(files, ensure_ascii=False).encode() + b"\n"
         with self.path.open("r+b" if self.path.exists() else "w+b") as file:
             file.seek(self.starts[number])
