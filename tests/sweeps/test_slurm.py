@@ -104,27 +104,6 @@ def test_preempted_tasks_are_queued_again_and_go_on(whole: Path, tmp_path: Path)
     assert_same_jobs(sweep, whole, resumed=True)
 
 
-@pytest.mark.long
-@needs_slurm
-@pytest.mark.usefixtures("cluster")
-def test_a_limit_of_time_that_is_reached(tmp_path: Path) -> None:
-    """SLURM sends the signal itself, and what has been trained is kept."""
-    words = ["-m", *LONG[:3], "seed=0,1", "trainer.max_epochs=1500", "checkpoint.every=2"]
-    slurm = ["hydra/launcher=slurm", "hydra.launcher.time=3"]
-    slurm += ["hydra.launcher.sbatch=['--signal=B:USR2@150']"]  # else after a minute or two
-    assert run_command(tmp_path, *words, "hydra.sweep.dir=whole", timeout=400).returncode == 0
-    assert run_command(tmp_path, *words, *slurm, "hydra.sweep.dir=sweep").returncode == 0
-    sweep = tmp_path / "sweep"
-    array = array_of(sweep)
-    wait_until(lambda: tasks(array) == {"0": "PD"} and "interrupted" in states_of(sweep), 240)
-    reasons = [job["reason"] for job in jobs_of(sweep) if job["status"] == "interrupted"]
-    assert all(reason.endswith("by SIGUSR2") for reason in reasons)
-    while tasks(array):  # it may be reached again
-        _start_again(array)
-        wait_until(lambda: tasks(array).get("0", "PD") == "PD", 240)
-    assert_same_jobs(sweep, tmp_path / "whole", resumed=True)
-
-
 def _start_again(array: str) -> None:
     """Start tasks that were queued again at once, not after the two minutes that SLURM waits."""
     for task in tasks(array):
