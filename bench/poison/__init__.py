@@ -20,13 +20,12 @@ class Poisoned(torch.optim.Optimizer):
     """Gradient descent until step STEP, which does what ``how`` (a key of POISONS) says."""
 
     def __init__(self, params: Iterable[torch.nn.Parameter], how: str, lr: float = 0.01) -> None:
-        super().__init__(params, {"lr": lr})
+        super().__init__(params, {"lr": lr, "steps": 0})  # which a checkpoint holds
         self.poison = POISONS[how]
-        self.steps = 0
 
     def step(self, closure: Callable[[], float]) -> float:  # type: ignore[override]
-        self.steps += 1
-        if self.steps == STEP:
+        self.param_groups[0]["steps"] += 1
+        if self.param_groups[0]["steps"] == STEP:
             self.poison(self)
         with torch.enable_grad():
             loss = closure()
