@@ -35,6 +35,10 @@ WRONG = [
         ["data.drop=[a (b),c]"],
         'expected quotes around special characters: \'data.drop=["a (b)","c"]\'',
     ),
+    (
+        ['data.target=my "col" (b)'],
+        """quotes around special characters: 'data.target='"'"'my "col" (b)""",
+    ),
     (["'optimizer.lr=[\"a"], "cannot be read; expected a number above 0"),
     (["optimizer.lr='0.1"], "cannot be read; expected a number above 0"),
     (["optimizer.lr=a:b:c("], "cannot be read; expected a number above 0"),

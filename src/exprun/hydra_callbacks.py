@@ -22,6 +22,7 @@ from omegaconf import DictConfig, OmegaConf, open_dict, read_write
 
 from exprun.common.constants import FINISHED, INTERRUPTED
 from exprun.common.errors import UsageError
+from exprun.common.override_value import override_value
 from exprun.common.signals import exit_code, interruptible, raise_if_interrupted
 from exprun.config.compose import Composer, enter, hydra_files, overrides_of, resolve, take_sweep
 from exprun.config.hydra_internals import BASIC_SWEEPER
@@ -33,6 +34,7 @@ from exprun.job import Job
 from exprun.record.files import claim_folder
 from exprun.record.identity import identity
 from exprun.record.lease import held
+from exprun.run_folder import stored_job
 from exprun.sweeps import ledger
 from exprun.sweeps.chosen_launcher import chosen_launcher
 from exprun.sweeps.published import check_published, judge
@@ -171,6 +173,7 @@ class Hooks(Callback):
                 ledger.adopt(folder, content)
                 states = [ledger.state_of(folder / job["folder"]) for job in content["jobs"]]
                 content |= {"config_dir": _config_dir(config) or content["config_dir"]}
+            _check_data(folder, content, jobs, states)
             content |= self.launcher.as_written()
             asked = as_given(_job_words(overrides_of(config.hydra)))
             self._add(config, content, jobs, asked)
@@ -226,7 +229,8 @@ class Hooks(Callback):
                     "a preset with published figures is a sweep by itself; expected "
                     "exprun experiment=… with one of them"
                 )
-            worker_pool.prepare()  # workers import torch meanwhile
+            if not self.launcher.elsewhere:
+                worker_pool.prepare()  # workers import torch meanwhile
             within = os.path.relpath(job_folder, folder)
             if within == ".":
                 raise UsageError(
@@ -323,7 +327,7 @@ def _set_folder(config: DictConfig, key: str, folder: Path) -> None:
     """Set the folder in Hydra's config."""
     with read_write(config.hydra), open_dict(config.hydra):
         OmegaConf.update(config, key, str(folder))
-        config.hydra.overrides.hydra.append(f"{key}='{folder}'")
+        config.hydra.overrides.hydra.append(f"{key}={override_value(folder)}")
 
 
 GRID_SWEEPERS = (
@@ -345,6 +349,25 @@ def _is_grid(config: DictConfig) -> bool:
 def _job_words(words: Sequence[str]) -> list[str]:
     """The overrides without ``sweep.into``, which does not concern the job."""
     return [word for word in words if not word.startswith("sweep.into=")]
+
+
+def _check_data(
+    folder: Path,
+    content: Mapping[str, Any],
+    added: Sequence[Asked],
+    states: Sequence[Mapping[str, Any]],
+) -> None:
+    """Raise UsageError if jobs to be ``added`` to a sweep name data files that have changed since
+    one of its jobs, whose results are ``states``, finished with them."""
+    wanted = [ledger.data_words(words) for _, words in added]
+    configs = ledger.Configs(folder)
+    for job, state in zip(content["jobs"], states, strict=True):
+        words = ledger.data_words(job["overrides"])
+        if words in wanted and state["status"] in FINISHED:
+            wanted = [own for own in wanted if own != words]
+            files = configs.files(job["number"])
+            stored = stored_job(folder / job["folder"], trust=True, in_sweep=True, files=files)
+            ledger.check_data(folder, content, job["number"], stored.config)
 
 
 def _config_dir(config: DictConfig) -> str | None:

@@ -304,6 +304,7 @@ def test_the_ledger_tells_how_later_seeds_are_judged(
     (planned,) = found["plans"]
     assert found["pairs"][0]["method"] == "fixed"
     assert f"seed=range(5,{planned['pairs']})" in found["commands"][0]
+    assert found["commands"][0].endswith(f" hydra.sweep.dir={first}_more")  # it has no configs
     assert found["commands"][1] == f"exprun compare {first} {first}_more"
 
     def method(seeds: int, at: str) -> str:

@@ -12,6 +12,7 @@ from rich.console import Console
 from scipy import stats
 
 from exprun.cli import main
+from exprun.common.override_value import override_value
 from exprun.display.text import wrap
 from exprun.sweeps.comparison.compare import compare
 from exprun.sweeps.comparison.table import answer as print_answer
@@ -146,8 +147,7 @@ def test_few_seeds_say_nothing(
     found = answer([str(folder)], capsys)
     assert {one["verdict"] for one in found["pairs"]} == {"not_comparable"}
     assert {one["more_seeds"] for one in found["pairs"]} == {more}
-    first = "seed=range(5)" if seeds == 1 else "seed=range(2,5)"
-    assert first in shlex.split(found["commands"][0])
+    assert f"seed=range({seeds},5)" in shlex.split(found["commands"][0])
 
 
 @pytest.mark.parametrize(
@@ -186,22 +186,33 @@ def test_what_is_not_there_is_said_in_one_line(
     assert sorted(eight.iterdir()) == before
 
 
+@pytest.mark.parametrize(
+    ("folder", "seeds", "method"),
+    [("s", "range(3)", "planned"), ("my 'sweeps'/a=1 (b), c", "4", "fixed")],
+)
 def test_the_end_of_a_sweep_is_the_answer_and_what_it_prints_works(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
+    folder: str,
+    seeds: str,
+    method: str,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capfd: pytest.CaptureFixture[str],
 ) -> None:
+    """Copied into a shell, wherever the sweep is, it adds the seeds to it."""
     monkeypatch.chdir(tmp_path)
-    words = ["hydra.sweep.dir=s", "data=iris", "trainer.max_epochs=1", "optimizer=sgd,adam"]
-    assert main(["-m", *words, "seed=range(3)"]) == 0
+    words = [f"hydra.sweep.dir={override_value(folder)}", "data=iris", "trainer.max_epochs=1"]
+    assert main(["-m", *words, "optimizer=sgd,adam", f"seed={seeds}"]) == 0
     said = capfd.readouterr().out
-    found = json.loads((tmp_path / "s" / "comparison.json").read_text())
-    assert (tmp_path / "s" / "configurations.csv").is_file()
-    assert "\nanswer  optimizer=" in said
-    for command in found["commands"]:
-        assert f" {command}\n" in said
-        assert main(shlex.split(command)[1:]) == 0
-    both = json.loads((tmp_path / "s_more" / "comparison.json").read_text())
-    assert both["sweeps"] == ["s", "s_more"]
-    assert both["pairs"][0]["method"] == "planned"
+    asked = json.loads((tmp_path / folder / "comparison.json").read_text())
+    assert (tmp_path / folder / "configurations.csv").is_file()
+    assert "\nanswer  optimizer=" in said or seeds == "4"
+    (command,) = asked["commands"]
+    assert f" {command}\n" in said
+    assert main(shlex.split(command)[1:]) == 0
+    found = json.loads((tmp_path / folder / "comparison.json").read_text())
+    assert found["sweeps"] == [folder]
+    assert found["pairs"][0]["method"] == method
+    assert found["pairs"][0]["n"] == asked["pairs"][0]["n"] + asked["pairs"][0]["more_seeds"]
 
 
 def shown(words: list[str], width: int) -> str:

@@ -270,3 +270,29 @@ def test_the_parent_needs_no_torch(tmp_path: Path) -> None:
     )
     assert done.stdout.splitlines()[-1] == "0 False", done.stdout + done.stderr
     assert states_of(tmp_path / "sweep") == ["completed"] * 2
+
+
+@needs_proc
+def test_a_sweep_that_is_moved_while_it_runs(whole: Path, tmp_path: Path) -> None:
+    """It ends with a line, and nothing comes back where it was."""
+    with running(tmp_path) as process:
+        (tmp_path / "sweep").rename(tmp_path / "moved")
+        out, err = process.communicate(timeout=60)
+    assert process.returncode == 2, out + err
+    assert "Traceback" not in out + err
+    assert "exprun: sweep: was moved or deleted; expected " in err
+    assert not (tmp_path / "sweep").exists()
+    assert run_command(tmp_path, "resume", "moved").returncode == 0
+    assert_same_jobs(tmp_path / "moved", whole, resumed=True)
+
+
+@needs_proc
+def test_a_job_whose_folder_is_deleted_while_it_runs(whole: Path, tmp_path: Path) -> None:
+    """It is trained again, and the others go on."""
+    sweep = tmp_path / "sweep"
+    with running(tmp_path) as process:
+        next(sweep.rglob("previous.pt")).parents[1].rename(tmp_path / "deleted")
+        out, err = process.communicate(timeout=120)
+    assert process.returncode == 0, out + err
+    assert "Traceback" not in out + err
+    assert_same_jobs(sweep, whole, resumed=True)

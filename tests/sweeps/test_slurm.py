@@ -3,13 +3,9 @@ slurmd and slurm-client; no root rights needed)."""
 
 from __future__ import annotations
 
-import getpass
 import json
 import os
-import shutil
 import signal
-import socket
-import subprocess
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -19,13 +15,10 @@ from exprun.cli import main
 from exprun.sweeps import job_numbers, slurm
 from tests.command import run_command
 from tests.sweeps.processes import assert_same_jobs, jobs_of, states_of, wait_until
+from tests.sweeps.slurm_cluster import INSTALLED, array_of, said, slurm_cluster, tasks
 from tests.sweeps.test_ledger import SMALL
 
-CONTROLLER = shutil.which("slurmctld") or shutil.which("slurmctld-wlm")
-NODE = shutil.which("slurmd") or shutil.which("slurmd-wlm")
-needs_slurm = pytest.mark.skipif(
-    not (CONTROLLER and NODE and shutil.which("sbatch")), reason="SLURM is not installed"
-)
+needs_slurm = pytest.mark.skipif(not INSTALLED, reason="SLURM is not installed")
 LONG = [
     "data=iris",
     "model.hidden=[16,8]",
@@ -34,94 +27,12 @@ LONG = [
     "checkpoint.every=2",
     "seed=range(4)",
 ]
-CONFIG = """
-ClusterName=test
-SlurmctldHost={host}(127.0.0.1)
-AuthType=auth/none
-CredType=cred/none
-SlurmUser={user}
-SlurmdUser={user}
-ProctrackType=proctrack/linuxproc
-TaskPlugin=task/none
-SelectType=select/cons_tres
-SelectTypeParameters=CR_Core
-AccountingStorageType=accounting_storage/none
-JobAcctGatherType=jobacct_gather/none
-SwitchType=switch/none
-MpiDefault=none
-PluginDir={plugins}
-StateSaveLocation={folder}/state
-SlurmdSpoolDir={folder}/spool
-SlurmctldPidFile={folder}/slurmctld.pid
-SlurmdPidFile={folder}/slurmd.pid
-SlurmctldLogFile={folder}/slurmctld.log
-SlurmdLogFile={folder}/slurmd.log
-SlurmctldPort={ports[0]}
-SlurmdPort={ports[1]}
-ReturnToService=2
-SlurmdParameters=config_overrides
-NodeName={host} NodeAddr=127.0.0.1 CPUs=2 State=UNKNOWN
-PartitionName=test Nodes=ALL Default=YES MaxTime=INFINITE State=UP
-"""
-
-
-def free_ports(count: int) -> list[int]:
-    sockets = [socket.create_server(("127.0.0.1", 0)) for _ in range(count)]
-    ports = [server.getsockname()[1] for server in sockets]
-    for server in sockets:
-        server.close()
-    return ports
 
 
 @pytest.fixture(scope="module")
-def cluster(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
-    """A cluster of this machine alone."""
-    assert CONTROLLER
-    assert NODE
-    folder = tmp_path_factory.mktemp("slurm")
-    (folder / "state").mkdir()
-    (folder / "spool").mkdir()
-    root = Path(CONTROLLER).resolve().parents[1]
-    (plugins,) = root.glob("lib/*/slurm-wlm")
-    config = folder / "slurm.conf"
-    config.write_text(
-        CONFIG.format(
-            host=socket.gethostname(),
-            user=getpass.getuser(),
-            plugins=plugins,
-            folder=folder,
-            ports=free_ports(2),
-        )
-    )
-    step = Path(NODE).resolve().with_name("slurmstepd-wlm")
-    commands = [CONTROLLER, "-D"], [NODE, "-D", *(["-d", str(step)] if step.exists() else [])]
-    with pytest.MonkeyPatch.context() as environment:
-        environment.setenv("SLURM_CONF", str(config))
-        quiet = subprocess.DEVNULL
-        daemons = [subprocess.Popen(words, stdout=quiet, stderr=quiet) for words in commands]
-        try:
-            wait_until(lambda: "idle" in said("sinfo", "--noheader", "--format=%T"))
-            yield
-        finally:
-            said("scancel", "--user", getpass.getuser())
-            for daemon in reversed(daemons):
-                daemon.terminate()
-                daemon.wait(60)
-
-
-def said(*words: str) -> str:
-    return subprocess.run(words, capture_output=True, text=True, check=False).stdout
-
-
-def tasks(array: str) -> dict[str, str]:
-    """The states of an array's tasks, by their numbers: R, PD, …"""
-    lines = said("squeue", "--noheader", "--array", f"--jobs={array}", "--format=%K %t").split("\n")
-    return dict(line.split() for line in lines if line)  # type: ignore[misc]
-
-
-def array_of(sweep: Path) -> str:
-    (script,) = (sweep / "slurm").glob("*.sh")
-    return script.stem
+def cluster() -> Iterator[None]:
+    with slurm_cluster():
+        yield
 
 
 @pytest.fixture(scope="module")
@@ -161,13 +72,43 @@ def test_told_to_save_requeued_killed_and_resumed(whole: Path, tmp_path: Path) -
     os.kill(task, signal.SIGKILL)  # which SLURM takes for a failure: it is not queued again
     wait_until(lambda: "1" not in tasks(array))
 
-    said("scontrol", "update", f"JobId={array}_0", "StartTime=now")  # else after two minutes
+    _start_again(array)
     wait_until(lambda: not tasks(array))
     assert states_of(sweep)[:2] == ["completed"] * 2
     assert states_of(sweep)[2] is None
     resumed = run_command(tmp_path, "resume", "sweep")
     assert resumed.returncode == 0, resumed.stdout + resumed.stderr
     assert_same_jobs(sweep, whole, resumed=True)
+
+
+@pytest.mark.long
+@needs_slurm
+@pytest.mark.usefixtures("cluster")
+def test_preempted_tasks_are_queued_again_and_go_on(whole: Path, tmp_path: Path) -> None:
+    words = ["-m", "hydra/launcher=slurm", *LONG, "hydra.sweep.dir=sweep"]
+    words += ["hydra.launcher.jobs_per_task=2", "hydra.launcher.partition=test"]
+    done = run_command(tmp_path, *words)
+    assert done.returncode == 0, done.stderr
+    sweep = tmp_path / "sweep"
+    array = array_of(sweep)
+    wait_until(lambda: len({path.parents[1] for path in sweep.rglob("previous.pt")}) > 1)
+    assert tasks(array) == {"0": "R", "1": "R"}
+    urgent = ["--partition=urgent", "--exclusive", "--output=/dev/null"]
+    said("sbatch", *urgent, "--wrap=true")
+    wait_until(lambda: tasks(array) == {"0": "PD", "1": "PD"})
+    reasons = [job["reason"] for job in jobs_of(sweep) if job["status"] == "interrupted"]
+    assert len(reasons) == 2
+    assert all(reason.endswith("by SIGTERM") for reason in reasons)
+    _start_again(array)
+    wait_until(lambda: not tasks(array))
+    assert_same_jobs(sweep, whole, resumed=True)
+
+
+def _start_again(array: str) -> None:
+    """Start tasks that were queued again at once, not after the two minutes that SLURM waits."""
+    for task in tasks(array):
+        said("scontrol", "update", f"JobId={array}_{task}", "StartTime=now")
+    wait_until(lambda: "PD" not in tasks(array).values())
 
 
 @pytest.mark.long

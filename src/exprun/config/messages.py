@@ -21,6 +21,7 @@ from omegaconf.errors import OmegaConfBaseException
 from yaml import YAMLError
 
 from exprun.common.errors import choices, list_override, nearest
+from exprun.common.override_value import override_value
 from exprun.config.hydra_internals import Hydra, main_hydra
 from exprun.config.paths import conf_dir
 from exprun.config.rules import rule_for
@@ -82,11 +83,11 @@ def _unparsable(override: str) -> str:
             f"{key}=1,2,3, or {choices(f'{name}(…)' for name in SWEEPS)}"
         )
     rule = rule_for(key.lstrip("+~"))
-    advised = [f"'{key}=\"{value}\"'"]
+    advised = [f"'{key}=\"{value}\"'", shlex.quote(f"{key}={override_value(value)}")]
     if value.startswith("[") and value.endswith("]"):
         advised.append(list_override(key, (item.strip(" \"'") for item in value[1:-1].split(","))))
     for quoted in advised:
-        with suppress(OverrideParseException, ValueError):  # quotes that are not closed
+        with suppress(HydraException, ValueError):  # quotes that are not closed
             parsed = OverridesParser.create().parse_override(shlex.split(quoted)[0])
             if rule is None or rule.accepts(parsed.value()):
                 return (

@@ -22,6 +22,7 @@ from typing import Any
 
 from exprun.common.constants import HELD
 from exprun.common.errors import UsageError
+from exprun.common.override_value import override_value
 from exprun.common.signals import Interruption
 from exprun.common.threads import cores
 from exprun.sweeps.job_numbers import shares
@@ -90,7 +91,7 @@ def run_on_dask(folder: Path, numbers: Sequence[int], dask: Dask, *, trust: bool
         except (OSError, ValueError) as error:
             raise UsageError(
                 f"hydra.launcher.scheduler={dask.scheduler}: {error}; the jobs stand in {folder}: "
-                f"ask for them again with sweep.into={folder}"
+                f"ask for them again with sweep.into={override_value(folder)}"
             ) from None
         stop = Event(f"exprun-{os.urandom(8).hex()}", client=client)
         size = dask.jobs_per_task or _share(len(numbers), client)

@@ -285,10 +285,13 @@ class Dispatcher:
     def _take(self, number: int, panel: SweepPanel) -> bool:
         """Acquire the lease of a job's folder, which is kept until the job ends, and write the
         job's configuration there. Returns False if another process holds the folder or has finished
-        the job."""
-        if number in self.leases:
-            return True
+        the job. Raises UsageError if the sweep's folder is gone."""
         job = self.jobs[number]
+        ledger.check_there(self.configs.path.parent)
+        if number in self.leases:
+            if job.folder.is_dir():
+                return True
+            self.leases.pop(number).release()  # deleted during the training: run it again
         job.folder.mkdir(parents=True, exist_ok=True)
         try:
             lease = Lease(job.folder)

@@ -52,10 +52,15 @@ class LauncherSettings:
         """Maximum number of processes if each job has its own."""
         return min(self.workers or cores(), cores())
 
+    @property
+    def elsewhere(self) -> bool:
+        """Whether other processes than this one run the jobs."""
+        return self.name in (SLURM, DASK)
+
     def whole(self) -> LauncherSettings:
         """The settings to run all jobs of the sweep on this machine, without a task's number of
         processes."""
-        return replace(self, workers=None) if self.name in (SLURM, DASK) else self
+        return replace(self, workers=None) if self.elsewhere else self
 
     def as_written(self) -> dict[str, Any]:
         """The entries of the settings in ``sweep.json``."""

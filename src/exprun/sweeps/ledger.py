@@ -125,7 +125,12 @@ class Configs:
 
     def write(self, number: int, files: Mapping[str, str]) -> None:
         """Write the line of job ``number`` and truncate the file after it, which removes lines that
-        a killed process left."""
+        a killed process left. Raises UsageError if earlier jobs have no lines."""
+        if number >= len(self.starts):
+            raise UsageError(
+                f"{self.path}: has {len(self.starts) - 1} of the sweep's {number} jobs, so none "
+                "can be added; expected another folder for them"
+            )
         line = json.dumps(files, ensure_ascii=False).encode() + b"\n"
         with self.path.open("r+b" if self.path.exists() else "w+b") as file:
             file.seek(self.starts[number])
@@ -213,7 +218,8 @@ def check_data(
         return
     if identity(config, versions[-1]) == job["identity"]:
         return
-    alike = [other for other in content["jobs"] if _data_words(other) == _data_words(job)]
+    words = data_words(job["overrides"])
+    alike = [other for other in content["jobs"] if data_words(other["overrides"]) == words]
     if any(state_of(folder / other["folder"])["status"] in FINISHED for other in alike):
         raise UsageError(
             f"{folder}: data.path={config['data'].get('path')}: the data of job {number} are not "
@@ -221,9 +227,9 @@ def check_data(
         )
 
 
-def _data_words(job: Mapping[str, Any]) -> list[str]:
-    """The overrides of a job that name its data files."""
-    return [word for word in job["overrides"] if word.lstrip("+").startswith(NAMES_DATA)]
+def data_words(overrides: Iterable[str]) -> list[str]:
+    """Those of a job's overrides that name its data files."""
+    return [word for word in overrides if word.lstrip("+").startswith(NAMES_DATA)]
 
 
 class Progress:
@@ -252,6 +258,15 @@ def read(folder: Path) -> dict[str, Any]:
     """The content of ``sweep.json``."""
     data: dict[str, Any] = json.loads((folder / "sweep.json").read_text())
     return data
+
+
+def check_there(folder: Path) -> None:
+    """Raise UsageError if the folder of a sweep that is at work was moved or deleted."""
+    if not folder.is_dir():
+        raise UsageError(
+            f"{folder}: was moved or deleted; expected it to stay where it is until all jobs have "
+            "ended (exprun resume goes on with a moved one)"
+        )
 
 
 @contextmanager

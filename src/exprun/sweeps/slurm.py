@@ -20,6 +20,7 @@ from pathlib import Path
 
 from exprun.common.constants import HELD
 from exprun.common.errors import UsageError
+from exprun.common.override_value import override_value
 from exprun.common.signals import Interruption
 from exprun.sweeps.job_numbers import shares
 
@@ -113,7 +114,8 @@ def submit(folder: Path, numbers: Sequence[int], slurm: Slurm, *, trust: bool) -
             there = f"; submitted before: {' '.join(submitted)}" if submitted else ""
             raise UsageError(
                 f"{reason}{there}; the jobs stand in {folder}: ask for them again with "
-                f"sweep.into={folder}, or run them here with exprun resume {folder}"
+                f"sweep.into={override_value(folder)}, or run them here with "
+                f"exprun resume {shlex.quote(str(folder))}"
             )
         submitted.append(done.stdout.strip().partition(";")[0])
         (logs / f"{submitted[-1]}.sh").write_text(script)

@@ -93,7 +93,8 @@ class Watched:
 
     def look(self, panel: SweepPanel) -> None:
         """Read the states of the jobs that are left, update the panel, and print a line for each
-        job that has ended since the last read."""
+        job that has ended since the last read. Raises UsageError if the folder is gone."""
+        ledger.check_there(self.folder)
         at_work: set[tuple[str, int]] = set()
         for number, folder in list(self.left.items()):
             result, other = ledger.state_of(folder), holder(folder)

@@ -10,6 +10,7 @@ import atexit
 import multiprocessing
 import os
 import signal
+import sys
 import tempfile
 import threading
 from collections.abc import Iterator
@@ -85,10 +86,14 @@ def _train(connection: Connection, job: tuple[int, Job] | None) -> None:
     threading.Thread(target=_end_with_parent, daemon=True).start()
     with importing():
         from exprun.sweeps.worker import train, train_one
-    if job is None:
-        train(connection)
-    else:
-        train_one(connection, *job)
+    try:
+        if job is None:
+            train(connection)
+        else:
+            train_one(connection, *job)
+    except OSError as error:  # a result cannot be written: the disk is full, or its folder gone
+        print(f"exprun: {error}", file=sys.stderr)
+        sys.exit(1)
 
 
 def _end_with_parent() -> None:

@@ -40,7 +40,11 @@ class Planned:
 @dataclass(frozen=True)
 class Sample:
     """Paired differences of two levels in the order of their batches, the number of differences in
-    the ``first`` batch, and the numbers of all ``batches``."""
+    the ``first`` batch, and the numbers of all ``batches``.
+
+    A first batch of one pair counts as part of the next one: nothing can be claimed from it, and
+    it does not show the spread, which a number of further pairs could be chosen by.
+    """
 
     differences: Array
     first: int
@@ -54,6 +58,8 @@ def sample(a: Level, b: Level) -> Sample:
     common.sort(key=lambda block: batch[block])
     d = paired.differences([a.figures[k] for k in common], [b.figures[k] for k in common])
     numbers = [batch[block] for block in common]
+    if numbers[1:2] > numbers[:1]:
+        numbers[0] = numbers[1]
     return Sample(d, numbers.count(min(numbers)), sorted(set(numbers)))
 
 

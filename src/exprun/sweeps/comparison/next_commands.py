@@ -8,9 +8,9 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from exprun.common.override_value import override_value
 from exprun.sweeps import ledger
 from exprun.sweeps.comparison.levels import Level, best_configuration
-from exprun.sweeps.comparison.pairs import FIVE
 from exprun.sweeps.launcher import LOCAL
 from exprun.sweeps.results import REPETITION, VARIANT, Configuration, Results
 
@@ -22,23 +22,27 @@ CONFIRMED_BY = 10
 
 
 def more_seeds(results: Results, more: int, options: Sequence[str]) -> list[str]:
-    """The first sweep's command with ``more`` seeds (or splits) after the existing ones, in a new
-    folder, and the comparison of all sweeps with these ``options``; empty if ``more`` is 0 or there
-    is no numeric seed. With a single seed, only the sweep's command with five seeds including that
-    one."""
+    """The command that adds ``more`` seeds (or splits) after the existing ones to the first sweep,
+    and, unless the end of that sweep prints it, the comparison of all sweeps with these
+    ``options``. Empty if ``more`` is 0 or there is no numeric seed.
+
+    A sweep that takes no more jobs (one of a preset with published figures, or of exprun 0.1) is
+    followed by one in a new folder.
+    """
     key = _repeated_key(results)
     seeds = _numbers(results, key)
     if not seeds or not more:
         return []
-    if len(seeds) == 1:
-        first = seeds[0]
-        repetition = f"{key}=range({f'{first},' if first else ''}{first + FIVE})"
-        return [shlex.join(_command(results, _all_again(results, repetition), None))]
-    place = _beside(results.sweeps[0], "more")
+    first = results.sweeps[0]
+    place, sweeps = f"sweep.into={override_value(first)}", results.sweeps
+    if not _takes_more(first):
+        new = _beside(first, "more")
+        place, sweeps = f"hydra.sweep.dir={override_value(new)}", [*results.sweeps, new]
     added = f"{key}=range({seeds[-1] + 1},{seeds[-1] + 1 + more})"
-    again = _command(results, _all_again(results, added), place)
-    words = ["exprun", "compare", *map(str, results.sweeps), place, *options]
-    return [shlex.join(again), shlex.join(words)]
+    commands = [_command(results, _all_again(results, added), place)]
+    if options or len(sweeps) > 1:
+        commands.append(["exprun", "compare", *map(str, sweeps), *options])
+    return [shlex.join(words) for words in commands]
 
 
 def jobs_of(results: Results, more: int) -> int:
@@ -62,8 +66,8 @@ def confirmation(results: Results, shortlist: Sequence[Level], validation: str) 
     place = _beside(results.sweeps[0], "confirm")
     fresh = f"{key}=range({first},{first + CONFIRMED_BY})"
     words = [_variants(results, best), *_shared(results, key), fresh]
-    again = _command(results, words, place)
-    return [shlex.join(again), shlex.join(["exprun", "compare", place])]
+    again = _command(results, words, f"hydra.sweep.dir={override_value(place)}")
+    return [shlex.join(again), shlex.join(["exprun", "compare", str(place)])]
 
 
 def _repeated_key(results: Results) -> str:
@@ -111,18 +115,22 @@ def _key(word: str) -> str:
     return word.lstrip("+").partition("=")[0]
 
 
-def _command(results: Results, words: list[str], place: str | None) -> list[str]:
+def _command(results: Results, words: Sequence[str], place: str) -> list[str]:
     content: Mapping[str, Any] = ledger.read(results.sweeps[0])
     own = ["--config-dir", content["config_dir"]] if content.get("config_dir") else []
     launcher = [f"hydra/launcher={LOCAL}"] if content["launcher"] == LOCAL else []
-    folder = [f"hydra.sweep.dir={place}"] if place else []
-    return ["exprun", *own, "-m", *launcher, *words, *folder]
+    return ["exprun", *own, "-m", *launcher, *words, place]
 
 
-def _beside(sweep: Path, what: str) -> str:
+def _takes_more(sweep: Path) -> bool:
+    """Whether jobs can be added to the sweep with ``sweep.into``."""
+    return not ledger.read(sweep).get("published") and ledger.Configs(sweep).path.is_file()
+
+
+def _beside(sweep: Path, what: str) -> Path:
     """The path of a new folder next to ``sweep``, with the suffix ``what``."""
     names = (f"{sweep}_{what}{number}" for number in ["", *range(2, 1000)])
-    return next(name for name in names if not Path(name).exists())
+    return next(path for name in names if not (path := Path(name)).exists())
 
 
 def _variants(results: Results, configurations: Sequence[Configuration]) -> str:
