@@ -225,7 +225,12 @@ CSV: dict[str, tuple[bytes, dict[str, Any], str]] = {
     "names as a feature": (
         b"a,who,y\n" + rows("{0},n{0},{1}", 30),
         {},
-        "FILE: column 'who' has 30 different words in 30 rows, as names or dates have; leave it out with data.drop=[who], or say data.categorical=[who]",
+        "FILE: column 'who' has 30 different words in 30 rows, as names have; leave it out with data.drop=[who], or say data.categorical=[who]",
+    ),
+    "dates, months first or days": (
+        b"a,when,y\n" + rows("{0},10/2{0}/2026,{1}", 30),
+        {},
+        "FILE: column 'when' has dates like '10/20/2026'; expected 2026-12-31, 2026-12-31 23:59:00 or 31.12.2026, or data.drop=[when]",
     ),
     "very many words": (
         b"who,y\n" + rows("n{0},{1}", 10_001),

@@ -65,6 +65,17 @@ def test_more_of_what_repeats(
     assert end - first == found.pairs[0].more_seeds
 
 
+def test_jobs_without_results_come_before_more_seeds(tmp_path: Path) -> None:
+    """If nothing can be compared before they have some; a few of them do not stand in the way."""
+    folder = sweep(tmp_path / "s", figures, {"optimizer": ["adam", "sgd"], "seed": range(5)})
+    for number in (5, 6):
+        (folder / f"{number:03d}" / "result.json").unlink()
+    assert compare(read_results([folder])).commands
+    for number in (7, 8, 9):
+        (folder / f"{number:03d}" / "result.json").unlink()
+    assert compare(read_results([folder])).commands == []
+
+
 @pytest.mark.parametrize("as_one", [True, False])
 def test_levels_that_came_later_get_more_seeds_too(as_one: bool, tmp_path: Path) -> None:
     first = sweep(tmp_path / "a", figures, {"optimizer": ["adam", "sgd"], "seed": range(5)})

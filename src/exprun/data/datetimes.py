@@ -43,6 +43,13 @@ REWRITTEN = (
 )
 """What Arrow does not read, and how it does."""
 
+UNREAD = r"\d{4}-\d\d?-\d\d?\b|\d\d?[./-]\d\d?[./-]\d{2,4}\b|\d\d?[ -]?[A-Za-z]{3,9}[ -]\d{2,4}\b"
+"""The beginning of a date, also in a form that is not read because it may be days or months first,
+or depends on a language."""
+
+MOSTLY = 0.9
+"""Share of a column's words from which these are dates in such a form."""
+
 EXPECTED = "expected 2026-12-31, 2026-12-31 23:59:00 or 31.12.2026"
 
 
@@ -62,6 +69,12 @@ def is_datetime(word: str) -> bool:
 def mostly_datetimes(words: Sequence[str]) -> bool:
     """Whether at least half of the words, of which there is one, look like dates or times."""
     return bool(words) and 2 * sum(map(is_datetime, words)) >= len(words)
+
+
+def mostly_unread(words: Sequence[str]) -> bool:
+    """Whether nearly all words look like dates, read or not."""
+    dates = sum(re.match(UNREAD, word) is not None for word in words)
+    return bool(words) and dates >= MOSTLY * len(words)
 
 
 def seconds(column: pa.Array) -> NDArray[np.float64]:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-import re
 import shlex
 from collections import Counter
 from collections.abc import Iterator, Sequence
@@ -14,7 +13,7 @@ from numpy.typing import NDArray
 
 from exprun.common.errors import UsageError, list_override
 from exprun.common.streams import stream
-from exprun.data.datetimes import EXPECTED, iso, periods_of
+from exprun.data.datetimes import EXPECTED, iso, mostly_unread, periods_of
 from exprun.data.frame import CATEGORICAL, DATETIME, NUMERIC, Frame
 from exprun.data.read_options import AUTO, LABEL
 from exprun.data.source import Source
@@ -38,14 +37,8 @@ FEWEST_PER_VALUE = 3
 """Rows per distinct value, on average, below which a category that determines the class proves
 nothing."""
 
-DATE = r"\d{4}-\d\d?-\d\d?|\d\d?[./]\d\d?[./]\d{2,4}"
-"""The beginning of a date, also of one in a form that is not read as a date."""
-
 USUAL_FRACTION = 0.15
 """``data.val_fraction`` and ``data.test_fraction``, if nobody says."""
-
-MOSTLY = 0.9
-"""Share of a column's words from which it is what they are."""
 
 PLACEHOLDER_ROWS = 3
 """Rows with the same extreme value, far from all others, from which it may stand for a gap."""
@@ -111,7 +104,7 @@ def inspect(source: Source, target: str | None = None, test: Source | None = Non
     except UsageError as error:
         problems.append(str(error))
     columns = [_column(frame, column, name, task, drop, source.index) for column in source.names]
-    suspicions = [*_ids(frame, drop), *_duplicates(frame), *_dates(frame, drop)]
+    suspicions = [*_ids(frame, drop), *_duplicates(frame), *_dates(frame)]
     features = [c.name for c in columns if c.name not in (*drop, name, *source.index)]
     suspicions += [line for f in features for line in _placeholder(frame, f)]
     suspicions += [line for f in features for line in _leak(frame, f, name, task)]
@@ -184,17 +177,17 @@ def _range(values: NDArray[np.float64]) -> str:
 def _ids(frame: Frame, drop: Sequence[str]) -> Iterator[str]:
     for name in drop:
         if frame.kind(name) == CATEGORICAL:
-            count = len(frame.categorical[name].words)
-            yield f"{name}: {count} different words in {len(frame)} rows, as names or dates have"
+            words = frame.categorical[name].words
+            if not mostly_unread(words):
+                yield f"{name}: {len(words)} different words in {len(frame)} rows, as names have"
         else:
             yield f"{name}: counts up from row to row, an identifier"
 
 
-def _dates(frame: Frame, drop: Sequence[str]) -> Iterator[str]:
+def _dates(frame: Frame) -> Iterator[str]:
     """Columns of dates that are not read as such, each of which would be a category."""
     for name, words in frame.categorical.items():
-        dates = sum(re.match(DATE, word) is not None for word in words.words)
-        if name not in drop and words.words and dates >= MOSTLY * len(words.words):
+        if mostly_unread(words.words):
             yield f"{name}: dates, of which each would be a category; {EXPECTED}"
 
 

@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 
 from exprun.common.errors import UsageError, list_override, nearest
 from exprun.data.csv_file import CsvFile
+from exprun.data.datetimes import EXPECTED, mostly_unread
 from exprun.data.frame import CATEGORICAL, NUMERIC, Frame
 from exprun.data.npz_file import NpzFile
 from exprun.data.parquet_file import ParquetFile
@@ -287,11 +288,16 @@ def _kinds(source: Source, chosen: Choice, targets: list[str]) -> dict[str, str]
 def _check_levels(source: Source, frame: Frame, name: str) -> None:
     """Raise UsageError for a column whose words are probably ids, names or dates, not
     categories."""
-    levels, rows = len(frame.categorical[name].words), len(frame)
+    words, rows = frame.categorical[name].words, len(frame)
     if too_many_levels(frame, name):
+        if mostly_unread(words):
+            raise UsageError(
+                f"{source.path}: column {name!r} has dates like {words[0]!r}; {EXPECTED}, or "
+                f"{list_override('data.drop', [name])}"
+            )
         raise UsageError(
-            f"{source.path}: column {name!r} has {levels} different words in {rows} rows, as names "
-            f"or dates have; leave it out with {list_override('data.drop', [name])}, or say "
+            f"{source.path}: column {name!r} has {len(words)} different words in {rows} rows, as "
+            f"names have; leave it out with {list_override('data.drop', [name])}, or say "
             f"{list_override('data.categorical', [name])}"
         )
 

@@ -28,7 +28,7 @@ from exprun.sweeps.comparison.levels import (
 from exprun.sweeps.comparison.more_seeds import Planned, stored_plans
 from exprun.sweeps.comparison.next_commands import confirmation, more_seeds
 from exprun.sweeps.comparison.notes import notes_on
-from exprun.sweeps.comparison.pairs import DATA_SETS, UNPAIRED, Pair, pairs_of
+from exprun.sweeps.comparison.pairs import DATA_SETS, NOT_COMPARABLE, UNPAIRED, Pair, pairs_of
 from exprun.sweeps.ranking import higher_is_better
 from exprun.sweeps.results import Configuration, Results
 
@@ -184,8 +184,12 @@ def _scope(read: Figures, across: Sequence[str], levels: Sequence[Level]) -> str
 
 
 def _commands(comparison: Comparison) -> list[str]:
-    """The commands to run next; empty if no further seeds are needed."""
+    """The commands to run next; empty if no further seeds are needed, or if nothing can be compared
+    because of jobs without a result, which are to be trained first."""
     if not comparison.by_chance:
+        return []
+    none = all(pair.verdict == NOT_COMPARABLE for pair in comparison.pairs)
+    if comparison.pairs and none and any(level.missing for level in comparison.levels):
         return []
     if comparison.shortlist:
         return confirmation(comparison.results, comparison.shortlist, comparison.validation)
