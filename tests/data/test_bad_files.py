@@ -228,9 +228,9 @@ CSV: dict[str, tuple[bytes, dict[str, Any], str]] = {
         "FILE: column 'who' has 30 different words in 30 rows, as names have; leave it out with data.drop=[who], or say data.categorical=[who]",
     ),
     "dates, months first or days": (
-        b"a,when,y\n" + rows("{0},10/2{0}/2026,{1}", 30),
+        b"a,when,y\n" + rows("{0},{0:02}/10/2026,{1}", 30),
         {},
-        "FILE: column 'when' has dates like '10/20/2026'; expected 2026-12-31, 2026-12-31 23:59:00 or 31.12.2026, or data.drop=[when]",
+        "FILE: column 'when' has dates like '00/10/2026'; expected 2026-12-31, 2026-12-31 23:59:00 or 31.12.2026, or data.drop=[when]",
     ),
     "very many words": (
         b"who,y\n" + rows("n{0},{1}", 10_001),
