@@ -15,6 +15,7 @@ from exprun.cli import main
 from exprun.common.errors import UsageError
 from exprun.common.streams import stream
 from exprun.data import tabular
+from exprun.data.csv_file import BLOCK
 from exprun.data.datetimes import DAY, PERIODS, NoDate, circle, iso, periods_of, seconds
 from exprun.data.files import read_columns
 from exprun.data.frame import DATETIME
@@ -65,13 +66,26 @@ def test_a_date_is_what_python_takes_it_for(word: str, same: str) -> None:
         (["2026-01-31", "2026-02-31"], 1, "is a date that does not exist"),
         (["2026-01-31", "2026-01-31 25:00"], 1, "is a date that does not exist"),
         (["29.02.2024", "29.02.2025"], 1, "is a date that does not exist"),
-        (["2026-01-31 10:00Z", "2026-01-31 10:00"], 1, "has no time zone, as others"),
+        (["2026-01-31 10:00Z", "2026-01-31 10:00"], 1, "has no time zone, unlike those before"),
+        (["2026-01-31 10:00", "2026-01-31 10:00Z"], 1, "has a time zone, unlike those before"),
+        ([None, "2026-01-31", "2026-01-31 10:00+01:00"], 2, "has a time zone, unlike"),
     ],
 )
 def test_what_is_no_date_is_told_by_its_row(words: list[str | None], row: int, why: str) -> None:
     with pytest.raises(NoDate, match=why) as caught:
         seconds(pa.array(words))
     assert caught.value.row == row
+
+
+@pytest.mark.parametrize("first", ["", "Z"])
+def test_zones_that_begin_or_end_later_in_a_file(tmp_path: Path, first: str) -> None:
+    """A file of several batches is read as one."""
+    zones = [first] * 60_000 + ["" if first else "Z"] * 5
+    lines = [f"2024-01-{1 + k % 28:02}T10:00:00{zone},{k % 9}" for k, zone in enumerate(zones)]
+    (tmp_path / "a.csv").write_text("\n".join(["t,y", *lines]) + "\n")
+    assert (tmp_path / "a.csv").stat().st_size > BLOCK
+    with pytest.raises(UsageError, match=r"row 60002, column 't': '[^']*' has (a|no) time zone"):
+        tabular.csv(str(tmp_path / "a.csv"), "y")
 
 
 def test_dates_as_text_are_those_that_they_were_written_from() -> None:

@@ -10,7 +10,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 from numpy.typing import NDArray
 
-from exprun.data.datetimes import NoDate, seconds
+from exprun.data.datetimes import NoDate, has_zones, seconds
 from exprun.data.frame import CATEGORICAL, DATETIME, Frame, Words
 from exprun.data.spelling import NUMBER, is_number, spellings
 
@@ -62,6 +62,7 @@ class FrameBuilder:
         self.rows = 0
         self.numbers = np.empty((1024, len(self.numeric)))
         self.codes: dict[str, list[NDArray[np.int32]]] = {name: [] for name in self.categorical}
+        self.zones: dict[str, bool] = {}  # whether the times of a column have zones
         self.words: dict[str, dict[str, int]] = {name: {} for name in self.categorical}
 
     def add(self, batch: Mapping[str, pa.Array]) -> None:
@@ -102,8 +103,10 @@ class FrameBuilder:
         column = plain(column)
         if pa.types.is_string(column.type):
             column = self._without_gaps(column)
+        if name not in self.zones and (zones := has_zones(column)) is not None:
+            self.zones[name] = zones
         try:
-            return seconds(column)
+            return seconds(column, self.zones.get(name))
         except NoDate as error:
             cell = repr(column[error.row].as_py())
             raise BadCell(self.rows + error.row, name, cell, error.why) from None

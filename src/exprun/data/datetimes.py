@@ -77,11 +77,23 @@ def mostly_unread(words: Sequence[str]) -> bool:
     return bool(words) and dates >= MOSTLY * len(words)
 
 
-def seconds(column: pa.Array) -> NDArray[np.float64]:
+def has_zones(column: pa.Array) -> bool | None:
+    """Whether the first value of a column of texts or timestamps has a time zone; None if there is
+    no value."""
+    if pa.types.is_timestamp(column.type) and column.type.tz:
+        return True
+    first = next((cell.as_py() for cell in column.drop_null()), None)
+    if first is None:
+        return None
+    return isinstance(first, str) and re.search(f":.*{ZONE}$", first) is not None
+
+
+def seconds(column: pa.Array, zones: bool | None = None) -> NDArray[np.float64]:
     """The values (rows,) of a column of texts without surrounding blanks, timestamps or dates; NaN
-    for null. Raises NoDate."""
+    for null. ``zones`` says whether times have zones, None that the first value does. Raises
+    NoDate."""
     if pa.types.is_string(column.type):
-        column = _parsed(column)
+        column = _parsed(column, has_zones(column) if zones is None else zones)
     elif not pa.types.is_temporal(column.type) or pa.types.is_time(column.type):
         raise NoDate(0, f"is of type {column.type}, not a date")
     zone = column.type.tz if pa.types.is_timestamp(column.type) else None
@@ -90,13 +102,13 @@ def seconds(column: pa.Array) -> NDArray[np.float64]:
     return np.asarray(whole, dtype=np.float64) / 1e6
 
 
-def _parsed(column: pa.Array) -> pa.Array:
-    """Timestamps of texts, in UTC if they have zones."""
+def _parsed(column: pa.Array, zones: bool | None) -> pa.Array:
+    """Timestamps of texts, in UTC if they have ``zones``."""
     _refuse(column, pc.match_substring_regex(column, f"^({DATED})$"), f"is not a date; {EXPECTED}")
     zoned = pc.match_substring_regex(column, f":.*{ZONE}$")
-    zone = "UTC" if pc.any(zoned).as_py() else None
-    if zone:
-        _refuse(column, zoned, "has no time zone, as others of its column have")
+    fits, article = (zoned, "no") if zones else (pc.invert(zoned), "a")
+    _refuse(column, fits, f"has {article} time zone, unlike those before")
+    zone = "UTC" if zones else None
     for pattern, replacement in REWRITTEN:
         column = pc.replace_substring_regex(column, pattern, replacement)
     try:
