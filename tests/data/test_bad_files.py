@@ -82,9 +82,9 @@ CSV: dict[str, tuple[bytes, dict[str, Any], str]] = {
         "FILE: row 2, column 'a': 'red' is not a number; a missing value is one of data.missing: a blank cell, ?, NA, N/A, #N/A, NaN, nan, NULL, null",
     ),
     "decimal commas": (
-        b"a;y\n1,5;x\n2,5;y\n",
+        b"a;b;y\n1,5;1.5;x\n2,5;2.5;y\n",
         {},
-        "FILE: column 'a' has numbers with a decimal comma, like '1,5'; expected a point",
+        "FILE: column 'a' has numbers like '1,5', as with data.decimal=comma, and the file is read as with data.decimal=point data.thousands=none; expected one format in all columns",
     ),
     "column twice": (b"a,a,y\n1,2,x\n", {}, "FILE: the column 'a' stands twice in the header"),
     "no header": (

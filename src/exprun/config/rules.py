@@ -295,6 +295,8 @@ RULES: dict[str, Rule] = {
     "delimiter": either(
         one_of("auto", "comma", "tab", "semicolon", "space"), pattern(r"[^\w\s\"]", "one character")
     ),
+    "decimal": one_of("auto", "point", "comma"),
+    "thousands": one_of("auto", "none", "comma", "point", "blank", "apostrophe"),
     "missing": list_of(gap_word, "a list of words, like [?,NA]"),
     "dataset": Rule(column.accepts, "a name or a number"),
     "version": either(one_of("active"), integer(1)),

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -12,7 +12,8 @@ from numpy.typing import NDArray
 
 from exprun.data.datetimes import NoDate, has_zones, seconds
 from exprun.data.frame import CATEGORICAL, DATETIME, Frame, Words
-from exprun.data.spelling import NUMBER, is_number, spellings
+from exprun.data.number_format import NumberFormat
+from exprun.data.spelling import is_number, spellings
 
 LARGEST = float(np.finfo(np.float32).max)
 """The largest number allowed in data, because networks compute in float32."""
@@ -44,7 +45,7 @@ class FrameBuilder:
 
     Missing values are the words in ``missing``, compared without surrounding blanks, numbers equal
     to one in it, NaN and null. ``bounded`` are the categorical columns that may have at most
-    MOST_WORDS distinct words.
+    MOST_WORDS distinct words. Texts of numbers are in the format ``numbers``.
     """
 
     def __init__(
@@ -52,7 +53,9 @@ class FrameBuilder:
         kinds: Mapping[str, str],
         missing: Sequence[str],
         bounded: Sequence[str] = (),
+        numbers: NumberFormat | None = None,
     ) -> None:
+        self.format = numbers or NumberFormat()
         self.names, self.bounded = tuple(kinds), bounded
         self.categorical = [name for name, kind in kinds.items() if kind == CATEGORICAL]
         self.numeric = [name for name, kind in kinds.items() if kind != CATEGORICAL]
@@ -87,10 +90,11 @@ class FrameBuilder:
         column = plain(column)
         if pa.types.is_string(column.type):
             column = self._without_gaps(column)
-            odd = pc.invert(pc.match_substring_regex(column, f"^{NUMBER}$"))
+            odd = pc.invert(pc.match_substring_regex(column, f"^({self.format.pattern})$"))
             row = pc.index(odd, True).as_py()
             if row >= 0:
                 raise BadCell(self.rows + row, name, repr(column[row].as_py()), "is not a number")
+            column = self.format.plain_column(column)
         values: NDArray[np.float64] = pc.cast(column, pa.float64(), safe=False).to_numpy(
             zero_copy_only=False
         )
@@ -123,7 +127,7 @@ class FrameBuilder:
             column = pc.if_else(pc.is_nan(column), pa.scalar(None, column.type), column)
         encoded = pc.dictionary_encode(pc.cast(column, pa.string()))
         known = self.words[name]
-        stripped = (word.strip() for word in encoded.dictionary.to_pylist())
+        stripped = self._plain_words(encoded, name)
         codes = [
             -1 if self._is_gap(word) else known.setdefault(word, len(known)) for word in stripped
         ]
@@ -133,6 +137,15 @@ class FrameBuilder:
         places = encoded.indices.fill_null(len(codes)).to_numpy(zero_copy_only=False)
         found: NDArray[np.int32] = lookup[places]
         return found
+
+    def _plain_words(self, encoded: pa.DictionaryArray, name: str) -> Iterator[str]:
+        """Yield the words of the dictionary without blanks around them, numbers as in a program."""
+        for code, word in enumerate(encoded.dictionary.to_pylist()):
+            try:
+                yield self.format.plain(word.strip())
+            except ValueError:
+                row = self.rows + pc.index(encoded.indices, code).as_py()
+                raise BadCell(row, name, repr(word), "is not a number in this format") from None
 
     def _is_gap(self, word: str) -> bool:
         if word in self.gaps:

@@ -16,6 +16,7 @@ from exprun.data import progress
 from exprun.data.builder import MOST_WORDS, BadCell, FrameBuilder, TooManyWords
 from exprun.data.datetimes import mostly_datetimes
 from exprun.data.frame import CATEGORICAL, DATETIME, NUMERIC, Frame, Words
+from exprun.data.number_format import Ambiguous, NumberFormat, detect, format_of, sign_of
 from exprun.data.read_options import AUTO, LABEL, Reading
 from exprun.data.spelling import is_number
 from exprun.data.text_file import TextFile
@@ -24,6 +25,9 @@ BLOCK = 2**20
 """Bytes that are converted at once; at least LINES times the length of the first row."""
 
 LINES = 16
+
+FEW_WORDS = 10
+"""Distinct words of numbers with a sign, like 12 %, above which they are no categories."""
 
 SEEN = 1000
 """Number of first rows from which a column's kind is guessed."""
@@ -40,7 +44,6 @@ class CsvFile:
         self.file = TextFile(path, reading)
         self.names = self.file.names
         columns = None if reading.header else len(self.names)
-        self.reading = Reading(reading.header, self.file.delimiter, reading.missing, columns)
         self.index = [name for name in self.names if re.fullmatch(r"Unnamed: \d+", name)]
         found = self.file.delimiter if reading.delimiter is None else ","
         names = {",": "", "\t": "tabs", ";": "semicolons", " ": "blanks"}
@@ -51,6 +54,31 @@ class CsvFile:
         self._head = [cells for (_, cells), _ in zip(self.file.rows(), range(SEEN), strict=False)]
         if not self._head:
             raise UsageError(f"{path}: there is a header and no rows")
+        self.ambiguous: Ambiguous | None = None
+        self.format = self._number_format(reading)
+        signs = self.format.decimal, self.format.thousands
+        self.reading = Reading(
+            reading.header, self.file.delimiter, reading.missing, columns, *signs
+        )
+        if (reading.decimal, reading.thousands) != signs and not self.format.is_plain:
+            self.note += f"; numbers as with {self.format}"
+
+    def _number_format(self, reading: Reading) -> NumberFormat:
+        """How numbers are written, by ``reading`` and the first rows."""
+        if reading.decimal is not None and reading.thousands is not None:
+            return NumberFormat(reading.decimal, reading.thousands)
+        columns = [self._filled(name) for name in self.names]
+        try:
+            return detect(columns, reading.decimal, reading.thousands)
+        except Ambiguous as error:
+            self.ambiguous = error
+            return NumberFormat()
+
+    def _filled(self, name: str) -> list[str]:
+        """The cells of a column in the first rows that are not missing."""
+        place = self.names.index(name)
+        cells = [row[place].strip() for row in self._head if place < len(row)]
+        return [cell for cell in cells if cell not in self.gaps]
 
     def missing_hint(self, name: str) -> str:
         """A hint for the message that there is no such column."""
@@ -69,6 +97,7 @@ class CsvFile:
                 f"{self.path}: column {unnamed[0]} has no name in the header (an index?); leave it "
                 f"out with {list_override('data.drop', [unnamed[0]])}"
             )
+        self._refuse_ambiguous(wanted)
         kinds = {name: self._guess(name, kind) for name, kind in wanted.items()}
         as_words: set[str] = set()
         while True:
@@ -91,25 +120,36 @@ class CsvFile:
                 self._mostly_words(name, column)
         return frame
 
+    def _refuse_ambiguous(self, wanted: Mapping[str, str]) -> None:
+        """Raise UsageError if a wanted column has numbers that can be read in two ways."""
+        found = self.ambiguous
+        if found is None or wanted.get(self.names[found.column]) not in (AUTO, LABEL, NUMERIC):
+            return
+        ways = choices(f"{way} if it is {way.plain(found.cell)}" for way in found.formats)
+        raise UsageError(
+            f"{self.path}: column {self.names[found.column]!r} has numbers like {found.cell!r}; "
+            f"expected {ways}"
+        )
+
     def _guess(self, name: str, kind: str) -> str:
         if kind == LABEL:
             return CATEGORICAL
         if kind != AUTO:
             return kind
-        place = self.names.index(name)
-        cells = [row[place].strip() for row in self._head if place < len(row)]
-        filled = [cell for cell in cells if cell not in self.gaps]
+        filled = self._filled(name)
         if mostly_datetimes(filled):
             return DATETIME
-        numbers = sum(is_number(cell) for cell in filled)
+        numbers = sum(self.format.is_number(cell) for cell in filled)
         return NUMERIC if 2 * numbers >= len(filled) else CATEGORICAL
 
     def _stream(
         self, kinds: Mapping[str, str], wanted: Mapping[str, str], words: set[str]
     ) -> Frame:
         bounded = [name for name in kinds if wanted[name] != CATEGORICAL]
-        builder = FrameBuilder(kinds, self.reading.missing, bounded)
+        builder = FrameBuilder(kinds, self.reading.missing, bounded, self.format)
         texts = {*words, *(name for name, kind in kinds.items() if kind != NUMERIC)}
+        if not self.format.is_plain:
+            texts = {*kinds}
         types = {n: pa.string() if n in texts else pa.float64() for n in kinds}
         for batch in self._batches(types):
             builder.add(batch)
@@ -169,7 +209,8 @@ class CsvFile:
         rows = 0
         try:
             for batch in self._batches(numeric):
-                builder = FrameBuilder(dict.fromkeys(numeric, CATEGORICAL), self.reading.missing)
+                kind_of_all = dict.fromkeys(numeric, CATEGORICAL)
+                builder = FrameBuilder(kind_of_all, self.reading.missing, (), self.format)
                 builder.add(batch)
                 for name, column in builder.frame().categorical.items():
                     number = _are_numbers(column)
@@ -203,12 +244,15 @@ class CsvFile:
             row = int(np.argmax(odd))
             word = column.words[column.codes[row]]
             raise self._fault(BadCell(row, name, repr(word), "is not a number"), {name: AUTO})
-        comma = [word for word in column.words if re.fullmatch(r"[+-]?\d+,\d+", word)]
-        if 2 * len(comma) > len(column.words):
+        like = f"{self.path}: column {name!r} has numbers like {column.words[0]!r}"
+        if (other := format_of(column.words)) is not None:
             raise UsageError(
-                f"{self.path}: column {name!r} has numbers with a decimal comma, like "
-                f"{comma[0]!r}; expected a point"
+                f"{like}, as with {other}, and the file is read as with {self.format}; expected "
+                "one format in all columns"
             )
+        if len(column.words) > FEW_WORDS and (sign := sign_of(column.words)):
+            declared = list_override("data.categorical", [name])
+            raise UsageError(f"{like}; expected them without {sign!r}, or {declared}")
 
     def _fault(self, cell: BadCell, wanted: Mapping[str, str]) -> UsageError:
         name = cell.column

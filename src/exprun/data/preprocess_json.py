@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Iterable
 from dataclasses import asdict
 from typing import Any
 
 from exprun.data.datetimes import PERIODS
 from exprun.data.frame import CATEGORICAL, DATETIME, NUMERIC
+from exprun.data.number_format import DECIMALS, THOUSANDS
 from exprun.data.preprocess import Categorical, Column, Datetime, Numeric, Preprocessing
 from exprun.data.read_options import Reading
 from exprun.data.scaling import Linear, Quantiles, Scaling
@@ -85,8 +87,19 @@ def from_json(data: Any) -> Preprocessing:
             delimiter=reading["delimiter"].text_or_none(),
             missing=tuple(word.text() for word in reading["missing"].items()),
             columns=reading["columns"].count_or_none() if "columns" in reading.dict() else None,
+            decimal=_sign(reading, "decimal", DECIMALS.values(), "."),
+            thousands=_sign(reading, "thousands", THOUSANDS.values(), ""),
         ),
     )
+
+
+def _sign(reading: _Position, key: str, signs: Iterable[str], usual: str) -> str | None:
+    """The sign of numbers in the file; runs of earlier versions have none written down."""
+    if key not in reading.dict():
+        return usual
+    sign = reading[key].text_or_none()
+    reading[key].expect(sign is None or sign in signs, "a sign of numbers, or null")
+    return sign
 
 
 def _read_column(place: _Position) -> Column:

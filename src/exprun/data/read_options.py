@@ -19,10 +19,14 @@ class Reading:
     position. ``delimiter`` is a character, or ``" "`` for runs of blanks; None means detect it.
     ``missing`` are the words for a missing value in addition to a blank cell, in texts of every
     format; a number among them matches in any spelling. ``columns`` is the number of columns of a
-    file without a header, where only positions identify them; None is unknown.
+    file without a header, where only positions identify them; None is unknown. ``decimal`` and
+    ``thousands`` are the signs with which a text file writes numbers (see ``NumberFormat``); None
+    means detect them.
     """
 
     header: bool = True
     delimiter: str | None = None
     missing: tuple[str, ...] = MISSING
     columns: int | None = None
+    decimal: str | None = None
+    thousands: str | None = None

@@ -5,7 +5,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
@@ -16,6 +16,7 @@ from exprun.data.csv_file import CsvFile
 from exprun.data.datetimes import EXPECTED, mostly_unread
 from exprun.data.frame import CATEGORICAL, NUMERIC, Frame
 from exprun.data.npz_file import NpzFile
+from exprun.data.number_format import DECIMALS, THOUSANDS
 from exprun.data.parquet_file import ParquetFile
 from exprun.data.read_options import AUTO, LABEL, MISSING, Reading
 from exprun.data.source import Source
@@ -59,6 +60,8 @@ def csv(
     categorical: Sequence[Column] = (),
     header: bool = True,
     delimiter: str = "auto",
+    decimal: str = "auto",
+    thousands: str = "auto",
     missing: Sequence[Column] = MISSING,
 ) -> Table:
     """Read a CSV file; all columns except ``target``, ``group`` and ``drop`` are features.
@@ -66,11 +69,22 @@ def csv(
     With ``task="auto"`` a target of text, or of whole numbers with at most MOST_CLASSES distinct
     values, gives classes, any other gives numbers. ``test_path`` is an official test split with the
     same columns. Without a ``header`` the columns are named ``1``, ``2``, …, from the end ``-1``,
-    ``-2``, … Raises UsageError, naming file, row and column, for invalid data.
+    ``-2``, … ``decimal`` and ``thousands`` name the signs of
+    numbers (see ``NumberFormat``). Raises UsageError, naming file, row and column, for invalid
+    data.
     """
     sign = None if delimiter == "auto" else DELIMITERS.get(delimiter, delimiter)
-    reading = Reading(header, sign, _words_of(missing))
-    sources = [CsvFile(_expanded(file), reading) for file in (path, test_path) if file]
+    if decimal == thousands != "auto":
+        raise UsageError(
+            f"data.decimal={decimal} and data.thousands={thousands}: expected two different signs"
+        )
+    signs = DECIMALS.get(decimal), THOUSANDS.get(thousands)
+    reading = Reading(header, sign, _words_of(missing), None, *signs)
+    sources = [CsvFile(_expanded(path), reading)]
+    if test_path:
+        first = sources[0].reading
+        reading = replace(reading, decimal=first.decimal, thousands=first.thousands)
+        sources.append(CsvFile(_expanded(test_path), reading))
     chosen = Choice(target, task, drop, group, time, numeric, categorical)
     return table(sources, chosen)
 
