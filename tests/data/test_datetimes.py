@@ -305,6 +305,7 @@ def test_official_test_rows_stay_what_they_are(tmp_path: Path) -> None:
         ({}, TIME, "there is no column of dates; expected data.time=<column>"),
         ({"time": "t"}, "random", "data.time is for data.split=time; with data.split=random"),
         ({"time": "when"}, TIME, "there is no column 'when', which data.time names"),
+        ({"time": "y"}, TIME, "data.time=y: is the target; expected another column"),
         ({"time": "c"}, TIME, "data.time=c: has words; expected dates or numbers"),
         ({"time": "g"}, TIME, "row 5: the time 'g' is missing"),
         ({"time": "k"}, TIME, "of 2 different times; a split into 3 parts"),

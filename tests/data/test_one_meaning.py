@@ -91,6 +91,33 @@ def test_labels_and_categories_are_known_again_in_another_format(tmp_path, of, t
     assert np.array_equal(trained.apply(frame), trained.apply(reference))
 
 
+MIXED = {
+    "booleans": (["false", "False", "FALSE", "true", "True", "TRUE"], ("false", "true")),
+    "one spelling each": (["False", "True"], ("False", "True")),
+    "signs": (["0", "+0", "-0", "0.0", "1", "+1", "1e0", "+1.0"], ("0", "1")),
+    "codes": (["00", "0", "01", "+01", "1"], ("00", "0", "01", "1")),
+    "text": (["true", "TRUE", "maybe"], ("TRUE", "maybe", "true")),
+}
+"""Spellings of labels within one file, and the classes that they are."""
+
+
+@pytest.mark.parametrize("form", FORMATS)
+@pytest.mark.parametrize("kind", MIXED)
+def test_spellings_of_one_value_within_a_file(tmp_path, form, kind):
+    """At training, as a feature, and by ``evaluate`` of the same file."""
+    words, classes = MIXED[kind]
+    labels = [words[k % len(words)] for k in range(ROWS)]
+    write, read = FORMATS[form]
+    path = write(tmp_path, "a", x=X, word=labels, y=labels)
+    table = read(path, "y", categorical=["word"])
+    assert sorted(table.task.classes) == sorted(classes)
+    assert sorted(table.features.categorical["word"].words) == sorted(classes)
+    data = prepare(table, val_fraction=0, test_fraction=0)
+    frame, ids = read_labelled(path, data.preprocessing)
+    np.testing.assert_array_equal(ids, table.y)
+    np.testing.assert_array_equal(data.preprocessing.apply(frame), data.train.x.numpy())
+
+
 def test_spellings_of_one_value():
     assert spelling.spellings(["1", "1.0", "1e0", "-0.50", "01", "1e16"]) == (
         ["1", "1", "1", "-0.5", "01", repr(1e16)]

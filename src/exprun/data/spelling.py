@@ -35,10 +35,10 @@ def value(word: str) -> float | str:
 
 
 def shortest(word: str) -> str:
-    """A number without redundant digits: ``1`` for ``1.0``, ``0.5`` for ``0.50``. Words of digits
-    only are unchanged, because ``01`` may be a code."""
+    """A number without redundant digits: ``1`` for ``1.0`` and ``+1``, ``0.5`` for ``0.50``. Words
+    of digits only are unchanged, because ``01`` may be a code."""
     if re.fullmatch(r"[+-]?\d+", word):
-        return word
+        return word.lstrip("+-") if word.startswith("+") or not int(word) else word
     number = float(word)
     if math.isinf(number):
         return word
@@ -48,8 +48,13 @@ def shortest(word: str) -> str:
 
 
 def spellings(words: Sequence[str]) -> list[str]:
-    """The words of a column, in their shortest spelling if all of them are numbers."""
-    return [shortest(word) for word in words] if all(map(is_number, words)) else list(words)
+    """The words of a column, in their shortest spelling if all of them are numbers; in lower case
+    if all are booleans and some are spelled in several ways."""
+    if all(map(is_number, words)):
+        return [shortest(word) for word in words]
+    lowered = [word.lower() for word in words]
+    booleans = set(lowered) <= {"true", "false"}
+    return lowered if booleans and len(set(lowered)) < len(set(words)) else list(words)
 
 
 def places(words: Iterable[str], known: Sequence[str | None]) -> list[int]:

@@ -149,6 +149,8 @@ def table(sources: Sequence[Source], chosen: Choice) -> Table:
         wanted[group] = CATEGORICAL
     if chosen.time is not None:
         (time,) = columns_named(source, "time", [chosen.time])
+        if time in targets:
+            raise UsageError(f"data.time={time}: is the target; expected another column")
         wanted.setdefault(time, AUTO)
     frames = [source.read(wanted)]
     settled = {name: frames[0].kind(name) for name in names}
@@ -337,5 +339,8 @@ def _time(source: Source, frame: Frame, name: str) -> Frame:
         raise UsageError(f"{source.path}: data.time={name}: has words; expected dates or numbers")
     missing = np.isnan(frame[name])
     if missing.any():
-        raise UsageError(f"{source.where(int(np.argmax(missing)))}: the time {name!r} is missing")
+        where = source.where(int(np.argmax(missing)))
+        raise UsageError(
+            f"{where}: the time {name!r} is missing; expected one in every row, or another data.time"
+        )
     return frame.only([name])

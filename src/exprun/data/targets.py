@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 
 from exprun.common.errors import UsageError, choices
 from exprun.data.builder import LARGEST
+from exprun.data.datetimes import mostly_unread
 from exprun.data.frame import Frame, Words
 from exprun.data.source import Source
 from exprun.data.spelling import is_number, is_whole, places
@@ -49,6 +50,8 @@ def targets_of(
             _amounts(s, f.categorical[name], name) for s, f in zip(sources, frames, strict=True)
         ]
         return np.concatenate(columns), Task((name,))
+    if mostly_unread(first.words):
+        raise UsageError(f"{path}: the target {name!r} is a date; expected classes or numbers")
     if len(first.words) == len(frames[0]) > FEW_ROWS:
         raise UsageError(
             f"{path}: the target {name!r} is another word in every row; expected classes or numbers"

@@ -105,7 +105,7 @@ def word_places(column: Categorical, missing: Sequence[str]) -> dict[str, int]:
 def _other_spellings(level: str) -> list[str]:
     """Other spellings of a number or a boolean, as other programs write them."""
     if is_whole(level) and abs(float(level)) < 2**53:
-        return [str(int(float(level))), f"{float(level):.1f}"]
+        return [str(int(float(level))), f"{float(level):.1f}", f"{int(float(level)):+d}"]
     lowered = level.lower()
     return [lowered, lowered.title(), lowered.upper()] if lowered in ("true", "false") else []
 
