@@ -341,6 +341,6 @@ def _time(source: Source, frame: Frame, name: str) -> Frame:
     if missing.any():
         where = source.where(int(np.argmax(missing)))
         raise UsageError(
-            f"{where}: the time {name!r} is missing; expected one in every row, or another data.time"
+            f"{where}: the time {name!r} is missing; expected one in each row, or another data.time"
         )
     return frame.only([name])
