@@ -25,20 +25,26 @@ from exprun.common.errors import UsageError
 from exprun.common.override_value import override_value
 from exprun.common.signals import exit_code, interruptible, raise_if_interrupted
 from exprun.config.compose import Composer, enter, hydra_files, overrides_of, resolve, take_sweep
-from exprun.config.hydra_internals import BASIC_SWEEPER
 from exprun.config.options import check_names
 from exprun.config.parts import check_parts
 from exprun.config.schema import check, check_values, plain, spelled
-from exprun.config.sweep_overrides import as_given, expand_variants
+from exprun.config.sweep_overrides import as_given
 from exprun.job import Job
 from exprun.record.files import claim_folder
 from exprun.record.identity import identity
 from exprun.record.lease import held
-from exprun.run_folder import stored_job
 from exprun.sweeps import ledger
 from exprun.sweeps.chosen_launcher import chosen_launcher
 from exprun.sweeps.published import check_published, judge
 from exprun.sweeps.read_results import check_sweep
+from exprun.sweeps.requested_jobs import (
+    Asked,
+    check_data,
+    is_grid,
+    job_words,
+    requested_jobs,
+    variants_of,
+)
 
 T = TypeVar("T")
 
@@ -117,9 +123,9 @@ class Hooks(Callback):
     @surfacing
     def on_multirun_start(self, config: DictConfig, **_: Any) -> None:
         _check_hydra(config)
-        self.launcher = chosen_launcher(config, grid=_is_grid(config))
-        jobs = _jobs(config)
-        published = _published(config, _variants(config))
+        self.launcher = chosen_launcher(config, grid=is_grid(config))
+        jobs = requested_jobs(config)
+        published = _published(config, variants_of(config))
         raise_if_interrupted()
         with interruptible():
             self.composer = Composer(GlobalHydra.instance().config_loader(), config)
@@ -173,9 +179,9 @@ class Hooks(Callback):
                 ledger.adopt(folder, content)
                 states = [ledger.state_of(folder / job["folder"]) for job in content["jobs"]]
                 content |= {"config_dir": _config_dir(config) or content["config_dir"]}
-            _check_data(folder, content, jobs, states)
+            check_data(folder, content, jobs, states)
             content |= self.launcher.as_written()
-            asked = as_given(_job_words(overrides_of(config.hydra)))
+            asked = as_given(job_words(overrides_of(config.hydra)))
             self._add(config, content, jobs, asked)
             self.locks = locks.pop_all()
         self.progress.done += sum(state["status"] in FINISHED for state in states)
@@ -183,7 +189,7 @@ class Hooks(Callback):
     def add_jobs(self, config: DictConfig, overrides: Sequence[Sequence[str]]) -> None:
         """Add the jobs that an adaptive sweeper requests during the sweep."""
         content = ledger.read(Path(config.hydra.sweep.dir))
-        self._add(config, content, [(None, _job_words(words)) for words in overrides])
+        self._add(config, content, [(None, job_words(words)) for words in overrides])
 
     def _add(
         self,
@@ -286,7 +292,7 @@ def _check_hydra(config: DictConfig) -> None:
         )
     subdir = OmegaConf.to_container(config.hydra.sweep, resolve=False)["subdir"]  # type: ignore
     numbered = any(word in str(subdir) for word in ("hydra.job.num", "hydra.job.id"))
-    if config.hydra.sweeper._target_ not in GRID_SWEEPERS and not numbered:
+    if not (is_grid(config) or numbered):
         raise UsageError(
             f"hydra.sweep.subdir={subdir}: two jobs might share a folder; expected "
             "'${hydra.job.num}' in it"
@@ -330,77 +336,10 @@ def _set_folder(config: DictConfig, key: str, folder: Path) -> None:
         config.hydra.overrides.hydra.append(f"{key}={override_value(folder)}")
 
 
-GRID_SWEEPERS = (
-    "hydra_plugins.exprun_sweeps.Sweeper",
-    BASIC_SWEEPER,
-)
-"""Sweepers that run every combination of values, so that all jobs are known in advance."""
-
-
-Asked = tuple[str | None, list[str]]
-"""A requested job: the name of its variant, or None, and its overrides."""
-
-
-def _is_grid(config: DictConfig) -> bool:
-    """Whether the sweeper runs every combination of values, so that all jobs are known."""
-    return config.hydra.sweeper._target_ in GRID_SWEEPERS
-
-
-def _job_words(words: Sequence[str]) -> list[str]:
-    """The overrides without ``sweep.into``, which does not concern the job."""
-    return [word for word in words if not word.startswith("sweep.into=")]
-
-
-def _check_data(
-    folder: Path,
-    content: Mapping[str, Any],
-    added: Sequence[Asked],
-    states: Sequence[Mapping[str, Any]],
-) -> None:
-    """Raise UsageError if jobs to be ``added`` to a sweep name data files that have changed since
-    one of its jobs, whose results are ``states``, finished with them."""
-    wanted = [ledger.data_words(words) for _, words in added]
-    configs = ledger.Configs(folder)
-    for job, state in zip(content["jobs"], states, strict=True):
-        words = ledger.data_words(job["overrides"])
-        if words in wanted and state["status"] in FINISHED:
-            wanted = [own for own in wanted if own != words]
-            files = configs.files(job["number"])
-            stored = stored_job(folder / job["folder"], trust=True, in_sweep=True, files=files)
-            ledger.check_data(folder, content, job["number"], stored.config)
-
-
 def _config_dir(config: DictConfig) -> str | None:
     """The folder of the user's own options, ``--config-dir``; None without it."""
     sources = config.hydra.runtime.config_sources
     return next((str(s.path) for s in sources if s.provider == "command-line"), None)
-
-
-def _jobs(config: DictConfig) -> list[Asked]:
-    """All jobs of a grid sweeper; empty for an adaptive sweeper, which requests them later."""
-    if not _is_grid(config):
-        return []
-    words = [f"{key}={value}" for key, value in (config.hydra.sweeper.params or {}).items()]
-    overrides = [*words, *overrides_of(config.hydra)]
-    jobs = expand_variants(_variants(config), _job_words(overrides))
-    if not jobs:
-        raise UsageError("the sweep asks for no job: one of its lists of values is empty")
-    return jobs
-
-
-def _variants(config: DictConfig) -> Mapping[str, Mapping[str, Any]]:
-    """``hydra.sweeper.variants``: overrides by variant. Raises UsageError for anything else."""
-    variants: Any = config.hydra.sweeper.get("variants") or {}
-    if not isinstance(variants, DictConfig | dict):
-        raise UsageError(f"hydra.sweeper.variants={spelled(variants)}: expected overrides by names")
-    for name, words in variants.items():
-        key = f"hydra.sweeper.variants.{name!s}"
-        if not isinstance(words, DictConfig):
-            raise UsageError(
-                f"{key}={spelled(words)}: expected keys and values, like "
-                "{optimizer: sgd, optimizer.lr: 0.1}"
-            )
-    return variants
 
 
 def _published(config: DictConfig, variants: Mapping[str, Any]) -> dict[str, Any] | None:

@@ -31,7 +31,7 @@ def test_what_is_wrong_with_a_parquet_file_is_said(tmp_path):
     write(a=[[1], [2]], y=["u", "v"])
     assert said(tabular.parquet, path, "y") == (
         "FILE: column 'a' has values of type list<element: int64>; expected numbers, text, "
-        "booleans or dates, or data.drop=[a]"
+        "booleans or dates, or 'data.drop=[a]'"
     )
     write(a=[1.0, float("inf")], y=["u", "v"])
     assert said(tabular.parquet, path, "y") == "FILE: row 2, column 'a': inf is not finite"

@@ -39,42 +39,42 @@ CSV: dict[str, tuple[bytes, dict[str, Any], str]] = {
     "text among numbers": (
         b"a,b,y\n1,2,x\n1,red,y\n3,4,x\n",
         {},
-        "FILE: row 3, column 'b': 'red' is not a number; if it means a missing value, add it to data.missing, else data.categorical=[b] or data.drop=[b]",
+        "FILE: row 3, column 'b': 'red' is not a number; if it means a missing value, add it to data.missing, else 'data.categorical=[b]' or 'data.drop=[b]'",
     ),
     "text among numbers, far down": (
         b"a,y\n" + b"1,x\n2,y\n" * 2000 + b"red,x\n",
         {},
-        "FILE: row 4002, column 'a': 'red' is not a number; if it means a missing value, add it to data.missing, else data.categorical=[a] or data.drop=[a]",
+        "FILE: row 4002, column 'a': 'red' is not a number; if it means a missing value, add it to data.missing, else 'data.categorical=[a]' or 'data.drop=[a]'",
     ),
     "text among numbers after a blank line": (
         b"a,y\n1,x\n\n2,y\n\nred,x\n3,y\n",
         {},
-        "FILE: row 6, column 'a': 'red' is not a number; if it means a missing value, add it to data.missing, else data.categorical=[a] or data.drop=[a]",
+        "FILE: row 6, column 'a': 'red' is not a number; if it means a missing value, add it to data.missing, else 'data.categorical=[a]' or 'data.drop=[a]'",
     ),
     "numbers with a unit": (
         b"a,y\n1,x\n2 cm,y\n3,x\n",
         {},
-        "FILE: row 3, column 'a': '2 cm' is not a number; if it means a missing value, add it to data.missing, else data.categorical=[a] or data.drop=[a]",
+        "FILE: row 3, column 'a': '2 cm' is not a number; if it means a missing value, add it to data.missing, else 'data.categorical=[a]' or 'data.drop=[a]'",
     ),
     "number as only Python writes it": (
         b"a,y\n1,x\n1_000,y\n3,x\n",
         {},
-        "FILE: row 3, column 'a': '1_000' is not a number; if it means a missing value, add it to data.missing, else data.categorical=[a] or data.drop=[a]",
+        "FILE: row 3, column 'a': '1_000' is not a number; if it means a missing value, add it to data.missing, else 'data.categorical=[a]' or 'data.drop=[a]'",
     ),
     "hexadecimal number": (
         b"a,y\n1,x\n0x1A,y\n3,x\n",
         {},
-        "FILE: row 3, column 'a': '0x1A' is not a number; if it means a missing value, add it to data.missing, else data.categorical=[a] or data.drop=[a]",
+        "FILE: row 3, column 'a': '0x1A' is not a number; if it means a missing value, add it to data.missing, else 'data.categorical=[a]' or 'data.drop=[a]'",
     ),
     "infinity": (
         b"a,y\n1,x\ninf,y\n3,x\n",
         {},
-        "FILE: row 3, column 'a': 'inf' is not finite; if it means a missing value, add it to data.missing, else data.categorical=[a] or data.drop=[a]",
+        "FILE: row 3, column 'a': 'inf' is not finite; if it means a missing value, add it to data.missing, else 'data.categorical=[a]' or 'data.drop=[a]'",
     ),
     "number beyond 64 bits": (
         b"a,y\n1,x\n1e400,y\n3,x\n",
         {},
-        "FILE: row 3, column 'a': '1e400' is not finite; if it means a missing value, add it to data.missing, else data.categorical=[a] or data.drop=[a]",
+        "FILE: row 3, column 'a': '1e400' is not finite; if it means a missing value, add it to data.missing, else 'data.categorical=[a]' or 'data.drop=[a]'",
     ),
     "text in a column called numeric": (
         b"a,y\nred,x\nblue,y\n",
@@ -140,7 +140,7 @@ CSV: dict[str, tuple[bytes, dict[str, Any], str]] = {
     "column without a name": (
         b",a,y\n0,2,x\n1,3,y\n",
         {},
-        "FILE: column 1 has no name in the header (an index?); leave it out with data.drop=[1]",
+        "FILE: column 1 has no name in the header (an index?); leave it out with 'data.drop=[1]'",
     ),
     "target dropped": (
         b"a,b,y\n1,2,x\n",
@@ -225,17 +225,17 @@ CSV: dict[str, tuple[bytes, dict[str, Any], str]] = {
     "names as a feature": (
         b"a,who,y\n" + rows("{0},n{0},{1}", 30),
         {},
-        "FILE: column 'who' has 30 different words in 30 rows, as names have; leave it out with data.drop=[who], or say data.categorical=[who]",
+        "FILE: column 'who' has 30 different words in 30 rows, as names have; leave it out with 'data.drop=[who]', or say 'data.categorical=[who]'",
     ),
     "dates, months first or days": (
         b"a,when,y\n" + rows("{0},{0:02}/10/2026,{1}", 30),
         {},
-        "FILE: column 'when' has dates like '00/10/2026'; expected 2026-12-31, 2026-12-31 23:59:00 or 31.12.2026, or data.drop=[when]",
+        "FILE: column 'when' has dates like '00/10/2026'; expected 2026-12-31, 2026-12-31 23:59:00 or 31.12.2026, or 'data.drop=[when]'",
     ),
     "very many words": (
         b"who,y\n" + rows("n{0},{1}", 10_001),
         {},
-        "FILE: column 'who' has more than 10000 different words, as names, dates or texts have; leave it out with data.drop=[who]",
+        "FILE: column 'who' has more than 10000 different words, as names, dates or texts have; leave it out with 'data.drop=[who]'",
     ),
     "very many labels": (
         b"a,y\n" + rows("1,n{0}", 10_001),

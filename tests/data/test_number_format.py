@@ -12,7 +12,7 @@ import pytest
 from exprun.common.errors import UsageError
 from exprun.data import tabular
 from exprun.data.files import read_labelled
-from exprun.data.number_format import FORMATS, Ambiguous, NumberFormat, detect, sign_of
+from exprun.data.number_format import FORMATS, Ambiguous, NumberFormat, detect, unit_of
 from exprun.data.prepare import prepare
 from exprun.data.preprocess_json import from_json, to_json
 
@@ -138,10 +138,10 @@ def test_what_does_not_tell_it() -> None:
     [
         ("{k},5", {}, "column 'b' has numbers like '0,5', as with data.decimal=comma, and"),
         ("{k}.5 %", {}, "column 'b' has numbers like '0.5 %'; expected them without '%'"),
-        ("€{k}", {}, "like '€0'; expected them without '€', or data.categorical=[b]"),
+        ("€{k}", {}, "like '€0'; expected them without '€', or 'data.categorical=[b]'"),
         ("{k} km/h", {}, "like '0 km/h'; expected them without 'km/h'"),
         ("{k},5", {"decimal": "comma"}, "row 2, column 'x': '0.5' is not a number"),
-        ("{k}", {"decimal": "comma", "thousands": "comma"}, "expected two different signs"),
+        ("{k}", {"decimal": "comma", "thousands": "comma"}, "expected two different separators"),
     ],
 )
 def test_mistakes_name_column_and_key(
@@ -171,5 +171,5 @@ def test_numbers_of_two_meanings_are_a_question(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("words", [["A1", "A22"], ["12A", "13A"], ["1 a", "2 b"], ["x", "5 %"], []])
-def test_codes_have_no_sign(words: list[str]) -> None:
-    assert sign_of(words) is None
+def test_codes_have_no_unit(words: list[str]) -> None:
+    assert unit_of(words) is None

@@ -190,7 +190,7 @@ def test_a_column_that_may_be_the_number_of_the_row_is_noted(tmp_path, first, no
     pq.write_table(table, path)
     note = (
         f"{path}: index counts up from row to row; if that is the row's number: "
-        "data.drop=[id,index]"
+        "'data.drop=[id,index]'"
     )
     read = tabular.parquet(path, "y", drop=["id"])
     assert read.features.names == ("index", "x")

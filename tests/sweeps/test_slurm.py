@@ -43,20 +43,25 @@ def whole(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder / "sweep"
 
 
-@pytest.mark.long
-@needs_slurm
-@pytest.mark.usefixtures("cluster")
-def test_told_to_save_requeued_killed_and_resumed(whole: Path, tmp_path: Path) -> None:
-    words = ["-m", "hydra/launcher=slurm", *LONG, "hydra.sweep.dir=sweep"]
-    words += ["hydra.launcher.jobs_per_task=2", "hydra.launcher.array_parallelism=1"]
-    words += ["hydra.launcher.time=10"]
-    done = run_command(tmp_path, *words)
+def submitted(folder: Path, *settings: str) -> tuple[Path, str]:
+    """The folder of a sweep that was given to SLURM, two jobs a task, and the name of its array."""
+    own = [f"hydra.launcher.{word}" for word in ("jobs_per_task=2", *settings)]
+    words = ["-m", "hydra/launcher=slurm", *LONG, *own, "hydra.sweep.dir=sweep"]
+    done = run_command(folder, *words)
     assert done.returncode == 0, done.stderr
-    sweep = tmp_path / "sweep"
+    sweep = folder / "sweep"
     array = array_of(sweep)
     assert f"4, submitted to SLURM as {array}\n" in done.stdout
     assert "exprun watch sweep\n" in done.stdout
     assert not (sweep / "lease.json").exists()
+    return sweep, array
+
+
+@pytest.mark.long
+@needs_slurm
+@pytest.mark.usefixtures("cluster")
+def test_told_to_save_requeued_killed_and_resumed(whole: Path, tmp_path: Path) -> None:
+    sweep, array = submitted(tmp_path, "array_parallelism=1", "time=10")
 
     wait_until(lambda: any(sweep.rglob("previous.pt")))
     assert tasks(array) == {"0": "R", "1": "PD"}
@@ -85,12 +90,7 @@ def test_told_to_save_requeued_killed_and_resumed(whole: Path, tmp_path: Path) -
 @needs_slurm
 @pytest.mark.usefixtures("cluster")
 def test_preempted_tasks_are_queued_again_and_go_on(whole: Path, tmp_path: Path) -> None:
-    words = ["-m", "hydra/launcher=slurm", *LONG, "hydra.sweep.dir=sweep"]
-    words += ["hydra.launcher.jobs_per_task=2", "hydra.launcher.partition=test"]
-    done = run_command(tmp_path, *words)
-    assert done.returncode == 0, done.stderr
-    sweep = tmp_path / "sweep"
-    array = array_of(sweep)
+    sweep, array = submitted(tmp_path, "partition=test")
     wait_until(lambda: len({path.parents[1] for path in sweep.rglob("previous.pt")}) > 1)
     assert tasks(array) == {"0": "R", "1": "R"}
     urgent = ["--partition=urgent", "--exclusive", "--output=/dev/null"]

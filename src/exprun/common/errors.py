@@ -55,10 +55,10 @@ def choices(right: Iterable[str]) -> str:
 
 
 def list_override(key: str, names: Iterable[str]) -> str:
-    """A list override as typed into a shell, ``data.drop=[id,name]``, quoted where necessary."""
+    """A list override as typed into a shell, ``'data.drop=[id,name]'``: to shells brackets are a
+    pattern of file names, which zsh refuses if there is no such file."""
     plain = r"(?!(null|true|false|inf|nan)$)[A-Za-z_][A-Za-z0-9_]*|0|[1-9][0-9]*"
     items = list(names)
-    if all(re.fullmatch(plain, item) for item in items):
-        return f"{key}=[{','.join(items)}]"
-    quoted = ",".join('"{}"'.format(item.replace('"', '\\"')) for item in items)
-    return shlex.quote(f"{key}=[{quoted}]")
+    if not all(re.fullmatch(plain, item) for item in items):
+        items = ['"{}"'.format(item.replace('"', '\\"')) for item in items]
+    return shlex.quote(f"{key}=[{','.join(items)}]")

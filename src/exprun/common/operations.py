@@ -3,4 +3,4 @@
 import torch
 
 OPERATIONS = torch.library.Library("exprun", "DEF")
-"""Its operations are ``torch.ops.exprun.…``."""
+"""Its operations are ``torch.ops.exprun.…``; a recording has each of them as a single operation."""

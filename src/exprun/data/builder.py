@@ -45,7 +45,7 @@ class FrameBuilder:
 
     Missing values are the words in ``missing``, compared without surrounding blanks, numbers equal
     to one in it, NaN and null. ``bounded`` are the categorical columns that may have at most
-    MOST_WORDS distinct words. Texts of numbers are in the format ``numbers``.
+    MOST_WORDS distinct words. ``number_format`` is that of texts of numbers.
     """
 
     def __init__(
@@ -53,9 +53,9 @@ class FrameBuilder:
         kinds: Mapping[str, str],
         missing: Sequence[str],
         bounded: Sequence[str] = (),
-        numbers: NumberFormat | None = None,
+        number_format: NumberFormat | None = None,
     ) -> None:
-        self.format = numbers or NumberFormat()
+        self.format = number_format or NumberFormat()
         self.names, self.bounded = tuple(kinds), bounded
         self.categorical = [name for name, kind in kinds.items() if kind == CATEGORICAL]
         self.numeric = [name for name, kind in kinds.items() if kind != CATEGORICAL]

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import io
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from typing import IO, Any
 
 import numpy as np
@@ -16,7 +16,7 @@ from exprun.data import progress
 from exprun.data.builder import MOST_WORDS, BadCell, FrameBuilder, TooManyWords
 from exprun.data.datetimes import mostly_datetimes
 from exprun.data.frame import CATEGORICAL, DATETIME, NUMERIC, Frame, Words
-from exprun.data.number_format import Ambiguous, NumberFormat, detect, format_of, sign_of
+from exprun.data.number_format import Ambiguous, NumberFormat, detect, format_of, unit_of
 from exprun.data.read_options import AUTO, LABEL, Reading
 from exprun.data.spelling import is_number
 from exprun.data.text_file import TextFile
@@ -27,7 +27,7 @@ BLOCK = 2**20
 LINES = 16
 
 FEW_WORDS = 10
-"""Distinct words of numbers with a sign, like 12 %, above which they are no categories."""
+"""Distinct words of numbers with a unit, like 12 %, above which they are no categories."""
 
 SEEN = 1000
 """Number of first rows from which a column's kind is guessed."""
@@ -51,33 +51,32 @@ class CsvFile:
         self.note = f"; separated by {by}" if by else ""
         self.gaps = frozenset(["", *reading.missing])
         self.block = max(BLOCK, LINES * self.file.width)
-        self._head = [cells for (_, cells), _ in zip(self.file.rows(), range(SEEN), strict=False)]
-        if not self._head:
+        head = [cells for (_, cells), _ in zip(self.file.rows(), range(SEEN), strict=False)]
+        if not head:
             raise UsageError(f"{path}: there is a header and no rows")
+        self.head = [self._filled(head, place) for place in range(len(self.names))]
         self.ambiguous: Ambiguous | None = None
         self.format = self._number_format(reading)
-        signs = self.format.decimal, self.format.thousands
+        separators = self.format.decimal, self.format.thousands
         self.reading = Reading(
-            reading.header, self.file.delimiter, reading.missing, columns, *signs
+            reading.header, self.file.delimiter, reading.missing, columns, *separators
         )
-        if (reading.decimal, reading.thousands) != signs and not self.format.is_plain:
+        if (reading.decimal, reading.thousands) != separators and not self.format.is_plain:
             self.note += f"; numbers as with {self.format}"
 
     def _number_format(self, reading: Reading) -> NumberFormat:
         """How numbers are written, by ``reading`` and the first rows."""
         if reading.decimal is not None and reading.thousands is not None:
             return NumberFormat(reading.decimal, reading.thousands)
-        columns = [self._filled(name) for name in self.names]
         try:
-            return detect(columns, reading.decimal, reading.thousands)
+            return detect(self.head, reading.decimal, reading.thousands)
         except Ambiguous as error:
             self.ambiguous = error
             return NumberFormat()
 
-    def _filled(self, name: str) -> list[str]:
-        """The cells of a column in the first rows that are not missing."""
-        place = self.names.index(name)
-        cells = [row[place].strip() for row in self._head if place < len(row)]
+    def _filled(self, rows: Sequence[Sequence[str]], place: int) -> list[str]:
+        """The cells of a column that are not missing."""
+        cells = (row[place].strip() for row in rows if place < len(row))
         return [cell for cell in cells if cell not in self.gaps]
 
     def missing_hint(self, name: str) -> str:
@@ -136,7 +135,7 @@ class CsvFile:
             return CATEGORICAL
         if kind != AUTO:
             return kind
-        filled = self._filled(name)
+        filled = self.head[self.names.index(name)]
         if mostly_datetimes(filled):
             return DATETIME
         numbers = sum(self.format.is_number(cell) for cell in filled)
@@ -250,9 +249,9 @@ class CsvFile:
                 f"{like}, as with {other}, and the file is read as with {self.format}; expected "
                 "one format in all columns"
             )
-        if len(column.words) > FEW_WORDS and (sign := sign_of(column.words)):
+        if len(column.words) > FEW_WORDS and (unit := unit_of(column.words)):
             declared = list_override("data.categorical", [name])
-            raise UsageError(f"{like}; expected them without {sign!r}, or {declared}")
+            raise UsageError(f"{like}; expected them without {unit!r}, or {declared}")
 
     def _fault(self, cell: BadCell, wanted: Mapping[str, str]) -> UsageError:
         name = cell.column

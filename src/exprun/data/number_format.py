@@ -1,4 +1,4 @@
-"""How a text file writes numbers: the sign of the decimals, and that of the thousands."""
+"""How a text file writes numbers: its decimal separator and its thousands separator."""
 
 from __future__ import annotations
 
@@ -14,16 +14,16 @@ from exprun.data.spelling import is_number
 
 DECIMALS = {"point": ".", "comma": ","}
 THOUSANDS = {"none": "", "comma": ",", "point": ".", "blank": " ", "apostrophe": "'"}
-"""Names of the signs, the values of ``data.decimal`` and ``data.thousands``."""
+"""Names of the separators, the values of ``data.decimal`` and ``data.thousands``."""
 
-CLASSES = {"": "", ",": ",", ".": r"\.", " ": "[ \u00a0\u202f]", "'": "['\u2019]"}
-"""Patterns of the signs; a blank may be one at which no line breaks."""
+PATTERNS = {"": "", ",": ",", ".": r"\.", " ": "[ \u00a0\u202f]", "'": "['\u2019]"}
+"""Patterns of the separators; a blank may be one at which no line breaks."""
 
 
 @dataclass(frozen=True)
 class NumberFormat:
-    """``decimal`` is ``.`` or ``,``; ``thousands`` stands between groups of three digits, or is
-    empty."""
+    """Decimal separator, ``.`` or ``,``, and thousands separator, which stands between groups of
+    three digits, or is empty."""
 
     decimal: str = "."
     thousands: str = ""
@@ -31,7 +31,7 @@ class NumberFormat:
     @cached_property
     def pattern(self) -> str:
         """A pattern of numbers in this format."""
-        group, point = CLASSES[self.thousands], CLASSES[self.decimal]
+        group, point = PATTERNS[self.thousands], PATTERNS[self.decimal]
         whole = rf"[1-9]\d{{0,2}}({group}\d{{3}})+|\d+" if group else r"\d+"
         return rf"[+-]?(({whole})({point}\d*)?|{point}\d+)([eE][+-]?\d+)?"
 
@@ -58,12 +58,12 @@ class NumberFormat:
     def plain_column(self, column: pa.Array) -> pa.Array:
         """A column of texts of numbers in this format as in a program."""
         if self.thousands:
-            column = pc.replace_substring_regex(column, CLASSES[self.thousands], "")
+            column = pc.replace_substring_regex(column, PATTERNS[self.thousands], "")
         return pc.replace_substring(column, self.decimal, ".") if self.decimal != "." else column
 
     def _replaced(self, word: str) -> str:
         if self.thousands:
-            word = re.sub(CLASSES[self.thousands], "", word)
+            word = re.sub(PATTERNS[self.thousands], "", word)
         return word.replace(self.decimal, ".")
 
     def __str__(self) -> str:
@@ -72,19 +72,19 @@ class NumberFormat:
         return " ".join(
             f"data.{key}={name}"
             for key, names, own in named
-            for name, sign in names.items()
-            if sign == own and (sign != getattr(NumberFormat, key) or self.is_plain)
+            for name, separator in names.items()
+            if separator == own and (own != getattr(NumberFormat, key) or self.is_plain)
         )
 
 
-SIGNED = (
+WITH_UNIT = (
     r"(?P<before>[$€£¥₹₽₩]?) ?[+-]?\d[\d.,' \u00a0\u202f]*? ?"
     r"(?P<after>[$€£¥₹₽₩%‰°]|[^\W\d]{1,4}(/[^\W\d]{1,3})?|)"
 )
-"""A number with a sign before or after it."""
+"""A number with a currency, a percent sign or a unit before or after it."""
 
-SIGNS = "[,' \u00a0\u202f\u2019]"
-"""Signs of which a number that is not plain has one, or two points."""
+SEPARATORS = "[,' \u00a0\u202f\u2019]"
+"""Characters of which a number that is not plain has one, unless it has several points."""
 
 FORMATS = tuple(
     NumberFormat(decimal, thousands)
@@ -106,11 +106,11 @@ class Ambiguous(Exception):
 def detect(
     columns: Sequence[Sequence[str]], decimal: str | None = None, thousands: str | None = None
 ) -> NumberFormat:
-    """The format in which the most of these columns are numbers throughout, of those with this
-    ``decimal`` and ``thousands``, if given; the plain one if there is no such column.
+    """The format in which the largest number of columns hold nothing but numbers.
 
-    Each column has the cells that are not gaps. Of several such formats, the simplest one, if all
-    give the same numbers. Raises Ambiguous if they do not.
+    ``columns`` have the cells that are not missing; ``decimal`` and ``thousands`` are separators to
+    choose from, all if None. If several formats fit as many columns, the simplest one is returned;
+    Ambiguous is raised if they give different numbers.
     """
     candidates = [
         found
@@ -118,8 +118,8 @@ def detect(
         if decimal in (None, found.decimal) and thousands in (None, found.thousands)
     ]
     if candidates[0].is_plain:
-        signed = [cells for cells in columns if re.search(SIGNS, "\n".join(cells))]
-        if not any(_numbers_by_column(signed, found) for found in candidates):
+        separated = [cells for cells in columns if re.search(SEPARATORS, "\n".join(cells))]
+        if not any(_numbers_by_column(separated, found) for found in candidates):
             return candidates[0]
     read = {found: _numbers_by_column(columns, found) for found in candidates}
     most = max(map(len, read.values()))
@@ -138,26 +138,25 @@ def format_of(words: Sequence[str]) -> NumberFormat | None:
     return next((f for f in FORMATS if words and all(map(f.is_number, words))), None)
 
 
-def sign_of(words: Sequence[str]) -> str | None:
-    """The sign that all words, which are numbers in some format besides, have: a currency, a
-    percent sign, a unit. None if they have not the same, and for letters at integers without a
-    blank between, which may be codes."""
-    found = [re.fullmatch(SIGNED, word) for word in words]
-    signs = {(match["before"], match["after"]) if match else ("", "") for match in found}
-    if len(signs) != 1:
+def unit_of(words: Sequence[str]) -> str | None:
+    """The currency, percent sign or unit that all words have beside a number; None if they differ
+    in it, or if it is letters beside integers without a blank, which may be codes."""
+    found = [re.fullmatch(WITH_UNIT, word) for word in words]
+    units = {(match["before"], match["after"]) if match else ("", "") for match in found}
+    if len(units) != 1:
         return None
-    ((before, after),) = signs
+    ((before, after),) = units
     if after.isalpha() and not any(re.search(r"[., ]", word) for word in words):
         return None
     return before or after or None
 
 
 def _numbers_by_column(
-    columns: Sequence[Sequence[str]], found: NumberFormat
+    columns: Sequence[Sequence[str]], number_format: NumberFormat
 ) -> dict[int, list[float]]:
-    """The numbers of each column that has no other cells in this format."""
+    """The numbers, by index, of each column that holds nothing else in this format."""
     return {
-        place: [float(found.plain(cell)) for cell in cells]
+        place: [float(number_format.plain(cell)) for cell in cells]
         for place, cells in enumerate(columns)
-        if cells and all(map(found.is_number, cells))
+        if cells and all(map(number_format.is_number, cells))
     }

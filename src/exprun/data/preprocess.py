@@ -260,14 +260,14 @@ def single(values: Numbers, names: Sequence[str]) -> NDArray[np.float32]:
 
 
 def _fit_numeric(frame: Frame, rows: Rows, scaling: str, impute: str) -> list[Numeric | Datetime]:
+    """The preprocessing of the numeric columns and of those of dates."""
     numeric = [name for name in frame.places if name not in frame.datetimes]
     dates = [name for name in frame.places if name in frame.datetimes]
     fitted: list[Numeric | Datetime] = []
     for name, fill, scaled, _ in _fit_scaled(frame, rows, numeric, scaling, impute):
         fitted.append(Numeric(name, fill, scaled))
-    as_large = scaling in (UNIT, NONE)
-    kind = STANDARDIZE if as_large else scaling
-    for name, fill, scaled, values in _fit_scaled(frame, rows, dates, kind, impute):
+    of_dates = STANDARDIZE if scaling in (UNIT, NONE) else scaling
+    for name, fill, scaled, values in _fit_scaled(frame, rows, dates, of_dates, impute):
         fitted.append(Datetime(name, fill, scaled, periods_of(values)))
     return fitted
 

@@ -87,19 +87,19 @@ def from_json(data: Any) -> Preprocessing:
             delimiter=reading["delimiter"].text_or_none(),
             missing=tuple(word.text() for word in reading["missing"].items()),
             columns=reading["columns"].count_or_none() if "columns" in reading.dict() else None,
-            decimal=_sign(reading, "decimal", DECIMALS.values(), "."),
-            thousands=_sign(reading, "thousands", THOUSANDS.values(), ""),
+            decimal=_separator(reading, "decimal", DECIMALS.values(), "."),
+            thousands=_separator(reading, "thousands", THOUSANDS.values(), ""),
         ),
     )
 
 
-def _sign(reading: _Position, key: str, signs: Iterable[str], usual: str) -> str | None:
-    """The sign of numbers in the file; runs of earlier versions have none written down."""
+def _separator(reading: _Position, key: str, separators: Iterable[str], usual: str) -> str | None:
+    """A separator in numbers of the file; runs of earlier versions have none written down."""
     if key not in reading.dict():
         return usual
-    sign = reading[key].text_or_none()
-    reading[key].expect(sign is None or sign in signs, "a sign of numbers, or null")
-    return sign
+    found = reading[key].text_or_none()
+    reading[key].expect(found is None or found in separators, "a separator, or null")
+    return found
 
 
 def _read_column(place: _Position) -> Column:

@@ -20,8 +20,8 @@ class Reading:
     ``missing`` are the words for a missing value in addition to a blank cell, in texts of every
     format; a number among them matches in any spelling. ``columns`` is the number of columns of a
     file without a header, where only positions identify them; None is unknown. ``decimal`` and
-    ``thousands`` are the signs with which a text file writes numbers (see ``NumberFormat``); None
-    means detect them.
+    ``thousands`` are the separators in numbers of a text file (see ``NumberFormat``); None means
+    detect them.
     """
 
     header: bool = True

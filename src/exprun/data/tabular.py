@@ -69,17 +69,18 @@ def csv(
     With ``task="auto"`` a target of text, or of whole numbers with at most MOST_CLASSES distinct
     values, gives classes, any other gives numbers. ``test_path`` is an official test split with the
     same columns. Without a ``header`` the columns are named ``1``, ``2``, …, from the end ``-1``,
-    ``-2``, … ``decimal`` and ``thousands`` name the signs of
-    numbers (see ``NumberFormat``). Raises UsageError, naming file, row and column, for invalid
+    ``-2``, … ``decimal`` and ``thousands`` name the separators
+    in numbers (see ``NumberFormat``). Raises UsageError, naming file, row and column, for invalid
     data.
     """
     sign = None if delimiter == "auto" else DELIMITERS.get(delimiter, delimiter)
     if decimal == thousands != "auto":
         raise UsageError(
-            f"data.decimal={decimal} and data.thousands={thousands}: expected two different signs"
+            f"data.decimal={decimal} and data.thousands={thousands}: expected two different "
+            "separators"
         )
-    signs = DECIMALS.get(decimal), THOUSANDS.get(thousands)
-    reading = Reading(header, sign, _words_of(missing), None, *signs)
+    separators = DECIMALS.get(decimal), THOUSANDS.get(thousands)
+    reading = Reading(header, sign, _words_of(missing), None, *separators)
     sources = [CsvFile(_expanded(path), reading)]
     if test_path:
         first = sources[0].reading

@@ -13,8 +13,6 @@ from exprun.common.constants import ACTIVATIONS
 from exprun.common.operations import OPERATIONS
 from exprun.common.streams import WORD, MaskStream, key_of, mask_words
 
-"""exprun's custom operations, which appear as single operations in recordings."""
-
 OPERATIONS.define(
     "dropout_mask(Tensor(a!) mask, Tensor iteration, int seed, int layer, float p) -> ()"
 )
