@@ -10,6 +10,7 @@ import sys
 import threading
 import time
 from contextlib import suppress
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -30,6 +31,19 @@ def known(folder: Path) -> Holder:
     found = holder(folder)
     assert found is not None
     return found
+
+
+def test_a_process_of_this_host_is_at_work_while_it_exists(tmp_path: Path) -> None:
+    """Killed, it needs no minute without a heartbeat; of another host only those tell."""
+    with held(tmp_path):
+        mine = known(tmp_path)
+        assert mine.at_work
+        assert not replace(mine, heard=time.time() - 2 * lease.STALE).at_work
+        with subprocess.Popen([sys.executable, "-c", ""]) as other:
+            pass
+        assert not replace(mine, process=other.pid).at_work
+        assert replace(mine, process=other.pid, host="node7").at_work
+        assert replace(mine, process=other.pid, machine="of another start").at_work
 
 
 @pytest.fixture

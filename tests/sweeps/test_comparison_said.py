@@ -412,3 +412,17 @@ def test_of_many_the_factors_are_compared_with_their_sizes(tmp_path: Path) -> No
     text = " ".join(shown([str(sweep(tmp_path / "s", figures, asked))], 100).split())
     assert "answer by optimizer, optimizer.lr tuned for each: adam beats sgd by " in text
     assert "fresh seeds tell" in text
+
+
+def test_factors_may_be_named_one_by_one(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def figures(optimizer: str, reg: str, model_hidden: str, seed: int) -> dict[str, float]:
+        value = 0.9 + NOISE[len(optimizer) + len(reg) + len(model_hidden), seed]
+        return {"val_accuracy": value, "test_accuracy": value}
+
+    asked = {"optimizer": ["sgd", "adam"], "reg": ["none", "l2"], "model.hidden": ["[8]", "[16]"]}
+    folder = str(sweep(tmp_path / "s", figures, {**asked, "seed": range(5)}))
+    together = answer([folder, "--by", "optimizer,reg"], capsys)
+    assert answer([folder, "--by", "optimizer", "--by", "reg"], capsys) == together
+    assert answer([folder, "--by", "reg"], capsys) != together

@@ -20,6 +20,7 @@ def main(words: list[str]) -> int:
     parser.add_argument(
         "--by",
         type=keys,
+        action="extend",
         metavar="KEY[,KEY]",
         help="what to compare; other factors are tuned by validation",
     )

@@ -146,7 +146,8 @@ def periods_of(values: NDArray[np.float64]) -> tuple[str, ...]:
 
 
 def circle(values: NDArray[np.float64], periods: Sequence[str]) -> NDArray[np.float64]:
-    """Sine and cosine of the phase in each period, (rows, 2 · periods), for values (rows,)."""
+    """Cyclical encoding: sine and cosine of the phase in each period, (rows, 2 · periods), of values
+    (rows,)."""
     parts: list[NDArray[np.float64]] = []
     for name in periods:
         turns = values / PERIODS[name]

@@ -40,7 +40,7 @@ nothing."""
 USUAL_FRACTION = 0.15
 """``data.val_fraction`` and ``data.test_fraction``, if nobody says."""
 
-PLACEHOLDER_ROWS = 3
+SENTINEL_ROWS = 3
 """Rows with the same extreme value, far from all others, from which it may stand for a gap."""
 
 DRIFT_P = 0.001
@@ -106,7 +106,7 @@ def inspect(source: Source, target: str | None = None, test: Source | None = Non
     columns = [_column(frame, column, name, task, drop, source.index) for column in source.names]
     suspicions = [*_ids(frame, drop), *_duplicates(frame), *_dates(frame)]
     features = [c.name for c in columns if c.name not in (*drop, name, *source.index)]
-    suspicions += [line for f in features for line in _placeholder(frame, f)]
+    suspicions += [line for f in features for line in _sentinel(frame, f)]
     suspicions += [line for f in features for line in _leak(frame, f, name, task)]
     if test is not None:
         suspicions += _drift(source, frame, test, [*features, name], name)
@@ -191,17 +191,17 @@ def _dates(frame: Frame) -> Iterator[str]:
             yield f"{name}: dates, of which each would be a category; {EXPECTED}"
 
 
-def _placeholder(frame: Frame, name: str) -> Iterator[str]:
+def _sentinel(frame: Frame, name: str) -> Iterator[str]:
     """An extreme value of a numeric column that is frequent and farther from the other values than
-    they are from each other, as -999 or 9999 written for a gap."""
+    they are from each other: a sentinel, as -999 or 9999 written for a missing value."""
     if frame.kind(name) != NUMERIC:
         return
     values, counts = np.unique(frame[name][~np.isnan(frame[name])], return_counts=True)
-    if len(values) < PLACEHOLDER_ROWS:
+    if len(values) < SENTINEL_ROWS:
         return
     for extreme, others in ((0, values[1:]), (-1, values[:-1])):
         distance = np.abs(others - values[extreme]).min()
-        if counts[extreme] >= PLACEHOLDER_ROWS and distance > np.ptp(others):
+        if counts[extreme] >= SENTINEL_ROWS and distance > np.ptp(others):
             yield (
                 f"{name}: {values[extreme]:.6g} in {counts[extreme]} rows is far from all others "
                 f"({_range(others)}); if it stands for a gap, add it to data.missing"

@@ -18,6 +18,7 @@ import socket
 import sys
 import tempfile
 import threading
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
@@ -51,6 +52,20 @@ class Holder:
     process: int
     heard: float
     text: str
+
+    @property
+    def at_work(self) -> bool:
+        """Whether its last heartbeat is recent and its process, if it is one of this host, exists.
+        (Containers on one machine have hosts of their own.)"""
+        here = (self.host, self.machine) == (socket.gethostname(), _machine())
+        if here and os.name == "posix":
+            try:
+                os.kill(self.process, 0)
+            except ProcessLookupError:
+                return False
+            except PermissionError:  # somebody else's process
+                pass
+        return time.time() - self.heard <= STALE
 
     def __str__(self) -> str:
         return f"{self.host}, process {self.process}" if self.process else f"see {NAME}"

@@ -165,8 +165,9 @@ def answer_of(study: Study, whole: Comparison, by_factor: Mapping[str, Compariso
     best = study.compared[study.ranked[0].name]
     if whole.ranks:
         best = study.comparison["levels"][0]
-    value = "none" if best["mean"] is None else f"{best['mean']:.4g}"
-    interval = f" (95 % {best['low']:.4g} to {best['high']:.4g})" if best["low"] is not None else ""
+    value = "none" if best["mean"] is None else f"{best['mean']:#.4g}"
+    low, high = best["low"], best["high"]
+    interval = f" (95 % {low:#.4g} to {high:#.4g})" if low is not None else ""
     interval = f", mean {whole.scope}" if whole.ranks else interval
     first = f"Best by {study.ranking}: {best['name']}, {study.metric} {value}{interval}."
     said = [tag("p", tag("strong", first))]

@@ -15,7 +15,7 @@ from exprun.common.errors import UsageError
 from exprun.common.signals import Interruption, interruptible
 from exprun.display.panel import INTERVAL
 from exprun.display.summary import job_line
-from exprun.record.lease import STALE, Holder, holder
+from exprun.record.lease import Holder, holder
 from exprun.sweeps import ledger
 from exprun.sweeps.panel import SweepPanel
 
@@ -98,7 +98,7 @@ class Watched:
         at_work: set[tuple[str, int]] = set()
         for number, folder in list(self.left.items()):
             result, other = ledger.state_of(folder), holder(folder)
-            alive = other is not None and time.time() - other.heard <= STALE
+            alive = other is not None and other.at_work
             if result["status"] in FINISHED or (result["status"] == FAILED and not alive):
                 del self.left[number]
                 panel.ended(number, result["status"], result["metrics"])
@@ -137,8 +137,8 @@ class Watched:
             panel.epoch(number, row)
 
     def _say_lost(self, number: int, dead: Holder | None, panel: SweepPanel) -> None:
-        """Print once that the holder of a job, ``dead``, has sent no recent heartbeat; None if the
-        job has no such holder."""
+        """Print once that the holder of a job, ``dead``, is not at work any more; None if the job
+        has no such holder."""
         if dead is None:
             self.lost.discard(number)
         elif number not in self.lost:
