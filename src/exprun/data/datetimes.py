@@ -146,8 +146,8 @@ def periods_of(values: NDArray[np.float64]) -> tuple[str, ...]:
 
 
 def circle(values: NDArray[np.float64], periods: Sequence[str]) -> NDArray[np.float64]:
-    """Cyclical encoding: sine and cosine of the phase in each period, (rows, 2 · periods), of values
-    (rows,)."""
+    """Cyclical encoding of values (rows,): sine and cosine of the phase in each period, (rows, 2 ·
+    periods)."""
     parts: list[NDArray[np.float64]] = []
     for name in periods:
         turns = values / PERIODS[name]
