@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import ctypes
 import os
 import signal
 import time
@@ -54,7 +53,7 @@ POISONS: dict[str, Callable[[Poisoned], Any]] = {
     "raise": _raise,
     "exit": lambda _: os._exit(3),
     "kill": lambda _: os.kill(os.getpid(), signal.SIGKILL),
-    "crash": lambda _: ctypes.string_at(0),
+    "crash": lambda _: os.kill(os.getpid(), signal.SIGSEGV),
     "memory": lambda _: bytearray(1 << 50),
     "hang": lambda _: time.sleep(3600),
     "disk": _fill_disk,
