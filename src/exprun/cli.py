@@ -119,7 +119,8 @@ def _tolerate_output_errors() -> None:
 
 
 def _command(name: str, words: list[str]) -> int:
-    """Run one of the commands, which do not need Hydra; returns the exit code."""
+    """Run one of the commands; returns the exit code. ``resume`` of a search returns a command line
+    for Hydra instead."""
     from exprun.commands import COMMANDS
 
     if name not in COMMANDS:
@@ -129,8 +130,8 @@ def _command(name: str, words: list[str]) -> int:
         )
     with importing():
         command = importlib.import_module(f"exprun.commands.{name}")
-    code: int = command.main(words)
-    return code
+    code: int | list[str] = command.main(words)
+    return code if isinstance(code, int) else _hydra(_checked(code))
 
 
 PRINTING = {"--help", "-h", "--version", "--cfg", "-c", "--info", "-i", "--hydra-help"}

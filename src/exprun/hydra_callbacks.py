@@ -45,6 +45,8 @@ from exprun.sweeps.requested_jobs import (
     requested_jobs,
     variants_of,
 )
+from exprun.sweeps.search.requested import requested_search
+from exprun.sweeps.search.search import Search
 
 T = TypeVar("T")
 
@@ -124,7 +126,8 @@ class Hooks(Callback):
     def on_multirun_start(self, config: DictConfig, **_: Any) -> None:
         _check_hydra(config)
         self.launcher = chosen_launcher(config, grid=is_grid(config))
-        jobs = requested_jobs(config)
+        search = requested_search(config, self.launcher)
+        jobs = [] if search else requested_jobs(config)
         published = _published(config, variants_of(config))
         raise_if_interrupted()
         with interruptible():
@@ -135,11 +138,14 @@ class Hooks(Callback):
             if into is None and several:
                 raise UsageError(f"{several[0]}: expected one folder")
             if into is None:
-                self._create_sweep(config, jobs, published)
+                if search:
+                    first = search.first_jobs(self.composer.without_conditional)
+                    jobs = [(None, words) for words in first]
+                self._create_sweep(config, jobs, published, search)
             elif published is not None:
                 raise UsageError(f"sweep.into={into}: a preset with published figures is complete")
             else:
-                self._extend_sweep(config, jobs, into)
+                self._extend_sweep(config, jobs, into, search)
         self.begun = True
 
     def _create_sweep(
@@ -147,12 +153,15 @@ class Hooks(Callback):
         config: DictConfig,
         jobs: Sequence[Asked],
         published: Mapping[str, Any] | None,
+        search: Search | None,
     ) -> None:
         """Create the sweep's folder and record its jobs; removes the folder if that fails."""
         made = _claim(config, "sweep")
         folder = Path(config.hydra.sweep.dir)
         asked = as_given(overrides_of(config.hydra))
         content = ledger.new(asked, _config_dir(config), self.launcher, published)
+        if search:
+            content["search"] = search.stored.as_written()
         try:
             self.locks.enter_context(held(folder))
             self._add(config, content, jobs, asked)
@@ -165,8 +174,10 @@ class Hooks(Callback):
                     path.rmdir()
             raise
 
-    def _extend_sweep(self, config: DictConfig, jobs: Sequence[Asked], into: str) -> None:
-        """Add jobs to the existing sweep in the folder ``into``."""
+    def _extend_sweep(
+        self, config: DictConfig, jobs: Sequence[Asked], into: str, search: Search | None
+    ) -> None:
+        """Add jobs to the existing sweep in the folder ``into``, or go on with the search there."""
         folder = Path(into)
         check_sweep(folder, f"sweep.into={into}")
         if any(word.startswith("hydra.sweep.dir=") for word in overrides_of(config.hydra, "hydra")):
@@ -179,10 +190,13 @@ class Hooks(Callback):
                 ledger.adopt(folder, content)
                 states = [ledger.state_of(folder / job["folder"]) for job in content["jobs"]]
                 content |= {"config_dir": _config_dir(config) or content["config_dir"]}
+            if search:
+                search.check_same(folder, content)
+                content["search"]["settings"]["more"] = search.settings.more
             check_data(folder, content, jobs, states)
             content |= self.launcher.as_written()
             asked = as_given(job_words(overrides_of(config.hydra)))
-            self._add(config, content, jobs, asked)
+            self._add(config, content, jobs, None if search else asked)
             self.locks = locks.pop_all()
         self.progress.done += sum(state["status"] in FINISHED for state in states)
 
@@ -297,9 +311,11 @@ def _check_hydra(config: DictConfig) -> None:
             f"hydra.sweep.subdir={subdir}: two jobs might share a folder; expected "
             "'${hydra.job.num}' in it"
         )
-    given = [w for w in overrides_of(config.hydra, "hydra") if w.startswith("hydra/launcher=")]
+    for_sweeps = ("hydra/launcher=", "hydra/sweeper=", "space=")
+    words = [*overrides_of(config.hydra, "hydra"), *overrides_of(config.hydra)]
+    given = [word for word in words if word.startswith(for_sweeps)]
     if config.hydra.mode != RunMode.MULTIRUN and given:
-        raise UsageError(f"{given[0]} is for sweeps; expected -m")
+        raise UsageError(f"{given[0]}: is for sweeps; expected -m")
 
 
 def _claim(config: DictConfig, kind: Literal["run", "sweep"]) -> list[Path]:

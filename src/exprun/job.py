@@ -40,7 +40,8 @@ class Job:
     ``failed``, with the traceback in ``traceback.txt``. A UsageError, which only the data or the
     machine can cause here, is raised, with only ``.hydra/`` left in the folder; with ``in_sweep``
     it becomes a failed result too, because the sweep continues. ``shared`` are the overrides that
-    all jobs of its sweep have. ``threads`` overrides the number of CPU threads in the config.
+    all jobs of its sweep have. ``threads`` overrides the number of CPU threads in the config. After ``pause_epoch`` epochs the job
+    pauses with status ``stopped``, to be resumed later.
     """
 
     config: dict[str, Any]
@@ -51,6 +52,7 @@ class Job:
     shared: Set[str] = frozenset()
     resumed: bool = False
     threads: int | None = None
+    pause_epoch: int | None = None
     result: dict[str, Any] | None = None
     recorder: JobRecorder | None = field(default=None, repr=False)
     started: float = 0.0

@@ -95,6 +95,7 @@ def begin(job: Job, sharing: int = 1) -> TrainingRun | ProblemRun:
     if isinstance(built, Problem):
         job.recorder = ProblemRecorder(*about, built)
         return ProblemRun(built)
+    built.pause_epoch = job.pause_epoch
     state = _checkpoint(job) if job.resumed else None
     diagnostics = make_diagnostics(job.config)
     recorder = Recorder(*about, built, state, diagnostics=diagnostics, sharing=sharing)

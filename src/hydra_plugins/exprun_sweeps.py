@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+import functools
 import os
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 from hydra.core.override_parser.types import Override
+from hydra.core.plugins import Plugins
 from hydra.core.utils import JobReturn, JobStatus
 from hydra.plugins.launcher import Launcher
+from hydra.plugins.sweeper import Sweeper as HydraSweeper
 from hydra.types import HydraContext, TaskFunction
 from omegaconf import DictConfig
 
@@ -46,6 +49,36 @@ class Sweeper(basic_sweeper()):  # type: ignore[misc]
 
     def validate_batch_is_legal(self, batch: Sequence[Sequence[str]]) -> None:
         """Do nothing: ``exprun.hydra_callbacks`` has already composed and checked every job."""
+
+
+class SearchSweeper(HydraSweeper):
+    """Searches a space of configurations (``exprun.sweeps.search``)."""
+
+    def __init__(self, **_: Any) -> None:
+        """The settings are read and checked by ``exprun.sweeps.search.settings``."""
+
+    def setup(
+        self, *, hydra_context: HydraContext, task_function: TaskFunction, config: DictConfig
+    ) -> None:
+        """Create the launcher; Hydra calls this before ``sweep``."""
+        self.config = config
+        self.launcher: Any = Plugins.instance().instantiate_launcher(
+            hydra_context=hydra_context, task_function=task_function, config=config
+        )
+
+    @surfacing
+    def sweep(self, arguments: list[str]) -> None:
+        """Run the search, whose first jobs exprun's callback has recorded; raises SystemExit after
+        a signal."""
+        with importing():
+            from exprun.sweeps.conclude import conclude
+            from exprun.sweeps.search.search import SearchRun
+
+        folder, hooks = Path(self.config.hydra.sweep.dir), self.launcher.hooks
+        add = functools.partial(hooks.add_jobs, self.config)
+        code = SearchRun(folder, hooks.jobs, add, self.launcher.settings).run()
+        if code is not None:
+            raise SystemExit(conclude(folder, code))
 
 
 class _Launcher(Launcher):

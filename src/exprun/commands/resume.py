@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import os
 import sys
+from collections.abc import Mapping
 from contextlib import suppress
 from pathlib import Path
 from typing import Any
@@ -15,6 +16,7 @@ from typing import Any
 from exprun.commands import Parser
 from exprun.common.constants import FINISHED, HELD
 from exprun.common.errors import UsageError
+from exprun.common.override_value import override_value
 from exprun.common.signals import exit_code
 from exprun.display.summary import summary
 from exprun.record.lease import HeldError, clear_stale, held, holder
@@ -24,13 +26,22 @@ from exprun.sweeps import job_numbers, ledger, worker_pool
 from exprun.sweeps.conclude import conclude
 from exprun.sweeps.dispatcher import run_jobs
 from exprun.sweeps.launcher import LauncherSettings
+from exprun.sweeps.search.decisions import Stored
 
 
-def main(words: list[str]) -> int:
+def main(words: list[str]) -> int | list[str]:
+    """Continue a run or a sweep; returns the exit code, or, for a search, whose next jobs have to
+    be composed, the command line that goes on with it."""
     parser = Parser("resume", "Go on with a run or a sweep, exactly where it stopped.")
     parser.add_argument("folder", type=Path, metavar="RUN_OR_SWEEP")
     parser.add_argument(
         "--jobs", metavar="3,5-9", help="of a sweep, these jobs alone; others may run elsewhere"
+    )
+    parser.add_argument(
+        "--more",
+        metavar="N",
+        type=int,
+        help="of a search, train the N best configurations that it stopped to the end",
     )
     parser.add_argument(
         "--trust", action="store_true", help="let its config name code of somebody's own"
@@ -40,8 +51,16 @@ def main(words: list[str]) -> int:
     if (folder / "sweep.json").is_file():
         if arguments.jobs is not None:
             return resume_jobs(folder, arguments.jobs, trust=trust)
+        with ledger.read_from(folder):
+            content = ledger.read(folder)
+        if "search" in content:
+            return search_again(folder, content, arguments.more)
+        if arguments.more is not None:
+            raise UsageError(f"--more {arguments.more}: {folder} is a sweep, but not of a search")
         with held(folder):
             return resume_sweep(folder, trust=trust)
+    if arguments.more is not None:
+        raise UsageError(f"--more {arguments.more}: {folder} is no folder of a search")
     stored(folder)  # raises UsageError before anything is written
     if arguments.jobs is not None:
         raise UsageError(f"--jobs {arguments.jobs}: {folder} is no sweep's folder, but a run's")
@@ -50,6 +69,22 @@ def main(words: list[str]) -> int:
     with held(folder):
         threads = ledger.threads(sweep_folder) if in_sweep else None
         return resume_run(folder, trust=trust, threads=threads)
+
+
+def search_again(folder: Path, content: Mapping[str, Any], more: int | None) -> list[str]:
+    """The command line that goes on with a search; ``more`` of the configurations that it stopped,
+    in addition to those of earlier calls, are trained to the end."""
+    if more is not None and more < 1:
+        raise UsageError(f"--more {more}: expected a number of configurations")
+    search = Stored.of(content)
+    own = ["--config-dir", content["config_dir"]] if content["config_dir"] else []
+    thawed = search.settings.more + (more or 0)
+    words = [
+        *search.overrides,
+        f"hydra.sweeper.more={thawed}",
+        f"sweep.into={override_value(folder)}",
+    ]
+    return [*own, "-m", *content["overrides"], *words]
 
 
 def resume_run(folder: Path, *, trust: bool, threads: int | None = None) -> int:
@@ -107,7 +142,7 @@ def resume_jobs(folder: Path, words: str, *, trust: bool) -> int:
             conclude(folder, trust=trust)
     elif not missing:
         print("nothing was left to be done")
-    left = [path for path in chosen.values() if ledger.state_of(path)["status"] not in FINISHED]
+    left = [path for path in chosen.values() if ledger.state_of(path)["status"] not in DONE]
     at_work = [path for path in left if holder(path)]
     return int(bool(left)) if len(at_work) < len(left) or not left else HELD
 

@@ -33,6 +33,7 @@ EARLY_STOPPED = "early_stopped"
 DIVERGED = "diverged"
 FAILED = "failed"
 INTERRUPTED = "interrupted"
+STOPPED = "stopped"
 """Values of ``status`` in result.json: how a run ended."""
 
 ALONE = "not stacked: "
@@ -48,5 +49,9 @@ CTRL_C = 130
 FINISHED = (COMPLETED, EARLY_STOPPED, DIVERGED)
 """Statuses of runs that are complete and need not be resumed."""
 
-EXIT_CODES = {COMPLETED: 0, EARLY_STOPPED: 0, DIVERGED: 1, FAILED: 1}
+DONE = (*FINISHED, STOPPED)
+"""Statuses of jobs for which a sweep has nothing left to do: those that are complete, and those
+that a search has stopped (or paused, while it is at work)."""
+
+EXIT_CODES = {COMPLETED: 0, EARLY_STOPPED: 0, STOPPED: 0, DIVERGED: 1, FAILED: 1}
 """Exit code of a single run by status; for interrupted ones see ``signals.exit_code``."""

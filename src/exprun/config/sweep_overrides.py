@@ -31,7 +31,7 @@ def expand(overrides: Sequence[str]) -> list[list[str]]:
     loader = GlobalHydra.instance().config_loader()
     parsed = OverridesParser.create(loader).parse_overrides(list(overrides))
     for override in parsed:
-        _check_values(override)
+        check_values(override)
     (jobs,) = basic_sweeper().split_arguments(parsed, max_batch_size=None)
     return jobs
 
@@ -78,13 +78,13 @@ def as_given(words: Iterable[str]) -> list[str]:
     return given
 
 
-def _check_values(override: Override) -> None:
+def check_values(override: Override) -> None:
     """Raise a UsageError that names the values of a sweep that Hydra does not accept."""
     line, value = override.input_line, override.value()
     if isinstance(value, IntervalSweep):
         raise UsageError(
             f"{line}: an interval has no values to run one by one; expected some, like "
-            f"{override.key_or_group}=0.01,0.1, or range(…)"
+            f"{override.key_or_group}=0.01,0.1, or hydra/sweeper=search"
         )
     if isinstance(value, ChoiceSweep):
         inside = [item for item in value.list if isinstance(item, Sweep | Glob)]

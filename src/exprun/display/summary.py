@@ -14,10 +14,11 @@ from rich.text import Text
 from exprun.common.constants import (
     COMPLETED,
     DIVERGED,
+    DONE,
     EARLY_STOPPED,
     FAILED,
-    FINISHED,
     INTERRUPTED,
+    STOPPED,
 )
 from exprun.display import diagnostics
 from exprun.display.text import (
@@ -53,12 +54,14 @@ STYLES = {
     DIVERGED: "red",
     FAILED: "red",
     INTERRUPTED: "yellow",
+    STOPPED: "dim",
 }
 SUCCESSFUL = (COMPLETED, EARLY_STOPPED)
 NO_TEST = {
     DIVERGED: "not evaluated, for the run diverged",
     FAILED: "not evaluated, for the run failed",
     INTERRUPTED: "not evaluated, for the run was interrupted",
+    STOPPED: "not evaluated, for a search stopped the run",
 }
 
 
@@ -181,7 +184,8 @@ def sweep_summary(
     """
     console = console or default_console()
     rows, shared = _without_shared(rows)
-    others = [row for row in rows if row["status"] not in SUCCESSFUL and row["reason"]]
+    quiet = (*SUCCESSFUL, STOPPED)
+    others = [row for row in rows if row["status"] not in quiet and row["reason"]]
     others.sort(key=lambda row: row["number"])
     console.print()
     if shared:
@@ -197,7 +201,7 @@ def sweep_summary(
     for picture in pictures:
         if picture.endswith(".png"):
             say(console, "picture", str(Path(folder) / picture), to_copy=True)
-    unfinished = any(row["status"] not in FINISHED for row in rows)
+    unfinished = any(row["status"] not in DONE for row in rows)
     _print_folder(console, "sweep", folder, unfinished=unfinished)
 
 

@@ -19,7 +19,7 @@ from contextlib import nullcontext
 import torch
 from torch import Tensor
 
-from exprun.common.constants import COMPLETED, DIVERGED, EARLY_STOPPED, INTERRUPTED
+from exprun.common.constants import COMPLETED, DIVERGED, EARLY_STOPPED, INTERRUPTED, STOPPED
 from exprun.engine.native import random_numbers
 from exprun.engine.native.network import NOT_ASKED, Changed
 from exprun.engine.native.network import obstacle as native_obstacle
@@ -44,7 +44,8 @@ def fit(
     callbacks: Sequence[Callback] = (),
     interrupted: Callable[[], bool] = lambda: False,
 ) -> Outcome:
-    """Train until ``max_epochs``, early stopping, divergence, or ``interrupted()`` is true.
+    """Train until ``max_epochs``, early stopping, divergence, ``pause_epoch``, or ``interrupted()``
+    is true.
 
     Afterwards ``training.kept`` holds the model's weights. An interrupted epoch is rolled back.
     """
@@ -118,6 +119,8 @@ def ended(training: Training) -> tuple[str, str] | None:
         return EARLY_STOPPED, waited
     if t.epoch >= t.max_epochs:
         return COMPLETED, f"all {t.max_epochs} epochs done" if t.max_epochs > 1 else "1 epoch done"
+    if t.pause_epoch is not None and t.epoch >= t.pause_epoch:
+        return STOPPED, f"paused after {t.epoch} of {t.max_epochs} epochs"
     return None
 
 

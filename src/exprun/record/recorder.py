@@ -13,7 +13,7 @@ from typing import Any
 import yaml
 from torch import Tensor
 
-from exprun.common.constants import COMPLETED, DIVERGED, EARLY_STOPPED, INTERRUPTED
+from exprun.common.constants import COMPLETED, DIVERGED, EARLY_STOPPED, INTERRUPTED, STOPPED
 from exprun.common.errors import UsageError
 from exprun.data.task import MOST_IN_TABLE
 from exprun.diagnostics.measure import FIGURES
@@ -149,9 +149,9 @@ class Recorder(Callback):
         """Evaluate the test part, once and with the kept weights, and write the remaining files,
         ``result.json`` last; returns its content.
 
-        The test part of an interrupted run is not evaluated, because it may be resumed.
+        The test part of an interrupted or stopped run is not evaluated, because it may be resumed.
         """
-        training = self.training
+        training, ended = self.training, outcome.status not in (INTERRUPTED, STOPPED)
         self._write_curve()
         if outcome.status != DIVERGED:
             self._save()
@@ -160,8 +160,8 @@ class Recorder(Callback):
         }
         if training.kept:
             training.model.load_state_dict(training.kept)
-            figures |= self._finish_model(seen=outcome.status != INTERRUPTED)
-        if outcome.status != INTERRUPTED:
+            figures |= self._finish_model(seen=ended)
+        if ended:
             final = {k: v for k, v in figures.items() if k.startswith("test_")}
             # TensorBoard's table shows the last point of a curve, but the model is the best epoch
             best = {best_tag(k): v for k, v in figures.items() if k.startswith("val_")}

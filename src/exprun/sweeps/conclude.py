@@ -6,7 +6,7 @@ from __future__ import annotations
 import os
 from pathlib import Path
 
-from exprun.common.constants import FINISHED
+from exprun.common.constants import DONE
 from exprun.display.summary import sweep_summary
 from exprun.display.text import default_console
 from exprun.sweeps import ledger
@@ -18,6 +18,7 @@ from exprun.sweeps.mean_runs import write_mean
 from exprun.sweeps.published import judge
 from exprun.sweeps.published_table import comparison
 from exprun.sweeps.read_results import read_results
+from exprun.sweeps.search.conclusion import conclude_search
 
 
 def conclude(folder: Path, code: int | None = None, *, trust: bool = True) -> int:
@@ -37,18 +38,21 @@ def conclude(folder: Path, code: int | None = None, *, trust: bool = True) -> in
 
         pictures = draw_sweep(folder, begun, trust=trust)
     console = default_console()
+    asked = ledger.read(folder)
     results = read_results([folder])
     write_mean(folder, results)
     if results.figures:
         compared = compare(results)
         write(compared)
         write_configurations(compared)
-        answer(compared, os.path.relpath(folder), console)
+        if "search" not in asked:
+            answer(compared, os.path.relpath(folder), console)
+    if "search" in asked:
+        conclude_search(folder, console)
     sweep_summary(rows, os.path.relpath(folder), console, pictures=pictures)
     if code is not None:
         return code
-    asked = ledger.read(folder)
     if asked.get("published"):
         jobs = [(job["variant"], folder / job["folder"]) for job in asked["jobs"]]
         comparison(judge(folder, asked["published"], jobs, asked["overrides"]))
-    return int(any(row["status"] not in FINISHED for row in rows))
+    return int(any(row["status"] not in DONE for row in rows))

@@ -22,7 +22,7 @@ from multiprocessing.process import BaseProcess
 from pathlib import Path
 from typing import Any
 
-from exprun.common.constants import ALONE, DIVERGED, FAILED, FINISHED, INTERRUPTED
+from exprun.common.constants import ALONE, DIVERGED, FAILED, FINISHED, INTERRUPTED, STOPPED
 from exprun.common.memory import available_memory, resident_memory
 from exprun.common.signals import Interruption, exit_code, interruptible
 from exprun.common.threads import cores
@@ -141,7 +141,7 @@ class Dispatcher:
         return {
             number: (
                 " ".join(w for w in job.overrides if w not in shared) or "defaults",
-                int(job.config["trainer"]["max_epochs"]),
+                job.pause_epoch or int(job.config["trainer"]["max_epochs"]),
             )
             for number, job in self.jobs.items()
         }
@@ -358,7 +358,8 @@ class Dispatcher:
             self.leases.pop(number).release()
         panel.ended(number, result["status"], result["metrics"])
         done, title = self.progress.note(result)
-        job_line(number, done, title, result, console=panel.console)
+        if result["status"] != STOPPED:  # a search prints a line for each rung
+            job_line(number, done, title, result, console=panel.console)
         reason = str(result["engine"]).partition(ALONE)[2]
         if reason and reason not in self.reasons and result["status"] != DIVERGED:
             self.reasons.add(reason)

@@ -21,6 +21,7 @@ from exprun.common.constants import (
     EARLY_STOPPED,
     FAILED,
     INTERRUPTED,
+    STOPPED,
 )
 from exprun.display.panel import SEPARATOR, Canvas, flow, heading, progress
 from exprun.display.summary import CURVE
@@ -60,6 +61,7 @@ STYLES = {
     DIVERGED: "red",
     FAILED: "red",
     INTERRUPTED: "yellow",
+    STOPPED: "green",
 }
 """States of a job in the order in which their counts are shown, with the colours."""
 

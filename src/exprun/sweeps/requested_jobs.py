@@ -34,8 +34,8 @@ def is_grid(config: DictConfig) -> bool:
 
 
 def job_words(words: Sequence[str]) -> list[str]:
-    """The overrides without ``sweep.into``, which does not concern the job."""
-    return [word for word in words if not word.startswith("sweep.into=")]
+    """The overrides without ``sweep.into`` and ``space``, which do not concern the job."""
+    return [word for word in words if not word.startswith(("sweep.into=", "space="))]
 
 
 def check_data(

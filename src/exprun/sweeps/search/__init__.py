@@ -1,0 +1,1 @@
+"""Hyperparameter search: configurations from a space, the worse ones stopped early."""

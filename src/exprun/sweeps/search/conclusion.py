@@ -1,0 +1,191 @@
+"""The end of a search: ``search.json``, and what is printed about the configuration it chose.
+
+Configurations are chosen by validation figures; the test part is shown for the chosen one alone.
+"""
+
+from __future__ import annotations
+
+import math
+import shlex
+import statistics
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from rich.console import Console
+
+from exprun.common.override_value import override_value
+from exprun.display.summary import say
+from exprun.display.text import figure
+from exprun.record.files import write_json
+from exprun.statistics.multiplicity import holm
+from exprun.statistics.paired import t_test
+from exprun.sweeps import ledger
+from exprun.sweeps.comparison.next_commands import CONFIRMED_BY, FRESH
+from exprun.sweeps.results import REPETITION
+from exprun.sweeps.search.decisions import Curves, Decisions, Judged, Stored, decide, titles_of
+
+TEST_FIGURES = ("test_accuracy", "test_r2", "test_loss")
+"""The figures of the test part that are shown, the first that there is."""
+
+ALPHA = 0.05
+
+
+def conclude_search(folder: Path, console: Console) -> None:
+    """Write ``search.json`` and print the result of a search that has ended; before that, only how
+    far it is."""
+    content = ledger.read(folder)
+    stored, decisions = Stored.of(content), decide(folder)
+    spent = sum(_epochs(folder, content, trial.jobs) for trial in stored.trials(content["jobs"]))
+    trials = stored.trials(content["jobs"])
+    whole = len(trials) * len(stored.repetitions) * stored.epochs
+    data = _as_data(decisions, stored, spent, whole)
+    chosen = decisions.chosen[0] if decisions.chosen else None
+    ended = decisions.needed is None and chosen is not None and math.isfinite(chosen.score)
+    console.print()
+    share = f"{spent:,} of {whole:,} epochs" + (f" (1/{whole / spent:.1f})" if spent else "")
+    say(console, "search", f"{len(trials)} configurations, {share}")
+    if decisions.needed is not None:
+        say(console, "", f"not at its end: {decisions.needed.title}")
+    elif chosen is None or not ended:
+        say(console, "", "no configuration could be trained to the end", "red")
+    else:
+        data |= _say_chosen(folder, content, stored, decisions, chosen, console)
+    write_json(folder / "search.json", data)
+
+
+def _say_chosen(
+    folder: Path,
+    content: Mapping[str, Any],
+    stored: Stored,
+    decisions: Decisions,
+    chosen: Judged,
+    console: Console,
+) -> dict[str, Any]:
+    """Print the chosen configuration with its figures; returns its entries for ``search.json``."""
+    curves = Curves(folder, content, decisions.metric)
+    scores = {j.trial.overrides: _scores(curves, stored, j) for j in decisions.chosen}
+    own = scores[chosen.trial.overrides]
+    titles = titles_of(stored.trials(content["jobs"]))
+    say(console, "best", titles[chosen.trial.overrides], "bold green")
+    say(console, "", f"{decisions.metric} {_mean(own)}")
+    like = _not_told_apart(decisions.chosen, scores)
+    if like and len(own) == 1:
+        say(console, "like it", "the other finalists: one repetition cannot tell them apart")
+    elif like:
+        say(console, "like it", "not told apart from the best by a paired t test:")
+        for judged in like:
+            words = judged.trial.overrides
+            say(console, "", f"{titles[words]}   {_mean(scores[words])}")
+    tested = [chosen.trial.jobs[repetition] for repetition in stored.repetitions]
+    name, figures = _test_figures(folder, content, tested)
+    if figures:
+        say(console, "test", f"{name} {_mean(figures)}, of the best, looked at once")
+    entry: dict[str, Any] = {
+        "chosen": {
+            "overrides": list(chosen.trial.overrides),
+            "score": chosen.score,
+            "test": {"metric": name, "figures": figures},
+            "not_told_apart": [list(judged.trial.overrides) for judged in like],
+        }
+    }
+    fresh = stored.added(content["jobs"], chosen.trial)
+    _, confirmed = _test_figures(folder, content, fresh)
+    if confirmed:
+        say(
+            console,
+            "fresh",
+            f"{name} {_mean(confirmed)} on repetitions without a part in the choice",
+        )
+        entry["confirmed"] = {"metric": name, "figures": confirmed}
+    else:
+        say(console, "confirm", confirmation(folder, content, chosen, stored), "cyan", to_copy=True)
+    return entry
+
+
+def confirmation(folder: Path, content: Mapping[str, Any], chosen: Judged, stored: Stored) -> str:
+    """The command that trains the chosen configuration with fresh seeds, which had no part in the
+    choice, as more jobs of the same sweep."""
+    keys = [word.partition("=")[0] for own in stored.repetitions[:1] for word in own]
+    key = keys[-1] if keys else REPETITION[0]
+    others = [w for own in stored.repetitions[:1] for w in own if w.partition("=")[0] != key]
+    own = ["--config-dir", content["config_dir"]] if content.get("config_dir") else []
+    fresh = f"{key}=range({FRESH},{FRESH + CONFIRMED_BY})"
+    into = f"sweep.into={override_value(folder)}"
+    return shlex.join(["exprun", *own, "-m", into, *chosen.trial.overrides, *others, fresh])
+
+
+def _epochs(folder: Path, content: Mapping[str, Any], jobs: Mapping[Any, int]) -> int:
+    """The epochs that some jobs have been trained for."""
+    folders = [folder / content["jobs"][number]["folder"] for number in jobs.values()]
+    return sum(ledger.state_of(path).get("epochs", 0) for path in folders)
+
+
+def _scores(curves: Curves, stored: Stored, judged: Judged) -> list[float]:
+    """The best figure of each repetition."""
+    jobs = judged.trial.jobs
+    costs = [curves.costs(jobs[own], stored.epochs) for own in stored.repetitions]
+    return [
+        curves.sign * min((c for c in cost if math.isfinite(c)), default=math.nan) for cost in costs
+    ]
+
+
+def _not_told_apart(
+    chosen: Sequence[Judged], scores: Mapping[tuple[str, ...], Sequence[float]]
+) -> list[Judged]:
+    """The finalists whose paired difference from the best is not significant (Student's t with
+    Holm's correction)."""
+    best, *others = chosen
+    others = [judged for judged in others if math.isfinite(judged.score)]
+    if not others:
+        return []
+    first = scores[best.trial.overrides]
+    p = [
+        float(t_test([a - b for a, b in zip(first, scores[j.trial.overrides], strict=True)]))
+        for j in others
+    ]
+    return [j for j, adjusted in zip(others, holm(p), strict=True) if adjusted > ALPHA]
+
+
+def _test_figures(
+    folder: Path, content: Mapping[str, Any], numbers: Sequence[int]
+) -> tuple[str, list[float]]:
+    """The name of the test figure, and its value in each of these jobs that has one."""
+    metrics = [
+        ledger.state_of(folder / content["jobs"][number]["folder"])["metrics"] for number in numbers
+    ]
+    name = next((n for n in TEST_FIGURES if any(n in own for own in metrics)), TEST_FIGURES[0])
+    return name, [float(own[name]) for own in metrics if own.get(name) is not None]
+
+
+def _mean(values: Sequence[float]) -> str:
+    """Mean, standard deviation and number of values, as text."""
+    spread = f" ± {figure(statistics.stdev(values))}" if len(values) > 1 else ""
+    return f"{figure(statistics.fmean(values))}{spread} (n = {len(values)})"
+
+
+def _as_data(decisions: Decisions, stored: Stored, spent: int, whole: int) -> dict[str, Any]:
+    """The content of ``search.json`` up to the chosen configuration."""
+
+    def entry(judged: Judged) -> dict[str, Any]:
+        score = judged.score if math.isfinite(judged.score) else None
+        words = list(judged.trial.overrides)
+        return {"rank": judged.rank, "overrides": words, "score": score, "n": judged.n}
+
+    return {
+        "metric": decisions.metric,
+        "searched": list(stored.searched),
+        "epochs": spent,
+        "grid_epochs": whole,
+        "rungs": [
+            {
+                "number": result.number,
+                "epochs": result.rung.epochs,
+                "repetitions": result.rung.repetitions,
+                "kept": result.kept,
+                "configurations": [entry(judged) for judged in result.ranked],
+            }
+            for result in decisions.rungs
+        ],
+        "finalists": [entry(judged) for judged in decisions.chosen],
+    }

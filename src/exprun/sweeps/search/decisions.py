@@ -1,0 +1,322 @@
+"""What a search has decided, derived from the folders of its jobs alone.
+
+The decisions are a function of ``sweep.json`` and of the jobs' learning curves up to the epochs of
+each rung, which resuming reproduces bit for bit. So a search that was killed goes on to the same
+decisions, and nothing else has to be stored.
+"""
+
+from __future__ import annotations
+
+import csv
+import math
+import statistics
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from exprun.common.constants import FAILED, FINISHED, INTERRUPTED, STOPPED
+from exprun.common.errors import UsageError, choices, nearest
+from exprun.sweeps import ledger
+from exprun.sweeps.ranking import SETS_LOSS, higher_is_better
+from exprun.sweeps.results import REPETITION
+from exprun.sweeps.search.schedule import Bracket, Rung, survivors
+from exprun.sweeps.search.settings import SearchSettings
+
+ACCURACIES = ("val_accuracy", "val_r2")
+"""Figures that are comparable between configurations with different losses."""
+
+
+@dataclass(frozen=True)
+class Trial:
+    """A configuration of a search: its overrides without those of repetitions, and the numbers of
+    its jobs by the overrides of their repetition."""
+
+    overrides: tuple[str, ...]
+    jobs: dict[tuple[str, ...], int] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class Judged:
+    """A trial at a rung: ``score`` is the mean over repetitions of the best figure so far, with
+    ``n`` repetitions that have one; ``rank`` counts from 1."""
+
+    trial: Trial
+    rank: int
+    score: float
+    n: int
+
+
+@dataclass(frozen=True)
+class RungResult:
+    """A rung that all its trials have reached, ranked; the first ``kept`` of them go on."""
+
+    number: int  # from 1, within its bracket
+    rungs: int
+    rung: Rung
+    ranked: tuple[Judged, ...]
+    kept: int
+
+
+@dataclass(frozen=True)
+class Needed:
+    """Trials to be trained up to a rung; ``title`` says which."""
+
+    rung: Rung
+    trials: tuple[Trial, ...]
+    title: str
+
+
+@dataclass(frozen=True)
+class Decisions:
+    """``chosen`` are the trials trained to the end, best first; ``stopped`` the others in the order
+    in which they would be trained further, each with the rung that stopped it. ``needed`` is what
+    has to be trained next, None at the end of the search."""
+
+    metric: str
+    rungs: tuple[RungResult, ...]
+    chosen: tuple[Judged, ...]
+    stopped: tuple[tuple[Judged, RungResult], ...]
+    needed: Needed | None
+
+
+@dataclass(frozen=True)
+class Stored:
+    """The entry ``search`` of ``sweep.json``: the settings, the ``searched`` keys, the budget of
+    ``epochs``, the overrides of each repetition, and the ``overrides`` of Hydra itself that the
+    search was started with."""
+
+    settings: SearchSettings
+    searched: tuple[str, ...]
+    epochs: int
+    repetitions: tuple[tuple[str, ...], ...]
+    overrides: tuple[str, ...] = ()
+
+    def as_written(self) -> dict[str, Any]:
+        """The entry as plain data."""
+        return {
+            "settings": {**self.settings.decided, "more": self.settings.more},
+            "searched": list(self.searched),
+            "epochs": self.epochs,
+            "repetitions": [list(own) for own in self.repetitions],
+            "overrides": list(self.overrides),
+        }
+
+    @classmethod
+    def of(cls, content: Mapping[str, Any]) -> Stored:
+        """The search from the content of ``sweep.json``."""
+        entry = content["search"]
+        return cls(
+            SearchSettings(**entry["settings"]),
+            tuple(entry["searched"]),
+            entry["epochs"],
+            tuple(tuple(own) for own in entry["repetitions"]),
+            tuple(entry["overrides"]),
+        )
+
+    def trials(self, jobs: Sequence[Mapping[str, Any]]) -> list[Trial]:
+        """The trials among the ``jobs`` of ``sweep.json``, in the order asked; jobs with other
+        repetitions were added to the sweep later and do not belong to the search."""
+        found: dict[tuple[str, ...], Trial] = {}
+        for job in jobs:
+            own, repetition = _parted(job["overrides"])
+            if repetition in self.repetitions:
+                found.setdefault(own, Trial(own)).jobs.setdefault(repetition, job["number"])
+        return list(found.values())
+
+    def added(self, jobs: Sequence[Mapping[str, Any]], trial: Trial) -> list[int]:
+        """The numbers of a trial's jobs with other repetitions than the search's."""
+        parted = [(_parted(job["overrides"]), job["number"]) for job in jobs]
+        return [
+            number
+            for (own, repetition), number in parted
+            if own == trial.overrides and repetition not in self.repetitions
+        ]
+
+
+def titles_of(trials: Sequence[Trial]) -> dict[tuple[str, ...], str]:
+    """For each trial's overrides, those of them that not all trials have, as a text."""
+    shared = ledger.shared_words([trial.overrides for trial in trials])
+    return {
+        trial.overrides: " ".join(word for word in trial.overrides if word not in shared)
+        for trial in trials
+    }
+
+
+def _parted(words: Sequence[str]) -> tuple[tuple[str, ...], tuple[str, ...]]:
+    """The overrides of a job, without those of its repetition, and these."""
+    repeats = [word.partition("=")[0] in REPETITION for word in words]
+    return (
+        tuple(word for word, repeated in zip(words, repeats, strict=True) if not repeated),
+        tuple(word for word, repeated in zip(words, repeats, strict=True) if repeated),
+    )
+
+
+class Curves:
+    """The validation curves of a sweep's jobs, read when they are needed."""
+
+    def __init__(self, folder: Path, content: Mapping[str, Any], metric: str) -> None:
+        self.folders = {job["number"]: folder / job["folder"] for job in content["jobs"]}
+        self.metric = metric
+        self.sign = -1.0 if higher_is_better(metric) else 1.0
+
+    def reached(self, number: int, epochs: int, last: bool) -> bool:
+        """Whether a job has been trained for ``epochs``, or ended before them; to the ``last``
+        rung belongs a job's end."""
+        result = ledger.state_of(self.folders[number])
+        if result["status"] in (*FINISHED, FAILED):
+            return True
+        paused = result["status"] in (STOPPED, INTERRUPTED) and not last
+        return paused and result["epochs"] >= epochs
+
+    def costs(self, number: int, epochs: int) -> list[float]:
+        """The metric after each epoch up to ``epochs``, signed to be minimised; empty for a job
+        that diverged or failed before."""
+        folder = self.folders[number]
+        rows = read_curve(folder)[:epochs]
+        if rows and self.metric not in rows[0]:
+            known = [name for name in rows[0] if name.startswith("val_")]
+            raise UsageError(
+                f"hydra.sweeper.metric={self.metric}: no such figure"
+                f"{nearest(self.metric, known)} (expected {choices(known)})"
+            )
+        if len(rows) < epochs and ledger.state_of(folder)["status"] not in FINISHED[:2]:
+            return []
+        column = f"ema_{self.metric}" if rows and f"ema_{self.metric}" in rows[0] else self.metric
+        return [self.sign * float(row[column] or "nan") for row in rows]
+
+    def judge(self, trial: Trial, rung: Rung, repetitions: Sequence[tuple[str, ...]]) -> _Score:
+        """The score of a trial at a rung; infinite if one of its jobs has none."""
+        curves = [
+            self.costs(trial.jobs[own], rung.epochs) for own in repetitions[: rung.repetitions]
+        ]
+        sound = [[c for c in curve if math.isfinite(c)] for curve in curves]
+        n = sum(bool(curve) for curve in sound)
+        if n < len(curves):
+            return _Score(math.inf, math.inf, n)
+        return _Score(
+            statistics.fmean(min(curve) for curve in sound),
+            statistics.fmean(statistics.fmean(curve) for curve in sound),
+            n,
+        )
+
+
+@dataclass(frozen=True)
+class _Score:
+    best: float
+    average: float
+    n: int
+
+
+def read_curve(folder: Path) -> list[dict[str, str]]:
+    """The complete rows of a job's ``metrics.csv``; empty if there is none."""
+    try:
+        with (folder / "metrics.csv").open(newline="") as file:
+            names, *rows = list(csv.reader(file)) or [[]]
+    except FileNotFoundError:
+        return []
+    return [dict(zip(names, row, strict=True)) for row in rows if len(row) == len(names)]
+
+
+def metric_of(stored: Stored, folder: Path, content: Mapping[str, Any]) -> str:
+    """The figure that a search minimises or maximises."""
+    if stored.settings.metric:
+        return stored.settings.metric
+    if not any(f"{key}=".startswith(SETS_LOSS) for key in stored.searched):
+        return "val_loss"
+    for job in content["jobs"]:
+        for row in read_curve(folder / job["folder"])[:1]:
+            return next((name for name in ACCURACIES if name in row), "val_loss")
+    return ACCURACIES[0]
+
+
+def decide(folder: Path) -> Decisions:
+    """The decisions of the search in ``folder`` so far. Raises UsageError if the curves lack the
+    metric or ``sweep.json`` is damaged."""
+    with ledger.read_from(folder):
+        content = ledger.read(folder)
+        stored = Stored.of(content)
+    trials = stored.trials(content["jobs"])
+    curves = Curves(folder, content, metric_of(stored, folder, content))
+    rungs: list[RungResult] = []
+    chosen: list[Trial] = []
+    stopped: list[tuple[Judged, RungResult]] = []
+    start = 0
+    brackets = stored.settings.brackets(len(trials), stored.epochs, len(stored.repetitions))
+    for bracket in brackets:
+        alive = trials[start : start + bracket.size]
+        start += bracket.size
+        for number, rung in enumerate(bracket.rungs, 1):
+            needed = _needed(curves, alive, rung, stored)
+            if needed:
+                title = _title(bracket, brackets, number, len(alive))
+                still = Needed(rung, tuple(alive), title)
+                return _decisions(curves, rungs, chosen, stopped, still, stored)
+            result = _judge(curves, alive, rung, number, len(bracket.rungs), stored)
+            rungs.append(result)
+            stopped += [(judged, result) for judged in result.ranked[result.kept :]]
+            alive = [judged.trial for judged in result.ranked[: result.kept]]
+        chosen += alive
+    stopped.sort(key=lambda pair: (-pair[1].rung.epochs, pair[0].rank))
+    end = Rung(stored.epochs, len(stored.repetitions), None)
+    more = [judged.trial for judged, _ in stopped[: stored.settings.more]]
+    needed = _needed(curves, more, end, stored)
+    title = f"{len(more)} of the stopped configurations, to the end"
+    return _decisions(
+        curves,
+        rungs,
+        [*chosen, *([] if needed else more)],
+        stopped[0 if needed else len(more) :],
+        Needed(end, tuple(more), title) if needed else None,
+        stored,
+    )
+
+
+def _needed(curves: Curves, trials: Sequence[Trial], rung: Rung, stored: Stored) -> bool:
+    """Whether any job is missing, or has not reached the rung."""
+    last = rung.epochs == stored.epochs
+    return any(
+        own not in trial.jobs or not curves.reached(trial.jobs[own], rung.epochs, last)
+        for trial in trials
+        for own in stored.repetitions[: rung.repetitions]
+    )
+
+
+def _judge(
+    curves: Curves,
+    trials: Sequence[Trial],
+    rung: Rung,
+    number: int,
+    rungs: int,
+    stored: Stored,
+) -> RungResult:
+    scores = [curves.judge(trial, rung, stored.repetitions) for trial in trials]
+    best = [score.best for score in scores]
+    kept = survivors(rung, best, [score.average for score in scores])
+    others = sorted(set(range(len(trials))) - set(kept), key=lambda i: (best[i], i))
+    ranked = tuple(
+        Judged(trials[i], rank, curves.sign * best[i], scores[i].n)
+        for rank, i in enumerate([*kept, *others], 1)
+    )
+    return RungResult(number, rungs, rung, ranked, len(kept))
+
+
+def _decisions(
+    curves: Curves,
+    rungs: Sequence[RungResult],
+    chosen: Sequence[Trial],
+    stopped: Sequence[tuple[Judged, RungResult]],
+    needed: Needed | None,
+    stored: Stored,
+) -> Decisions:
+    end = Rung(stored.epochs, len(stored.repetitions), len(chosen))
+    final = _judge(curves, chosen, end, 0, 0, stored).ranked if chosen else ()
+    return Decisions(curves.metric, tuple(rungs), final, tuple(stopped), needed)
+
+
+def _title(bracket: Bracket, brackets: Sequence[Bracket], number: int, alive: int) -> str:
+    rung = bracket.rungs[number - 1]
+    which = f"bracket {[*brackets].index(bracket) + 1}/{len(brackets)} " * (len(brackets) > 1)
+    return (
+        f"{which}rung {number}/{len(bracket.rungs)}: {alive} configurations to epoch {rung.epochs}"
+    )

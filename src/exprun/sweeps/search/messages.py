@@ -1,0 +1,67 @@
+"""What a search prints: its plan, and a line for each rung."""
+
+from __future__ import annotations
+
+import math
+from pathlib import Path
+
+from exprun.display.text import figure
+from exprun.sweeps import ledger
+from exprun.sweeps.search.decisions import RungResult, Stored
+from exprun.sweeps.search.schedule import NONE
+
+ENDS_WITH_BUDGET = ("scheduler=cosine", "scheduler=one_cycle")
+"""Schedules that end at ``trainer.max_epochs``, before which the learning rate is still large."""
+
+
+def plan_lines(folder: Path, stored: Stored) -> list[str]:
+    """The lines printed before a search trains: its size, and what to know about it."""
+    content = ledger.read(folder)
+    trials, settings = len(stored.trials(content["jobs"])), stored.settings
+    repetitions = len(stored.repetitions)
+    whole = trials * repetitions * stored.epochs
+    seeds = f" × {repetitions} repetitions" if repetitions > 1 else ""
+    lines = [f"search  {trials} configurations{seeds}, up to {stored.epochs} epochs each"]
+    if settings.stop != NONE:
+        planned, ladders = 0, []
+        for bracket in settings.brackets(trials, stored.epochs, repetitions):
+            alive, before, having, steps = bracket.size, 0, 0, []
+            for rung in bracket.rungs:
+                old, new = having, rung.repetitions - having
+                planned += alive * (old * (rung.epochs - before) + new * rung.epochs)
+                steps.append(f"{alive} to epoch {rung.epochs}")
+                alive = rung.kept if rung.kept is not None else alive
+                before, having = rung.epochs, rung.repetitions
+            ladders.append(", ".join(steps))
+        most = "at most " * (settings.stop == "median")
+        share = f"{most}{planned:,} of the {whole:,} epochs of all of them"
+        lines += [f"rungs   {ladder}" for ladder in ladders]
+        lines.append(f"budget  {share} (1/{whole / planned:.1f})")
+        if any(word.startswith(ENDS_WITH_BUDGET) for word in _words(content)):
+            lines.append(
+                "note    a schedule that ends with the budget (cosine, one_cycle) is judged before "
+                "its end: compare such configurations with hydra.sweeper.min_epochs raised"
+            )
+    if repetitions == 1:
+        lines.append(
+            "note    one seed: a configuration may win by luck; expected some, like 'seed=range(3)'"
+        )
+    return lines
+
+
+def _words(content: dict[str, object]) -> set[str]:
+    jobs = content["jobs"]
+    assert isinstance(jobs, list)
+    return {str(word) for job in jobs for word in job["overrides"]}
+
+
+def rung_line(result: RungResult, metric: str, epochs: int, title: str) -> str:
+    """The line of a rung: how many configurations there were and go on, and the ``title`` of the
+    best one."""
+    best = result.ranked[0]
+    score = figure(best.score) if math.isfinite(best.score) else "none"
+    goes = "" if result.rung.epochs == epochs else f", {result.kept} go on"
+    return (
+        f"rung {result.number}/{result.rungs}  epoch {result.rung.epochs}: {len(result.ranked)} "
+        f"configurations{goes}; best {metric} {score}  {title}"
+    )

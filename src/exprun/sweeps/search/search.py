@@ -1,0 +1,197 @@
+"""Runs a search: asks for configurations, trains them from rung to rung, and stops the worse ones.
+
+What to do next is read off the jobs' folders (``decisions``), so a new search and one that goes on
+are the same loop. Nothing here imports torch.
+"""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+from rich.console import Console
+
+from exprun.common.constants import DONE, FAILED, INTERRUPTED, STOPPED
+from exprun.common.errors import UsageError
+from exprun.display.text import default_console
+from exprun.job import Job
+from exprun.record.files import write_json
+from exprun.run_folder import stored_job
+from exprun.sweeps import ledger
+from exprun.sweeps.dispatcher import run_jobs
+from exprun.sweeps.launcher import LauncherSettings
+from exprun.sweeps.search.decisions import Needed, RungResult, Stored, decide, titles_of
+from exprun.sweeps.search.messages import plan_lines, rung_line
+from exprun.sweeps.search.samplers import SAMPLERS
+from exprun.sweeps.search.settings import USUAL_TRIALS, SearchSettings
+from exprun.sweeps.search.space import Space
+
+DRAWS = 20
+"""Maximum number of draws for each requested configuration, most of which may be equal if the
+space has few."""
+
+WithoutConditional = Callable[[Sequence[Sequence[str]]], list[list[str]]]
+
+
+@dataclass(frozen=True)
+class Search:
+    """A search as it was requested, with ``epochs`` as its budget for each job, and the overrides
+    of Hydra itself."""
+
+    settings: SearchSettings
+    space: Space
+    epochs: int
+    overrides: tuple[str, ...]
+
+    def __post_init__(self) -> None:
+        for key in ("trainer.max_epochs", "data.val_fraction"):
+            if key in self.space.searched:
+                raise UsageError(
+                    f"{key}: configurations are compared at equal epochs and on equal rows; "
+                    "expected one value in a search"
+                )
+
+    @property
+    def stored(self) -> Stored:
+        """The entry of ``sweep.json``."""
+        searched = tuple(self.space.searched)
+        return Stored(self.settings, searched, self.epochs, self.space.repetitions, self.overrides)
+
+    def first_jobs(self, without_conditional: WithoutConditional) -> list[list[str]]:
+        """The overrides of the jobs of the first rung: different configurations, each with the
+        repetitions of that rung. ``without_conditional`` removes the overrides that a job's other
+        overrides make meaningless (``Composer.without_conditional``)."""
+        settings, points = self.settings, SAMPLERS[self.settings.sampler]
+        whole = settings.n_trials is None and settings.sampler == "grid"
+        count = None if whole else settings.n_trials or USUAL_TRIALS
+        found: dict[tuple[str, ...], None] = {}
+        drawn = points(self.space, settings.seed)
+        corners = [self.space.words(point) for point in self.space.corners()]
+        for _ in range(DRAWS):
+            chunk = [self.space.words(point) for point in itertools.islice(drawn, count)]
+            kept = without_conditional([*chunk, *corners])[: len(chunk)]
+            found |= dict.fromkeys(map(tuple, kept))
+            if not chunk or count is None or len(found) >= count:
+                break
+        trials = list(found)[:count]
+        jobs, start = [], 0
+        for bracket in settings.brackets(len(trials), self.epochs, len(self.space.repetitions)):
+            repetitions = self.space.repetitions[: bracket.rungs[0].repetitions]
+            for trial in trials[start : start + bracket.size]:
+                jobs += [[*trial, *own] for own in repetitions]
+            start += bracket.size
+        return jobs
+
+    def check_same(self, folder: Path, content: Mapping[str, Any]) -> None:
+        """Raise UsageError if the sweep in ``folder`` is not this search."""
+        if "search" not in content:
+            raise UsageError(
+                f"sweep.into={folder}: is no search; expected a new sweep for one, or "
+                "hydra/sweeper=exprun"
+            )
+        before, now = Stored.of(content), self.stored
+        kept = [replace(s.settings, more=0) for s in (before, now)]
+        same = kept[0] == kept[1] and before.searched == now.searched
+        if not (same and (before.epochs, before.repetitions) == (now.epochs, now.repetitions)):
+            raise UsageError(
+                f"sweep.into={folder}: another search than this is there; expected "
+                f"exprun resume {folder}"
+            )
+
+
+class SearchRun:
+    """A search at work in the sweep's ``folder``.
+
+    ``jobs`` has jobs by number that have just been composed; others are read from the folder.
+    ``add`` composes and records jobs, given as overrides.
+    """
+
+    def __init__(
+        self,
+        folder: Path,
+        jobs: Mapping[int, Job],
+        add: Callable[[Sequence[Sequence[str]]], None],
+        launcher: LauncherSettings,
+        console: Console | None = None,
+    ) -> None:
+        self.folder, self.jobs, self.add, self.launcher = folder, jobs, add, launcher
+        self.console = console or default_console()
+
+    def run(self) -> int | None:
+        """Train until nothing is needed; returns the exit code if a signal ended it, else None."""
+        shown = 0
+        content = ledger.read(self.folder)
+        stored = Stored.of(content)
+        titles = titles_of(stored.trials(content["jobs"]))
+        self._print(plan_lines(self.folder, stored))
+        while True:
+            decisions = decide(self.folder)
+            for result in decisions.rungs[shown:]:
+                title = titles[result.ranked[0].trial.overrides]
+                self._print([rung_line(result, decisions.metric, stored.epochs, title)])
+                self._stop(result)
+            shown = len(decisions.rungs)
+            if decisions.needed is None:
+                return None
+            if (code := self._train(decisions.needed, stored)) is not None:
+                return code
+
+    def _print(self, lines: Sequence[str]) -> None:
+        for line in lines:
+            self.console.print(line, markup=False, highlight=False, soft_wrap=True)
+
+    def _train(self, needed: Needed, stored: Stored) -> int | None:
+        """Train the jobs of ``needed`` up to its rung."""
+        repetitions = stored.repetitions[: needed.rung.repetitions]
+        missing = [
+            [*trial.overrides, *own]
+            for trial in needed.trials
+            for own in repetitions
+            if own not in trial.jobs
+        ]
+        if missing:
+            self.add(missing)
+        content = ledger.read(self.folder)
+        trials = {trial.overrides: trial for trial in stored.trials(content["jobs"])}
+        last = needed.rung.epochs == stored.epochs
+        jobs = {}
+        for trial in needed.trials:
+            for own in repetitions:
+                number = trials[trial.overrides].jobs[own]
+                job_folder = self.folder / content["jobs"][number]["folder"]
+                result = ledger.state_of(job_folder)
+                status, epochs = result["status"], result.get("epochs", 0)
+                paused = status in (STOPPED, INTERRUPTED)
+                if status in (*DONE, FAILED) and not paused:
+                    continue
+                if paused and epochs >= needed.rung.epochs and not last:
+                    continue
+                job = self._job(number, job_folder)
+                jobs[number] = replace(job, pause_epoch=None if last else needed.rung.epochs)
+        progress = ledger.Progress(content["jobs"])
+        progress.total = len(jobs)
+        return run_jobs(self.folder, jobs, needed.title, progress, self.launcher)[1]
+
+    def _job(self, number: int, folder: Path) -> Job:
+        if number in self.jobs:
+            return self.jobs[number]
+        files = ledger.Configs(self.folder).missing(number, folder)
+        return stored_job(folder, trust=True, in_sweep=True, files=files)
+
+    def _stop(self, result: RungResult) -> None:
+        """Record the rung and the rank in ``result.json`` of the jobs that a rung stops."""
+        content = ledger.read(self.folder)
+        for judged in result.ranked[result.kept :]:
+            reason = (
+                f"stopped at rung {result.number} of {result.rungs} (epoch {result.rung.epochs}): "
+                f"rank {judged.rank} of {len(result.ranked)}"
+            )
+            for number in judged.trial.jobs.values():
+                path = self.folder / content["jobs"][number]["folder"] / "result.json"
+                recorded = ledger.state_of(path.parent)
+                if recorded["status"] == STOPPED and recorded["reason"] != reason:
+                    entry = {"reason": reason, "rung": result.number, "rank": judged.rank}
+                    write_json(path, recorded | entry)

@@ -1,0 +1,101 @@
+"""The settings of a search, from ``hydra/sweeper=search``."""
+
+from __future__ import annotations
+
+from dataclasses import asdict, dataclass, fields
+from typing import Any
+
+from omegaconf import DictConfig
+
+from exprun.common.errors import UsageError, choices, nearest
+from exprun.config.rules import Rule, either, integer, null, one_of, pattern
+from exprun.config.schema import spelled
+from exprun.sweeps.search.samplers import SAMPLERS
+from exprun.sweeps.search.schedule import RULES, Bracket, brackets
+
+SEARCH = "hydra_plugins.exprun_sweeps.SearchSweeper"
+"""``_target_`` of ``hydra/sweeper=search``."""
+
+METRICS = ("val_loss", "val_accuracy", "val_r2", "val_rmse", "val_mae")
+"""The figures of a validation curve; it has others if ``stopping.monitor`` names one."""
+
+VALUES: dict[str, Rule] = {
+    "sampler": one_of(*SAMPLERS),
+    "n_trials": either(null, integer(2)),
+    "seed": integer(0),
+    "stop": one_of(*RULES),
+    "metric": either(null, pattern("val_[a-z0-9_]+", "a figure like val_accuracy", METRICS)),
+    "min_epochs": integer(1),
+    "reduction_factor": integer(2),
+    "more": integer(0),
+}
+"""The keys of ``hydra.sweeper`` with their allowed values, in addition to ``params``."""
+
+USUAL_TRIALS = 48
+"""Configurations of a search whose number is not given, unless the sampler has fewer."""
+
+
+@dataclass(frozen=True)
+class SearchSettings:
+    """See ``docs/options/hydra/sweeper.md``; ``n_trials`` is None for the usual number."""
+
+    sampler: str
+    n_trials: int | None
+    seed: int
+    stop: str
+    metric: str | None
+    min_epochs: int
+    reduction_factor: int
+    more: int = 0
+
+    @classmethod
+    def of(cls, config: DictConfig) -> SearchSettings | None:
+        """The settings of a sweep's config; None for other sweepers. Raises UsageError for invalid
+        ones."""
+        sweeper = config.hydra.sweeper
+        if sweeper._target_ != SEARCH:
+            return None
+        known = [*VALUES, "params"]
+        for name, value in sweeper.items():
+            key = f"hydra.sweeper.{name}"
+            if name not in (*known, "_target_"):
+                raise UsageError(f"{key}: no such key{nearest(str(name), known)}")
+            rule = VALUES.get(str(name))
+            if rule and not rule.accepts(value):
+                hint = nearest(str(value), rule.words)
+                raise UsageError(f"{key}={spelled(value)}: expected {rule.expected}{hint}")
+        monitor = config.stopping.monitor
+        known = [*METRICS, *([monitor] if monitor not in (*METRICS, "auto") else [])]
+        if sweeper.metric is not None and sweeper.metric not in known:
+            raise UsageError(
+                f"hydra.sweeper.metric={sweeper.metric}: no such figure"
+                f"{nearest(sweeper.metric, known)} (expected {choices(known)})"
+            )
+        settings = cls(**{field.name: sweeper[field.name] for field in fields(cls)})
+        epochs = config.trainer.max_epochs
+        if settings.min_epochs > epochs:
+            raise UsageError(
+                f"hydra.sweeper.min_epochs={settings.min_epochs}: expected at most "
+                f"trainer.max_epochs={epochs}"
+            )
+        if not config.data.get("val_fraction", 1):
+            raise UsageError(
+                "data.val_fraction=0: a search chooses by the validation part; expected some rows"
+            )
+        return settings
+
+    @property
+    def decided(self) -> dict[str, Any]:
+        """The settings as plain data, without ``more``, which may change when a search goes on."""
+        return {name: value for name, value in asdict(self).items() if name != "more"}
+
+    def brackets(self, count: int, epochs: int, repetitions: int) -> list[Bracket]:
+        """The brackets of ``count`` configurations (``schedule.brackets``)."""
+        return brackets(
+            self.stop,
+            count,
+            epochs=epochs,
+            least=self.min_epochs,
+            factor=self.reduction_factor,
+            repetitions=repetitions,
+        )
