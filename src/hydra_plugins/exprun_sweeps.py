@@ -54,6 +54,8 @@ class Sweeper(basic_sweeper()):  # type: ignore[misc]
 class SearchSweeper(HydraSweeper):
     """Searches a space of configurations (``exprun.sweeps.search``)."""
 
+    config: DictConfig
+
     def __init__(self, **_: Any) -> None:
         """The settings are read and checked by ``exprun.sweeps.search.settings``."""
 

@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from exprun.commands import Parser
-from exprun.common.constants import FINISHED, HELD
+from exprun.common.constants import DONE, FINISHED, HELD
 from exprun.common.errors import UsageError
 from exprun.common.override_value import override_value
 from exprun.common.signals import exit_code
