@@ -26,7 +26,8 @@ from bench.side_by_side import machine, table
 from exprun.build import target_of
 from exprun.commands.doctor import choose
 from exprun.common.threads import cores
-from exprun.config.compose import compose_run, hydra_files, write_hydra_files
+from exprun.config.compose import compose_run
+from exprun.config.hydra_files import hydra_files, write_hydra_files
 from exprun.config.schema import plain
 from exprun.doctor.diagnose import diagnose
 from exprun.doctor.rebuild import examine

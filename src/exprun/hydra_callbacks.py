@@ -24,7 +24,8 @@ from exprun.common.constants import FINISHED, INTERRUPTED
 from exprun.common.errors import UsageError
 from exprun.common.override_value import override_value
 from exprun.common.signals import exit_code, interruptible, raise_if_interrupted
-from exprun.config.compose import Composer, enter, hydra_files, overrides_of, resolve, take_sweep
+from exprun.config.compose import Composer, enter, overrides_of, resolve, take_sweep
+from exprun.config.job_configs import JobConfig, JobConfigs
 from exprun.config.options import check_names
 from exprun.config.parts import check_parts
 from exprun.config.schema import check, check_values, plain, spelled
@@ -158,6 +159,7 @@ class Hooks(Callback):
         """Create the sweep's folder and record its jobs; removes the folder if that fails."""
         made = _claim(config, "sweep")
         folder = Path(config.hydra.sweep.dir)
+        self.configs = JobConfigs(self.composer, folder)
         asked = as_given(overrides_of(config.hydra))
         content = ledger.new(asked, _config_dir(config), self.launcher, published)
         if search:
@@ -183,6 +185,7 @@ class Hooks(Callback):
         if any(word.startswith("hydra.sweep.dir=") for word in overrides_of(config.hydra, "hydra")):
             raise UsageError(f"sweep.into={into}: names the folder; expected no hydra.sweep.dir")
         _set_folder(config, "hydra.sweep.dir", folder)
+        self.configs = JobConfigs(self.composer, folder)
         with ExitStack() as locks:
             locks.enter_context(held(folder))
             with ledger.read_from(folder):
@@ -234,46 +237,35 @@ class Hooks(Callback):
         shared = ledger.shared_words(list(map(list, dict.fromkeys(map(tuple, words)))))
         for (variant, _), overrides in zip(jobs, kept, strict=True):
             number = len(numbers)
-            job = self.composer.config(overrides)
-            take_sweep(job)
             own = [word for word in overrides if word not in shared]
-            with open_dict(job.hydra):
-                job.hydra.job.id = ledger.job_name(number, own, len(words))
-                job.hydra.job.num = number
-            job_folder = folder / job.hydra.sweep.subdir
-            enter(job, job_folder)
-            check(job)
-            check_parts(job, overrides)
-            if "published" in job and not content["published"]:
+            made = self.configs.config(overrides, number, ledger.job_name(number, own, len(words)))
+            if "published" in made.config and not content["published"]:
                 raise UsageError(
                     "a preset with published figures is a sweep by itself; expected "
                     "exprun experiment=… with one of them"
                 )
-            if not self.launcher.elsewhere:
+            if not (self.numbers or self.launcher.elsewhere):
                 worker_pool.prepare()  # workers import torch meanwhile
+            job_folder = folder / made.subdir
             within = os.path.relpath(job_folder, folder)
             if within == ".":
                 raise UsageError(
                     f"hydra.sweep.subdir: job {number} would have the sweep's own folder; expected "
                     "'${hydra.job.num}' in it"
                 )
-            given, chosen = overrides_of(job.hydra), dict(job.hydra.runtime.choices)
-            resolved = plain(job)
-            same = identity(resolved)
+            same = identity(made.config)
             known = numbers.setdefault((variant, same), number)
             self.numbers.append(known)
             if known == number:
                 if same in elsewhere:
                     within = elsewhere[same]
                 else:
-                    self.jobs[number] = Job(resolved, job_folder, given, chosen, in_sweep=True)
-                yield ledger.Planned(variant, given, within, hydra_files(job, resolved), same)
+                    self.jobs[number] = _job(made, job_folder)
+                yield ledger.Planned(variant, made.overrides, within, made.files, same)
             elif known < len(before) and known not in self.jobs:
                 job_folder = folder / before[known]["folder"]
                 if ledger.state_of(job_folder)["status"] not in FINISHED:
-                    self.jobs[known] = Job(
-                        resolved, job_folder, given, chosen, in_sweep=True, resumed=True
-                    )
+                    self.jobs[known] = _job(made, job_folder, resumed=True)
             raise_if_interrupted()
 
     @surfacing
@@ -284,6 +276,11 @@ class Hooks(Callback):
         if not self.begun:  # Hydra 1.4 calls this after an error too
             return
         raise SystemExit(conclude(Path(config.hydra.sweep.dir)))
+
+
+def _job(made: JobConfig, folder: Path, *, resumed: bool = False) -> Job:
+    """The job with this config, to be run in ``folder`` as a part of a sweep."""
+    return Job(made.config, folder, made.overrides, made.choices, in_sweep=True, resumed=resumed)
 
 
 def _check_hydra(config: DictConfig) -> None:

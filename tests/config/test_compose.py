@@ -16,7 +16,8 @@ from hydra.errors import HydraException
 from hydra.types import RunMode
 from omegaconf import Container, DictConfig, Node, OmegaConf
 
-from exprun.config.compose import Composer, hydra_files, write_hydra_files
+from exprun.config.compose import Composer
+from exprun.config.hydra_files import hydra_files, write_hydra_files
 from exprun.config.hydra_internals import register_resolver
 from exprun.config.paths import conf_dir
 from exprun.record.files import folder_name

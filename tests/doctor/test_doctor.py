@@ -15,7 +15,8 @@ from bench.doctor_cases import DEVELOPMENT, HELD_OUT, TABLES, write_table
 from scipy import stats
 
 from exprun.cli import main
-from exprun.config.compose import compose_run, hydra_files, write_hydra_files
+from exprun.config.compose import compose_run
+from exprun.config.hydra_files import hydra_files, write_hydra_files
 from exprun.config.schema import plain
 from exprun.doctor.diagnose import diagnose
 from exprun.doctor.findings import Diagnosis

@@ -235,6 +235,7 @@ def test_across_data_sets_the_rest_is_tuned_within_each(tmp_path: Path) -> None:
         ("data=wine",): pytest.approx(0.57 + noise),
     }
     assert found.pairs[0].why == "2 data sets in common; 3 at least"
+    assert found.notes[0] == "each data set (data) counts once, with the mean over its seeds"
 
 
 def test_levels_without_a_common_seed_are_compared_unpaired(

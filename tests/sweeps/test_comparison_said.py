@@ -426,3 +426,21 @@ def test_factors_may_be_named_one_by_one(
     together = answer([folder, "--by", "optimizer,reg"], capsys)
     assert answer([folder, "--by", "optimizer", "--by", "reg"], capsys) == together
     assert answer([folder, "--by", "reg"], capsys) != together
+
+
+@pytest.mark.parametrize(
+    ("command", "instead"),
+    [
+        ("compare", "one run cannot be compared with anything"),
+        ("report", "its curves are shown by exprun plot '{run}'"),
+        ("watch", "its curves are shown by exprun plot '{run}'"),
+    ],
+)
+def test_a_single_run_is_no_sweep(
+    command: str, instead: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    run = tmp_path / "a run"
+    run.mkdir()
+    (run / "result.json").write_text("{}")
+    assert main([command, str(run)]) == 2
+    assert f"it is a single run's: {instead.format(run=run)}; expected" in capsys.readouterr().err

@@ -212,13 +212,15 @@ def test_a_single_run_with_a_damaged_result_goes_on(capsys: pytest.CaptureFixtur
 def test_configs_are_found_by_their_number(tmp_path: Path) -> None:
     texts = [{"config": f"a: {n}\nb: ünï\n", "overrides": "[]\n" * n} for n in range(5)]
     configs = ledger.Configs(tmp_path)
-    for number, files in enumerate(texts[:3]):
-        configs.write(number, files)
+    with configs.writing(0) as write:
+        for files in texts[:3]:
+            write(files)
     with configs.path.open("ab") as file:
         file.write(b'{"config": "torn')  # by a process that was killed while it wrote
     again = ledger.Configs(tmp_path)
-    for number, files in enumerate(texts[3:], 3):
-        again.write(number, files)
+    with again.writing(3) as write:
+        for files in texts[3:]:
+            write(files)
     assert [ledger.Configs(tmp_path).files(number) for number in range(5)] == texts
     assert [again.files(number) for number in range(5)] == texts
     with pytest.raises(UsageError, match=r"configs\.jsonl: job 5 cannot be read"):

@@ -104,6 +104,41 @@ def test_preempted_tasks_are_queued_again_and_go_on(whole: Path, tmp_path: Path)
     assert_same_jobs(sweep, whole, resumed=True)
 
 
+@pytest.mark.long
+@needs_slurm
+@pytest.mark.usefixtures("cluster")
+def test_at_its_time_limit_a_task_saves_is_queued_again_and_goes_on(tmp_path: Path) -> None:
+    """Two minutes, at which SLURM's own signal comes up to a minute and a half early."""
+    words = ["data=iris", "trainer.engine=plain", "stopping=none", "checkpoint.every=10"]
+    own = ["-m", "hydra/launcher=slurm", "hydra.launcher.time=3", "trainer.max_epochs=10000000"]
+    done = run_command(tmp_path, *own, *words, "hydra.sweep.dir=sweep")
+    assert done.returncode == 0, done.stderr
+    sweep = tmp_path / "sweep"
+    (job,) = jobs_of(sweep)
+    folder, array = sweep / job["folder"], array_of(sweep)
+    said("scontrol", "update", f"JobId={array}", "TimeLimit=2")
+    wait_until((folder / "checkpoints" / "last.pt").exists)
+    wait_until(lambda: tasks(array) == {"0": "PD"}, 120)
+    (job,) = jobs_of(sweep)
+    assert job["status"] == "interrupted"
+    assert job["reason"].endswith("by SIGUSR2")
+    epochs = _epochs(folder)
+
+    _start_again(array)
+    wait_until(lambda: _epochs(folder) > epochs + 20)
+    said("scancel", "--signal=TERM", "--batch", f"{array}_0")
+    wait_until(lambda: not tasks(array))
+    assert states_of(sweep) == ["interrupted"]
+    whole = [*words, f"trainer.max_epochs={_epochs(folder)}", "hydra.run.dir=whole"]
+    assert run_command(tmp_path, *whole).returncode == 0
+    assert (folder / "metrics.csv").read_bytes() == (tmp_path / "whole/metrics.csv").read_bytes()
+
+
+def _epochs(folder: Path) -> int:
+    """The number of epochs in a job's curve."""
+    return (folder / "metrics.csv").read_text().count("\n") - 1
+
+
 def _start_again(array: str) -> None:
     """Start tasks that were queued again at once, not after the two minutes that SLURM waits."""
     for task in tasks(array):

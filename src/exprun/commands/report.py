@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 import os
+import shlex
 from pathlib import Path
 
 from exprun.commands import Parser, check_output, positive
@@ -12,7 +13,7 @@ from exprun.record.files import write_atomic
 from exprun.report.contents import report
 from exprun.report.figures import write_figures
 from exprun.report.page import html
-from exprun.sweeps.read_results import read_results
+from exprun.sweeps.read_results import check_sweep, read_results
 
 PAGE = "report.html"
 """Default name of the page, in the folder of the last sweep given."""
@@ -35,6 +36,9 @@ def main(words: list[str]) -> int:
         check_output(arguments.output, (".html",))
     if arguments.figures and arguments.figures.exists() and not arguments.figures.is_dir():
         raise UsageError(f"--figures {arguments.figures}: is a file; expected a folder")
+    for sweep in arguments.sweeps:
+        shown = f"its curves are shown by exprun plot {shlex.quote(str(sweep))}"
+        check_sweep(sweep, str(sweep), single=shown)
     results = read_results(arguments.sweeps)
     folder = arguments.sweeps[-1]
     made = report(

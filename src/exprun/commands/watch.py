@@ -7,6 +7,7 @@ of an ended sweep, unless the process that trains the sweep does so.
 from __future__ import annotations
 
 import os
+import shlex
 from pathlib import Path
 
 from exprun.commands import Parser
@@ -27,7 +28,8 @@ def main(words: list[str]) -> int:
     )
     arguments = parser.parse_args(words)
     folder = arguments.folder
-    check_sweep(folder, str(folder))
+    shown = f"its curves are shown by exprun plot {shlex.quote(str(folder))}"
+    check_sweep(folder, str(folder), single=shown)
     code = watch(folder)
     if code is not None:
         return code

@@ -36,8 +36,8 @@ __all__ = [
     "is_group",
     "main_arguments",
     "main_hydra",
+    "override_dirname",
     "register_resolver",
-    "set_override_dirname",
 ]
 
 # get_omega_conf_dumper is the PyYAML dumper behind OmegaConf.to_yaml, whose text is written again
@@ -111,18 +111,16 @@ def apply_values(config: DictConfig, overrides: Sequence[Override]) -> None:
     ConfigLoaderImpl._apply_overrides_to_config(list(overrides), config)
 
 
-def set_override_dirname(config: DictConfig, overrides: Sequence[Override]) -> None:
-    """Set ``hydra.job.override_dirname``, which Hydra 1.3 computes during composition; in 1.4 it is
-    an interpolation of the overrides."""
-    job = config.hydra.job
-    if OmegaConf.is_interpolation(job, "override_dirname"):
-        return
+def override_dirname(config: DictConfig) -> Callable[[Sequence[Override]], str] | None:
+    """A function that computes ``hydra.job.override_dirname`` from a job's overrides, as Hydra 1.3
+    does during composition; None if it is an interpolation, as in 1.4."""
+    if not IS_1_3:
+        return None
     from hydra._internal.config_loader_impl import get_overrides_dirname  # not in 1.4
 
-    style = job.config.override_dirname
-    job.override_dirname = get_overrides_dirname(
-        list(overrides), style.exclude_keys, style.item_sep, style.kv_sep
-    )
+    style = config.hydra.job.config.override_dirname
+    excluded, between, within = list(style.exclude_keys), style.item_sep, style.kv_sep
+    return lambda overrides: get_overrides_dirname(list(overrides), excluded, between, within)
 
 
 def register_resolver(name: str, resolver: Callable[..., Any]) -> None:

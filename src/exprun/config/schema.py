@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import math
 import re
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from typing import Any
 
 from omegaconf import DictConfig, ListConfig, OmegaConf
@@ -20,13 +20,14 @@ from exprun.config.rules import RULES, rule_for
 
 def plain(config: DictConfig) -> dict[str, Any]:
     """The config as dicts, lists and values with interpolations resolved, without ``hydra``."""
-    return {
-        str(key): OmegaConf.to_container(value, resolve=True)
-        if isinstance(value, DictConfig | ListConfig)
-        else value
-        for key, value in config.items()
-        if key != "hydra"
-    }
+    return {str(key): plain_value(config[key]) for key in config if key != "hydra"}
+
+
+def plain_value(value: Any) -> Any:
+    """A value of a config as dicts, lists and values with interpolations resolved."""
+    if isinstance(value, DictConfig | ListConfig):
+        return OmegaConf.to_container(value, resolve=True)
+    return value
 
 
 def without_index(key: str) -> str:
@@ -140,28 +141,32 @@ NEEDED = (
 """Keys that are needed with all options."""
 
 
-def check_together(config: DictConfig) -> None:
-    """Raise UsageError for values that are valid alone but not together."""
-    if parts_of(config) and str(config.device).startswith("cuda"):
-        raise UsageError(f"device={config.device}: this problem is for the CPU; expected cpu")
-    val, test = (config.data.get(f"{part}_fraction", 0.0) for part in ("val", "test"))
+def check_together(config: Mapping[str, Any]) -> None:
+    """Raise UsageError for values that are valid alone but not together; ``config`` may be plain
+    data, too."""
+    if parts_of(config) and str(config["device"]).startswith("cuda"):
+        raise UsageError(f"device={config['device']}: this problem is for the CPU; expected cpu")
+    val, test = (config["data"].get(f"{part}_fraction", 0.0) for part in ("val", "test"))
     if val + test >= 1:
         raise UsageError(
             f"data.val_fraction={val:g} and data.test_fraction={test:g} leave nothing to train on; "
             "expected a sum below 1"
         )
-    if config.stopping.get("patience") is not None and val == 0:
+    if config["stopping"].get("patience") is not None and val == 0:
         raise UsageError(
             "stopping=early looks at a validation part and data.val_fraction=0 leaves none; "
             "expected stopping=none, or a larger data.val_fraction"
         )
-    if config.norm._target_ == "torch.nn.BatchNorm1d" and config.batching.batch_size == 1:
+    if (
+        config["norm"]["_target_"] == "torch.nn.BatchNorm1d"
+        and config["batching"]["batch_size"] == 1
+    ):
         raise UsageError(
             "norm=batch: a batch of one row has no variance; expected norm=layer, or "
             "batching.batch_size of at least 2"
         )
-    p, hidden = OmegaConf.select(config, "reg.dropout.p"), config.model.get("hidden", [])
-    if isinstance(p, ListConfig) and len(p) != len(hidden):
+    p, hidden = config["reg"].get("dropout", {}).get("p"), config["model"].get("hidden", [])
+    if isinstance(p, list | ListConfig) and len(p) != len(hidden):
         raise UsageError(
             f"reg.dropout.p has {len(p)} values for {len(hidden)} hidden layers of "
             f"model.hidden={spelled(list(hidden))}; expected one for all, or one each"

@@ -17,7 +17,8 @@ from omegaconf.errors import OmegaConfBaseException
 
 from exprun.common.constants import COMPLETED, EARLY_STOPPED, HIGHER_IS_BETTER, INTERRUPTED
 from exprun.common.errors import UsageError
-from exprun.config.compose import compose_run, enter, hydra_files
+from exprun.config.compose import compose_run, enter
+from exprun.config.hydra_files import hydra_files
 from exprun.config.schema import leaves, plain
 from exprun.doctor.findings import Suggestion
 from exprun.record.files import claim_folder

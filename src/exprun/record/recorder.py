@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import csv
+import functools
 import io
 import math
+import pickle
 import time
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -31,6 +33,15 @@ from exprun.training.training import Training
 
 DUMPER: Any = getattr(yaml, "CSafeDumper", yaml.SafeDumper)
 """The YAML dumper, in C if PyYAML was built with it."""
+
+
+@functools.lru_cache(maxsize=256)
+def _yaml(pickled: bytes) -> str:
+    """An item of a config as YAML; cached, because most are equal in all jobs of a sweep."""
+    key, value = pickle.loads(pickled)
+    text: str = yaml.dump({key: value}, Dumper=DUMPER, allow_unicode=True, sort_keys=False)
+    return text
+
 
 CHECKPOINT_SECONDS = 2.0
 """Minimum seconds between two checkpoints with ``checkpoint.every=auto``."""
@@ -104,7 +115,7 @@ class Recorder(Callback):
             names = [*names, *(f"ema_{name}" for name in names)]
         charts = {name: [f"{name}/train", f"{name}/validation"] for name in names}
         self.events.charts(charts, FIGURES if self.diagnostics else ())
-        config = yaml.dump(dict(self.config), Dumper=DUMPER, allow_unicode=True, sort_keys=False)
+        config = "".join(_yaml(pickle.dumps(item)) for item in self.config.items())
         self.events.text("config", f"```yaml\n{config}\n```")
 
     def on_epoch(self, training: Training, row: dict[str, float]) -> None:

@@ -28,14 +28,14 @@ from exprun.common.threads import cores
 from exprun.sweeps.job_numbers import shares
 
 TRIES = 5
-"""Number of lost workers after which a share is not submitted again."""
+"""Number of lost workers after which a share is given up."""
 
 PAUSE = 2.0
 """Seconds before a share whose jobs another process holds is submitted again."""
 
 SETTINGS = {
     "distributed.scheduler.worker-saturation": 1.0,  # no tasks are queued on workers
-    "distributed.scheduler.allowed-failures": 2 * TRIES,  # so that TRIES is the limit
+    "distributed.scheduler.allowed-failures": 2 * TRIES,  # ``run_share`` counts them
     "distributed.admin.log-format": "%(message)s",
 }
 """Dask settings for the local cluster."""
@@ -77,7 +77,10 @@ def run_on_dask(folder: Path, numbers: Sequence[int], dask: Dask, *, trust: bool
 
     from exprun.sweeps.watch import watch  # importing rich is slow
 
-    (folder / "dask").mkdir(exist_ok=True)
+    logs = folder / "dask"
+    logs.mkdir(exist_ok=True)
+    for starts in logs.glob("*.starts"):  # of an earlier request
+        starts.unlink()
     with ExitStack() as stack:
         stack.enter_context(dask_package.config.set(SETTINGS))
         address: Any = dask.scheduler
@@ -120,7 +123,7 @@ class Tasks:
         self.arguments = command, str(Path.cwd()), str(folder.absolute() / "dask"), stop.name
         self.waiting = deque((share, 0.0) for share in shares)  # with the earliest start time
         self.running: dict[Any, str] = {}  # shares by Dask future
-        self.lost: Counter[str] = Counter()  # failed tries of each share
+        self.failed: Counter[str] = Counter()  # submissions of each share that Dask gave up
 
     def over(self, interrupted: Interruption) -> bool:
         """Collect ended tasks and submit waiting ones to free threads; returns whether no shares
@@ -143,15 +146,18 @@ class Tasks:
 
     def _take(self, share: str, future: Any) -> None:
         if future.status == "finished":
-            if future.result() == HELD:
+            code = future.result()
+            if code is None:
+                print(f"exprun: jobs {share}: {TRIES} workers were lost with them", file=sys.stderr)
+            elif code == HELD:
                 self.waiting.append((share, time.monotonic() + PAUSE))
             return
-        self.lost[share] += 1
-        if self.lost[share] < TRIES:
+        self.failed[share] += 1
+        if self.failed[share] < TRIES:
             self.waiting.append((share, 0.0))
         else:
-            reason = f"{TRIES} workers were lost with them, or could not run them"
-            print(f"exprun: jobs {share}: {reason}: {future.exception()}", file=sys.stderr)
+            reason = f"no worker can run them: {future.exception()}"
+            print(f"exprun: jobs {share}: {reason}", file=sys.stderr)
 
     def end(self) -> None:
         """Signal running tasks to save and end, and wait for them, at most 30 s."""
@@ -162,10 +168,17 @@ class Tasks:
             wait(list(self.running), timeout=30)
 
 
-def run_share(share: str, command: list[str], cwd: str, logs: str, stop: str) -> int:
-    """Train the jobs of a share in a subprocess and return its exit code; runs on a Dask worker."""
+def run_share(share: str, command: list[str], cwd: str, logs: str, stop: str) -> int | None:
+    """Train the jobs of a share in a subprocess and return its exit code; runs on a Dask worker.
+    None if TRIES workers have been lost with these jobs, which Dask's scheduler runs again by
+    itself: each start that has not returned leaves a byte in a file."""
     from distributed import Event, worker_client
 
+    starts = Path(logs) / f"{share}.starts"
+    with starts.open("ab") as file:
+        if file.tell() >= TRIES:
+            return None
+        file.write(b".")
     words = [sys.executable, "-c", COMMAND, *command, "--jobs", share]
     log = Path(logs) / f"{share}.out"
     with (
@@ -176,9 +189,16 @@ def run_share(share: str, command: list[str], cwd: str, logs: str, stop: str) ->
         ) as process,
     ):
         asked = Event(stop, client=client)
-        while True:
-            try:
-                return process.wait(1)
-            except subprocess.TimeoutExpired:
-                if asked.is_set():
-                    process.terminate()
+        while (code := _ended(process)) is None:
+            if asked.is_set():
+                process.terminate()
+    starts.unlink(missing_ok=True)
+    return code
+
+
+def _ended(process: subprocess.Popen[bytes]) -> int | None:
+    """The exit code of a process that ends within a second, else None."""
+    try:
+        return process.wait(1)
+    except subprocess.TimeoutExpired:
+        return None

@@ -10,13 +10,14 @@ from __future__ import annotations
 import csv
 import io
 import json
-from collections.abc import Iterable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+import os
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from datetime import datetime
 from functools import cached_property
 from pathlib import Path
-from typing import Any
+from typing import Any, BinaryIO
 
 from exprun import __version__
 from exprun.common.constants import FAILED, FINISHED, INTERRUPTED
@@ -82,24 +83,24 @@ def add(
     """
     first = len(content["jobs"])
     known: dict[str, int] = {job["folder"]: job["number"] for job in content["jobs"]}
-    configs = Configs(folder)
-    for number, job in enumerate(jobs, len(known)):
-        if job.folder in known:
-            raise UsageError(
-                f"hydra.sweep.subdir: jobs {known[job.folder]} and {number} would share the folder "
-                f"{job.folder}; expected '${{hydra.job.num}}' in it"
+    with Configs(folder).writing(first) as write:
+        for number, job in enumerate(jobs, first):
+            if job.folder in known:
+                raise UsageError(
+                    f"hydra.sweep.subdir: jobs {known[job.folder]} and {number} would share the "
+                    f"folder {job.folder}; expected '${{hydra.job.num}}' in it"
+                )
+            known[job.folder] = number
+            write(job.files)
+            content["jobs"].append(
+                {
+                    "number": number,
+                    "variant": job.variant,
+                    "overrides": list(job.overrides),
+                    "folder": job.folder,
+                    "identity": job.identity,
+                }
             )
-        known[job.folder] = number
-        configs.write(number, job.files)
-        content["jobs"].append(
-            {
-                "number": number,
-                "variant": job.variant,
-                "overrides": list(job.overrides),
-                "folder": job.folder,
-                "identity": job.identity,
-            }
-        )
     if asked is not None and (len(known) > first or not first):
         batch = {"asked": now(), "overrides": list(asked), "first": first, "version": __version__}
         content["batches"].append(batch)
@@ -123,20 +124,38 @@ class Configs:
                     starts.append(starts[-1] + len(line))
         return starts
 
-    def write(self, number: int, files: Mapping[str, str]) -> None:
-        """Write the line of job ``number`` and truncate the file after it, which removes lines that
-        a killed process left. Raises UsageError if earlier jobs have no lines."""
+    @contextmanager
+    def writing(self, first: int) -> Iterator[Callable[[Mapping[str, str]], None]]:
+        """Context with a function that writes the lines of the jobs from number ``first`` on, one
+        a call; at the end they are on the disk. Raises UsageError if earlier jobs have no lines."""
+        file: BinaryIO | None = None
+
+        def write(files: Mapping[str, str]) -> None:
+            nonlocal file
+            file = file or stack.enter_context(self._from(first))
+            line = json.dumps(files, ensure_ascii=False).encode() + b"\n"
+            file.write(line)
+            self.starts.append(self.starts[-1] + len(line))
+
+        with ExitStack() as stack:
+            yield write
+            if file:
+                file.flush()
+                os.fsync(file.fileno())
+
+    def _from(self, number: int) -> BinaryIO:
+        """The file, to be written from the line of job ``number`` on; later lines, which a killed
+        process left, are removed."""
         if number >= len(self.starts):
             raise UsageError(
                 f"{self.path}: has {len(self.starts) - 1} of the sweep's {number} jobs, so none "
                 "can be added; expected another folder for them"
             )
-        line = json.dumps(files, ensure_ascii=False).encode() + b"\n"
-        with self.path.open("r+b" if self.path.exists() else "w+b") as file:
-            file.seek(self.starts[number])
-            file.write(line)
-            file.truncate()
-        self.starts[number + 1 :] = [self.starts[number] + len(line)]
+        file = self.path.open("r+b" if self.path.exists() else "w+b")
+        del self.starts[number + 1 :]
+        file.seek(self.starts[number])
+        file.truncate()
+        return file
 
     def files(self, number: int) -> dict[str, str]:
         """The texts of a job's ``.hydra/`` by file name; raises UsageError if unreadable."""
@@ -150,7 +169,7 @@ class Configs:
 
     def unpack(self, number: int, folder: Path) -> None:
         """Write the ``.hydra/`` of a job into its folder, unless it is there."""
-        from exprun.config.compose import write_hydra_files  # importing Hydra is slow
+        from exprun.config.hydra_files import write_hydra_files  # importing Hydra is slow
 
         if (files := self.missing(number, folder)) is not None:
             write_hydra_files(folder, files)

@@ -82,9 +82,12 @@ def read_run(folder: Path) -> Results:
     return _tabulate([folder], [Batch(folder, None, words)], [(job, words)])
 
 
-def check_sweep(folder: Path, given: str) -> None:
+COMPARED = "one run cannot be compared with anything"
+
+
+def check_sweep(folder: Path, given: str, *, single: str = COMPARED) -> None:
     """Raise UsageError if ``folder`` is not a sweep's; the message begins with ``given``, the text
-    that the user entered."""
+    that the user entered, and says ``single`` of the folder of a single run."""
     if (folder / "sweep.json").is_file():
         return
     if not folder.is_dir():
@@ -93,7 +96,7 @@ def check_sweep(folder: Path, given: str) -> None:
     if (folder.parent / "sweep.json").is_file():
         hint = f"; did you mean {folder.parent}?"
     elif (folder / "result.json").is_file() or (folder / ".hydra").is_dir():
-        hint = ", it is a single run's: one run cannot be compared with anything"
+        hint = f", it is a single run's: {single}"
     elif inner := sorted(path.parent for path in folder.glob("*/sweep.json")):
         hint = f"; did you mean {inner[-1]}?"
     raise UsageError(f"{given}: is no folder of a sweep{hint}; expected one like outputs/sweeps/…")

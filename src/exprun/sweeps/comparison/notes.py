@@ -14,11 +14,20 @@ NAMED = 4
 
 
 def notes_on(
-    levels: Sequence[Level], read: Figures, tuned: Sequence[str], sweep: Path
+    levels: Sequence[Level],
+    read: Figures,
+    tuned: Sequence[str],
+    sweep: Path,
+    across: Sequence[str] = (),
 ) -> list[str]:
-    """Notes on the metric, on runs that diverged or are missing, and on the tuning of the factors
-    ``tuned``; ``sweep`` is the folder for ``exprun resume`` in the text."""
+    """Notes on the metric, on runs that diverged or are missing, on the tuning of the factors
+    ``tuned``, and on the data sets, defined by the factors ``across``, that they are compared
+    across; ``sweep`` is the folder for ``exprun resume`` in the text."""
     notes = []
+    if across:
+        notes.append(
+            f"each data set ({', '.join(across)}) counts once, with the mean over its seeds"
+        )
     if read.metric.startswith(("train_", "val_")):
         notes.append(f"{read.metric} had a say in the training: it flatters what was tuned most")
     key = next((k for one in levels if (k := read.differ_in(levels[0].values, one.values))), None)

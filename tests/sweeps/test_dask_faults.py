@@ -1,0 +1,181 @@
+"""``hydra/launcher=dask`` with jobs that kill their Dask workers, and a network that is cut."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import pytest
+
+from tests.command import EXPRUN, run_command
+from tests.sweeps.processes import assert_same_jobs, jobs_of, needs_proc, wait_until
+
+pytest.importorskip("distributed")
+
+pytestmark = pytest.mark.long
+
+KILLER = '''
+import os, signal
+from pathlib import Path
+import torch
+
+STEPS = 0
+
+
+def parent(process):
+    return int(Path(f"/proc/{process}/stat").read_text().rpartition(")")[2].split()[1])
+
+
+class Killer(torch.optim.SGD):
+    """Kills the Dask worker at the fifth step in a process, ``times`` times."""
+
+    def __init__(self, params, times, lr):
+        super().__init__(params, lr=lr)
+        self.times = times
+
+    def step(self, closure=None):
+        global STEPS
+        STEPS += 1
+        marks = Path("marks") / str(self.times)
+        if STEPS == 5 and self.times > len(list(marks.glob("*"))):
+            marks.mkdir(parents=True, exist_ok=True)
+            (marks / str(os.getpid())).touch()
+            process = os.getpid()
+            while b"--jobs" not in Path(f"/proc/{process}/cmdline").read_bytes().split(b"\\0"):
+                process = parent(process)
+            os.kill(parent(process), signal.SIGKILL)
+            signal.pause()
+        return super().step(closure)
+'''
+"""An optimizer that waits after the murder until it is ended itself."""
+
+JOBS = [
+    "data=iris",
+    "model.hidden=[16,8]",
+    "stopping=none",
+    "trainer.max_epochs=60",
+    "checkpoint.every=2",
+]
+
+
+@needs_proc
+def test_jobs_that_kill_their_workers(tmp_path: Path) -> None:
+    """One twice, which then goes on to its end, and one always, which is given up."""
+    option = tmp_path / "conf" / "optimizer" / "killer.yaml"
+    option.parent.mkdir(parents=True)
+    option.write_text("# kills\n_target_: killer.Killer\nlr: 0.01\ntimes: 0\n")
+    (tmp_path / "killer.py").write_text(KILLER)
+    words = ["--config-dir", "conf", "-m", "optimizer=killer", *JOBS]
+    dask = ["hydra/launcher=dask", "hydra.launcher.workers=2", "hydra.launcher.jobs_per_task=1"]
+    done = run_command(tmp_path, *words, *dask, "optimizer.times=0,2,99", "hydra.sweep.dir=sweep")
+    assert done.returncode == 1, done.stdout + done.stderr
+    killed = [len(list((tmp_path / "marks" / times).iterdir())) for times in ("2", "99")]
+    assert killed == [2, 5]
+    assert "exprun: jobs 2: 5 workers were lost with them" in done.stderr
+    assert "Traceback" not in done.stderr
+    innocent, guilty, given_up = jobs_of(tmp_path / "sweep")
+    assert [innocent["status"], guilty["status"]] == ["completed"] * 2
+    assert given_up["status"] == "interrupted"
+    for name in ("metrics.csv", "model.safetensors"):
+        paths = [tmp_path / "sweep" / job["folder"] / name for job in (innocent, guilty)]
+        assert paths[0].read_bytes() == paths[1].read_bytes()
+
+
+SUBNET = "10.219.19"
+"""Addresses of the two ends of a cable, .1 here and .2 in a network namespace."""
+
+can_cut = pytest.mark.skipif(
+    os.name != "posix" or not shutil.which("ip") or os.geteuid() != 0,
+    reason="needs ip, of iproute2, and root rights",
+)
+
+SCHEDULER = f"""
+import asyncio
+from distributed import Scheduler
+async def main():
+    async with Scheduler(host="{SUBNET}.1", port=0, dashboard_address=None) as scheduler:
+        print(scheduler.address, flush=True)
+        await scheduler.finished()
+asyncio.run(main())
+"""
+
+
+class Cable:
+    """The only connection of a network namespace."""
+
+    def __init__(self, name: str) -> None:
+        self.name = name
+
+    def cut(self) -> None:
+        ip("link", "set", self.name, "down")
+
+    def mend(self) -> None:
+        ip("link", "set", self.name, "up")
+
+
+def ip(*words: str) -> None:
+    subprocess.run(["ip", *words], check=True)
+
+
+@contextmanager
+def namespace() -> Iterator[Cable]:
+    """A network namespace ``exprun`` that has nothing but a cable."""
+    ip("netns", "add", "exprun")
+    try:
+        ip("link", "add", "exprun0", "type", "veth", "peer", "name", "exprun1", "netns", "exprun")
+        ip("addr", "add", f"{SUBNET}.1/24", "dev", "exprun0")
+        ip("link", "set", "exprun0", "up")
+        ip("-n", "exprun", "addr", "add", f"{SUBNET}.2/24", "dev", "exprun1")
+        ip("-n", "exprun", "link", "set", "exprun1", "up")
+        ip("-n", "exprun", "link", "set", "lo", "up")
+        yield Cable("exprun0")
+    finally:
+        ip("netns", "delete", "exprun")
+
+
+@contextmanager
+def cluster(cable: Cable, folder: Path) -> Iterator[str]:
+    """The address of a scheduler whose two workers are behind the cable."""
+    del cable
+    worker = ["ip", "netns", "exec", "exprun", sys.executable, "-m", "distributed.cli.dask_worker"]
+    worker += ["--nworkers", "2", "--nthreads", "1", "--no-dashboard"]
+    with (
+        (folder / "cluster.txt").open("w") as log,
+        subprocess.Popen(
+            [sys.executable, "-c", SCHEDULER], stdout=subprocess.PIPE, stderr=log, text=True
+        ) as scheduler,
+    ):
+        assert scheduler.stdout is not None
+        address = scheduler.stdout.readline().strip()
+        with subprocess.Popen([*worker, address], stdout=log, stderr=log, cwd=folder) as workers:
+            yield address
+            workers.terminate()
+        scheduler.terminate()
+
+
+@needs_proc
+@can_cut
+@pytest.mark.parametrize("seconds", [10, 45])
+def test_a_network_that_is_cut_for_a_while(seconds: int, tmp_path: Path) -> None:
+    """For less and for more than the half minute after which Dask gives up a connection."""
+    words = ["-m", *JOBS, "trainer.engine=plain", "trainer.max_epochs=8000", "seed=range(3)"]
+    assert run_command(tmp_path, *words, "hydra.sweep.dir=whole").returncode == 0
+    sweep, pipe = tmp_path / "sweep", subprocess.PIPE
+    with namespace() as cable, cluster(cable, tmp_path) as address:
+        own = ["hydra/launcher=dask", f"hydra.launcher.scheduler={address}"]
+        asked = [*EXPRUN, *words, *own, "hydra.launcher.jobs_per_task=1", "hydra.sweep.dir=sweep"]
+        with subprocess.Popen(asked, cwd=tmp_path, stdout=pipe, stderr=pipe, text=True) as process:
+            begun = lambda: len([*sweep.rglob("previous.pt")]) > 1  # noqa: E731
+            wait_until(lambda: begun() or process.poll() is not None, 180)
+            cable.cut()
+            time.sleep(seconds)
+            cable.mend()
+            out, err = process.communicate(timeout=400)
+    assert process.returncode == 0, out + err
+    assert_same_jobs(sweep, tmp_path / "whole", resumed=True)
