@@ -40,8 +40,8 @@ class Job:
     ``failed``, with the traceback in ``traceback.txt``. A UsageError, which only the data or the
     machine can cause here, is raised, with only ``.hydra/`` left in the folder; with ``in_sweep``
     it becomes a failed result too, because the sweep continues. ``shared`` are the overrides that
-    all jobs of its sweep have. ``threads`` overrides the number of CPU threads in the config. After ``pause_epoch`` epochs the job
-    pauses with status ``stopped``, to be resumed later.
+    all jobs of its sweep have. ``threads`` overrides the number of CPU threads in the config. After
+    ``pause_epoch`` epochs the job pauses with status ``stopped``, to be resumed later.
     """
 
     config: dict[str, Any]

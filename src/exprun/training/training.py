@@ -35,10 +35,10 @@ class Training:
     ``batch_size=None`` takes all training rows at once. ``epoch`` and ``iteration`` count what is
     done; ``history`` is the learning curve, a row an epoch; ``kept`` are the weights that become
     the model (see ``Stopping``) and ``kept_row`` is their row; with ``averaging`` they are averages
-    of the weights. A training pauses after ``pause_epoch`` epochs. ``engine`` computes the iterations: the fastest that can (``auto``), or one
-    that is chosen; ``plain`` runs each of them as ``fit.loop.iterate`` is written. ``not_native``
-    says why the native engine was given up on the way: whoever resumes does without it, too, for it
-    rounds otherwise.
+    of the weights. A training pauses after ``pause_epoch`` epochs. ``engine`` computes the
+    iterations: the fastest that can (``auto``), or one that is chosen; ``plain`` runs each of them
+    as ``fit.loop.iterate`` is written. ``not_native`` says why the native engine was given up on
+    the way: whoever resumes does without it, too, for it rounds otherwise.
     """
 
     model: nn.Module
