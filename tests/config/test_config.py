@@ -44,7 +44,7 @@ def build(*overrides: str) -> Training:
 
 def needed_for(option: str) -> list[str]:
     """What an option cannot do without."""
-    regression = {"loss=huber", "loss=mae", "loss=mse"}
+    regression = {"loss=huber", "loss=mae", "loss=mse", "loss=poisson"}
     return ["data=diabetes"] if option in regression else []
 
 
@@ -214,6 +214,9 @@ def test_diabetes_is_learned_better_than_by_its_mean() -> None:
             "loss.class_weight=[1,0]: expected balanced, or null, or one",
         ),
         (["data.val_fraction=0.6", "data.test_fraction=0.6"], "expected a sum below 1"),
+        (["data.fold=1"], "data.fold=1: expected data.folds=…"),
+        (["data.folds=5"], "data.folds=5: expected data.fold=0 to 4, or all of them"),
+        (["data.folds=5", "data.fold=5"], "data.folds=5 data.fold=5: expected data.fold=0 to 4"),
         (["data.val_fraction=0"], "expected stopping=none, or a larger data.val_fraction"),
         (["reg=dropout", "reg.dropout.p=[0.1]"], "has 1 values for 2 hidden layers"),
         (["norm=batch", "batching=stochastic"], "norm=batch: a batch of one row has no variance"),
@@ -229,7 +232,7 @@ def test_wrong_values_are_named(overrides: list[str], message: str) -> None:
 @pytest.mark.parametrize(
     ("overrides", "message"),
     [
-        (["data=diabetes", "loss=cross_entropy"], "expected loss=mse, mae or huber"),
+        (["data=diabetes", "loss=cross_entropy"], "expected loss=mse, mae, huber or poisson"),
         (
             ["data=diabetes", "reg=label_smoothing"],
             "reg=label_smoothing: expected loss=cross_entropy",

@@ -127,6 +127,7 @@ gap_word = Rule(
     ),
     "a word or a number, infinities too",
 )
+label = Rule(lambda v: text.accepts(v) or _is_number(v), "a label")
 path = Rule(
     lambda v: isinstance(v, str) and Path(v).expanduser().exists(),
     "a file or a folder that exists",
@@ -143,7 +144,7 @@ weights = Rule(
 )
 MONITORED = (
     *("loss", "weighted_loss", "accuracy", "balanced_accuracy", "macro_f1", "roc_auc", "log_loss"),
-    *("rmse", "mae", "r2"),
+    *("mean_rank_error", "quadratic_kappa", "rmse", "mae", "r2", "poisson_deviance"),
 )
 """Validation figures that early stopping can monitor, if the task has them."""
 
@@ -268,6 +269,8 @@ RULES: dict[str, Rule] = {
     "val_fraction": share_below_one,
     "test_fraction": share_below_one,
     "split": one_of("random", "last", "time"),
+    "folds": either(null, integer(2)),
+    "fold": either(null, integer(0)),
     "rare": one_of("error", "drop", "keep_in_train", "merge"),
     "split_seed": integer(0),
     "train_rows": either(null, integer(1)),
@@ -285,9 +288,11 @@ RULES: dict[str, Rule] = {
     "path": path,
     "test_path": either(null, path),
     "target": either(null, either(column, columns)),
+    "order": list_of(label, "all labels of the target, the lowest first, like [low,mid,high]"),
     "task": one_of("auto", "classification", "regression"),
     "drop": columns,
     "group": either(null, column),
+    "weight": either(null, column),
     "data.time": either(null, column),
     "numeric": columns,
     "categorical": columns,

@@ -4,9 +4,10 @@ numbers)."""
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -15,14 +16,13 @@ from exprun.common.errors import UsageError, list_override, nearest
 from exprun.data.csv_file import CsvFile
 from exprun.data.datetimes import EXPECTED, mostly_unread
 from exprun.data.frame import CATEGORICAL, NUMERIC, Frame
-from exprun.data.npz_file import NpzFile
 from exprun.data.number_format import DECIMALS, THOUSANDS
-from exprun.data.parquet_file import ParquetFile
+from exprun.data.open_file import READERS, open_file
 from exprun.data.read_options import AUTO, LABEL, MISSING, Reading
 from exprun.data.source import Source
 from exprun.data.spelling import is_number, is_whole
 from exprun.data.table import Table, listed
-from exprun.data.targets import FEW_ROWS, TaskName, targets_of
+from exprun.data.targets import FEW_ROWS, TaskName, targets_of, without_full_stops
 from exprun.data.task import Task
 from exprun.data.text_file import DELIMITERS
 
@@ -35,15 +35,22 @@ input."""
 
 @dataclass(frozen=True)
 class Choice:
-    """The roles of a file's columns. ``drop`` are ignored; rows with equal values of ``group`` stay
-    in one part of the split; ``time`` orders the rows, and is a feature unless dropped; ``numeric``
-    and ``categorical`` override the detected kinds of columns."""
+    """The roles of a file's columns.
+
+    With ``task="auto"`` a target of text, or of whole numbers with at most MOST_CLASSES distinct
+    values, gives classes, any other gives numbers; ``order`` are all labels of ordered classes, the
+    lowest first. ``drop`` are ignored; rows with equal values of ``group`` stay in one part of the
+    split; ``time`` orders the rows, and is a feature unless dropped; ``weight`` has the weights of
+    the rows; ``numeric`` and ``categorical`` override the detected kinds of columns.
+    """
 
     target: Column | Sequence[Column]
     task: TaskName = "auto"
+    order: Sequence[str | float] = ()
     drop: Sequence[Column] = ()
     group: Column | None = None
     time: Column | None = None
+    weight: Column | None = None
     numeric: Sequence[Column] = ()
     categorical: Sequence[Column] = ()
 
@@ -51,27 +58,21 @@ class Choice:
 def csv(
     path: str,
     target: Column | Sequence[Column],
-    task: TaskName = "auto",
     test_path: str | None = None,
-    drop: Sequence[Column] = (),
-    group: Column | None = None,
-    time: Column | None = None,
-    numeric: Sequence[Column] = (),
-    categorical: Sequence[Column] = (),
     header: bool = True,
     delimiter: str = "auto",
     decimal: str = "auto",
     thousands: str = "auto",
     missing: Sequence[Column] = MISSING,
+    **roles: Any,
 ) -> Table:
-    """Read a CSV file; all columns except ``target``, ``group`` and ``drop`` are features.
+    """Read a CSV file; all columns except the target and those with other ``roles`` (see
+    ``Choice``) are features.
 
-    With ``task="auto"`` a target of text, or of whole numbers with at most MOST_CLASSES distinct
-    values, gives classes, any other gives numbers. ``test_path`` is an official test split with the
-    same columns. Without a ``header`` the columns are named ``1``, ``2``, …, from the end ``-1``,
-    ``-2``, … ``decimal`` and ``thousands`` name the separators
-    in numbers (see ``NumberFormat``). Raises UsageError, naming file, row and column, for invalid
-    data.
+    ``test_path`` is an official test split with the same columns. Without a ``header`` the columns
+    are named ``1``, ``2``, …, from the end ``-1``, ``-2``, … ``decimal`` and ``thousands`` name the
+    separators in numbers (see ``NumberFormat``). Raises UsageError, naming file, row and column,
+    for invalid data.
     """
     sign = None if delimiter == "auto" else DELIMITERS.get(delimiter, delimiter)
     if decimal == thousands != "auto":
@@ -81,50 +82,84 @@ def csv(
         )
     separators = DECIMALS.get(decimal), THOUSANDS.get(thousands)
     reading = Reading(header, sign, _words_of(missing), None, *separators)
-    sources = [CsvFile(_expanded(path), reading)]
+    sources: list[Source] = [CsvFile(_expanded(path), reading)]
     if test_path:
         first = sources[0].reading
         reading = replace(reading, decimal=first.decimal, thousands=first.thousands)
-        sources.append(CsvFile(_expanded(test_path), reading))
-    chosen = Choice(target, task, drop, group, time, numeric, categorical)
-    return table(sources, chosen)
+        sources.append(open_file(test_path, reading))
+    return table(sources, Choice(target, **roles))
 
 
 def parquet(
     path: str,
     target: Column | Sequence[Column],
-    task: TaskName = "auto",
     test_path: str | None = None,
-    drop: Sequence[Column] = (),
-    group: Column | None = None,
-    time: Column | None = None,
-    numeric: Sequence[Column] = (),
-    categorical: Sequence[Column] = (),
     missing: Sequence[Column] = MISSING,
+    **roles: Any,
 ) -> Table:
-    """Read a Parquet file; see ``csv``. Text and booleans are categorical, numbers numeric."""
-    reading = Reading(missing=_words_of(missing))
-    sources = [ParquetFile(_expanded(file), reading) for file in (path, test_path) if file]
-    return table(sources, Choice(target, task, drop, group, time, numeric, categorical))
+    """Read a Parquet file, or a folder of them; see ``csv``."""
+    return _typed("parquet", path, target, test_path, missing, roles)
+
+
+def arrow(
+    path: str,
+    target: Column | Sequence[Column],
+    test_path: str | None = None,
+    missing: Sequence[Column] = MISSING,
+    **roles: Any,
+) -> Table:
+    """Read an Arrow or Feather file; see ``csv``."""
+    return _typed("arrow", path, target, test_path, missing, roles)
 
 
 def npz(
     path: str,
     target: Column | Sequence[Column],
-    task: TaskName = "auto",
     test_path: str | None = None,
-    drop: Sequence[Column] = (),
-    group: Column | None = None,
-    time: Column | None = None,
-    numeric: Sequence[Column] = (),
-    categorical: Sequence[Column] = (),
     missing: Sequence[Column] = MISSING,
+    **roles: Any,
 ) -> Table:
     """Read a file of NumPy's ``savez`` with arrays of equal length; see ``csv``. An array ``x``
     with more dimensions has a column ``x_0``, ``x_1``, … for each number of a row."""
+    return _typed("npz", path, target, test_path, missing, roles)
+
+
+def arff(
+    path: str,
+    target: Column | Sequence[Column],
+    test_path: str | None = None,
+    missing: Sequence[Column] = MISSING,
+    **roles: Any,
+) -> Table:
+    """Read an ARFF file; see ``csv``."""
+    return _typed("arff", path, target, test_path, missing, roles)
+
+
+def xlsx(
+    path: str,
+    target: Column | Sequence[Column],
+    test_path: str | None = None,
+    missing: Sequence[Column] = MISSING,
+    **roles: Any,
+) -> Table:
+    """Read the first sheet of an Excel workbook; see ``csv``."""
+    return _typed("xlsx", path, target, test_path, missing, roles)
+
+
+def _typed(
+    option: str,
+    path: str,
+    target: Column | Sequence[Column],
+    test_path: str | None,
+    missing: Sequence[Column],
+    roles: Mapping[str, Any],
+) -> Table:
+    """The table of a file whose columns have types."""
     reading = Reading(missing=_words_of(missing))
-    sources = [NpzFile(_expanded(file), reading) for file in (path, test_path) if file]
-    return table(sources, Choice(target, task, drop, group, time, numeric, categorical))
+    sources = [READERS[option](_expanded(path), reading)]
+    if test_path:
+        sources.append(open_file(test_path, reading))
+    return table(sources, Choice(target, **roles))
 
 
 def _words_of(missing: Sequence[Column]) -> tuple[str, ...]:
@@ -153,13 +188,15 @@ def table(sources: Sequence[Source], chosen: Choice) -> Table:
         if time in targets:
             raise UsageError(f"data.time={time}: is the target; expected another column")
         wanted.setdefault(time, AUTO)
+    weighted = [] if chosen.weight is None else columns_named(source, "weight", [chosen.weight])
+    wanted |= dict.fromkeys(weighted, NUMERIC)
     frames = [source.read(wanted)]
     settled = {name: frames[0].kind(name) for name in names}
     for name in features:
         if wanted[name] == AUTO and settled[name] == CATEGORICAL:
             _check_levels(source, frames[0], name)
     for test in sources[1:]:
-        missing = [name for name in names if name not in test.names]
+        missing = [name for name in (*names, *weighted) if name not in test.names]
         if missing:
             raise UsageError(
                 f"{test.path}: column {missing[0]!r} of {source.path} is missing"
@@ -171,15 +208,19 @@ def table(sources: Sequence[Source], chosen: Choice) -> Table:
                 f"{source.reading.columns} as in {source.path}, for without a header only their "
                 "positions tell them apart"
             )
-        frames.append(test.read({name: settled[name] for name in names}))
-    y, task = targets_of(sources, frames, targets, chosen.task)
+        kinds_of_test = {name: settled[name] for name in names} | dict.fromkeys(weighted, NUMERIC)
+        frames.append(test.read(kinds_of_test))
+    y, task = targets_of(sources, frames, targets, chosen.task, [*map(str, chosen.order)])
     groups = _groups(source, frames[0], group) if chosen.group is not None else None
     test_rows = sum(map(len, frames[1:]))
     counting = [name for name in features if counts_up(frames[0], name)]
+    weights = [
+        _weights(s, f, name) for name in weighted for s, f in zip(sources, frames, strict=True)
+    ]
     ordering = _time(source, frames[0], time) if chosen.time is not None else None
     whole = frames[0].only(names)
     for test_frame in frames[1:]:
-        whole = whole.extended(test_frame)
+        whole = whole.extended(test_frame.only(names))
     name = Path(source.path).name
     found = whole.only(features)
     notes = [f"{source.path}: {_described(found)}{source.note}"]
@@ -191,9 +232,24 @@ def table(sources: Sequence[Source], chosen: Choice) -> Table:
             f"{source.path}: {listed(counting)} counts up from row to row; if that is the row's "
             f"number: {list_override('data.drop', [*map(str, chosen.drop), *counting])}"
         )
+    for test, frame in zip(sources[1:], frames[1:], strict=True):
+        labels = frame.categorical.get(targets[0])
+        if labels and task.classes and without_full_stops(labels, task) is not labels:
+            notes.append(f"{test.path}: labels read without the full stop at their end")
     if chosen.task == "auto":
         notes += _reason(frames[0], task)
-    return Table(name, found, y, task, test_rows, groups, ordering, source.reading, tuple(notes))
+    return Table(
+        name,
+        found,
+        y,
+        task,
+        test_rows,
+        groups,
+        ordering,
+        np.concatenate(weights) if weights else None,
+        source.reading,
+        tuple(notes),
+    )
 
 
 def counts_up(frame: Frame, name: str) -> bool:
@@ -211,7 +267,7 @@ def _reason(frame: Frame, task: Task) -> list[str]:
     """A note on why a target of numbers is treated as classes or as numbers, and how to change
     that."""
     name = task.targets[0]
-    if task.classes and all(map(is_number, task.classes)):
+    if task.classes and not task.ordered and all(map(is_number, task.classes)):
         return [
             f"target {name}: {len(task.classes)} different whole numbers, so classes; "
             "data.task=regression if they are amounts"
@@ -269,24 +325,30 @@ def _kinds(source: Source, chosen: Choice, targets: list[str]) -> dict[str, str]
         key: columns_named(source, key, getattr(chosen, key))
         for key in ("drop", "numeric", "categorical")
     }
-    given["group"] = columns_named(source, "group", [] if chosen.group is None else [chosen.group])
+    for key, column in {"group": chosen.group, "weight": chosen.weight}.items():
+        given[key] = columns_named(source, key, [] if column is None else [column])
     seen = dict.fromkeys(targets, "target")
     if len(seen) < len(targets):
         raise UsageError(f"data.target={chosen.target}: expected every column once")
     for key, columns in given.items():
         for name in columns:
-            if name in seen and (seen[name], key) != ("drop", "group"):
+            if name in seen and (seen[name] != "drop" or key not in ("group", "weight")):
                 raise UsageError(
                     f"data.{key} has {name!r}, which data.{seen[name]} has too; expected other "
                     "columns"
                 )
             seen[name] = key
     several = len(targets) > 1
+    if chosen.order and (several or chosen.task == "regression"):
+        raise UsageError(
+            "data.order is for one target of classes; expected data.order=[], or data.task=auto "
+            "and one column in data.target"
+        )
     if several and chosen.task == "classification":
         raise UsageError(
             "data.task=classification has one target; expected one column in data.target"
         )
-    left_out = {"drop", "group"}
+    left_out = {"drop", "group", "weight"}
     kinds = {name: AUTO for name in source.names if seen.get(name) not in left_out}
     for name in source.index:
         if name not in seen:
@@ -294,7 +356,8 @@ def _kinds(source: Source, chosen: Choice, targets: list[str]) -> dict[str, str]
     kinds |= dict.fromkeys(given["numeric"], NUMERIC)
     kinds |= dict.fromkeys(given["categorical"], CATEGORICAL)
     as_target = {"auto": LABEL, "classification": CATEGORICAL, "regression": LABEL}
-    kinds |= dict.fromkeys(targets, NUMERIC if several else as_target[chosen.task])
+    single = CATEGORICAL if chosen.order else as_target[chosen.task]
+    kinds |= dict.fromkeys(targets, NUMERIC if several else single)
     if set(kinds) == set(targets):
         raise UsageError(
             f"{source.path}: no column is left as a feature besides the target {targets[0]!r}"
@@ -332,6 +395,21 @@ def _groups(source: Source, frame: Frame, name: str) -> NDArray[np.int64]:
         row = int(np.argmax(codes < 0))
         raise UsageError(f"{source.where(row)}: the group {name!r} is missing")
     return codes.astype(np.int64)
+
+
+def _weights(source: Source, frame: Frame, name: str) -> NDArray[np.float64]:
+    """The weights (rows,); raises UsageError for a gap or a negative one, or if all are 0."""
+    weights: NDArray[np.float64] = frame[name]
+    wrong = ~(weights >= 0)
+    if wrong.any():
+        row = int(np.argmax(wrong))
+        what = "is missing" if np.isnan(weights[row]) else f"is {weights[row]:g}"
+        raise UsageError(
+            f"{source.where(row)}: the weight {name!r} {what}; expected a number of at least 0"
+        )
+    if not weights.any():
+        raise UsageError(f"{source.path}: the weight {name!r} is 0 in every row")
+    return weights
 
 
 def _time(source: Source, frame: Frame, name: str) -> Frame:

@@ -28,18 +28,25 @@ class Loss(ABC):
 
     needs_classes = False
 
+    of_counts = False
+    """Whether the targets are counts, which are read as numbers and not standardised."""
+
     output_activation = "identity"
     """The activation that turns outputs into probabilities (see ``prediction``): ``softmax``,
-    ``sigmoid``, or ``identity`` if the outputs themselves are compared with the targets."""
+    ``sigmoid``, or ``identity`` if the outputs themselves are compared with the targets; ``exp``
+    if they are logarithms of the predicted numbers."""
 
     class_weight: Tensor | None = None
+
+    rows_weighted = False
+    """Whether the rows of the training have weights, which are a last column of encoded targets."""
 
     def __init__(self, task: Task, reduction: Reduction = "mean") -> None:
         """Raises UsageError if the loss requires classes and the task has none."""
         if self.needs_classes and not task.classes:
             raise UsageError(
                 "loss: cross-entropy needs classes, and this is a regression task; "
-                "expected loss=mse, mae or huber"
+                "expected loss=mse, mae, huber or poisson"
             )
         self.task = task
         self.reduction: Reduction = reduction
@@ -64,6 +71,19 @@ class Loss(ABC):
             return F.one_hot(y, len(self.task.classes)).float()
         return y
 
+    def encode_weighted(self, y: Tensor, weight: Tensor | None) -> Tensor:
+        """``encode`` for the training loss: if its rows have weights, a last column of float32 is
+        the ``weight`` (n,), 1 if it is None."""
+        if not self.rows_weighted:
+            return self.encode(y)
+        columns = self.encode(y).view(len(y), -1).float()
+        last = torch.ones_like(columns[:, 0]) if weight is None else weight
+        return torch.cat([columns, last[:, None]], 1)
+
+    def _parted(self, targets: Tensor) -> tuple[Tensor, Tensor]:
+        """Encoded targets and weights (…, n) from targets with weights (…, n, columns + 1)."""
+        return targets[..., :-1], targets[..., -1]
+
     def ids(self, targets: Tensor) -> Tensor:
         """The class ids (…, n) of encoded targets."""
         return targets.argmax(-1)
@@ -77,8 +97,14 @@ class Loss(ABC):
         return self.reduced(self.training_rows(outputs, targets))
 
     def training_rows(self, outputs: Tensor, targets: Tensor) -> Tensor:
-        """The training loss of every row, (…, n), with label smoothing and class weights."""
-        return self._times_weights(self.rows(outputs, targets, self.label_smoothing), targets)
+        """The training loss of every row, (…, n), with label smoothing, class weights and the
+        weights of the rows."""
+        if not self.rows_weighted:
+            return self._times_weights(self.rows(outputs, targets, self.label_smoothing), targets)
+        targets, weight = self._parted(targets)
+        return weight * self._times_weights(
+            self.rows(outputs, targets, self.label_smoothing), targets
+        )
 
     def _times_weights(self, rows: Tensor, targets: Tensor) -> Tensor:
         if self.class_weight is None:
@@ -89,16 +115,24 @@ class Loss(ABC):
         """The mean or sum of the rows' losses (n,) or (k, n): a scalar or (k,)."""
         return rows.mean(-1) if self.reduction == "mean" else rows.sum(-1)
 
-    def reported(self, outputs: Tensor, y: Tensor) -> Tensor:
+    def reported(self, outputs: Tensor, y: Tensor, weight: Tensor | None = None) -> Tensor:
         """The loss reported in curves and results, a float64 scalar, for outputs (n, K) and targets
-        ``y`` that are not encoded."""
-        return self.rows(outputs, self.encode(y)).mean(dtype=torch.float64)
+        ``y`` that are not encoded: the mean over the rows, by their ``weight`` (n,)."""
+        return mean(self.rows(outputs, self.encode(y)), weight)
 
-    def weighted(self, outputs: Tensor, y: Tensor) -> Tensor:
+    def weighted(self, outputs: Tensor, y: Tensor, weight: Tensor | None = None) -> Tensor:
         """``reported`` with class weights: the mean over rows of weight times loss, as in
         training."""
         targets = self.encode(y)
-        return self._times_weights(self.rows(outputs, targets), targets).mean(dtype=torch.float64)
+        return mean(self._times_weights(self.rows(outputs, targets), targets), weight)
+
+
+def mean(values: Tensor, weight: Tensor | None) -> Tensor:
+    """The mean over n rows of values (n, …), by their ``weight`` (n,) if there is one, float64."""
+    if weight is None:
+        return values.mean(0, dtype=torch.float64)
+    w = weight.double()
+    return (values.double().movedim(0, -1) * w).sum(-1) / w.sum()
 
 
 class LossOfClasses(Loss):
@@ -142,6 +176,9 @@ class CrossEntropy(LossOfClasses):
     def encode(self, y: Tensor) -> Tensor:
         return y
 
+    def _parted(self, targets: Tensor) -> tuple[Tensor, Tensor]:
+        return targets[..., 0].long(), targets[..., 1]
+
     def ids(self, targets: Tensor) -> Tensor:
         return targets
 
@@ -179,7 +216,7 @@ class BinaryCrossEntropy(LossOfClasses):
 
 
 class Elementwise(Loss):
-    """A function of output minus target, averaged over a row's outputs."""
+    """A function of single outputs and their targets, averaged over a row's outputs."""
 
     def rows(self, outputs: Tensor, targets: Tensor, label_smoothing: float = 0.0) -> Tensor:
         return self.elements(outputs, targets).mean(-1)
@@ -212,6 +249,26 @@ class Huber(Elementwise):
 
     def elements(self, outputs: Tensor, targets: Tensor) -> Tensor:
         return F.huber_loss(outputs, targets, reduction="none", delta=self.delta)
+
+
+class Poisson(Elementwise):
+    """exp(ŷ) - y ŷ, the negative log-likelihood of a Poisson distribution with mean exp(ŷ) but for
+    the constant log y! (McCullagh & Nelder 1989)."""
+
+    of_counts = True
+    output_activation = "exp"
+
+    def __init__(self, task: Task, reduction: Reduction = "mean") -> None:
+        """Raises UsageError for a task with classes."""
+        if task.classes:
+            raise UsageError(
+                "loss=poisson: expected counts, and the target is one of classes; expected "
+                f"loss=cross_entropy or bce{task.amount_hint}"
+            )
+        super().__init__(task, reduction)
+
+    def elements(self, outputs: Tensor, targets: Tensor) -> Tensor:
+        return F.poisson_nll_loss(outputs, targets, log_input=True, full=False, reduction="none")
 
 
 def auto(

@@ -8,6 +8,7 @@ import math
 import time
 import weakref
 from collections.abc import Mapping, Sequence
+from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
 from torch import Tensor
@@ -44,9 +45,14 @@ class NativeTraining:
         weakref.finalize(self, self.library.native_close, self.workspace)
         self.at_once = 1
         self.storages: list[Storages] = []  # weights and states, once the optimizer has all of them
-        self.rows = _Rows(t, t.data.train, t.targets)
+        targets = t.loss.encode(t.data.train.y)
+        self.rows = _Rows(t, t.data.train, targets)
+        weights = t.data.train.weight
         if t.loss.class_weight is not None:
-            self.rows.set_weights(t.loss.class_weight[t.loss.ids(t.targets)])
+            of_classes = t.loss.class_weight[t.loss.ids(targets)]
+            weights = of_classes if weights is None else of_classes * weights
+        if weights is not None:
+            self.rows.set_weights(weights)
         self.measured: dict[int, _Rows] = {}
         self.saved = ctypes.create_string_buffer(self.library.native_saved(self.network.structure))
         t.optimizer._opt_called = True  # type: ignore[attr-defined]  # torch's schedulers check it
@@ -155,8 +161,14 @@ class NativeTraining:
             w.requires_grad_(trained)
 
     def measures(self, names: Sequence[str]) -> bool:
-        """Whether ``figures`` can compute all of these."""
-        return set(names) <= set(metrics.names(self.training.loss.task))
+        """Whether ``figures`` can compute all of these; it does not know weights of rows."""
+        return self.training.data.train.weight is None and set(names) <= set(self._names)
+
+    @property
+    def _names(self) -> list[str]:
+        """The figures that the engine computes, all others being torch's."""
+        loss = self.training.loss
+        return metrics.names(loss.task, loss.output_activation)
 
     def figures(self, parts: Mapping[str, Part], names: Sequence[str]) -> tuple[list[float], bool]:
         """``learning_curve.evaluate`` of the parts of the data, and whether a weight is not finite.
@@ -189,7 +201,10 @@ class NativeTraining:
         rmse = [math.sqrt(s) * unit for s, unit in zip(squared, units, strict=True)]
         mae = [e / n * unit for e, unit in zip(errors[1::2], units, strict=True)]
         means = {"rmse": rmse, "mae": mae, "r2": r2}
-        return {"loss": loss / n} | {name: sum(v) / outputs for name, v in means.items()}
+        figures = {"loss": loss / n} | {name: sum(v) / outputs for name, v in means.items()}
+        if metrics.DEVIANCE in self._names:
+            figures[metrics.DEVIANCE] = 2 * (figures["loss"] - rows.least_loss)
+        return figures
 
 
 def _uses_class_ids(training: Training) -> bool:
@@ -210,6 +225,12 @@ class _Rows:
             rows=len(part),
         )
         self.spread = [] if classes else self.y.double().var(0, correction=0).tolist()
+
+    @cached_property
+    def least_loss(self) -> float:
+        """The loss ``Poisson`` of a model that predicts every target."""
+        y = self.y.double()
+        return (y - y.xlogy(y)).mean().item()
 
     def set_weights(self, weights: Tensor) -> None:
         """Set the factors (n,) of the rows' losses."""
