@@ -20,7 +20,7 @@ from hydra.experimental.callback import Callback
 from hydra.types import RunMode
 from omegaconf import DictConfig, OmegaConf, open_dict, read_write
 
-from exprun.common.constants import FINISHED, INTERRUPTED
+from exprun.common.constants import DONE, FINISHED, INTERRUPTED
 from exprun.common.errors import UsageError
 from exprun.common.override_value import override_value
 from exprun.common.signals import exit_code, interruptible, raise_if_interrupted
@@ -201,7 +201,7 @@ class Hooks(Callback):
             asked = as_given(job_words(overrides_of(config.hydra)))
             self._add(config, content, jobs, None if search else asked)
             self.locks = locks.pop_all()
-        self.progress.done += sum(state["status"] in FINISHED for state in states)
+        self.progress.done += sum(state["status"] in DONE for state in states)
 
     def add_jobs(self, config: DictConfig, overrides: Sequence[Sequence[str]]) -> None:
         """Add the jobs that an adaptive sweeper requests during the sweep."""
@@ -235,6 +235,7 @@ class Hooks(Callback):
         kept = self.composer.without_conditional([words for _, words in jobs])
         words = [*(job["overrides"] for job in before), *kept]
         shared = ledger.shared_words(list(map(list, dict.fromkeys(map(tuple, words)))))
+        shared -= ledger.varying_words(content)
         for (variant, _), overrides in zip(jobs, kept, strict=True):
             number = len(numbers)
             own = [word for word in overrides if word not in shared]

@@ -186,6 +186,13 @@ def shared_words(jobs: Sequence[Sequence[str]]) -> set[str]:
     return set(jobs[0]).intersection(*jobs[1:]) if len(jobs) > 1 else set()
 
 
+def varying_words(content: Mapping[str, Any]) -> set[str]:
+    """The overrides that are to distinguish jobs although all jobs so far may have them: those of
+    repetitions of a search, which asks for the later ones when it needs them."""
+    repetitions = content.get("search", {}).get("repetitions", [])
+    return {word for own in repetitions for word in own} if len(repetitions) > 1 else set()
+
+
 def job_name(number: int, words: Iterable[str], jobs: int) -> str:
     """The name of a job's folder in a sweep of ``jobs`` jobs: its number, padded so that names sort
     by number, also after jobs are added, and the ``words`` that distinguish it."""

@@ -9,6 +9,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+from exprun.common.constants import STOPPED
 from exprun.common.errors import UsageError
 from exprun.sweeps import ledger
 from exprun.sweeps.resolved_values import ResolvedValues
@@ -26,6 +27,7 @@ from exprun.sweeps.results import (
 
 def read_results(folders: Sequence[Path]) -> Results:
     """Read the sweeps in ``folders``; the seeds of a configuration in several sweeps are combined.
+    Jobs that a search has stopped are counted, and left out.
 
     Raises UsageError if one of them is not a sweep's folder or is damaged.
     """
@@ -45,9 +47,11 @@ def read_results(folders: Sequence[Path]) -> Results:
                 words = [str(word) for word in job["overrides"]]
                 found.append((_job(folder, job, words, len(batches) + which), words))
             batches += own
+    kept = [(job, words) for job, words in found if job.status != STOPPED]
+    stopped = len(found) - len(kept)
     if len(batches) > 1:
-        found = _with_defaults(found)
-    return _tabulate([*folders], batches, found)
+        kept = _with_defaults(kept)
+    return replace(_tabulate([*folders], batches, kept), stopped=stopped)
 
 
 def _with_defaults(

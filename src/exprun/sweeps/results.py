@@ -22,6 +22,8 @@
     the requests for jobs, in order of time; ``job.batch`` is an index into them.
 ``shared``
     the overrides that all jobs have.
+``stopped``
+    the number of jobs that a search has stopped, which are not among ``jobs``.
 
 Accuracies are counts of rows divided by their number; figures are rounded so that equal counts give
 equal numbers. Nothing here imports torch.
@@ -141,6 +143,7 @@ class Results:
     shared: list[str]
     jobs: list[JobResult]
     configurations: list[Configuration]
+    stopped: int = 0
 
     @cached_property
     def metrics(self) -> list[str]:

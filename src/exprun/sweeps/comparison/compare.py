@@ -27,7 +27,7 @@ from exprun.sweeps.comparison.levels import (
 )
 from exprun.sweeps.comparison.more_seeds import Planned, stored_plans
 from exprun.sweeps.comparison.next_commands import confirmation, more_seeds
-from exprun.sweeps.comparison.notes import notes_on
+from exprun.sweeps.comparison.notes import notes_on, on_search
 from exprun.sweeps.comparison.pairs import DATA_SETS, NOT_COMPARABLE, UNPAIRED, Pair, pairs_of
 from exprun.sweeps.ranking import higher_is_better
 from exprun.sweeps.results import Configuration, Results
@@ -153,7 +153,7 @@ def compare(
         plan=plan,
         plans=plans if plan is None or plan in plans else [*plans, plan],
         shortlist=levels[:SHORTLIST] if many and of_one_data_set and not across else [],
-        notes=notes_on(levels, read, tuned, results.sweeps[0], across),
+        notes=[*notes_on(levels, read, tuned, results.sweeps[0], across), *on_search(results)],
     )
     if many and len(chosen) > 1:
         few = [k for k in chosen if len(results.factors[k]) <= MOST and k not in DATA_KEYS]

@@ -104,12 +104,12 @@ def _numbers(results: Results, key: str) -> list[int]:
 
 def _all_again(results: Results, repetition: str) -> list[str]:
     """The overrides for every configuration with the ``repetition``: those of the first sweep if it
-    has all configurations, else variants."""
+    has all configurations, else (as for the finalists of a search) variants."""
     key = repetition.partition("=")[0]
     asked = results.batches[0].overrides
     there = all(any(job.batch == 0 for job in one.jobs) for one in results.configurations)
     whole = any(word.startswith("experiment=") for word in asked) or VARIANT not in results.factors
-    if there and whole:
+    if there and whole and "search" not in ledger.read(results.sweeps[0]):
         words = [word for word in asked if _key(word) != key]
     else:
         words = [_variants(results, results.configurations), *_shared(results, key)]

@@ -8,6 +8,7 @@ from typing import Any
 
 from exprun.sweeps.comparison.figures import Figures
 from exprun.sweeps.comparison.levels import Level
+from exprun.sweeps.results import Results
 
 NAMED = 4
 """Maximum number of levels that a note names."""
@@ -47,6 +48,16 @@ def notes_on(
             "only common seeds are compared"
         )
     return [*notes, _on_tuning(levels, read, tuned)] if tuned else notes
+
+
+def on_search(results: Results) -> list[str]:
+    """A note on the jobs that a search has stopped, which have no test figures."""
+    if not results.stopped:
+        return []
+    return [
+        f"{results.stopped} jobs were stopped by the search before their end and are left out: "
+        "their epochs and ranks are in search.json"
+    ]
 
 
 def _on_tuning(levels: Sequence[Level], read: Figures, tuned: Sequence[str]) -> str:
