@@ -7,7 +7,7 @@ from omegaconf import DictConfig
 
 from exprun.common.errors import UsageError, choices
 from exprun.config.compose import overrides_of
-from exprun.sweeps.launcher import LauncherSettings
+from exprun.sweeps.launcher import DASK, SLURM
 from exprun.sweeps.requested_jobs import job_words
 from exprun.sweeps.search.search import Search
 from exprun.sweeps.search.settings import SearchSettings
@@ -17,14 +17,14 @@ NOT_KEPT = ("hydra.mode=", "hydra.sweep.dir=", "hydra.run.dir=", "hydra.sweeper.
 """Overrides of Hydra that do not belong to the search that ``exprun resume`` goes on with."""
 
 
-def requested_search(config: DictConfig, launcher: LauncherSettings) -> Search | None:
+def requested_search(config: DictConfig) -> Search | None:
     """The search of a sweep's config; None for other sweepers. Raises UsageError if its settings or
     its space are invalid, or if the launcher or the problem cannot be used for one."""
     settings = SearchSettings.of(config)
     if settings is None:
         return None
     chosen = config.hydra.runtime.choices
-    if launcher.elsewhere:
+    if chosen["hydra/launcher"] in (SLURM, DASK):
         raise UsageError(
             f"hydra/launcher={chosen['hydra/launcher']}: a search compares its jobs from rung to "
             f"rung on this machine; expected {choices(['stacked', 'local'])}"

@@ -1,0 +1,228 @@
+"""Searches run by the real command."""
+
+from __future__ import annotations
+
+import csv
+import json
+import os
+import shlex
+import signal
+import statistics
+import subprocess
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from exprun.cli import main
+from tests.command import EXPRUN
+
+SEARCH = ["-m", "hydra/sweeper=search", "data=iris", "model.hidden=[8]", "device=cpu"]
+SMALL = [*SEARCH, "trainer.max_epochs=9", "stopping=none", "hydra.sweeper.n_trials=9"]
+SPACE = ["optimizer=sgd,adam,momentum", "optimizer.lr=tag(log,interval(1e-3,1))"]
+SEEDS = "seed=range(3)"
+
+
+@pytest.fixture(autouse=True)
+def in_tmp(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+
+
+def load(path: Path) -> Any:
+    return json.loads(path.read_text())
+
+
+def results(sweep: Path) -> dict[str, dict[str, Any]]:
+    """The results of a search's jobs by their overrides."""
+    jobs = load(sweep / "sweep.json")["jobs"]
+    return {" ".join(job["overrides"]): load(sweep / job["folder"] / "result.json") for job in jobs}
+
+
+def curve(folder: Path) -> list[float]:
+    with (folder / "metrics.csv").open(newline="") as file:
+        return [float(row["val_loss"]) for row in csv.DictReader(file)]
+
+
+@pytest.fixture(scope="module")
+def searched(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("searched")
+    words = [*SMALL, *SPACE, SEEDS, "hydra.sweep.dir=sweep"]
+    done = subprocess.run(
+        [*EXPRUN, *words], cwd=folder, capture_output=True, text=True, check=False
+    )
+    assert done.returncode == 0, done.stderr
+    (folder / "said").write_text(done.stdout)
+    return folder / "sweep"
+
+
+def test_the_decisions_follow_from_the_curves(searched: Path) -> None:
+    """Every rung is judged again from ``metrics.csv`` alone."""
+    found = load(searched / "search.json")
+    folders = {" ".join(job["overrides"]): searched / job["folder"] for job in jobs_of(searched)}
+    assert [(r["epochs"], r["repetitions"]) for r in found["rungs"]] == [(1, 1), (3, 2), (9, 3)]
+    assert [len(r["configurations"]) for r in found["rungs"]] == [9, 3, 3]
+    alive = None
+    for rung in found["rungs"]:
+        scores = {}
+        for entry in rung["configurations"]:
+            words = " ".join(entry["overrides"])
+            curves = [curve(folders[f"{words} seed={s}"]) for s in range(rung["repetitions"])]
+            scores[words] = statistics.fmean(min(c[: rung["epochs"]]) for c in curves)
+            assert entry["score"] == pytest.approx(scores[words], rel=1e-12)
+        ranked = [" ".join(entry["overrides"]) for entry in rung["configurations"]]
+        assert ranked == sorted(scores, key=scores.__getitem__)
+        assert alive is None or set(ranked) == set(alive)
+        alive = ranked[: rung["kept"]]
+    assert alive
+    assert " ".join(found["chosen"]["overrides"]) == alive[0]
+
+
+def jobs_of(sweep: Path) -> list[dict[str, Any]]:
+    jobs: list[dict[str, Any]] = load(sweep / "sweep.json")["jobs"]
+    return jobs
+
+
+def test_what_was_stopped_says_so_and_is_not_tested(searched: Path) -> None:
+    rungs = load(searched / "search.json")["rungs"]
+    stopped = [r for r in results(searched).values() if r["status"] == "stopped"]
+    assert len(stopped) == 6
+    assert {(result["rung"], result["epochs"]) for result in stopped} == {(1, 1)}
+    assert sorted(result["rank"] for result in stopped) == [4, 5, 6, 7, 8, 9]
+    assert stopped[0]["reason"].startswith("stopped at rung 1 of 3 (epoch 1): rank ")
+    assert not any(name.startswith("test_") for r in stopped for name in r["metrics"])
+    assert rungs[0]["kept"] == 3
+
+
+def test_pauses_change_no_bit(searched: Path) -> None:
+    """The chosen configuration, trained by itself without a pause, has the same files."""
+    words = load(searched / "search.json")["chosen"]["overrides"]
+    assert main([*words, "seed=2", "hydra.run.dir=alone"]) == 0
+    folder = next(
+        searched / j["folder"] for j in jobs_of(searched) if j["overrides"] == [*words, "seed=2"]
+    )
+    for name in ("metrics.csv", "model.safetensors"):
+        assert (Path("alone") / name).read_bytes() == (folder / name).read_bytes()
+    assert load(Path("alone/result.json"))["metrics"] == load(folder / "result.json")["metrics"]
+
+
+def test_a_killed_search_goes_on_to_the_same_decisions(searched: Path, tmp_path: Path) -> None:
+    words = [*SMALL, *SPACE, SEEDS, "hydra.sweep.dir=sweep", "hydra.launcher.workers=1"]
+    process = subprocess.Popen([*EXPRUN, *words], stdout=subprocess.PIPE, text=True)
+    assert process.stdout
+    for line in process.stdout:
+        if line.startswith("rung 1/3"):
+            break
+    os.kill(process.pid, signal.SIGKILL)
+    process.wait()
+    process.stdout.close()
+    assert main(["resume", "sweep"]) == 0
+    assert load(Path("sweep/search.json")) == load(searched / "search.json")
+    again = (searched / "sweep.json").read_text()
+    assert main(["resume", str(searched)]) == 0
+    assert (searched / "sweep.json").read_text() == again
+
+
+def test_more_of_the_stopped_ones_are_trained(searched: Path, capsys: Any) -> None:
+    before = load(searched / "search.json")
+    assert main(["resume", str(searched), "--more", "2"]) == 0
+    after = load(searched / "search.json")
+    ranked = before["rungs"][0]["configurations"]
+    thawed = [entry["overrides"] for entry in ranked[3:5]]
+    assert len(after["finalists"]) == 5
+    assert all(w in [entry["overrides"] for entry in after["finalists"]] for w in thawed)
+    assert after["rungs"] == before["rungs"]
+    done = results(searched)
+    for own in thawed:
+        assert [done[" ".join([*own, f"seed={s}"])]["epochs"] for s in range(3)] == [9, 9, 9]
+
+
+def test_fresh_seeds_confirm_the_choice(searched: Path, capsys: Any) -> None:
+    said = (searched.parent / "said").read_text()
+    line = next(line for line in said.splitlines() if line.startswith("confirm "))
+    words = shlex.split(line)[2:]
+    assert words[-1] == "seed=range(100,110)"
+    words = [word.replace("sweep.into=sweep", f"sweep.into={searched}") for word in words]
+    before = load(searched / "search.json")
+    assert main([*words[:-1], "seed=100,101"]) == 0
+    assert "fresh   test_accuracy" in capsys.readouterr().out
+    after = load(searched / "search.json")
+    assert after["rungs"] == before["rungs"]
+    assert len(after["confirmed"]["figures"]) == 2
+
+
+@pytest.mark.parametrize("stop", ["none", "hyperband", "median"])
+def test_other_rules(stop: str) -> None:
+    words = [*SMALL, *SPACE, f"hydra.sweeper.stop={stop}", "hydra.sweep.dir=sweep"]
+    assert main([*words, "seed=0,1"]) == 0
+    found = load(Path("sweep/search.json"))
+    assert found["chosen"]["overrides"] == found["finalists"][0]["overrides"]
+    assert (found["epochs"] == found["grid_epochs"]) == (stop == "none")
+    tested = [own["metrics"]["test_accuracy"] for own in results(Path("sweep")).values()
+              if own["overrides"][:-1] == found["chosen"]["overrides"]]  # fmt: skip
+    assert found["chosen"]["test"]["figures"] == tested
+
+
+def test_a_key_of_one_option_is_searched_for_it_alone() -> None:
+    words = [*SEARCH, "trainer.max_epochs=1", "hydra.sweep.dir=sweep", "hydra.sweeper.n_trials=5"]
+    assert main([*words, "optimizer=sgd,adadelta", "optimizer.rho=interval(0.5,0.9)"]) == 0
+    found = {tuple(w.partition("=")[0] for w in r["overrides"] if "optimizer" in w)
+             for r in results(Path("sweep")).values()}  # fmt: skip
+    assert found == {("optimizer",), ("optimizer", "optimizer.rho")}
+    assert sum(r["overrides"].count("optimizer=sgd") for r in results(Path("sweep")).values()) == 1
+
+
+def test_a_diverged_configuration_is_not_chosen() -> None:
+    """The best figure of an early epoch does not count for a configuration that diverges."""
+    words = [*SMALL, "optimizer=sgd", "optimizer.lr=0.1,1e9", "hydra.sweeper.sampler=grid"]
+    assert main([*words, "hydra.sweeper.n_trials=null", "hydra.sweep.dir=sweep"]) == 0
+    found = load(Path("sweep/search.json"))
+    assert "optimizer.lr=0.1" in found["chosen"]["overrides"]
+    assert [r["configurations"][-1]["score"] for r in found["rungs"][:1]] == [None]
+
+
+MISTAKES = {
+    "optimizer.lr=0.1": "no key to search",
+    "optimizer=sgd,adamm": "did you mean adam?",
+    "optimizer.lrr=0.1,0.2": "did you mean lr?",
+    "optimizer.lr=0.1,0.2 hydra.sweeper.n_trial=3": "did you mean n_trials?",
+    "optimizer.lr=0.1,0.2 hydra.sweeper.stop=halvin": "did you mean halving?",
+    "optimizer.lr=0.1,0.2 hydra.sweeper.metric=val_acc": "did you mean val_accuracy?",
+    "optimizer.lr=0.1,0.2 hydra/launcher=slurm": "hydra/launcher=slurm: ",
+    "optimizer.lr=0.1,0.2 problem=rosenbrock": "problem=rosenbrock: a search compares",
+    "optimizer.lr=0.1,0.2 data.val_fraction=0": "a search chooses by the validation part",
+    "optimizer.lr=0.1,0.2 hydra.sweeper.min_epochs=99": "at most trainer.max_epochs=50",
+    "optimizer.lr=0.1,0.2 trainer.max_epochs=3,9": "trainer.max_epochs: configurations are",
+    "space=optimizer": "did you mean optimizers?",
+    "optimizer.lr=0.1,-0.2": "optimizer.lr=-0.2: expected a number above 0",
+}
+
+
+@pytest.mark.parametrize("words", MISTAKES)
+def test_a_mistake_is_one_line_and_leaves_nothing(words: str, capsys: Any) -> None:
+    assert main(["-m", "hydra/sweeper=search", *words.split()]) == 2
+    error = capsys.readouterr().err
+    assert MISTAKES[words] in error
+    assert error.count("\n") == 1
+    assert not any(Path().iterdir())
+
+
+@pytest.mark.parametrize("word", ["space=optimizers", "hydra/sweeper=search"])
+def test_a_single_run_has_no_space(word: str, capsys: Any) -> None:
+    assert main([word]) == 2
+    assert f"{word}: is for sweeps; expected -m" in capsys.readouterr().err
+
+
+def test_another_search_does_not_go_into_a_folder(searched: Path, capsys: Any) -> None:
+    words = [*SMALL, *SPACE, SEEDS, f"sweep.into={searched}", "hydra.sweeper.stop=none"]
+    assert main(words) == 2
+    assert f"expected exprun resume {searched}" in capsys.readouterr().err
+    assert main(["resume", str(searched), "--more", "0"]) == 2
+
+
+@pytest.mark.parametrize(
+    "space", sorted(path.stem for path in (Path(__file__).parents[3] / "conf/space").glob("*.yaml"))
+)
+def test_every_space_that_is_shipped(space: str) -> None:
+    words = [*SEARCH[:-2], f"space={space}", "trainer.max_epochs=1", "hydra.sweeper.n_trials=4"]
+    assert main([*words, "hydra.sweep.dir=sweep"]) == 0
+    assert len(results(Path("sweep"))) == 4
