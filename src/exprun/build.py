@@ -63,7 +63,7 @@ def mlp(config: Node) -> Training:
     """
     random_numbers.register()
     device = choose_device(config["device"])
-    data = load_data(config["data"], device)
+    data = load_data(suited(config["data"], config["loss"]), device)
     streams = Streams.from_seed(config["seed"], device)
     regularizers: list[Regularizer] = [
         call(f"reg.{name}", node) for name, node in config["reg"].items()
@@ -119,6 +119,15 @@ PREPARE_KEYS = tuple(
 """The keys of ``data`` that ``prepare`` takes, for every source of data."""
 
 
+def suited(node: Node, loss: Node) -> Node:
+    """The config of the data, for a loss of counts with a target of numbers that are not
+    standardised."""
+    if not getattr(target_of("loss", loss), "of_counts", False):
+        return node
+    task = {"task": "regression"} if node.get("task") == "auto" else {}
+    return node | task | {"standardize_target": False}
+
+
 def load_data(node: Node, device: torch.device) -> Data:
     """Read the source and prepare it; cached, so that jobs with equal settings share the data."""
     return _load_data(json.dumps(node), device, _changed(node))
@@ -157,6 +166,13 @@ def make_loss(node: Node, data: Data, regularizers: list[Regularizer]) -> Loss:
     elif isinstance(weights, Mapping):
         node = node | {"class_weight": _weights_by_label(weights, task)}
     loss: Loss = call("loss", node, task)
+    if loss.of_counts:
+        least = min(part.y.min().item() for part in (data.train, data.val, data.test) if len(part))
+        if least < 0:
+            raise UsageError(
+                f"loss=poisson: {data.name} has a target of {least:g}; expected counts of at least "
+                "0, or loss=mse"
+            )
     for regularizer in regularizers:
         if isinstance(regularizer, LabelSmoothing):
             if not isinstance(loss, CrossEntropy | BinaryCrossEntropy):
@@ -259,9 +275,10 @@ def make_stopping(node: Node, data: Data, loss: Loss) -> Stopping:
     stopping: Stopping = call("stopping", node)
     task, metric = data.preprocessing.task, stopping.monitor.removeprefix("val_")
     known = [
-        *metrics.names(task),
+        *metrics.names(task, loss.output_activation),
         *(["weighted_loss"] if weighted else []),
         *(metrics.OF_CLASSES if task.classes else []),
+        *(metrics.OF_ORDERED_CLASSES if task.ordered else []),
     ]
     if metric not in known:
         missing = "; without loss.class_weight" if metric == "weighted_loss" else ": for"

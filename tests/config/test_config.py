@@ -44,7 +44,7 @@ def build(*overrides: str) -> Training:
 
 def needed_for(option: str) -> list[str]:
     """What an option cannot do without."""
-    regression = {"loss=huber", "loss=mae", "loss=mse"}
+    regression = {"loss=huber", "loss=mae", "loss=mse", "loss=poisson"}
     return ["data=diabetes"] if option in regression else []
 
 
@@ -229,7 +229,7 @@ def test_wrong_values_are_named(overrides: list[str], message: str) -> None:
 @pytest.mark.parametrize(
     ("overrides", "message"),
     [
-        (["data=diabetes", "loss=cross_entropy"], "expected loss=mse, mae or huber"),
+        (["data=diabetes", "loss=cross_entropy"], "expected loss=mse, mae, huber or poisson"),
         (
             ["data=diabetes", "reg=label_smoothing"],
             "reg=label_smoothing: expected loss=cross_entropy",

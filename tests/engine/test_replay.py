@@ -103,6 +103,7 @@ VARIANTS = [
     ["data=breast_cancer", "loss=bce", "batching.batch_size=200"],
     ["data=breast_cancer", "loss=bce", "loss.class_weight=balanced"],
     ["data=diabetes", "loss=huber", "loss.delta=0.5", "data.standardize_target=true"],
+    ["data=diabetes", "loss=poisson"],
 ]
 
 

@@ -39,6 +39,7 @@ TASKS = {
     "sigmoids": (Task(("y",), ("a", "b", "c")), 3, "sigmoid"),
     "squared error of classes": (Task(("y",), ("a", "b", "c")), 3, "identity"),
     "numbers": (Task(("y",)), 1, "identity"),
+    "counts": (Task(("y",)), 1, "exp"),
     "several numbers": (Task(("y", "z")), 2, "identity"),
 }
 SCALINGS = ["standardize", "min_max", "unit", "quantile", "none"]

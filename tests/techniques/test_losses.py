@@ -62,6 +62,21 @@ def test_elementwise_losses_are_torchs_averaged_over_the_outputs(ours, torchs, t
 
 
 @REDUCTIONS
+def test_poisson_is_torchs_averaged_over_the_outputs(reduction):
+    loss = losses.Poisson(NUMBERS, reduction)
+    outputs, counts = random(7, 2), torch.arange(14.0).view(7, 2)
+    rows = 7 if reduction == "sum" else 1
+    torch.testing.assert_close(
+        loss(outputs, loss.encode(counts)), rows * nn.PoissonNLLLoss()(outputs, counts)
+    )
+
+
+def test_poisson_refuses_classes():
+    with pytest.raises(UsageError, match="loss=poisson: expected counts"):
+        losses.Poisson(THREE)
+
+
+@REDUCTIONS
 def test_bce_sums_over_the_outputs_as_nielsen_does(reduction):
     """-Σⱼ [yⱼ ln aⱼ + (1 - yⱼ) ln(1 - aⱼ)] with a = σ(z), y one-hot."""
     loss = losses.BinaryCrossEntropy(THREE, reduction)
@@ -180,7 +195,9 @@ def test_auto_goes_by_the_task(task, cls):
 
 @pytest.mark.parametrize("cls", [losses.CrossEntropy, losses.BinaryCrossEntropy])
 def test_losses_of_classes_refuse_regression(cls):
-    with pytest.raises(UsageError, match=r"needs classes.*expected loss=mse, mae or huber"):
+    with pytest.raises(
+        UsageError, match=r"needs classes.*expected loss=mse, mae, huber or poisson"
+    ):
         cls(NUMBERS)
 
 

@@ -10,10 +10,12 @@ import torch
 from sklearn.metrics import (
     accuracy_score,
     balanced_accuracy_score,
+    cohen_kappa_score,
     confusion_matrix,
     f1_score,
     log_loss,
     mean_absolute_error,
+    mean_poisson_deviance,
     r2_score,
     roc_auc_score,
     root_mean_squared_error,
@@ -24,6 +26,8 @@ from exprun.data.scaling import Scaling
 from exprun.data.task import Task
 from exprun.training import metrics
 from exprun.training.prediction import class_ids, probabilities
+
+LEVELS = Task(("level",), ("low", "mid", "high", "top"), ordered=True)
 
 
 def preprocessing(task: Task, target: Scaling) -> Preprocessing:
@@ -70,6 +74,30 @@ def test_regression_is_sklearns_in_the_targets_own_unit(targets, standardized):
         "mae": pytest.approx(mean_absolute_error(y, predicted), rel=1e-6),
         "r2": pytest.approx(r2_score(y, predicted), rel=1e-6),
     }
+
+
+@pytest.mark.parametrize("targets", [1, 3])
+def test_figures_of_counts_are_sklearns_for_the_exponentials_of_the_outputs(targets):
+    rng = np.random.default_rng(targets)
+    mean = rng.uniform(0.1, 30, (60, targets))
+    y = rng.poisson(mean).astype(float)
+    assert (y == 0).any()
+    predicted = mean * rng.uniform(0.5, 2, mean.shape)
+    task = Task(tuple("abc"[:targets]))
+    measured = evaluated(
+        torch.from_numpy(np.log(predicted)),
+        torch.from_numpy(y),
+        preprocessing(task, Scaling.identity(targets)),
+        "exp",
+    )
+    deviances = [mean_poisson_deviance(y[:, k], predicted[:, k]) for k in range(targets)]
+    assert measured == {
+        "rmse": pytest.approx(root_mean_squared_error(y, predicted)),
+        "mae": pytest.approx(mean_absolute_error(y, predicted)),
+        "r2": pytest.approx(r2_score(y, predicted)),
+        "poisson_deviance": pytest.approx(np.mean(deviances)),
+    }
+    assert list(measured) == metrics.names(task, "exp")[1:]
 
 
 @pytest.mark.parametrize("error", [0.0, 0.5])
@@ -230,3 +258,25 @@ def test_a_thousand_classes_have_sklearns_figures_without_a_table_of_a_million_c
     predicted = class_ids(outputs).numpy()
     assert measured["balanced_accuracy"] == pytest.approx(balanced_accuracy_score(y, predicted))
     assert measured["macro_f1"] == pytest.approx(f1_score(y, predicted, average="macro"))
+
+
+@pytest.mark.parametrize("classes", [1, 2, 4])
+def test_figures_of_ordered_classes_are_sklearns_for_their_ranks(classes):
+    """Also for a part that lacks classes."""
+    rng = np.random.default_rng(classes)
+    y, predicted = rng.integers(0, classes, 50), rng.integers(0, 4, 50)
+    outputs = torch.nn.functional.one_hot(torch.from_numpy(predicted), 4).float()
+    measured = metrics.full(
+        outputs, torch.from_numpy(y), preprocessing(LEVELS, Scaling.identity(0)), "softmax"
+    )
+    assert measured["mean_rank_error"] == pytest.approx(mean_absolute_error(y, predicted))
+    kappa = cohen_kappa_score(y, predicted, weights="quadratic", labels=range(4))
+    assert measured["quadratic_kappa"] == pytest.approx(kappa)
+    assert set(metrics.OF_ORDERED_CLASSES) <= measured.keys()
+
+
+def test_quadratic_kappa_is_missing_if_one_class_is_true_and_predicted_throughout():
+    outputs, y = torch.tensor([[0.0, 1, 0, 0]]).expand(5, 4), torch.ones(5, dtype=torch.int64)
+    measured = metrics.full(outputs, y, preprocessing(LEVELS, Scaling.identity(0)), "softmax")
+    assert measured["mean_rank_error"] == 0
+    assert "quadratic_kappa" not in measured

@@ -22,10 +22,18 @@ ACTIVATIONS = {
 }
 """Values of ``model.activation`` and the names of their classes in ``torch.nn``."""
 
-HIGHER_IS_BETTER = {"accuracy", "balanced_accuracy", "macro_f1", "roc_auc", "r2"}
+HIGHER_IS_BETTER = {"accuracy", "balanced_accuracy", "macro_f1", "roc_auc", "quadratic_kappa", "r2"}
 """Metrics to be maximised."""
 
-LOWER_IS_BETTER = {"loss", "weighted_loss", "log_loss", "rmse", "mae"}
+LOWER_IS_BETTER = {
+    "loss",
+    "weighted_loss",
+    "log_loss",
+    "rmse",
+    "mae",
+    "poisson_deviance",
+    "mean_rank_error",
+}
 """Metrics to be minimised; custom metrics are minimised too."""
 
 COMPLETED = "completed"

@@ -127,6 +127,7 @@ gap_word = Rule(
     ),
     "a word or a number, infinities too",
 )
+label = Rule(lambda v: text.accepts(v) or _is_number(v), "a label")
 path = Rule(
     lambda v: isinstance(v, str) and Path(v).expanduser().exists(),
     "a file or a folder that exists",
@@ -143,7 +144,7 @@ weights = Rule(
 )
 MONITORED = (
     *("loss", "weighted_loss", "accuracy", "balanced_accuracy", "macro_f1", "roc_auc", "log_loss"),
-    *("rmse", "mae", "r2"),
+    *("mean_rank_error", "quadratic_kappa", "rmse", "mae", "r2", "poisson_deviance"),
 )
 """Validation figures that early stopping can monitor, if the task has them."""
 
@@ -285,6 +286,7 @@ RULES: dict[str, Rule] = {
     "path": path,
     "test_path": either(null, path),
     "target": either(null, either(column, columns)),
+    "order": list_of(label, "all labels of the target, the lowest first, like [low,mid,high]"),
     "task": one_of("auto", "classification", "regression"),
     "drop": columns,
     "group": either(null, column),

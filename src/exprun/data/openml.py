@@ -14,29 +14,23 @@ from exprun.data.frame import CATEGORICAL, NUMERIC, Frame, Words
 from exprun.data.read_options import AUTO, LABEL, Reading
 from exprun.data.table import Table
 from exprun.data.tabular import Choice, Column, table
-from exprun.data.targets import TaskName
 
 
 def openml(
     dataset: str | int,
     version: str | int = "active",
     target: Column | Sequence[Column] | None = None,
-    task: TaskName = "auto",
-    drop: Sequence[Column] = (),
-    group: Column | None = None,
-    numeric: Sequence[Column] = (),
-    categorical: Sequence[Column] = (),
+    **roles: Any,
 ) -> Table:
     """The data set of that name or number. ``target`` defaults to that of OpenML; for the other
-    arguments see ``tabular.csv``. Nothing is stored on the disk. Raises UsageError if it cannot be
-    downloaded."""
+    ``roles`` see ``tabular.Choice``. Nothing is stored on the disk. Raises UsageError if it cannot
+    be downloaded."""
     source = OpenmlSet(dataset, version)
     if target is None and source.target is None:
         raise UsageError(f"{source.path}: OpenML names no target for it; expected data.target=…")
     wanted = source.target if target is None else target
     assert wanted is not None
-    chosen = Choice(wanted, task, drop, group, numeric=numeric, categorical=categorical)
-    return table([source], chosen)
+    return table([source], Choice(wanted, **roles))
 
 
 class OpenmlSet:

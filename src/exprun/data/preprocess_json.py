@@ -29,6 +29,7 @@ def to_json(preprocessing: Preprocessing) -> dict[str, Any]:
             "targets": list(task.targets),
             "classes": list(task.classes),
             **({"merged": list(task.merged)} if task.merged else {}),
+            **({"ordered": True} if task.ordered else {}),
         },
         "target": {"mean": list(target.mean), "std": list(target.std)},
         "reading": {**asdict(reading), "missing": list(reading.missing)},
@@ -63,11 +64,13 @@ def from_json(data: Any) -> Preprocessing:
         tuple(target.text() for target in whole["task"]["targets"].items()),
         tuple(label.text() for label in whole["task"]["classes"].items()),
         tuple(label.text() for label in merged),
+        "ordered" in whole["task"].dict() and whole["task"]["ordered"].boolean(),
     )
     classes = task.classes
     whole["task"]["targets"].expect(bool(task.targets), "a column at least")
     distinct = len(classes) == len(set(classes)) != 1
     whole["task"]["classes"].expect(distinct, "no label, or two or more different ones")
+    whole["task"].expect(bool(classes) or not task.ordered, "classes that are ordered")
     if merged:
         whole["task"]["merged"].expect(MERGED in classes, f"a class {MERGED!r}, or no such labels")
     target = whole["target"]

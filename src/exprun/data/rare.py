@@ -19,8 +19,8 @@ def treat_rare(table: Table, rare: str, needed: int) -> Table:
     """The table with classes of fewer than ``needed`` rows, not counting official test rows,
     dropped or merged into one, and a note on it; ``error`` and ``keep_in_train`` change nothing.
 
-    Raises UsageError if only one class, too few rows of the merged class, or no official test row
-    would be left.
+    Raises UsageError if classes of an order are to be merged, or if only one class, too few rows of
+    the merged class, or no official test row would be left.
     """
     if rare not in (DROP, MERGE) or not table.task.classes:
         return table
@@ -29,6 +29,11 @@ def treat_rare(table: Table, rare: str, needed: int) -> Table:
     few = counts < needed
     if not few.any():
         return table
+    if rare == MERGE and table.task.ordered:
+        raise UsageError(
+            f"{table.name}: data.rare=merge: a class {MERGED!r} has no place in data.order; "
+            "expected data.rare=drop or keep_in_train"
+        )
     return _dropped(table, few) if rare == DROP else _merged(table, few, needed)
 
 

@@ -7,6 +7,7 @@ import re
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -35,12 +36,18 @@ input."""
 
 @dataclass(frozen=True)
 class Choice:
-    """The roles of a file's columns. ``drop`` are ignored; rows with equal values of ``group`` stay
-    in one part of the split; ``time`` orders the rows, and is a feature unless dropped; ``numeric``
-    and ``categorical`` override the detected kinds of columns."""
+    """The roles of a file's columns.
+
+    With ``task="auto"`` a target of text, or of whole numbers with at most MOST_CLASSES distinct
+    values, gives classes, any other gives numbers; ``order`` are all labels of ordered classes, the
+    lowest first. ``drop`` are ignored; rows with equal values of ``group`` stay in one part of the
+    split; ``time`` orders the rows, and is a feature unless dropped; ``numeric`` and
+    ``categorical`` override the detected kinds of columns.
+    """
 
     target: Column | Sequence[Column]
     task: TaskName = "auto"
+    order: Sequence[str | float] = ()
     drop: Sequence[Column] = ()
     group: Column | None = None
     time: Column | None = None
@@ -51,27 +58,21 @@ class Choice:
 def csv(
     path: str,
     target: Column | Sequence[Column],
-    task: TaskName = "auto",
     test_path: str | None = None,
-    drop: Sequence[Column] = (),
-    group: Column | None = None,
-    time: Column | None = None,
-    numeric: Sequence[Column] = (),
-    categorical: Sequence[Column] = (),
     header: bool = True,
     delimiter: str = "auto",
     decimal: str = "auto",
     thousands: str = "auto",
     missing: Sequence[Column] = MISSING,
+    **roles: Any,
 ) -> Table:
-    """Read a CSV file; all columns except ``target``, ``group`` and ``drop`` are features.
+    """Read a CSV file; all columns except the target and those with other ``roles`` (see
+    ``Choice``) are features.
 
-    With ``task="auto"`` a target of text, or of whole numbers with at most MOST_CLASSES distinct
-    values, gives classes, any other gives numbers. ``test_path`` is an official test split with the
-    same columns. Without a ``header`` the columns are named ``1``, ``2``, …, from the end ``-1``,
-    ``-2``, … ``decimal`` and ``thousands`` name the separators
-    in numbers (see ``NumberFormat``). Raises UsageError, naming file, row and column, for invalid
-    data.
+    ``test_path`` is an official test split with the same columns. Without a ``header`` the columns
+    are named ``1``, ``2``, …, from the end ``-1``, ``-2``, … ``decimal`` and ``thousands`` name the
+    separators in numbers (see ``NumberFormat``). Raises UsageError, naming file, row and column,
+    for invalid data.
     """
     sign = None if delimiter == "auto" else DELIMITERS.get(delimiter, delimiter)
     if decimal == thousands != "auto":
@@ -86,45 +87,34 @@ def csv(
         first = sources[0].reading
         reading = replace(reading, decimal=first.decimal, thousands=first.thousands)
         sources.append(CsvFile(_expanded(test_path), reading))
-    chosen = Choice(target, task, drop, group, time, numeric, categorical)
-    return table(sources, chosen)
+    return table(sources, Choice(target, **roles))
 
 
 def parquet(
     path: str,
     target: Column | Sequence[Column],
-    task: TaskName = "auto",
     test_path: str | None = None,
-    drop: Sequence[Column] = (),
-    group: Column | None = None,
-    time: Column | None = None,
-    numeric: Sequence[Column] = (),
-    categorical: Sequence[Column] = (),
     missing: Sequence[Column] = MISSING,
+    **roles: Any,
 ) -> Table:
     """Read a Parquet file; see ``csv``. Text and booleans are categorical, numbers numeric."""
     reading = Reading(missing=_words_of(missing))
     sources = [ParquetFile(_expanded(file), reading) for file in (path, test_path) if file]
-    return table(sources, Choice(target, task, drop, group, time, numeric, categorical))
+    return table(sources, Choice(target, **roles))
 
 
 def npz(
     path: str,
     target: Column | Sequence[Column],
-    task: TaskName = "auto",
     test_path: str | None = None,
-    drop: Sequence[Column] = (),
-    group: Column | None = None,
-    time: Column | None = None,
-    numeric: Sequence[Column] = (),
-    categorical: Sequence[Column] = (),
     missing: Sequence[Column] = MISSING,
+    **roles: Any,
 ) -> Table:
     """Read a file of NumPy's ``savez`` with arrays of equal length; see ``csv``. An array ``x``
     with more dimensions has a column ``x_0``, ``x_1``, … for each number of a row."""
     reading = Reading(missing=_words_of(missing))
     sources = [NpzFile(_expanded(file), reading) for file in (path, test_path) if file]
-    return table(sources, Choice(target, task, drop, group, time, numeric, categorical))
+    return table(sources, Choice(target, **roles))
 
 
 def _words_of(missing: Sequence[Column]) -> tuple[str, ...]:
@@ -172,7 +162,7 @@ def table(sources: Sequence[Source], chosen: Choice) -> Table:
                 "positions tell them apart"
             )
         frames.append(test.read({name: settled[name] for name in names}))
-    y, task = targets_of(sources, frames, targets, chosen.task)
+    y, task = targets_of(sources, frames, targets, chosen.task, [*map(str, chosen.order)])
     groups = _groups(source, frames[0], group) if chosen.group is not None else None
     test_rows = sum(map(len, frames[1:]))
     counting = [name for name in features if counts_up(frames[0], name)]
@@ -211,7 +201,7 @@ def _reason(frame: Frame, task: Task) -> list[str]:
     """A note on why a target of numbers is treated as classes or as numbers, and how to change
     that."""
     name = task.targets[0]
-    if task.classes and all(map(is_number, task.classes)):
+    if task.classes and not task.ordered and all(map(is_number, task.classes)):
         return [
             f"target {name}: {len(task.classes)} different whole numbers, so classes; "
             "data.task=regression if they are amounts"
@@ -282,6 +272,11 @@ def _kinds(source: Source, chosen: Choice, targets: list[str]) -> dict[str, str]
                 )
             seen[name] = key
     several = len(targets) > 1
+    if chosen.order and (several or chosen.task == "regression"):
+        raise UsageError(
+            "data.order is for one target of classes; expected data.order=[], or data.task=auto "
+            "and one column in data.target"
+        )
     if several and chosen.task == "classification":
         raise UsageError(
             "data.task=classification has one target; expected one column in data.target"
@@ -294,7 +289,8 @@ def _kinds(source: Source, chosen: Choice, targets: list[str]) -> dict[str, str]
     kinds |= dict.fromkeys(given["numeric"], NUMERIC)
     kinds |= dict.fromkeys(given["categorical"], CATEGORICAL)
     as_target = {"auto": LABEL, "classification": CATEGORICAL, "regression": LABEL}
-    kinds |= dict.fromkeys(targets, NUMERIC if several else as_target[chosen.task])
+    single = CATEGORICAL if chosen.order else as_target[chosen.task]
+    kinds |= dict.fromkeys(targets, NUMERIC if several else single)
     if set(kinds) == set(targets):
         raise UsageError(
             f"{source.path}: no column is left as a feature besides the target {targets[0]!r}"

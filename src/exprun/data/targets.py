@@ -26,10 +26,14 @@ MOST_CLASSES = 100
 
 
 def targets_of(
-    sources: Sequence[Source], frames: Sequence[Frame], names: list[str], task: TaskName
+    sources: Sequence[Source],
+    frames: Sequence[Frame],
+    names: list[str],
+    task: TaskName,
+    order: Sequence[str] = (),
 ) -> tuple[NDArray[np.int64] | NDArray[np.float64], Task]:
     """The targets of all files together, class ids (rows,) or numbers (rows, targets), and the
-    task."""
+    task; ``order`` are all labels of ordered classes, from the lowest on."""
     for source, frame in zip(sources, frames, strict=True):
         for name in names:
             check_no_gap(source, frame, name)
@@ -45,7 +49,8 @@ def targets_of(
     few = len(first.words) <= MOST_CLASSES and len(first.words) < len(frames[0])
     if task == "regression" and not numeric:
         raise UsageError(f"{path}: the target {name!r} is text; expected data.task=classification")
-    if task == "regression" or (task == "auto" and numeric and not (whole and few)):
+    amounts = task == "auto" and not order and numeric and not (whole and few)
+    if task == "regression" or amounts:
         columns = [
             _amounts(s, f.categorical[name], name) for s, f in zip(sources, frames, strict=True)
         ]
@@ -56,14 +61,38 @@ def targets_of(
         raise UsageError(
             f"{path}: the target {name!r} is another word in every row; expected classes or numbers"
         )
-    labels = sorted(first.words, key=float) if numeric else sorted(first.words)
-    made = Task((name,), tuple(labels))
+    if order:
+        _check_order(path, name, first.words, order)
+        labels = list(order)
+    else:
+        labels = sorted(first.words, key=float) if numeric else sorted(first.words)
+    made = Task((name,), tuple(labels), ordered=bool(order))
     return np.concatenate(
         [
             class_ids(f.categorical[name], made, s.where)
             for s, f in zip(sources, frames, strict=True)
         ]
     ), made
+
+
+def _check_order(path: str, name: str, labels: Sequence[str], order: Sequence[str]) -> None:
+    """Raise UsageError unless ``order`` has every label once and no other."""
+    if len(set(order)) < len(order):
+        twice = next(label for label in order if order.count(label) > 1)
+        raise UsageError(f"{path}: data.order names {twice!r} twice; expected each label once")
+    found = places(labels, order)
+    unnamed = [label for label, place in zip(labels, found, strict=True) if place < 0]
+    unused = [label for k, label in enumerate(order) if k not in found]
+    if unnamed:
+        what = f"does not name {unnamed[0]!r}, which the target {name!r} has"
+    elif unused:
+        what = f"names {unused[0]!r}, which no row of the target {name!r} has"
+    else:
+        return
+    raise UsageError(
+        f"{path}: data.order {what}; expected each of its labels once: "
+        f"{', '.join(sorted(labels)[:10])}"
+    )
 
 
 def _amounts(source: Source, column: Words, name: str) -> NDArray[np.float64]:

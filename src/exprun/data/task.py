@@ -21,12 +21,14 @@ class Task:
 
     ``classes`` are the labels as spelled in the data, in the order of their ids; empty for
     regression. ``targets`` are the names of the predicted columns. ``merged`` are the labels that
-    belong to the class MERGED.
+    belong to the class MERGED. The classes of an ``ordered`` task go from the lowest to the
+    highest.
     """
 
     targets: tuple[str, ...]
     classes: tuple[str, ...] = ()
     merged: tuple[str, ...] = ()
+    ordered: bool = False
 
     @property
     def kind(self) -> str:
@@ -50,5 +52,5 @@ class Task:
     def description(self) -> str:
         """A short description, like ``10 classes``."""
         if self.classes:
-            return f"{len(self.classes)} classes"
+            return f"{len(self.classes)} {'ordered ' * self.ordered}classes"
         return "regression" if len(self.targets) == 1 else f"{len(self.targets)} targets"

@@ -42,10 +42,10 @@ TITLE_WIDTH = 32
 
 LABEL_WIDTH = 8
 
-CURVE = ("loss", "accuracy", "rmse", "mae", "r2")
+CURVE = ("loss", "accuracy", "rmse", "mae", "r2", "poisson_deviance")
 """Figures shown for every part of the data; all others are in result.json."""
 
-FINAL = (*CURVE, "macro_f1", "roc_auc")
+FINAL = (*CURVE, "macro_f1", "roc_auc", "mean_rank_error", "quadratic_kappa")
 """Figures shown for the test part."""
 
 STYLES = {

@@ -21,7 +21,7 @@ from exprun.record import checkpoint
 from exprun.record.model import as_file
 from exprun.run_folder import Stored, initial_training
 from exprun.statistics import kolmogorov_smirnov
-from exprun.training.prediction import class_ids, forward, probabilities
+from exprun.training.prediction import amounts, class_ids, forward, probabilities
 from exprun.training.training import Training
 
 
@@ -128,7 +128,7 @@ def _predictions(training: Training, outputs: Tensor, y: Tensor) -> tuple[Array,
     """Targets and predictions (n, K), both one-hot for classes."""
     classes = len(training.data.preprocessing.task.classes)
     if not classes:
-        return array(y), array(outputs)
+        return array(y), array(amounts(outputs, training.loss.output_activation))
     chosen = class_ids(outputs) if len(outputs) else y
     return tuple(array(one_hot(ids, classes)) for ids in (y, chosen))  # type: ignore[return-value]
 

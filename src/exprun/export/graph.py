@@ -294,7 +294,10 @@ class Graph:
     def numbers(self, model: Model, outputs: str) -> None:
         """Add the output of a regression: numbers in the target's unit."""
         target = model.preprocessing.target
-        scaled = self.add("Mul", self.cast(outputs, TensorProto.DOUBLE), self.double(target.std))
+        z = self.cast(outputs, TensorProto.DOUBLE)
+        if model.output_activation == "exp":
+            z = self.add("Exp", z)
+        scaled = self.add("Mul", z, self.double(target.std))
         self.add("Add", scaled, self.double(target.mean), name="values")
         self._output("values", TensorProto.DOUBLE, ["rows", len(target.std)])
 

@@ -27,6 +27,9 @@ TRIED_ROWS = 512
 TOLERANCE = 1e-4
 """Maximum difference from ``predict`` of a probability, or of a number in units of its scale."""
 
+SMALLEST, LARGEST = 1e-300, 1e300
+"""Exponentials of outputs beyond these are not told apart."""
+
 UNSEEN = "(a word that no training row has)"
 
 
@@ -173,12 +176,16 @@ def _words(column: Categorical, rows: int, random: np.random.Generator) -> Words
 
 def difference(model: Model, frame: Frame, ids: Any, values: Any) -> float:
     """The maximum difference between ``predict`` and the exported model's class ids (n,), or None,
-    and probabilities or numbers (n, …). Raises Disagreement above TOLERANCE."""
+    and probabilities or numbers (n, …), or their logarithms if the outputs are these. Raises
+    Disagreement above TOLERANCE."""
     own: Prediction = model.predict(frame)
     target = model.preprocessing.target
     unit = 1.0 if own.labels is not None else np.array(target.std)
-    apart = np.abs(np.asarray(values, dtype=np.float64) - own.values) / unit
-    scale = 1.0 if own.labels is not None else np.maximum(1, np.abs(own.values / unit))
+    theirs, ours = np.asarray(values, dtype=np.float64) / unit, own.values / unit
+    if model.output_activation == "exp":
+        theirs, ours = (np.log(np.clip(v, SMALLEST, LARGEST)) for v in (theirs, ours))
+    apart = np.abs(theirs - ours)
+    scale = 1.0 if own.labels is not None else np.maximum(1, np.abs(ours))
     far = float((apart / scale).max())
     if not far <= TOLERANCE:
         raise Disagreement(f"its answers differ by {far:g}, more than {TOLERANCE:g}")

@@ -20,7 +20,7 @@ from exprun.data.datetimes import PERIODS
 from exprun.data.preprocess import Datetime
 from exprun.data.scaling import BOUND, Linear, Quantiles
 from exprun.export.inputs import Columns, description, input_order
-from exprun.training.prediction import Model, class_ids, probabilities
+from exprun.training.prediction import Model, amounts, class_ids, probabilities
 
 
 class Pipeline(nn.Module):
@@ -80,7 +80,8 @@ class Pipeline(nn.Module):
         outputs = self.network(torch.cat(blocks, 1)[:, self.order])
         if self.of_classes:
             return class_ids(outputs), probabilities(outputs, self.activation).float()
-        return (outputs.double() * self.get_buffer("target_std") + self.get_buffer("target_mean"),)
+        standardized = amounts(outputs, self.activation)
+        return (standardized * self.get_buffer("target_std") + self.get_buffer("target_mean"),)
 
     def _numeric(self, place: int, x: Tensor) -> Tensor:
         """Apply the quantile transform of a numeric column (n, 1), if it has one, as

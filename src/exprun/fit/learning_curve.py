@@ -44,7 +44,7 @@ class Curve:
         parts = {"train": t.measured, "val": t.data.val}
         self.parts = {name: part for name, part in parts.items() if len(part)}
         small = all(len(part) <= ROWS for part in self.parts.values())
-        steady = not set(t.figures) & set(metrics.OF_CLASSES)
+        steady = not set(t.figures) & {*metrics.OF_CLASSES, *metrics.OF_ORDERED_CLASSES}
         self.replayed = replayed and small and steady
         self.names = t.figures
         self.columns = [f"{part}_{name}" for name in self.names for part in self.parts]
@@ -111,7 +111,7 @@ def evaluate(training: Training, part: Part) -> dict[str, Tensor]:
     outputs = chunks[0] if len(chunks) == 1 else torch.cat(chunks)
     preprocessing = t.data.preprocessing
     figures = {"loss": t.loss.reported(outputs, part.y)}
-    figures |= metrics.evaluate(outputs, part.y, preprocessing)
+    figures |= metrics.evaluate(outputs, part.y, preprocessing, t.loss.output_activation)
     if "weighted_loss" in t.figures:
         figures["weighted_loss"] = t.loss.weighted(outputs, part.y)
     if not figures.keys() >= set(t.figures):

@@ -31,7 +31,7 @@ EXPORTED = (".onnx", ".pt", ".pt2")
 """Suffixes of exported models that exprun does not read, because they are programs."""
 
 FORMAT = 1
-ACTIVATIONS = ("softmax", "sigmoid", "identity")
+ACTIVATIONS = ("softmax", "sigmoid", "identity", "exp")
 
 
 def save_model(

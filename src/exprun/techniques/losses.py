@@ -28,9 +28,13 @@ class Loss(ABC):
 
     needs_classes = False
 
+    of_counts = False
+    """Whether the targets are counts, which are read as numbers and not standardised."""
+
     output_activation = "identity"
     """The activation that turns outputs into probabilities (see ``prediction``): ``softmax``,
-    ``sigmoid``, or ``identity`` if the outputs themselves are compared with the targets."""
+    ``sigmoid``, or ``identity`` if the outputs themselves are compared with the targets; ``exp``
+    if they are logarithms of the predicted numbers."""
 
     class_weight: Tensor | None = None
 
@@ -39,7 +43,7 @@ class Loss(ABC):
         if self.needs_classes and not task.classes:
             raise UsageError(
                 "loss: cross-entropy needs classes, and this is a regression task; "
-                "expected loss=mse, mae or huber"
+                "expected loss=mse, mae, huber or poisson"
             )
         self.task = task
         self.reduction: Reduction = reduction
@@ -179,7 +183,7 @@ class BinaryCrossEntropy(LossOfClasses):
 
 
 class Elementwise(Loss):
-    """A function of output minus target, averaged over a row's outputs."""
+    """A function of single outputs and their targets, averaged over a row's outputs."""
 
     def rows(self, outputs: Tensor, targets: Tensor, label_smoothing: float = 0.0) -> Tensor:
         return self.elements(outputs, targets).mean(-1)
@@ -212,6 +216,26 @@ class Huber(Elementwise):
 
     def elements(self, outputs: Tensor, targets: Tensor) -> Tensor:
         return F.huber_loss(outputs, targets, reduction="none", delta=self.delta)
+
+
+class Poisson(Elementwise):
+    """exp(ŷ) - y ŷ, the negative log-likelihood of a Poisson distribution with mean exp(ŷ) but for
+    the constant log y! (McCullagh & Nelder 1989)."""
+
+    of_counts = True
+    output_activation = "exp"
+
+    def __init__(self, task: Task, reduction: Reduction = "mean") -> None:
+        """Raises UsageError for a task with classes."""
+        if task.classes:
+            raise UsageError(
+                "loss=poisson: expected counts, and the target is one of classes; expected "
+                f"loss=cross_entropy or bce{task.amount_hint}"
+            )
+        super().__init__(task, reduction)
+
+    def elements(self, outputs: Tensor, targets: Tensor) -> Tensor:
+        return F.poisson_nll_loss(outputs, targets, log_input=True, full=False, reduction="none")
 
 
 def auto(

@@ -14,45 +14,61 @@ from torch import Tensor
 
 from exprun.data.preprocess import Preprocessing
 from exprun.data.task import Task
-from exprun.training.prediction import class_ids, probabilities
+from exprun.training.prediction import amounts, class_ids, probabilities
 
 SMALLEST = torch.finfo(torch.float64).eps
 """Probabilities are clipped to [SMALLEST, 1 - SMALLEST] in the log loss, as in scikit-learn."""
 
 
-def names(task: Task) -> list[str]:
+DEVIANCE = "poisson_deviance"
+
+
+def names(task: Task, activation: str = "identity") -> list[str]:
     """The figures of the learning curve: the loss, then the metrics of ``evaluate``."""
-    return ["loss", "accuracy"] if task.classes else ["loss", "rmse", "mae", "r2"]
+    if task.classes:
+        return ["loss", "accuracy"]
+    return ["loss", "rmse", "mae", "r2", *[DEVIANCE] * (activation == "exp")]
 
 
 AT_ONCE = 64
 """Classes whose scores are copied at once, column by column."""
 
 OF_CLASSES = ("balanced_accuracy", "macro_f1", "roc_auc", "log_loss")
+OF_ORDERED_CLASSES = ("mean_rank_error", "quadratic_kappa")
 """The metrics of classes that only ``full`` computes."""
 
 
-def evaluate(outputs: Tensor, y: Tensor, preprocessing: Preprocessing) -> dict[str, Tensor]:
+def evaluate(
+    outputs: Tensor, y: Tensor, preprocessing: Preprocessing, activation: str = "identity"
+) -> dict[str, Tensor]:
     """Metrics of outputs (n, K) for targets ``y``, (n,) class ids or (n, targets) standardised, as
     float64 scalars.
 
     Classes: ``accuracy``. Numbers: ``rmse`` and ``mae`` in the target's own unit and ``r2``, each
-    averaged over the targets; r2 of a constant target is 0, or 1 if predicted exactly.
+    averaged over the targets; r2 of a constant target is 0, or 1 if predicted exactly; with the
+    ``activation`` ``exp`` also ``poisson_deviance``, twice the mean of y log(y/μ) - y + μ.
     """
     if preprocessing.task.classes:
         return {"accuracy": (class_ids(outputs) == y).mean(dtype=torch.float64)}
-    errors = _errors(outputs, y, preprocessing)
+    errors = _errors(outputs, y, preprocessing, activation)
     return {name: values.mean() for name, values in errors.items()}
 
 
-def _errors(outputs: Tensor, y: Tensor, preprocessing: Preprocessing) -> dict[str, Tensor]:
-    """RMSE, MAE and R² of each target, (targets,)."""
-    error = outputs.double() - y.double()
+def _errors(
+    outputs: Tensor, y: Tensor, preprocessing: Preprocessing, activation: str
+) -> dict[str, Tensor]:
+    """The metrics of ``evaluate`` of each target, (targets,)."""
+    predicted = amounts(outputs, activation)
+    error = predicted - y.double()
     squared, spread = error.square().mean(0), y.double().var(0, correction=0)
     unit = torch.tensor(preprocessing.target.std, dtype=torch.float64, device=y.device)
     exact = torch.where(squared == 0, 1.0, 0.0).double()
     r2 = torch.where(spread > 0, 1 - squared / spread.clamp_min(1e-300), exact)
-    return {"rmse": squared.sqrt() * unit, "mae": error.abs().mean(0) * unit, "r2": r2}
+    errors = {"rmse": squared.sqrt() * unit, "mae": error.abs().mean(0) * unit, "r2": r2}
+    if activation == "exp":
+        count = y.double()
+        errors[DEVIANCE] = 2 * (count.xlogy(count) - count * outputs + error).mean(0)
+    return errors
 
 
 def full(
@@ -60,18 +76,21 @@ def full(
 ) -> dict[str, float]:
     """All metrics of outputs (n, K) as floats: those of ``evaluate``; for classes also
     ``balanced_accuracy``, ``macro_f1``, ``roc_auc`` and ``log_loss``, all as in scikit-learn; for
-    several targets also the figures of each, like ``rmse_height``.
+    ordered ones ``mean_rank_error``, the mean distance of the predicted class from the true one in
+    the order, and ``quadratic_kappa``, Cohen's kappa with squared distances as weights (Cohen
+    1968); for several targets also the figures of each, like ``rmse_height``.
 
-    ``activation`` turns outputs into probabilities (see ``prediction``). A class without rows is
-    left out of the averages, of ``macro_f1`` only if it was not predicted either. ``roc_auc`` (one
-    class against the rest, averaged) is missing if all rows have the same class.
+    ``activation`` turns outputs into probabilities or numbers (see ``prediction``). A class without
+    rows is left out of the averages, of ``macro_f1`` only if it was not predicted either.
+    ``roc_auc`` (one class against the rest, averaged) is missing if all rows have the same class,
+    ``quadratic_kappa`` if the same one is predicted for all of them, too.
     """
-    measured = evaluate(outputs, y, preprocessing)
+    measured = evaluate(outputs, y, preprocessing, activation)
     figures = {name: value.item() for name, value in measured.items()}
     task = preprocessing.task
     if not task.classes:
         if len(task.targets) > 1:
-            for name, values in _errors(outputs, y, preprocessing).items():
+            for name, values in _errors(outputs, y, preprocessing, activation).items():
                 each = zip(task.targets, values.tolist(), strict=True)
                 figures |= {f"{name}_{target}": value for target, value in each}
         return figures
@@ -90,6 +109,20 @@ def full(
         figures["roc_auc"] = _roc_auc(shares.cpu().numpy(), y.cpu().numpy(), classes)
     of_true = shares.gather(1, y[:, None]).clamp(SMALLEST, 1 - SMALLEST)
     figures["log_loss"] = -of_true.log().mean().item()
+    if task.ordered:
+        figures |= _of_order(true, predicted, (ids - y).double())
+    return figures
+
+
+def _of_order(true: Tensor, predicted: Tensor, distances: Tensor) -> dict[str, float]:
+    """The metrics of ordered classes from the number of rows of each class and of each predicted
+    one, (K,), and the distances (n,) of the predicted from the true class."""
+    figures = {"mean_rank_error": distances.abs().mean().item()}
+    ranks = torch.arange(len(true), dtype=torch.float64, device=true.device)
+    apart = (ranks[:, None] - ranks).square()
+    by_chance = (true / len(distances)) @ apart @ (predicted / len(distances))
+    if by_chance > 0:
+        figures["quadratic_kappa"] = 1 - (distances.square().mean() / by_chance).item()
     return figures
 
 

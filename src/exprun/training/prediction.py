@@ -39,6 +39,12 @@ def probabilities(outputs: Tensor, activation: str) -> Tensor:
     return torch.where(total > 0, positive / total, 1 / positive.shape[1])
 
 
+def amounts(outputs: Tensor, activation: str) -> Tensor:
+    """The predicted numbers, (n, targets) float64, standardised as the targets are: the outputs, or
+    their exponentials for the ``activation`` ``exp``."""
+    return outputs.double().exp() if activation == "exp" else outputs.double()
+
+
 def class_ids(outputs: Tensor) -> Tensor:
     """The predicted classes (n,) of outputs (n, K), or (n, 1) for two classes."""
     if outputs.shape[1] == 1:
@@ -76,7 +82,7 @@ class Prediction:
 @dataclass(frozen=True)
 class Model:
     """A trained network, the preprocessing of its inputs, and the activation that turns its outputs
-    into probabilities (see ``probabilities``)."""
+    into probabilities or numbers (see ``probabilities`` and ``amounts``)."""
 
     network: nn.Module
     preprocessing: Preprocessing
@@ -108,5 +114,5 @@ class Model:
             labels = np.array(task.classes, dtype=object)[class_ids(outputs).numpy()]
             shares = probabilities(outputs, self.output_activation).float()
             return Prediction(task, labels, shares.numpy())
-        numbers = outputs.double().numpy() * np.array(target.std) + np.array(target.mean)
-        return Prediction(task, None, numbers)
+        standardized = amounts(outputs, self.output_activation).numpy()
+        return Prediction(task, None, standardized * np.array(target.std) + np.array(target.mean))

@@ -80,7 +80,8 @@ class Training:
         monitored one."""
         own = ["weighted_loss"] if self.loss.class_weight is not None else []
         monitored = self.stopping.monitor.removeprefix("val_")
-        return list(dict.fromkeys([*metrics.names(self.data.preprocessing.task), *own, monitored]))
+        standard = metrics.names(self.data.preprocessing.task, self.loss.output_activation)
+        return list(dict.fromkeys([*standard, *own, monitored]))
 
     @property
     def parameters(self) -> int:

@@ -180,7 +180,7 @@ int main(int argc, char **argv)
             run(&(Case){.optimizer = ADAM, .activation = i, .layers = layers, .l1 = 1e-3, .l2 = 1e-2, .p = 0.2}, target, threads);
     for (int norm = NO_NORM; norm <= LAYER_NORM; norm++)
         for (int after = 0; after < 2; after++)
-            for (int loss = 0; loss <= HUBER; loss++)
+            for (int loss = 0; loss <= POISSON; loss++)
                 for (int sum = 0; sum < 2; sum++)
                     run(&(Case){.optimizer = SGD, .activation = TANH, .layers = 2, .norm = norm, .norm_after = after, .loss = loss, .sum = sum,
                                 .p = after * 0.3, .max_norm = 1.0, .smoothing = loss < 2 ? 0.1 : 0.0}, target, threads);

@@ -152,6 +152,7 @@ VARIANTS = [
     ["data=breast_cancer", "loss=cross_entropy", "loss.class_weight=[0.5,2]"],
     ["data=diabetes", "loss=huber", "loss.delta=0.5", "data.standardize_target=true"],
     ["data=diabetes", "loss=mae", "data.standardize_target=true"],
+    ["data=diabetes", "loss=poisson", "optimizer=sgd", "optimizer.lr=0.0001"],
     ["data=digits", "model.hidden=[100,100]", "averaging=ema"],
     ["scheduler=one_cycle", "scheduler.epochs=2"],
     ["scheduler=cosine", "scheduler.epochs=2", "scheduler.interval=iteration"],

@@ -43,6 +43,7 @@ LOSS_CODES = (
     losses.SquaredError,
     losses.AbsoluteError,
     losses.Huber,
+    losses.Poisson,
 )
 OPTIMIZER_CODES = (
     torch.optim.SGD,

@@ -8,6 +8,7 @@ import math
 import time
 import weakref
 from collections.abc import Mapping, Sequence
+from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
 from torch import Tensor
@@ -156,7 +157,13 @@ class NativeTraining:
 
     def measures(self, names: Sequence[str]) -> bool:
         """Whether ``figures`` can compute all of these."""
-        return set(names) <= set(metrics.names(self.training.loss.task))
+        return set(names) <= set(self._names)
+
+    @property
+    def _names(self) -> list[str]:
+        """The figures that the engine computes, all others being torch's."""
+        loss = self.training.loss
+        return metrics.names(loss.task, loss.output_activation)
 
     def figures(self, parts: Mapping[str, Part], names: Sequence[str]) -> tuple[list[float], bool]:
         """``learning_curve.evaluate`` of the parts of the data, and whether a weight is not finite.
@@ -189,7 +196,10 @@ class NativeTraining:
         rmse = [math.sqrt(s) * unit for s, unit in zip(squared, units, strict=True)]
         mae = [e / n * unit for e, unit in zip(errors[1::2], units, strict=True)]
         means = {"rmse": rmse, "mae": mae, "r2": r2}
-        return {"loss": loss / n} | {name: sum(v) / outputs for name, v in means.items()}
+        figures = {"loss": loss / n} | {name: sum(v) / outputs for name, v in means.items()}
+        if metrics.DEVIANCE in self._names:
+            figures[metrics.DEVIANCE] = 2 * (figures["loss"] - rows.least_loss)
+        return figures
 
 
 def _uses_class_ids(training: Training) -> bool:
@@ -210,6 +220,12 @@ class _Rows:
             rows=len(part),
         )
         self.spread = [] if classes else self.y.double().var(0, correction=0).tolist()
+
+    @cached_property
+    def least_loss(self) -> float:
+        """The loss ``Poisson`` of a model that predicts every target."""
+        y = self.y.double()
+        return (y - y.xlogy(y)).mean().item()
 
     def set_weights(self, weights: Tensor) -> None:
         """Set the factors (n,) of the rows' losses."""

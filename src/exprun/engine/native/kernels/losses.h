@@ -94,6 +94,14 @@ INLINE float huber(float z, float t, float delta, float *slope)
     return size <= delta ? 0.5f * error * error : delta * (size - 0.5f * delta);
 }
 
+INLINE float poisson(float z, float t, float delta, float *slope)
+{
+    (void)delta;
+    const float mean = exponential(z);
+    *slope = mean - t;
+    return __builtin_fmaf(-t, z, mean);
+}
+
 INLINE void elementwise(float (*const function)(float, float, float, float *), const Answers *a, int mean, const float *z,
                         float *restrict dz, float *restrict loss, long r0, long r1)
 {
@@ -125,6 +133,7 @@ static void compute_loss(int loss, const Answers *a, const float *z, float *dz, 
         case SQUARED_ERROR: elementwise(squared_error, a, 1, z, dz, losses, r0, r1); break;
         case ABSOLUTE_ERROR: elementwise(absolute_error, a, 1, z, dz, losses, r0, r1); break;
         case HUBER: elementwise(huber, a, 1, z, dz, losses, r0, r1); break;
+        case POISSON: elementwise(poisson, a, 1, z, dz, losses, r0, r1); break;
     }
 }
 

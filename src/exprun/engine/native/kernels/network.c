@@ -259,7 +259,8 @@ static void evaluate(Workspace *w, const Rows *data, double *figures, float *out
         else
             for (long c = 0; c < out; c++)
                 for (long r = 0; r < n; r++) {
-                    const double error = (double)z[c * ld + r] - (double)data->targets[(first + r) * out + c];
+                    const float value = net->loss == POISSON ? exponential(z[c * ld + r]) : z[c * ld + r];
+                    const double error = (double)value - (double)data->targets[(first + r) * out + c];
                     figures[2 + 2 * c] += error * error;
                     figures[3 + 2 * c] += error < 0 ? -error : error;
                 }
