@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import shlex
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -20,9 +21,13 @@ SPLIT, FOLLOWS = "data.split_seed", "${seed}"
 
 def figures(**values: Any) -> dict[str, float]:
     """Of nothing but chance."""
-    row = sum(map(ord, str({**values, "seed": None, "data_split_seed": None})))
+    row = sum(map(ord, str({**values, "seed": None, "data_split_seed": None, "data_fold": None})))
     split = str(values.get("data_split_seed", 0))
-    seed = 7 * values.get("seed", 0) + 3 * (int(split) if split.isdigit() else 0)
+    seed = (
+        7 * values.get("seed", 0)
+        + 5 * values.get("data_fold", 0)
+        + 3 * (int(split) if split.isdigit() else 0)
+    )
     value = 0.9 + NOISE[row % len(NOISE), seed % 60]
     return {"val_accuracy": value, "test_accuracy": value}
 
@@ -63,6 +68,19 @@ def test_more_of_what_repeats(
     assert jobs_of(results, 3) == 3 * jobs
     first, end = map(int, added.partition("(")[2].rstrip(")").split(","))
     assert end - first == found.pairs[0].more_seeds
+
+
+def test_more_of_a_cross_validation_are_other_folds(tmp_path: Path) -> None:
+    """Each other seed of the split has as many repetitions as there are folds."""
+    folds = {"data.folds": [5], "data.fold": range(5)}
+    folder = sweep(tmp_path / "s", figures, {"optimizer": ["adam", "sgd"], **folds})
+    results = read_results([folder])
+    (command, *_) = compare(results).commands
+    (added,) = (word for word in words_of(command) if word.startswith(SPLIT))
+    values = math.ceil(compare(results).pairs[0].more_seeds / 5)
+    assert added == f"{SPLIT}=range(1,{1 + values})"
+    assert "data.fold=0,1,2,3,4" in words_of(command)
+    assert jobs_of(results, 11) == 3 * 5 * 2
 
 
 def test_jobs_without_results_come_before_more_seeds(tmp_path: Path) -> None:

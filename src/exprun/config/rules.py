@@ -269,6 +269,8 @@ RULES: dict[str, Rule] = {
     "val_fraction": share_below_one,
     "test_fraction": share_below_one,
     "split": one_of("random", "last", "time"),
+    "folds": either(null, integer(2)),
+    "fold": either(null, integer(0)),
     "rare": one_of("error", "drop", "keep_in_train", "merge"),
     "split_seed": integer(0),
     "train_rows": either(null, integer(1)),

@@ -147,7 +147,16 @@ def check_together(config: Mapping[str, Any]) -> None:
     if parts_of(config) and str(config["device"]).startswith("cuda"):
         raise UsageError(f"device={config['device']}: this problem is for the CPU; expected cpu")
     val, test = (config["data"].get(f"{part}_fraction", 0.0) for part in ("val", "test"))
-    if val + test >= 1:
+    folds, fold = config["data"].get("folds"), config["data"].get("fold")
+    if folds is None and fold is not None:
+        raise UsageError(f"data.fold={fold}: expected data.folds=…, the number of folds, too")
+    if folds is not None and (fold is None or fold >= folds):
+        given = "" if fold is None else f" data.fold={fold}"
+        raise UsageError(
+            f"data.folds={folds}{given}: expected data.fold=0 to {folds - 1}, or all of them: "
+            f"exprun -m data.folds={folds} 'data.fold=range({folds})'"
+        )
+    if folds is None and val + test >= 1:
         raise UsageError(
             f"data.val_fraction={val:g} and data.test_fraction={test:g} leave nothing to train on; "
             "expected a sum below 1"

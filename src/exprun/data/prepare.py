@@ -12,6 +12,7 @@ from torch import Tensor
 from exprun.common.errors import UsageError
 from exprun.common.streams import stream
 from exprun.data.datetimes import iso
+from exprun.data.folds import rows_in_folds, split_fold
 from exprun.data.frame import DATETIME, Rows
 from exprun.data.preprocess import Categorical, Datetime, Preprocessing, single
 from exprun.data.rare import ERROR, treat_rare
@@ -35,7 +36,8 @@ class Part:
 
 @dataclass(frozen=True)
 class Data:
-    """A data set ready for training, with its preprocessing."""
+    """A data set ready for training, with its preprocessing; ``test_rows`` are the numbers, counted
+    from 0, that the test rows have in the source, if they are a fold of a cross-validation."""
 
     name: str
     train: Part
@@ -43,6 +45,7 @@ class Data:
     test: Part
     preprocessing: Preprocessing
     notes: tuple[str, ...] = ()
+    test_rows: Rows | None = None
 
 
 def prepare(
@@ -52,6 +55,8 @@ def prepare(
     test_fraction: float = 0.2,
     split_seed: int = 0,
     split: str = RANDOM,
+    folds: int | None = None,
+    fold: int | None = None,
     rare: str = ERROR,
     train_rows: int | None = None,
     standardize: bool = True,
@@ -67,12 +72,18 @@ def prepare(
     If ``train_rows`` is given, only the first ``train_rows`` training rows are used, in the order
     of the file. ``scaling="auto"`` is ``standardize`` or, with ``standardize=False``, ``none``; for
     other values see ``Preprocessing.fit``. ``rare`` selects the treatment of classes with fewer
-    rows than the split has parts, see ``treat_rare`` and ``split_rows``. Raises UsageError if the
+    rows than the split has parts, see ``treat_rare`` and ``split_rows``. The number ``fold`` of
+    ``folds`` is the test part of a cross-validation, see ``split_fold``. Raises UsageError if the
     table cannot be split in this way.
     """
-    table = treat_rare(table, rare, rows_needed(table, val_fraction, test_fraction))
     drawn = stream(split_seed, "split")
-    parts = split_rows(table, val_fraction, test_fraction, drawn, split, rare)
+    if folds is None:
+        table = treat_rare(table, rare, rows_needed(table, val_fraction, test_fraction))
+        parts = split_rows(table, val_fraction, test_fraction, drawn, split, rare)
+    else:
+        assert fold is not None
+        table = treat_rare(table, rare, rows_in_folds(folds, val_fraction))
+        parts = split_fold(table, folds, fold, val_fraction, drawn, split, rare)
     if train_rows is not None:
         if train_rows > len(parts.train):
             raise UsageError(
@@ -120,7 +131,9 @@ def prepare(
         notes = (*notes, _periods_of_time(table, parts))
     if len(table.task.classes) > MOST_IN_TABLE:
         notes = (*notes, f"more than {MOST_IN_TABLE} classes: no confusion.csv, nor its table")
-    return Data(table.name, train, val, test, preprocessing, notes)
+    numbers = np.arange(len(table)) if table.rows is None else table.rows
+    test_rows = None if folds is None else numbers[parts.test]
+    return Data(table.name, train, val, test, preprocessing, notes, test_rows)
 
 
 def _periods_of_time(table: Table, parts: Split) -> str:

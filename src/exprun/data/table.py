@@ -22,7 +22,8 @@ class Table:
     Rows with equal numbers in ``groups`` (rows,) must not be in two parts of a split. ``time`` has
     one column, of numbers or dates, that orders the rows, if the user named it. ``reading``
     holds the options with which the file was read, if any; ``notes`` are lines for the user on what
-    was detected.
+    was detected. ``rows`` (rows,) are the numbers that the rows have in the source, if some have
+    been left out.
     """
 
     name: str
@@ -34,6 +35,7 @@ class Table:
     time: Frame | None = None
     reading: Reading | None = None
     notes: tuple[str, ...] = ()
+    rows: NDArray[np.int64] | None = None
 
     def __len__(self) -> int:
         return len(self.features)

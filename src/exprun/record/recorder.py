@@ -24,11 +24,12 @@ from exprun.record import checkpoint
 from exprun.record.diagnostics import DiagnosticsRecorder
 from exprun.record.files import write_atomic, write_json
 from exprun.record.model import as_file, save_model
+from exprun.record.oof import write_oof
 from exprun.record.result import result_of
 from exprun.record.tensorboard import EventFile, Value, best_tag, tags
 from exprun.training import metrics
 from exprun.training.callbacks import Callback, Outcome
-from exprun.training.prediction import forward
+from exprun.training.prediction import Model, forward
 from exprun.training.training import Training
 
 DUMPER: Any = getattr(yaml, "CSafeDumper", yaml.SafeDumper)
@@ -199,6 +200,10 @@ class Recorder(Callback):
                 measured = {"loss": t.loss.reported(outputs, part.y).item()} | measured
                 if t.loss.class_weight is not None:
                     measured["weighted_loss"] = t.loss.weighted(outputs, part.y).item()
+                if data.test_rows is not None:
+                    model = Model(t.model, data.preprocessing, activation)
+                    answers = model.answers(outputs.cpu())
+                    write_oof(self.folder, data.test_rows, part.y, answers, data.preprocessing)
                 if 0 < len(data.preprocessing.task.classes) <= MOST_IN_TABLE:
                     self._write_confusion(
                         metrics.confusion(outputs, part.y, data.preprocessing.task)

@@ -15,6 +15,7 @@ from exprun.sweeps.comparison.configurations_csv import write_configurations
 from exprun.sweeps.comparison.files import write
 from exprun.sweeps.comparison.table import answer
 from exprun.sweeps.mean_runs import write_mean
+from exprun.sweeps.oof import write_oof
 from exprun.sweeps.published import judge
 from exprun.sweeps.published_table import comparison
 from exprun.sweeps.read_results import read_results
@@ -41,6 +42,7 @@ def conclude(folder: Path, code: int | None = None, *, trust: bool = True) -> in
     asked = ledger.read(folder)
     results = read_results([folder])
     write_mean(folder, results)
+    write_oof(folder, results)
     if results.figures:
         compared = compare(results)
         write(compared)

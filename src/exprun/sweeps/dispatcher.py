@@ -385,5 +385,7 @@ def _kind(job: Job) -> str:
     """The part of the config that must be equal for all jobs of a stack, as a key."""
     groups = ("problem", "data", "model", "norm", "batching", "loss", "device")
     together = {group: job.config[group] for group in groups}
-    together["data"] = {k: v for k, v in together["data"].items() if k != "split_seed"}
+    together["data"] = {
+        k: v for k, v in together["data"].items() if k not in ("split_seed", "fold")
+    }
     return json.dumps([together, list(job.config["reg"])], sort_keys=True)

@@ -40,11 +40,10 @@ from exprun.common.constants import COMPLETED, DIVERGED, EARLY_STOPPED
 from exprun.common.errors import UsageError, choices, nearest
 from exprun.sweeps.ranking import COMPARABLE, ranking
 
-REPETITION = ("seed", "data.split_seed", "data.fold")
-"""Keys in which repetitions of one configuration differ."""
+FOLD = "data.fold"
 
-SPLITS = ("data.split_seed", "data.fold")
-"""The keys of REPETITION that change the test rows."""
+REPETITION = ("seed", "data.split_seed", FOLD)
+"""Keys in which repetitions of one configuration differ."""
 
 VARIANT = "variant"
 """The factor of a sweep over named groups of overrides (``hydra.sweeper.variants``)."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import re
 import shlex
 from collections.abc import Mapping, Sequence
@@ -12,7 +13,7 @@ from exprun.common.override_value import override_value
 from exprun.sweeps import ledger
 from exprun.sweeps.comparison.levels import Level, best_configuration
 from exprun.sweeps.launcher import LOCAL
-from exprun.sweeps.results import REPETITION, VARIANT, Configuration, Results
+from exprun.sweeps.results import FOLD, REPETITION, VARIANT, Configuration, Results
 
 FRESH = 100
 """The first seed for a shortlist, unless jobs have used seeds this large."""
@@ -38,7 +39,7 @@ def more_seeds(results: Results, more: int, options: Sequence[str]) -> list[str]
     if not _takes_more(first):
         new = _beside(first, "more")
         place, sweeps = f"hydra.sweep.dir={override_value(new)}", [*results.sweeps, new]
-    added = f"{key}=range({seeds[-1] + 1},{seeds[-1] + 1 + more})"
+    added = f"{key}=range({seeds[-1] + 1},{seeds[-1] + 1 + _values_for(results, more)})"
     commands = [_command(results, _all_again(results, added), place)]
     if options or len(sweeps) > 1:
         commands.append(["exprun", "compare", *map(str, sweeps), *options])
@@ -48,6 +49,7 @@ def more_seeds(results: Results, more: int, options: Sequence[str]) -> list[str]
 def jobs_of(results: Results, more: int) -> int:
     """The number of jobs for ``more`` seeds (or splits) of every configuration."""
     index = REPETITION.index(_repeated_key(results))
+    more = _values_for(results, more)
     if _follow(results):
         return more * len(results.configurations)
     others = {job.block[:index] + job.block[index + 1 :] for job in results.jobs}
@@ -64,7 +66,7 @@ def confirmation(results: Results, shortlist: Sequence[Level], validation: str) 
     first = max(FRESH, seeds[-1] + 1)
     best = [best_configuration(level, validation) for level in shortlist]
     place = _beside(results.sweeps[0], "confirm")
-    fresh = f"{key}=range({first},{first + CONFIRMED_BY})"
+    fresh = f"{key}=range({first},{first + _values_for(results, CONFIRMED_BY)})"
     words = [_variants(results, best), *_shared(results, key), fresh]
     again = _command(results, words, f"hydra.sweep.dir={override_value(place)}")
     return [shlex.join(again), shlex.join(["exprun", "compare", str(place)])]
@@ -72,10 +74,19 @@ def confirmation(results: Results, shortlist: Sequence[Level], validation: str) 
 
 def _repeated_key(results: Results) -> str:
     """The key whose values are extended for more repetitions: that of the splits, if they vary and
-    do not follow the seed (``data.split_seed=${seed}``), else ``seed``."""
+    do not follow the seed (``data.split_seed=${seed}``), else ``seed``. There are no more folds than
+    ``data.folds``, but other seeds of the split draw others."""
+    if FOLD in results.repetition:
+        return "seed" if "data.split_seed" in _follow(results) else "data.split_seed"
     following = _follow(results)
     own = [key for key in results.repetition if key not in following]
     return own[-1] if own else "seed"
+
+
+def _values_for(results: Results, more: int) -> int:
+    """The number of values of the repeated key for ``more`` repetitions: each has all folds."""
+    folds = {job.block[REPETITION.index(FOLD)] for job in results.jobs}
+    return math.ceil(more / len(folds))
 
 
 def _follow(results: Results) -> list[str]:
@@ -87,7 +98,8 @@ def _follow(results: Results) -> list[str]:
 def _numbers(results: Results, key: str) -> list[int]:
     """The sorted integer values of a repetition key in all jobs."""
     index = REPETITION.index(key)
-    return sorted({int(v) for job in results.jobs if (v := job.block[index]).isdigit()})
+    found = sorted({int(v) for job in results.jobs if (v := job.block[index]).isdigit()})
+    return found or [0] * (key == "data.split_seed")  # its default
 
 
 def _all_again(results: Results, repetition: str) -> list[str]:
