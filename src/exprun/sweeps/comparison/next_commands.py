@@ -74,8 +74,8 @@ def confirmation(results: Results, shortlist: Sequence[Level], validation: str) 
 
 def _repeated_key(results: Results) -> str:
     """The key whose values are extended for more repetitions: that of the splits, if they vary and
-    do not follow the seed (``data.split_seed=${seed}``), else ``seed``. There are no more folds than
-    ``data.folds``, but other seeds of the split draw others."""
+    do not follow the seed (``data.split_seed=${seed}``), else ``seed``. There are no more folds
+    than ``data.folds``, but other seeds of the split draw others."""
     if FOLD in results.repetition:
         return "seed" if "data.split_seed" in _follow(results) else "data.split_seed"
     following = _follow(results)
