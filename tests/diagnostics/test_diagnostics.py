@@ -110,7 +110,7 @@ def by_hand() -> tuple[MLP, torch.Tensor, torch.Tensor]:
 def test_figures_by_hand():
     model, x, y = by_hand()
     before = {"hidden.1": torch.zeros(2, 2) + 1, "output": model.output.weight.detach().clone()}
-    hidden, output = figures(observe(model, MSE, x, y), before, iterations=5, full=True)
+    hidden, output = figures(observe(model, MSE, Part(x, y)), before, iterations=5, full=True)
     # ∂L/∂output = 2 (output - target) = 2 for both rows; ∂L/∂z = (4, 0) and ∂L/∂a = (4, 14)
     assert hidden["layer"] == "hidden.1"
     assert (hidden["pre_mean"], hidden["pre_std"]) == pytest.approx((-1, math.sqrt(11.5)))
@@ -132,8 +132,8 @@ def test_figures_by_hand():
 def test_gradients_do_not_depend_on_the_number_of_rows_or_the_reduction():
     model, x, y = by_hand()
     summed = losses.SquaredError(Task(("y",)), reduction="sum")
-    once = figures(observe(model, MSE, x, y))
-    thrice = figures(observe(model, summed, x.repeat(3, 1), y.repeat(3, 1)))
+    once = figures(observe(model, MSE, Part(x, y)))
+    thrice = figures(observe(model, summed, Part(x.repeat(3, 1), y.repeat(3, 1))))
     for a, b in zip(once, thrice, strict=True):
         del a["grad_noise"], b["grad_noise"]
         assert a == pytest.approx(b)
@@ -142,7 +142,7 @@ def test_gradients_do_not_depend_on_the_number_of_rows_or_the_reduction():
 def test_noise_scale_is_that_of_the_gradients_of_single_rows(iris):
     t = training(iris)
     part = measured_rows(t, 50)
-    rows = figures(observe(t.model, t.loss, part.x, part.y))
+    rows = figures(observe(t.model, t.loss, part))
     weights = [layer.weight for layer in t.model.modules() if isinstance(layer, nn.Linear)]
     single = [
         torch.autograd.grad(t.loss(t.model(part.x[i : i + 1]), part.y[i : i + 1]), weights)
@@ -157,7 +157,7 @@ def test_noise_scale_is_that_of_the_gradients_of_single_rows(iris):
 
 def test_mean_deltas_are_the_gradients_of_the_biases(iris):
     t = training(iris, activation="sigmoid", hidden=[6, 5, 4])
-    rows = figures(observe(t.model, t.loss, iris.train.x, iris.train.y))
+    rows = figures(observe(t.model, t.loss, iris.train))
     norms = {row["layer"]: row["delta_norm"] for row in rows}
     t.loss(t.model(iris.train.x), t.targets).backward()
     layers = [m for m in t.model.modules() if isinstance(m, nn.Linear)]
@@ -189,7 +189,7 @@ class Own(nn.Module):
 def test_a_network_of_somebodys_own(iris):
     model = Own()
     part = Part(iris.train.x, iris.train.y)
-    layers = observe(model, losses.CrossEntropy(iris.preprocessing.task), part.x, part.y)
+    layers = observe(model, losses.CrossEntropy(iris.preprocessing.task), part)
     assert [layer.name for layer in layers] == ["first", "again", "last"]
     first, again, _ = layers
     torch.testing.assert_close(first.z, model.first(part.x))  # not what the ReLU made of it
@@ -204,7 +204,7 @@ def test_frozen_layers_and_a_single_row(iris):
     t = training(iris, norm=nn.BatchNorm1d)
     for w in t.model.parameters():
         w.requires_grad_(False)
-    rows = figures(observe(t.model, t.loss, iris.train.x[:1], iris.train.y[:1]))
+    rows = figures(observe(t.model, t.loss, Part(iris.train.x[:1], iris.train.y[:1])))
     assert all(row["grad_norm"] is None and row["grad_std"] > 0 for row in rows)
 
 

@@ -292,6 +292,7 @@ RULES: dict[str, Rule] = {
     "task": one_of("auto", "classification", "regression"),
     "drop": columns,
     "group": either(null, column),
+    "weight": either(null, column),
     "data.time": either(null, column),
     "numeric": columns,
     "categorical": columns,

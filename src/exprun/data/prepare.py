@@ -25,10 +25,12 @@ from exprun.data.task import MOST_IN_TABLE
 @dataclass(frozen=True)
 class Part:
     """One part of the data: ``x`` (n, inputs) float32; ``y`` (n,) int64 class ids, or (n, targets)
-    float32, standardised with ``standardize_target``."""
+    float32, standardised with ``standardize_target``; ``weight`` (n,) float32, the weights of the
+    rows, with mean 1 over the training rows; None is 1 for all."""
 
     x: Tensor
     y: Tensor
+    weight: Tensor | None = None
 
     def __len__(self) -> int:
         return len(self.x)
@@ -107,7 +109,9 @@ def prepare(
         else:
             values = target.apply(table.y[rows].astype(np.float64))
             y = torch.from_numpy(single(values, table.task.targets))
-        return Part(torch.from_numpy(x).to(device), y.to(device))
+        return Part(
+            torch.from_numpy(x).to(device), y.to(device), _weights(table, parts, rows, device)
+        )
 
     try:
         preprocessing = Preprocessing.fit(
@@ -134,6 +138,20 @@ def prepare(
     numbers = np.arange(len(table)) if table.rows is None else table.rows
     test_rows = None if folds is None else numbers[parts.test]
     return Data(table.name, train, val, test, preprocessing, notes, test_rows)
+
+
+def _weights(table: Table, parts: Split, rows: Rows, device: torch.device | str) -> Tensor | None:
+    """The weights of some rows, with mean 1 over the training rows. Raises UsageError if all are
+    0."""
+    if table.weights is None:
+        return None
+    if len(rows) and not table.weights[rows].any():
+        raise UsageError(
+            "all rows of a part have weight 0; expected another data.split_seed, or larger "
+            "fractions"
+        )
+    scaled = table.weights[rows] / table.weights[parts.train].mean()
+    return torch.from_numpy(scaled.astype(np.float32)).to(device)
 
 
 def _periods_of_time(table: Table, parts: Split) -> str:

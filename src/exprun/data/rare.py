@@ -57,6 +57,7 @@ def _dropped(table: Table, few: NDArray[np.bool_]) -> Table:
         test_rows=int(official.sum()),
         groups=None if table.groups is None else table.groups[kept[~official]],
         notes=(*table.notes, _note(table, few, "left out")),
+        weights=None if table.weights is None else table.weights[kept],
         rows=kept,
     )
 

@@ -20,7 +20,8 @@ class Table:
     ``features`` are the columns to predict from. ``y`` is (rows,) int64 class ids, or (rows,
     targets) float64. The last ``test_rows`` rows are an official test split; 0 means there is none.
     Rows with equal numbers in ``groups`` (rows,) must not be in two parts of a split. ``time`` has
-    one column, of numbers or dates, that orders the rows, if the user named it. ``reading``
+    one column, of numbers or dates, that orders the rows, if the user named it. ``weights`` (rows,)
+    are the weights of the rows, at least 0; None is the same for all. ``reading``
     holds the options with which the file was read, if any; ``notes`` are lines for the user on what
     was detected. ``rows`` (rows,) are the numbers that the rows have in the source, if some have
     been left out.
@@ -33,6 +34,7 @@ class Table:
     test_rows: int = 0
     groups: NDArray[np.int64] | None = None
     time: Frame | None = None
+    weights: NDArray[np.float64] | None = None
     reading: Reading | None = None
     notes: tuple[str, ...] = ()
     rows: NDArray[np.int64] | None = None

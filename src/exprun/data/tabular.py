@@ -41,8 +41,8 @@ class Choice:
     With ``task="auto"`` a target of text, or of whole numbers with at most MOST_CLASSES distinct
     values, gives classes, any other gives numbers; ``order`` are all labels of ordered classes, the
     lowest first. ``drop`` are ignored; rows with equal values of ``group`` stay in one part of the
-    split; ``time`` orders the rows, and is a feature unless dropped; ``numeric`` and
-    ``categorical`` override the detected kinds of columns.
+    split; ``time`` orders the rows, and is a feature unless dropped; ``weight`` has the weights of
+    the rows; ``numeric`` and ``categorical`` override the detected kinds of columns.
     """
 
     target: Column | Sequence[Column]
@@ -51,6 +51,7 @@ class Choice:
     drop: Sequence[Column] = ()
     group: Column | None = None
     time: Column | None = None
+    weight: Column | None = None
     numeric: Sequence[Column] = ()
     categorical: Sequence[Column] = ()
 
@@ -143,13 +144,15 @@ def table(sources: Sequence[Source], chosen: Choice) -> Table:
         if time in targets:
             raise UsageError(f"data.time={time}: is the target; expected another column")
         wanted.setdefault(time, AUTO)
+    weighted = [] if chosen.weight is None else columns_named(source, "weight", [chosen.weight])
+    wanted |= dict.fromkeys(weighted, NUMERIC)
     frames = [source.read(wanted)]
     settled = {name: frames[0].kind(name) for name in names}
     for name in features:
         if wanted[name] == AUTO and settled[name] == CATEGORICAL:
             _check_levels(source, frames[0], name)
     for test in sources[1:]:
-        missing = [name for name in names if name not in test.names]
+        missing = [name for name in (*names, *weighted) if name not in test.names]
         if missing:
             raise UsageError(
                 f"{test.path}: column {missing[0]!r} of {source.path} is missing"
@@ -161,15 +164,19 @@ def table(sources: Sequence[Source], chosen: Choice) -> Table:
                 f"{source.reading.columns} as in {source.path}, for without a header only their "
                 "positions tell them apart"
             )
-        frames.append(test.read({name: settled[name] for name in names}))
+        kinds_of_test = {name: settled[name] for name in names} | dict.fromkeys(weighted, NUMERIC)
+        frames.append(test.read(kinds_of_test))
     y, task = targets_of(sources, frames, targets, chosen.task, [*map(str, chosen.order)])
     groups = _groups(source, frames[0], group) if chosen.group is not None else None
     test_rows = sum(map(len, frames[1:]))
     counting = [name for name in features if counts_up(frames[0], name)]
+    weights = [
+        _weights(s, f, name) for name in weighted for s, f in zip(sources, frames, strict=True)
+    ]
     ordering = _time(source, frames[0], time) if chosen.time is not None else None
     whole = frames[0].only(names)
     for test_frame in frames[1:]:
-        whole = whole.extended(test_frame)
+        whole = whole.extended(test_frame.only(names))
     name = Path(source.path).name
     found = whole.only(features)
     notes = [f"{source.path}: {_described(found)}{source.note}"]
@@ -183,7 +190,18 @@ def table(sources: Sequence[Source], chosen: Choice) -> Table:
         )
     if chosen.task == "auto":
         notes += _reason(frames[0], task)
-    return Table(name, found, y, task, test_rows, groups, ordering, source.reading, tuple(notes))
+    return Table(
+        name,
+        found,
+        y,
+        task,
+        test_rows,
+        groups,
+        ordering,
+        np.concatenate(weights) if weights else None,
+        source.reading,
+        tuple(notes),
+    )
 
 
 def counts_up(frame: Frame, name: str) -> bool:
@@ -259,13 +277,14 @@ def _kinds(source: Source, chosen: Choice, targets: list[str]) -> dict[str, str]
         key: columns_named(source, key, getattr(chosen, key))
         for key in ("drop", "numeric", "categorical")
     }
-    given["group"] = columns_named(source, "group", [] if chosen.group is None else [chosen.group])
+    for key, column in {"group": chosen.group, "weight": chosen.weight}.items():
+        given[key] = columns_named(source, key, [] if column is None else [column])
     seen = dict.fromkeys(targets, "target")
     if len(seen) < len(targets):
         raise UsageError(f"data.target={chosen.target}: expected every column once")
     for key, columns in given.items():
         for name in columns:
-            if name in seen and (seen[name], key) != ("drop", "group"):
+            if name in seen and (seen[name] != "drop" or key not in ("group", "weight")):
                 raise UsageError(
                     f"data.{key} has {name!r}, which data.{seen[name]} has too; expected other "
                     "columns"
@@ -281,7 +300,7 @@ def _kinds(source: Source, chosen: Choice, targets: list[str]) -> dict[str, str]
         raise UsageError(
             "data.task=classification has one target; expected one column in data.target"
         )
-    left_out = {"drop", "group"}
+    left_out = {"drop", "group", "weight"}
     kinds = {name: AUTO for name in source.names if seen.get(name) not in left_out}
     for name in source.index:
         if name not in seen:
@@ -328,6 +347,21 @@ def _groups(source: Source, frame: Frame, name: str) -> NDArray[np.int64]:
         row = int(np.argmax(codes < 0))
         raise UsageError(f"{source.where(row)}: the group {name!r} is missing")
     return codes.astype(np.int64)
+
+
+def _weights(source: Source, frame: Frame, name: str) -> NDArray[np.float64]:
+    """The weights (rows,); raises UsageError for a gap or a negative one, or if all are 0."""
+    weights: NDArray[np.float64] = frame[name]
+    wrong = ~(weights >= 0)
+    if wrong.any():
+        row = int(np.argmax(wrong))
+        what = "is missing" if np.isnan(weights[row]) else f"is {weights[row]:g}"
+        raise UsageError(
+            f"{source.where(row)}: the weight {name!r} {what}; expected a number of at least 0"
+        )
+    if not weights.any():
+        raise UsageError(f"{source.path}: the weight {name!r} is 0 in every row")
+    return weights
 
 
 def _time(source: Source, frame: Frame, name: str) -> Frame:

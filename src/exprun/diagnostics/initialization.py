@@ -55,7 +55,7 @@ def laboratory(training: Training, part: Part | None = None) -> list[dict[str, A
     in exprun's networks.
     """
     part = part or measured_rows(training)
-    layers = observe(training.model, training.loss, part.x, part.y)
+    layers = observe(training.model, training.loss, part)
     blocks = {m.linear: m for m in training.model.modules() if isinstance(m, HiddenLayer)}
     steps = [_Step(layer, blocks.get(layer.linear)) for layer in layers]
     _forward(steps, part.x)

@@ -82,12 +82,12 @@ def measured_rows(training: Training, rows: int = ROWS) -> Part:
         return train
     drawn = torch.randperm(len(train), generator=stream(0, "diagnostics"))[:rows]
     drawn = drawn.sort().values.to(training.device)
-    return Part(train.x[drawn], train.y[drawn])
+    weight = None if train.weight is None else train.weight[drawn]
+    return Part(train.x[drawn], train.y[drawn], weight)
 
 
-def observe(model: nn.Module, loss: Loss, x: Tensor, y: Tensor) -> list[Layer]:
-    """The linear layers of ``model`` in the order in which they act on ``x`` (n, inputs), with
-    targets ``y`` as in ``Part``.
+def observe(model: nn.Module, loss: Loss, part: Part) -> list[Layer]:
+    """The linear layers of ``model`` in the order in which they act on the rows of ``part``.
 
     A layer that is used several times appears with its last values. Only activation functions that
     are modules are recognised.
@@ -113,7 +113,7 @@ def observe(model: nn.Module, loss: Loss, x: Tensor, y: Tensor) -> list[Layer]:
             layer.a = a
 
     with ExitStack() as stack:
-        stack.enter_context(_measuring(model, len(x)))
+        stack.enter_context(_measuring(model, len(part)))
         for linear in names:
             handle = linear.register_forward_hook(after_linear)
             stack.callback(handle.remove)
@@ -122,9 +122,9 @@ def observe(model: nn.Module, loss: Loss, x: Tensor, y: Tensor) -> list[Layer]:
             handle = activation.register_forward_hook(after_activation)
             stack.callback(handle.remove)
         # inputs require gradients too, so that a network without trainable parameters works
-        outputs = model(x.detach().requires_grad_())
-        total = loss.training_rows(outputs, loss.encode(y)).sum()
-        _differentiate(total, list(layers.values()), len(x))
+        outputs = model(part.x.detach().requires_grad_())
+        total = loss.training_rows(outputs, loss.encode_weighted(part.y, part.weight)).sum()
+        _differentiate(total, list(layers.values()), len(part))
     return list(layers.values())
 
 
@@ -188,7 +188,7 @@ def measure(
     ``before`` are the weights at the beginning of the epoch, by the layers' names.
     """
     part = part or measured_rows(training)
-    layers = observe(training.model, training.loss, part.x, part.y)
+    layers = observe(training.model, training.loss, part)
     return figures(layers, before, training.iterations_per_epoch, full=full)
 
 

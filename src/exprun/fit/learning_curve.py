@@ -110,12 +110,13 @@ def evaluate(training: Training, part: Part) -> dict[str, Tensor]:
     chunks = [t.model(x) for x in part.x.split(ROWS)]
     outputs = chunks[0] if len(chunks) == 1 else torch.cat(chunks)
     preprocessing = t.data.preprocessing
-    figures = {"loss": t.loss.reported(outputs, part.y)}
-    figures |= metrics.evaluate(outputs, part.y, preprocessing, t.loss.output_activation)
+    figures = {"loss": t.loss.reported(outputs, part.y, part.weight)}
+    activation = t.loss.output_activation
+    figures |= metrics.evaluate(outputs, part.y, preprocessing, activation, part.weight)
     if "weighted_loss" in t.figures:
-        figures["weighted_loss"] = t.loss.weighted(outputs, part.y)
+        figures["weighted_loss"] = t.loss.weighted(outputs, part.y, part.weight)
     if not figures.keys() >= set(t.figures):
-        full = metrics.full(outputs, part.y, preprocessing, t.loss.output_activation)
+        full = metrics.full(outputs, part.y, preprocessing, activation, part.weight)
         figures |= {
             name: torch.tensor(full.get(name, math.nan), dtype=torch.float64, device=t.device)
             for name in t.figures

@@ -88,7 +88,7 @@ class DiagnosticsRecorder(Callback):
         self.events.text("initialization", _markdown(self.initialization))
 
     def _measure(self, training: Training) -> None:
-        layers = observe(training.model, training.loss, self.part.x, self.part.y)
+        layers = observe(training.model, training.loss, self.part)
         iterations, full = training.iterations_per_epoch, self.settings.histograms
         rows = figures(layers, self.before, iterations, full=full)
         self.table.writerows({"epoch": training.epoch} | row for row in rows)

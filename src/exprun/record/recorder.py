@@ -195,11 +195,12 @@ class Recorder(Callback):
             if not len(part) or (name == "test" and not seen):
                 continue
             outputs = forward(t.model, part.x)
-            measured = metrics.full(outputs, part.y, data.preprocessing, activation)
+            y, weight = part.y, part.weight
+            measured = metrics.full(outputs, y, data.preprocessing, activation, weight)
             if name == "test":
-                measured = {"loss": t.loss.reported(outputs, part.y).item()} | measured
+                measured = {"loss": t.loss.reported(outputs, y, weight).item()} | measured
                 if t.loss.class_weight is not None:
-                    measured["weighted_loss"] = t.loss.weighted(outputs, part.y).item()
+                    measured["weighted_loss"] = t.loss.weighted(outputs, y, weight).item()
                 if data.test_rows is not None:
                     model = Model(t.model, data.preprocessing, activation)
                     answers = model.answers(outputs.cpu())

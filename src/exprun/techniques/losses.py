@@ -38,6 +38,9 @@ class Loss(ABC):
 
     class_weight: Tensor | None = None
 
+    rows_weighted = False
+    """Whether the rows of the training have weights, which are a last column of encoded targets."""
+
     def __init__(self, task: Task, reduction: Reduction = "mean") -> None:
         """Raises UsageError if the loss requires classes and the task has none."""
         if self.needs_classes and not task.classes:
@@ -68,6 +71,19 @@ class Loss(ABC):
             return F.one_hot(y, len(self.task.classes)).float()
         return y
 
+    def encode_weighted(self, y: Tensor, weight: Tensor | None) -> Tensor:
+        """``encode`` for the training loss: if its rows have weights, a last column of float32 is
+        the ``weight`` (n,), 1 if it is None."""
+        if not self.rows_weighted:
+            return self.encode(y)
+        columns = self.encode(y).view(len(y), -1).float()
+        last = torch.ones_like(columns[:, 0]) if weight is None else weight
+        return torch.cat([columns, last[:, None]], 1)
+
+    def _parted(self, targets: Tensor) -> tuple[Tensor, Tensor]:
+        """Encoded targets and weights (…, n) from targets with weights (…, n, columns + 1)."""
+        return targets[..., :-1], targets[..., -1]
+
     def ids(self, targets: Tensor) -> Tensor:
         """The class ids (…, n) of encoded targets."""
         return targets.argmax(-1)
@@ -81,8 +97,14 @@ class Loss(ABC):
         return self.reduced(self.training_rows(outputs, targets))
 
     def training_rows(self, outputs: Tensor, targets: Tensor) -> Tensor:
-        """The training loss of every row, (…, n), with label smoothing and class weights."""
-        return self._times_weights(self.rows(outputs, targets, self.label_smoothing), targets)
+        """The training loss of every row, (…, n), with label smoothing, class weights and the
+        weights of the rows."""
+        if not self.rows_weighted:
+            return self._times_weights(self.rows(outputs, targets, self.label_smoothing), targets)
+        targets, weight = self._parted(targets)
+        return weight * self._times_weights(
+            self.rows(outputs, targets, self.label_smoothing), targets
+        )
 
     def _times_weights(self, rows: Tensor, targets: Tensor) -> Tensor:
         if self.class_weight is None:
@@ -93,16 +115,24 @@ class Loss(ABC):
         """The mean or sum of the rows' losses (n,) or (k, n): a scalar or (k,)."""
         return rows.mean(-1) if self.reduction == "mean" else rows.sum(-1)
 
-    def reported(self, outputs: Tensor, y: Tensor) -> Tensor:
+    def reported(self, outputs: Tensor, y: Tensor, weight: Tensor | None = None) -> Tensor:
         """The loss reported in curves and results, a float64 scalar, for outputs (n, K) and targets
-        ``y`` that are not encoded."""
-        return self.rows(outputs, self.encode(y)).mean(dtype=torch.float64)
+        ``y`` that are not encoded: the mean over the rows, by their ``weight`` (n,)."""
+        return mean(self.rows(outputs, self.encode(y)), weight)
 
-    def weighted(self, outputs: Tensor, y: Tensor) -> Tensor:
+    def weighted(self, outputs: Tensor, y: Tensor, weight: Tensor | None = None) -> Tensor:
         """``reported`` with class weights: the mean over rows of weight times loss, as in
         training."""
         targets = self.encode(y)
-        return self._times_weights(self.rows(outputs, targets), targets).mean(dtype=torch.float64)
+        return mean(self._times_weights(self.rows(outputs, targets), targets), weight)
+
+
+def mean(values: Tensor, weight: Tensor | None) -> Tensor:
+    """The mean over n rows of values (n, …), by their ``weight`` (n,) if there is one, float64."""
+    if weight is None:
+        return values.mean(0, dtype=torch.float64)
+    w = weight.double()
+    return (values.double().movedim(0, -1) * w).sum(-1) / w.sum()
 
 
 class LossOfClasses(Loss):
@@ -145,6 +175,9 @@ class CrossEntropy(LossOfClasses):
 
     def encode(self, y: Tensor) -> Tensor:
         return y
+
+    def _parted(self, targets: Tensor) -> tuple[Tensor, Tensor]:
+        return targets[..., 0].long(), targets[..., 1]
 
     def ids(self, targets: Tensor) -> Tensor:
         return targets

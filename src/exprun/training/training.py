@@ -62,6 +62,9 @@ class Training:
     history: list[dict[str, float]] = field(default_factory=list)
     not_native: str | None = None
 
+    def __post_init__(self) -> None:
+        self.loss.rows_weighted = self.data.train.weight is not None
+
     @cached_property
     def tensors(self) -> dict[str, Tensor]:
         """The network's parameters and buffers by name, not copied; cached, because
@@ -99,8 +102,8 @@ class Training:
 
     @cached_property
     def targets(self) -> Tensor:
-        """The encoded targets of the training rows."""
-        return self.loss.encode(self.data.train.y)
+        """The encoded targets of the training rows, with their weights."""
+        return self.loss.encode_weighted(self.data.train.y, self.data.train.weight)
 
     @cached_property
     def measured(self) -> Part:
@@ -115,7 +118,8 @@ class Training:
             return train
         drawn = torch.randperm(len(train), generator=stream(0, "measured"))[:rows]
         drawn = drawn.sort().values.to(self.device)
-        return Part(train.x[drawn], train.y[drawn])
+        weight = None if train.weight is None else train.weight[drawn]
+        return Part(train.x[drawn], train.y[drawn], weight)
 
     @cached_property
     def modes(self) -> list[dict[str, Any]]:

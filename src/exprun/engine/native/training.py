@@ -45,9 +45,14 @@ class NativeTraining:
         weakref.finalize(self, self.library.native_close, self.workspace)
         self.at_once = 1
         self.storages: list[Storages] = []  # weights and states, once the optimizer has all of them
-        self.rows = _Rows(t, t.data.train, t.targets)
+        targets = t.loss.encode(t.data.train.y)
+        self.rows = _Rows(t, t.data.train, targets)
+        weights = t.data.train.weight
         if t.loss.class_weight is not None:
-            self.rows.set_weights(t.loss.class_weight[t.loss.ids(t.targets)])
+            of_classes = t.loss.class_weight[t.loss.ids(targets)]
+            weights = of_classes if weights is None else of_classes * weights
+        if weights is not None:
+            self.rows.set_weights(weights)
         self.measured: dict[int, _Rows] = {}
         self.saved = ctypes.create_string_buffer(self.library.native_saved(self.network.structure))
         t.optimizer._opt_called = True  # type: ignore[attr-defined]  # torch's schedulers check it
@@ -156,8 +161,8 @@ class NativeTraining:
             w.requires_grad_(trained)
 
     def measures(self, names: Sequence[str]) -> bool:
-        """Whether ``figures`` can compute all of these."""
-        return set(names) <= set(self._names)
+        """Whether ``figures`` can compute all of these; it does not know weights of rows."""
+        return self.training.data.train.weight is None and set(names) <= set(self._names)
 
     @property
     def _names(self) -> list[str]:
