@@ -124,7 +124,7 @@ def test_rare_classes_are_dropped_or_never_tested():
     assert sorted(np.concatenate([rows for rows in tested if rows is not None])) == kept.tolist()
     splits = all_folds(made, 5, rare="keep_in_train")
     assert all((made.y[split.train] == 1).sum() == 4 for split in splits)
-    with pytest.raises(UsageError, match="class 'b' has only 4 row.* split into 5 folds"):
+    with pytest.raises(UsageError, match=r"class 'b' has only 4 row.* split into 5 folds"):
         all_folds(made, 5)
 
 

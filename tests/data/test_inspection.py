@@ -13,8 +13,8 @@ import pytest
 from scipy import stats
 
 from exprun.cli import main
-from exprun.data.files import open_file
 from exprun.data.inspection import Column, inspect
+from exprun.data.open_file import open_file
 from exprun.data.read_options import Reading
 from exprun.statistics import kolmogorov_smirnov
 

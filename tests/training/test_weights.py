@@ -168,7 +168,8 @@ def test_weights_are_no_feature_and_have_mean_one_over_the_training_rows(tmp_pat
     test = file(tmp_path, [5, 1, 1, 1], "test.csv")
     data = prepare(tabular.csv(path, "y", weight="w", test_path=test))
     assert data.preprocessing.features == ("x",)
-    assert data.train.weight is not None and data.test.weight is not None
+    assert data.train.weight is not None
+    assert data.test.weight is not None
     assert data.train.weight.mean().item() == pytest.approx(1)
     ratio = data.test.weight / data.test.weight[1]
     assert ratio.tolist() == pytest.approx([5, 1, 1, 1])

@@ -6,15 +6,15 @@ import dataclasses
 import json
 
 from exprun.commands import Parser
-from exprun.data.files import data_option, open_file
 from exprun.data.inspection import Inspection, command, inspect
+from exprun.data.open_file import data_option, open_file
 from exprun.data.read_options import Reading
 from exprun.display.inspection import show_inspection
 
 
 def main(words: list[str]) -> int:
     parser = Parser("inspect", "What a file holds, and what would become of it in a training.")
-    parser.add_argument("file", metavar="FILE", help="CSV, Parquet or .npz")
+    parser.add_argument("file", metavar="FILE", help="CSV, Parquet, Arrow, .npz, ARFF or .xlsx")
     parser.add_argument("--target", metavar="COLUMN", help="default: a usual name, or the last one")
     parser.add_argument("--test", metavar="FILE", help="an official test split, to be compared")
     parser.add_argument("--no-header", action="store_true", help="columns are called 1, 2, …")

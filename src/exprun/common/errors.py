@@ -12,12 +12,33 @@ class UsageError(Exception):
     """An error in the user's input; its text is the one line that the user reads."""
 
 
+class CellError(UsageError):
+    """An error about the cells of one column of a file, ``column``."""
+
+    def __init__(self, text: str, column: str) -> None:
+        super().__init__(text)
+        self.column = column
+
+
+def refuse_remote(path: str, key: str = "") -> None:
+    """Raise UsageError for an address where the path of a file is expected; ``key`` is what the
+    message begins with."""
+    if re.match(r"[a-z0-9]+://", path, re.IGNORECASE):
+        raise UsageError(
+            f"{key}{path}: exprun reads files on the disk; fetch it first: "
+            f"curl -LO {shlex.quote(path)}"
+        )
+
+
 ALSO_CALLED = {
     "gpu": "cuda",
     "mnist": "idx",
     "fashion_mnist": "idx",
     "california_housing": "openml",
     "tsv": "csv",
+    "feather": "arrow",
+    "excel": "xlsx",
+    "weka": "arff",
     "pq": "parquet",
     "numpy": "npz",
     "kaiming": "he",

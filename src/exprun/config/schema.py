@@ -13,7 +13,7 @@ from typing import Any
 from omegaconf import DictConfig, ListConfig, OmegaConf
 from omegaconf.errors import InterpolationKeyError, MissingMandatoryValue
 
-from exprun.common.errors import UsageError, nearest
+from exprun.common.errors import UsageError, nearest, refuse_remote
 from exprun.config.parts import parts_of
 from exprun.config.rules import RULES, rule_for
 
@@ -89,6 +89,8 @@ def check_values(config: DictConfig) -> None:
             raise UsageError(f"{key}={spelled(value)}: no such key{hint}")
         if rule is None or rule.accepts(value):
             continue
+        if name in PATHS and isinstance(value, str):
+            refuse_remote(value, f"{key}=")
         shown = OmegaConf.to_container(value) if isinstance(value, ListConfig) else value
         if isinstance(shown, float) and shown.is_integer() and rule.accepts(int(shown)):
             hint = f"; did you mean {int(shown)}?"
@@ -114,6 +116,9 @@ def check_values(config: DictConfig) -> None:
     if elsewhere:
         raise elsewhere
 
+
+PATHS = ("path", "test_path")
+"""Keys whose values are paths."""
 
 TARGETED = (
     "problem",

@@ -11,7 +11,7 @@ import numpy as np
 import pyarrow as pa
 from pyarrow import csv as pa_csv
 
-from exprun.common.errors import UsageError, choices, list_override
+from exprun.common.errors import CellError, UsageError, choices, list_override
 from exprun.data import progress
 from exprun.data.builder import MOST_WORDS, BadCell, FrameBuilder, TooManyWords
 from exprun.data.datetimes import mostly_datetimes
@@ -49,6 +49,11 @@ class CsvFile:
         names = {",": "", "\t": "tabs", ";": "semicolons", " ": "blanks"}
         by = names.get(found, repr(found))
         self.note = f"; separated by {by}" if by else ""
+        if self.file.stray_lines:
+            lines = self.file.stray_lines
+            self.note += (
+                f"; without the first {'line' if lines == 1 else f'{lines} lines'}, a title"
+            )
         self.gaps = frozenset(["", *reading.missing])
         self.block = max(BLOCK, LINES * self.file.width)
         head = [cells for (_, cells), _ in zip(self.file.rows(), range(SEEN), strict=False)]
@@ -105,7 +110,8 @@ class CsvFile:
                 break
             except TooManyWords as many:
                 if not many.numbers:
-                    raise UsageError(too_many(self.path, many.column, wanted)) from None
+                    said = too_many(self.path, many.column, wanted)
+                    raise CellError(said, many.column) from None
                 kinds[many.column] = NUMERIC
             except BadCell as cell:
                 raise self._fault(cell, wanted) from None
@@ -125,9 +131,9 @@ class CsvFile:
         if found is None or wanted.get(self.names[found.column]) not in (AUTO, LABEL, NUMERIC):
             return
         ways = choices(f"{way} if it is {way.plain(found.cell)}" for way in found.formats)
-        raise UsageError(
-            f"{self.path}: column {self.names[found.column]!r} has numbers like {found.cell!r}; "
-            f"expected {ways}"
+        name = self.names[found.column]
+        raise CellError(
+            f"{self.path}: column {name!r} has numbers like {found.cell!r}; expected {ways}", name
         )
 
     def _guess(self, name: str, kind: str) -> str:
@@ -245,13 +251,14 @@ class CsvFile:
             raise self._fault(BadCell(row, name, repr(word), "is not a number"), {name: AUTO})
         like = f"{self.path}: column {name!r} has numbers like {column.words[0]!r}"
         if (other := format_of(column.words)) is not None:
-            raise UsageError(
+            raise CellError(
                 f"{like}, as with {other}, and the file is read as with {self.format}; expected "
-                "one format in all columns"
+                "one format in all columns",
+                name,
             )
         if len(column.words) > FEW_WORDS and (unit := unit_of(column.words)):
             declared = list_override("data.categorical", [name])
-            raise UsageError(f"{like}; expected them without {unit!r}, or {declared}")
+            raise CellError(f"{like}; expected them without {unit!r}, or {declared}", name)
 
     def _fault(self, cell: BadCell, wanted: Mapping[str, str]) -> UsageError:
         name = cell.column
@@ -265,7 +272,7 @@ class CsvFile:
             advice = f"a missing value is one of data.missing: {words}"
         written = repr(self.file.cell(cell.row, self.names.index(name)))
         where = f"{self.where(cell.row)}, column {name!r}"
-        return UsageError(f"{where}: {written} {cell.why}; {advice}")
+        return CellError(f"{where}: {written} {cell.why}; {advice}", name)
 
 
 def _are_numbers(column: Words) -> np.ndarray[Any, np.dtype[np.bool_]]:

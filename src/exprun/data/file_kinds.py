@@ -2,12 +2,24 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
+
+ARFF = rb"(\xef\xbb\xbf)?(%[^\n]*\n|\s)*@relation\b"
+"""How an ARFF file begins: comments, then its relation."""
+
+SEEN_BYTES = 4096
 
 
 def option_for(head: bytes) -> str | None:
-    """The option of ``data`` that reads a file with these first bytes, ``csv``, ``idx``, ``npz`` or
-    ``parquet``; None if there is none. About 200 bytes are enough."""
+    """The option of ``data`` that reads a file with these first bytes, like ``csv``; None if there
+    is none. SEEN_BYTES of them are enough."""
+    if head.startswith(b"ARROW1"):
+        return "arrow"
+    if re.match(ARFF, head, re.IGNORECASE):
+        return "arff"
+    if head.startswith(b"PK") and re.search(rb"\[Content_Types\]\.xml|xl/|docProps/|_rels/", head):
+        return "xlsx"
     if head.startswith(b"PAR1"):
         return "parquet"
     if head.startswith(b"PK") and b".npy" in head:
@@ -18,9 +30,9 @@ def option_for(head: bytes) -> str | None:
 
 
 def first_bytes(path: str | Path) -> bytes:
-    """The first 200 bytes of a file. Raises OSError."""
+    """The first SEEN_BYTES of a file. Raises OSError."""
     with Path(path).open("rb") as file:
-        return file.read(200)
+        return file.read(SEEN_BYTES)
 
 
 def instead(head: bytes) -> str:

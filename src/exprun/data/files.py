@@ -9,37 +9,12 @@ from numpy.typing import NDArray
 
 from exprun.common.errors import UsageError, nearest
 from exprun.data.csv_file import CsvFile
-from exprun.data.file_kinds import first_bytes, option_for
 from exprun.data.frame import CATEGORICAL, NUMERIC, Frame
 from exprun.data.idx import images, images_file, is_idx, labels_of
-from exprun.data.npz_file import NpzFile
-from exprun.data.parquet_file import ParquetFile
+from exprun.data.open_file import open_file
 from exprun.data.preprocess import Preprocessing
-from exprun.data.read_options import Reading
 from exprun.data.source import Source
 from exprun.data.targets import check_no_gap, class_ids
-
-
-def open_file(path: str | Path, reading: Reading) -> Source:
-    """Open a file by its first bytes, not its name: Parquet, ``.npz``, or else CSV."""
-    file = str(Path(path).expanduser())
-    try:
-        option = option_for(first_bytes(file))
-    except OSError:  # reported when it is read
-        option = None
-    suffix = Path(file).suffix.lower()
-    if option == "parquet" or suffix == ".parquet":
-        return ParquetFile(file, reading)
-    if option == "npz" or suffix == ".npz":
-        return NpzFile(file, reading)
-    return CsvFile(file, reading)
-
-
-def data_option(source: Source) -> str:
-    """The option of ``data`` that reads such a file."""
-    if isinstance(source, ParquetFile):
-        return "parquet"
-    return "npz" if isinstance(source, NpzFile) else "csv"
 
 
 def open_source(path: str | Path, preprocessing: Preprocessing) -> Source:

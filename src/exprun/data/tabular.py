@@ -4,7 +4,7 @@ numbers)."""
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -16,14 +16,13 @@ from exprun.common.errors import UsageError, list_override, nearest
 from exprun.data.csv_file import CsvFile
 from exprun.data.datetimes import EXPECTED, mostly_unread
 from exprun.data.frame import CATEGORICAL, NUMERIC, Frame
-from exprun.data.npz_file import NpzFile
 from exprun.data.number_format import DECIMALS, THOUSANDS
-from exprun.data.parquet_file import ParquetFile
+from exprun.data.open_file import READERS, open_file
 from exprun.data.read_options import AUTO, LABEL, MISSING, Reading
 from exprun.data.source import Source
 from exprun.data.spelling import is_number, is_whole
 from exprun.data.table import Table, listed
-from exprun.data.targets import FEW_ROWS, TaskName, targets_of
+from exprun.data.targets import FEW_ROWS, TaskName, targets_of, without_full_stops
 from exprun.data.task import Task
 from exprun.data.text_file import DELIMITERS
 
@@ -83,11 +82,11 @@ def csv(
         )
     separators = DECIMALS.get(decimal), THOUSANDS.get(thousands)
     reading = Reading(header, sign, _words_of(missing), None, *separators)
-    sources = [CsvFile(_expanded(path), reading)]
+    sources: list[Source] = [CsvFile(_expanded(path), reading)]
     if test_path:
         first = sources[0].reading
         reading = replace(reading, decimal=first.decimal, thousands=first.thousands)
-        sources.append(CsvFile(_expanded(test_path), reading))
+        sources.append(open_file(test_path, reading))
     return table(sources, Choice(target, **roles))
 
 
@@ -98,10 +97,19 @@ def parquet(
     missing: Sequence[Column] = MISSING,
     **roles: Any,
 ) -> Table:
-    """Read a Parquet file; see ``csv``. Text and booleans are categorical, numbers numeric."""
-    reading = Reading(missing=_words_of(missing))
-    sources = [ParquetFile(_expanded(file), reading) for file in (path, test_path) if file]
-    return table(sources, Choice(target, **roles))
+    """Read a Parquet file, or a folder of them; see ``csv``."""
+    return _typed("parquet", path, target, test_path, missing, roles)
+
+
+def arrow(
+    path: str,
+    target: Column | Sequence[Column],
+    test_path: str | None = None,
+    missing: Sequence[Column] = MISSING,
+    **roles: Any,
+) -> Table:
+    """Read an Arrow or Feather file; see ``csv``."""
+    return _typed("arrow", path, target, test_path, missing, roles)
 
 
 def npz(
@@ -113,8 +121,44 @@ def npz(
 ) -> Table:
     """Read a file of NumPy's ``savez`` with arrays of equal length; see ``csv``. An array ``x``
     with more dimensions has a column ``x_0``, ``x_1``, … for each number of a row."""
+    return _typed("npz", path, target, test_path, missing, roles)
+
+
+def arff(
+    path: str,
+    target: Column | Sequence[Column],
+    test_path: str | None = None,
+    missing: Sequence[Column] = MISSING,
+    **roles: Any,
+) -> Table:
+    """Read an ARFF file; see ``csv``."""
+    return _typed("arff", path, target, test_path, missing, roles)
+
+
+def xlsx(
+    path: str,
+    target: Column | Sequence[Column],
+    test_path: str | None = None,
+    missing: Sequence[Column] = MISSING,
+    **roles: Any,
+) -> Table:
+    """Read the first sheet of an Excel workbook; see ``csv``."""
+    return _typed("xlsx", path, target, test_path, missing, roles)
+
+
+def _typed(
+    option: str,
+    path: str,
+    target: Column | Sequence[Column],
+    test_path: str | None,
+    missing: Sequence[Column],
+    roles: Mapping[str, Any],
+) -> Table:
+    """The table of a file whose columns have types."""
     reading = Reading(missing=_words_of(missing))
-    sources = [NpzFile(_expanded(file), reading) for file in (path, test_path) if file]
+    sources = [READERS[option](_expanded(path), reading)]
+    if test_path:
+        sources.append(open_file(test_path, reading))
     return table(sources, Choice(target, **roles))
 
 
@@ -188,6 +232,10 @@ def table(sources: Sequence[Source], chosen: Choice) -> Table:
             f"{source.path}: {listed(counting)} counts up from row to row; if that is the row's "
             f"number: {list_override('data.drop', [*map(str, chosen.drop), *counting])}"
         )
+    for test, frame in zip(sources[1:], frames[1:], strict=True):
+        labels = frame.categorical.get(targets[0])
+        if labels and task.classes and without_full_stops(labels, task) is not labels:
+            notes.append(f"{test.path}: labels read without the full stop at their end")
     if chosen.task == "auto":
         notes += _reason(frames[0], task)
     return Table(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from typing import Literal
 
 import numpy as np
@@ -126,9 +127,21 @@ def _check_varied(source: Source, frame: Frame, name: str) -> None:
         raise UsageError(f"{source.path}: the target {name!r} is the same in every row")
 
 
+def without_full_stops(column: Words, task: Task) -> Words:
+    """The labels without the full stop at their end, as the second file of some published sets has
+    it (UCI Adult), if every label has one and is a class of the task without it."""
+    if not column.words or any(word in task.classes for word in column.words):
+        return column
+    shortened = tuple(word.removesuffix(".") for word in column.words)
+    stops = all(word.endswith(".") for word in column.words)
+    known = {*task.classes, *task.merged}
+    return replace(column, words=shortened) if stops and set(shortened) <= known else column
+
+
 def class_ids(column: Words, task: Task, where: Callable[[int], str]) -> NDArray[np.int64]:
     """Labels as class ids (rows,) of the task; raises UsageError for an unknown label, at the
     position that ``where`` names."""
+    column = without_full_stops(column, task)
     known = np.array(places(column.words, [*task.classes, *task.merged]), dtype=np.int64)
     if task.merged:
         known[known >= len(task.classes)] = task.classes.index(MERGED)

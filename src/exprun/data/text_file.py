@@ -12,8 +12,10 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import IO, Any
 
+import pyarrow as pa
+
 from exprun.common.errors import UsageError
-from exprun.data.file_kinds import instead, option_for
+from exprun.data.file_kinds import SEEN_BYTES, instead, option_for
 from exprun.data.read_options import Reading
 
 HEAD = 2**20
@@ -29,8 +31,9 @@ DELIMITERS = {"comma": ",", "tab": "\t", "semicolon": ";", "space": " "}
 SNIFFED_LINES = 100
 
 SIGNATURES = {
-    b"PK\x03\x04": "a ZIP archive or an Excel workbook; expected a CSV file exported from it",
+    b"PK\x03\x04": "a ZIP archive; expected the file in it",
     b"PAR1": "a Parquet file; expected data=parquet",
+    b"ARROW1": "an Arrow or Feather file; expected data=arrow",
     b"\x93NUMPY": "a NumPy array; expected an .npz file and data=npz",
     b"SQLite format": "an SQLite database; expected a CSV file exported from it",
     b"%PDF": "a PDF document; expected a CSV file",
@@ -40,10 +43,22 @@ SIGNATURES = {
 """First bytes of files in other formats, with the names of these."""
 
 
+OTHERS = {"npz": "an .npz file", "xlsx": "an Excel workbook", "arff": "an ARFF file"}
+"""Files that other options of ``data`` read and whose first bytes alone do not tell."""
+
+GZIP, ZSTD = "gzip", "zstd"
+
+COMPRESSIONS = {b"\x1f\x8b": GZIP, b"\x28\xb5\x2f\xfd": ZSTD}
+"""First bytes of compressed files."""
+
+MOST_STRAY_LINES = 10
+"""Maximum number of lines above the table, such as titles and comments."""
+
+
 class TextFile:
-    """A CSV file, possibly gzip'd: the ``names`` of its columns, its ``delimiter``, the number
-    ``skipped`` of lines before the first row, and ``width``, the approximate bytes of a row. Raises
-    UsageError if it is not a CSV file."""
+    """A CSV file, possibly compressed with gzip or zstd: the ``names`` of its columns, its
+    ``delimiter``, the number ``skipped`` of lines before the first row, and ``width``, the
+    approximate bytes of a row. Raises UsageError if it is not a CSV file."""
 
     def __init__(self, path: str, reading: Reading) -> None:
         self.path = path
@@ -51,7 +66,10 @@ class TextFile:
         try:
             self.bytes = Path(path).stat().st_size
             with Path(path).open("rb") as file:
-                self.zipped = file.read(2) == b"\x1f\x8b"
+                start = file.read(4)
+            self.compression = next(
+                (name for bytes_, name in COMPRESSIONS.items() if start.startswith(bytes_)), None
+            )
             with self.open() as lines:
                 head = lines.read(HEAD)
         except FileNotFoundError:
@@ -65,6 +83,7 @@ class TextFile:
         text = self._decoded(head)
         self.width = max(map(len, head.splitlines()[:2]))
         self.delimiter = reading.delimiter or sniff(text)
+        self.stray_lines = self._stray_lines(text)
         self._refuse_stray_line(text)
         self.names = self._names(text)
 
@@ -72,25 +91,21 @@ class TextFile:
         start = head.lstrip()[:200].lower()
         if not start:
             raise UsageError(f"{self.path}: is empty")
-        if self.zipped and head.startswith((b"PAR1", b"PK")):
-            raise UsageError(f"{self.path}: is no gzip'd text; unpack it before: gunzip")
-        if option_for(head[:200]) == "npz":
-            raise UsageError(f"{self.path}: is an .npz file; expected data=npz")
+        if self.compression and head.startswith((b"PAR1", b"PK", b"ARROW1")):
+            raise UsageError(f"{self.path}: is no compressed text; unpack it before")
+        option = option_for(head[:SEEN_BYTES])
+        if option in OTHERS:
+            raise UsageError(f"{self.path}: is {OTHERS[option]}; expected data={option}")
         for signature, what in SIGNATURES.items():
             if head.startswith(signature):
                 raise UsageError(f"{self.path}: is {what}")
         if b"\x00" in head:
-            expected = instead(head[:200]) or "; expected text"
+            expected = instead(head[:SEEN_BYTES]) or "; expected text"
             raise UsageError(f"{self.path}: is a binary file{expected}")
         if re.match(rb"(\xef\xbb\xbf)?(<!doctype|<html|<\?xml)", start):
             raise UsageError(
                 f"{self.path}: is an HTML or XML page, not a CSV file; was it downloaded from "
                 "behind a login?"
-            )
-        if re.match(rb"(%[^\n]*\n|\s)*@relation\b", head.lstrip(b"\xef\xbb\xbf"), re.IGNORECASE):
-            raise UsageError(
-                f"{self.path}: is an ARFF file; expected the rows after its @data line as a CSV "
-                "file, with data.header=false"
             )
         if re.match(rb'[{\[]\s*["{\[]', start):
             raise UsageError(f"{self.path}: is JSON; expected a CSV file")
@@ -98,8 +113,7 @@ class TextFile:
     def _refuse_stray_line(self, text: str) -> None:
         """Raise UsageError if the first line has another number of cells than all following ones,
         so that it cannot be the header."""
-        reader = self._reader(io.StringIO(text, newline=""))
-        rows = (len(cells) for cells in reader if cells)
+        rows = (len(cells) for cells in self._reader(self._lines(text)) if cells)
         first, *others = itertools.islice(rows, SNIFFED_LINES)
         if len(others) < 3 or len(set(others)) > 1 or first == others[0] or others[0] == 1:
             return
@@ -110,6 +124,23 @@ class TextFile:
             what = "is it a title or a comment? leave it out: tail -n +2"
         raise UsageError(f"{self.path}: {differ}; {what}")
 
+    def _stray_lines(self, text: str) -> int:
+        """The number of lines above the table: the first ones of a single cell each, if all
+        following rows have equally many cells, two or more."""
+        reader = self._reader(io.StringIO(text, newline=""))
+        found = [(len(cells), reader.line_num) for cells in reader if cells][:SNIFFED_LINES]
+        single = list(itertools.takewhile(lambda row: row[0] == 1, found))[:MOST_STRAY_LINES]
+        following = {count for count, _ in found[len(single) :]}
+        table = len(found) >= len(single) + 3 and len(following) == 1 and following != {1}
+        return single[-1][1] if single and table else 0
+
+    def _lines(self, text: str) -> IO[str]:
+        """The lines of the table."""
+        lines = io.StringIO(text, newline="")
+        for _ in range(self.stray_lines):
+            lines.readline()
+        return lines
+
     def _decoded(self, head: bytes) -> str:
         """The complete lines of the head as text."""
         whole = head if len(head) < HEAD else head[: head.rfind(b"\n") + 1] or head
@@ -119,16 +150,16 @@ class TextFile:
             raise self.not_utf8() from None
 
     def _names(self, text: str) -> list[str]:
-        reader = self._reader(io.StringIO(text, newline=""))
+        reader = self._reader(self._lines(text))
         first = next((cells for cells in reader if cells), None)
         if first is None:
             raise UsageError(f"{self.path}: is empty")
         by_position = [str(k) for k in range(1, len(first) + 1)]
         self.first = [cell.strip() for cell in first]
         if not self.reading.header:
-            self.skipped = 0
+            self.skipped = self.stray_lines
             return by_position
-        self.skipped = reader.line_num
+        self.skipped = self.stray_lines + reader.line_num
         names = [name or at for name, at in zip(self.first, by_position, strict=True)]
         twice = [name for name, times in Counter(names).items() if times > 1]
         if twice:
@@ -158,8 +189,11 @@ class TextFile:
 
     def open(self, raw: IO[bytes] | None = None) -> IO[bytes]:
         """Open the text as decompressed bytes; ``raw`` is the file if it is already open."""
-        if self.zipped:
+        if self.compression == GZIP:
             return gzip.open(raw or self.path)  # type: ignore[return-value]
+        if self.compression == ZSTD:
+            unpacked = pa.input_stream(raw or self.path, compression=ZSTD)
+            return io.BufferedReader(unpacked)
         return raw or Path(self.path).open("rb")
 
     def _reader(self, lines: IO[str]) -> Any:
@@ -173,8 +207,10 @@ class TextFile:
         Slow; used to locate errors."""
         csv.field_size_limit(2**31 - 1)
         with self.open() as file, io.TextIOWrapper(file, "utf-8-sig", "replace", newline="") as t:
-            reader = self._reader(t)
-            filled = ((reader.line_num, cells) for cells in reader if cells)
+            for _ in range(self.stray_lines):
+                t.readline()
+            reader, above = self._reader(t), self.stray_lines
+            filled = ((above + reader.line_num, cells) for cells in reader if cells)
             yield from itertools.islice(filled, int(self.reading.header), None)
 
     def where(self, row: int) -> str:
@@ -236,16 +272,20 @@ def sniff(text: str) -> str:
     """The delimiter with which most of the first lines have as many cells as the first one; if
     there is none, as many as the second one."""
     lines = [line for line in text.splitlines()[:SNIFFED_LINES] if line.strip()]
-    return _best_delimiter(lines) or _best_delimiter(lines[1:]) or ","
+    found = _best_delimiter(lines) or _best_delimiter(lines[1:])
+    above = range(2, min(MOST_STRAY_LINES, len(lines) - 3) + 1)
+    return found or next(filter(None, (_best_delimiter(lines[k:], 1.0) for k in above)), ",")
 
 
-def _best_delimiter(lines: list[str]) -> str | None:
+def _best_delimiter(lines: list[str], least: float = 0.5) -> str | None:
+    """The delimiter with which the largest share of the lines, above 0.5 and at least ``least``,
+    has as many cells as the first one."""
     best, most = None, 0.5
     for delimiter in SNIFFED:
         spaced = delimiter == " "
         rows = map(str.split, lines) if spaced else csv.reader(lines, delimiter=delimiter)
         counts = [len(cells) for cells in rows]
         share = counts.count(counts[0]) / len(counts) if counts and counts[0] > 1 else 0
-        if share > most:
+        if share > most and share >= least:
             best, most = delimiter, share
     return best

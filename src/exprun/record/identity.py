@@ -8,6 +8,7 @@ from __future__ import annotations
 import functools
 import hashlib
 import json
+import re
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -17,8 +18,9 @@ from exprun import __version__
 GROUPS, KEYS = ("data", "problem"), ("path", "test_path")
 """The groups and keys of the config that name data files."""
 
-IDX_NAME_PART = "ubyte"
-"""A part of the name of every file that ``data=idx`` reads from a folder."""
+READ_FROM_FOLDERS = re.compile(r"ubyte|\.parquet$")
+"""What is found in the names of the files that ``data=idx`` and ``data=parquet`` read from a
+folder."""
 
 
 def identity(config: Mapping[str, Any], version: str = __version__) -> str:
@@ -37,12 +39,12 @@ def identity(config: Mapping[str, Any], version: str = __version__) -> str:
 
 
 def content_hash(path: Path) -> str | None:
-    """The SHA-256 of a file, or of the names and contents of a folder's IDX files; None if there is
-    no such file. Cached until the size or the modification time of a file changes."""
+    """The SHA-256 of a file, or of the names and contents of a folder's IDX or Parquet files; None
+    if there is no such file. Cached until the size or the modification time of a file changes."""
     try:
         if not path.is_dir():
             return _of_file(path.absolute(), *_changes(path))
-        files = sorted(file for file in path.iterdir() if IDX_NAME_PART in file.name)
+        files = sorted(file for file in path.iterdir() if READ_FROM_FOLDERS.search(file.name))
         sums = [(file.name, _of_file(file.absolute(), *_changes(file))) for file in files]
     except OSError:
         return None
