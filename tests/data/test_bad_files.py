@@ -247,15 +247,10 @@ CSV: dict[str, tuple[bytes, dict[str, Any], str]] = {
         {},
         """FILE: row 3, column 'body mass (g)': '2 kg' is not a number; if it means a missing value, add it to data.missing, else 'data.categorical=["body mass (g)"]' or 'data.drop=["body mass (g)"]'""",
     ),
-    "a title above the header": (
-        b"Results of 2024\na,y\n1,x\n2,y\n3,x\n",
+    "a title with a comma above the header": (
+        b"Results, 2024\na,b,c,y\n1,1,1,x\n2,2,2,y\n3,3,3,x\n",
         {},
-        "FILE: its first line has 1 cell, the next 4 have 2 each; is it a title or a comment? leave it out: tail -n +2",
-    ),
-    "a title above a header with semicolons": (
-        b"Results of 2024\na;b;y\n1;2;x\n2;3;y\n3;4;x\n",
-        {},
-        "FILE: its first line has 1 cell, the next 4 have 3 each; is it a title or a comment? leave it out: tail -n +2",
+        "FILE: its first line has 2 cells, the next 4 have 4 each; is it a title or a comment? leave it out: tail -n +2",
     ),
     "row names of R": (
         b"a,b,y\nr1,1,2,x\nr2,3,4,y\nr3,5,6,x\n",
@@ -265,7 +260,7 @@ CSV: dict[str, tuple[bytes, dict[str, Any], str]] = {
     "ARFF": (
         b"% a comment\n\n@RELATION iris\n@ATTRIBUTE a NUMERIC\n@DATA\n1,x\n",
         {},
-        "FILE: is an ARFF file; expected the rows after its @data line as a CSV file, with data.header=false",
+        "FILE: is an ARFF file; expected data=arff",
     ),
     "quote not closed": (
         b'a,b,y\n1,"2,x\n3,4,z\n5,6,x\n',
@@ -303,15 +298,21 @@ CSV: dict[str, tuple[bytes, dict[str, Any], str]] = {
         "FILE: is an HTML or XML page, not a CSV file; was it downloaded from behind a login?",
     ),
     "JSON": (b'[{"a": 1}]', {}, "FILE: is JSON; expected a CSV file"),
+    "ZIP archive": (b"PK\x03\x04\x14\x00", {}, "FILE: is a ZIP archive; expected the file in it"),
     "Excel workbook": (
-        b"PK\x03\x04\x14\x00",
+        b"PK\x03\x04" + 26 * b"\x00" + b"[Content_Types].xml",
         {},
-        "FILE: is a ZIP archive or an Excel workbook; expected a CSV file exported from it",
+        "FILE: is an Excel workbook; expected data=xlsx",
+    ),
+    "Feather as CSV": (
+        b"ARROW1\x00\x00",
+        {},
+        "FILE: is an Arrow or Feather file; expected data=arrow",
     ),
     "gzip'd Parquet": (
         gzip.compress(b"PAR1\x15\x04"),
         {},
-        "FILE: is no gzip'd text; unpack it before: gunzip",
+        "FILE: is no compressed text; unpack it before",
     ),
     "Parquet as CSV": (b"PAR1\x15\x04", {}, "FILE: is a Parquet file; expected data=parquet"),
     "NumPy array as CSV": (
@@ -339,9 +340,13 @@ def test_what_is_wrong_with_a_csv_file_is_said(tmp_path, name):
     assert said(tabular.csv, path, **{"target": "y", **options}) == message
 
 
-@pytest.mark.parametrize("call", [tabular.csv, tabular.parquet, tabular.npz])
+@pytest.mark.parametrize(
+    "call",
+    [tabular.csv, tabular.parquet, tabular.npz, tabular.arrow, tabular.arff, tabular.xlsx],
+)
 def test_a_folder_and_a_file_that_is_not_there_are_no_files(tmp_path, call):
-    assert said(call, tmp_path, "y") == "FILE: is a folder; expected a file"
+    without = " without files *.parquet" if call is tabular.parquet else ""
+    assert said(call, tmp_path, "y") == f"FILE: is a folder{without}; expected a file"
     assert said(call, tmp_path / "no", "y") == "FILE: no such file"
 
 

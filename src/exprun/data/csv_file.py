@@ -50,10 +50,8 @@ class CsvFile:
         by = names.get(found, repr(found))
         self.note = f"; separated by {by}" if by else ""
         if self.file.stray_lines:
-            lines = self.file.stray_lines
-            self.note += (
-                f"; without the first {'line' if lines == 1 else f'{lines} lines'}, a title"
-            )
+            lines = "line" if self.file.stray_lines == 1 else f"{self.file.stray_lines} lines"
+            self.note += f"; without the first {lines}, above the table"
         self.gaps = frozenset(["", *reading.missing])
         self.block = max(BLOCK, LINES * self.file.width)
         head = [cells for (_, cells), _ in zip(self.file.rows(), range(SEEN), strict=False)]

@@ -5,13 +5,13 @@ from __future__ import annotations
 import math
 import shlex
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 
 import numpy as np
 from numpy.typing import NDArray
 
-from exprun.common.errors import UsageError, list_override
+from exprun.common.errors import CellError, UsageError, list_override
 from exprun.common.streams import stream
 from exprun.data.datetimes import EXPECTED, iso, mostly_unread, periods_of
 from exprun.data.frame import CATEGORICAL, DATETIME, NUMERIC, Frame
@@ -86,13 +86,13 @@ def inspect(source: Source, target: str | None = None, test: Source | None = Non
     name = _guess(source.names)
     if target is not None:
         (name,) = columns_named(source, "target", [target])
-    frame = source.read({n: LABEL if n == name else AUTO for n in source.names})
-    task, problems = None, []
+    frame, faults = _read(source, {n: LABEL if n == name else AUTO for n in source.names})
+    task, problems = None, [*faults.values()]
     drop = [column for column in source.names if column != name and counts_up(frame, column)]
     drop += [
         column
         for column in source.names
-        if column not in (*drop, name, *source.index)
+        if column not in (*drop, name, *source.index, *faults)
         and frame.kind(column) == CATEGORICAL
         and too_many_levels(frame, column)
     ]
@@ -102,15 +102,29 @@ def inspect(source: Source, target: str | None = None, test: Source | None = Non
         if test is None:
             split_rows(made, USUAL_FRACTION, USUAL_FRACTION, stream(0, "split"))
     except UsageError as error:
-        problems.append(str(error))
+        problems += [str(error)] if str(error) not in problems else []
     columns = [_column(frame, column, name, task, drop, source.index) for column in source.names]
     suspicions = [*_ids(frame, drop), *_duplicates(frame), *_dates(frame)]
-    features = [c.name for c in columns if c.name not in (*drop, name, *source.index)]
+    left_out = (*drop, name, *source.index, *faults)
+    features = [c.name for c in columns if c.name not in left_out]
     suspicions += [line for f in features for line in _sentinel(frame, f)]
     suspicions += [line for f in features for line in _leak(frame, f, name, task)]
     if test is not None:
         suspicions += _drift(source, frame, test, [*features, name], name)
     return Inspection(len(frame), columns, name, guessed, task, suspicions, drop, problems)
+
+
+def _read(source: Source, wanted: Mapping[str, str]) -> tuple[Frame, dict[str, str]]:
+    """The columns, and the errors about the cells of some, which are read as words."""
+    kinds, faults = dict(wanted), dict[str, str]()
+    while True:
+        try:
+            return source.read(kinds), faults
+        except CellError as error:
+            if kinds[error.column] == CATEGORICAL:
+                raise
+            faults[error.column] = str(error)
+            kinds[error.column] = CATEGORICAL
 
 
 def _guess(names: Sequence[str]) -> str:
