@@ -12,6 +12,7 @@ from exprun.data.csv_file import CsvFile
 from exprun.data.frame import CATEGORICAL, NUMERIC, Frame
 from exprun.data.idx import images, images_file, is_idx, labels_of
 from exprun.data.open_file import open_file
+from exprun.data.parquet_file import SUFFIX
 from exprun.data.preprocess import Preprocessing
 from exprun.data.source import Source
 from exprun.data.targets import check_no_gap, class_ids
@@ -56,10 +57,15 @@ def read_columns(path: str | Path, preprocessing: Preprocessing) -> Frame:
     Raises UsageError, naming file, row and column, for invalid data.
     """
     file = Path(path).expanduser()
-    if file.is_dir() or is_idx(file):
+    if _is_of_images(file):
         return _read_images(images_file(file), preprocessing)
     source = open_source(path, preprocessing)
     return source.read(_wanted(source, preprocessing))
+
+
+def _is_of_images(file: Path) -> bool:
+    """Whether it is an IDX file, or a folder of them and not of Parquet files."""
+    return is_idx(file) or (file.is_dir() and not any(file.glob(f"*{SUFFIX}")))
 
 
 def _read_images(file: Path, preprocessing: Preprocessing) -> Frame:
@@ -78,7 +84,7 @@ def read_labelled(
     """Read ``read_columns`` and the targets: class ids (rows,), or numbers (rows, targets) in the
     unit of the file. Raises UsageError also for a label that the task does not have."""
     file, task = Path(path).expanduser(), preprocessing.task
-    if file.is_dir() or is_idx(file):
+    if _is_of_images(file):
         file = images_file(file)
         frame = _read_images(file, preprocessing)
         labels = labels_of(file, len(frame))
