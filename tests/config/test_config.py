@@ -21,7 +21,7 @@ from exprun.record.files import folder_name
 from exprun.training.training import Training
 
 CONF = conf_dir()
-OWN = ("csv", "idx", "npz", "openml", "parquet")
+OWN = ("arff", "arrow", "csv", "idx", "npz", "openml", "parquet", "xlsx")
 OPTIONS = sorted(
     f"{path.parent.name}={path.stem}"
     for path in CONF.glob("*/*.yaml")

@@ -187,3 +187,25 @@ def test_the_command_trains(tmp_path: Path, capsys: pytest.CaptureFixture[str]) 
     assert "the target 'age' is missing" in said, "what a training would refuse"
     assert main(["inspect", path, "--target", "agee"]) == 2
     assert "did you mean age?" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("suffix", ["csv", "arff"])
+def test_a_bad_cell_is_a_problem_beside_the_table_of_columns(tmp_path, capsys, suffix):
+    """Of every column that has one."""
+    rows = [f"{k},{k * k},{'ab'[k % 2]}" for k in range(ROWS)]
+    rows[6], rows[8] = "six,36,a", "8,64 kg,a"
+    text = "\n".join(["n,area,y", *rows])
+    if suffix == "arff":
+        text = "@relation r\n@attribute n string\n@attribute area string\n@attribute y {a,b}\n"
+        text += "@data\n" + "\n".join(rows)
+    path = tmp_path / f"d.{suffix}"
+    path.write_text(text)
+    assert main(["inspect", str(path)]) == 0
+    said = capsys.readouterr().out
+    first = 2 if suffix == "csv" else 6
+    assert f"row {first + 6}, column 'n': 'six' is not a number" in said
+    assert f"row {first + 8}, column 'area': '64 kg' is not a number" in said
+    assert said.count("'six'") == 1
+    assert f"{ROWS} rows, 3 columns" in said
+    assert "names have" not in said
+    assert "exprun data=" not in said

@@ -281,10 +281,8 @@ def test_lines_of_one_cell_above_the_table_are_left_out(tmp_path, header, above)
 
 def test_the_second_file_of_uci_adult(tmp_path):
     """A first line that is no row, and labels with a full stop."""
-    rows = [
-        f"{20 + k}, {'Private' if k % 3 else '?'}, {'<=50K' if k % 2 else '>50K'}"
-        for k in range(30)
-    ]
+    work, income = ["?", "Private", "Never-worked"], [">50K", "<=50K"]
+    rows = [f"{20 + k}, {work[k % 3]}, {k % 7}, {income[k % 2]}" for k in range(30)]
     (tmp_path / "adult.data").write_text("\n".join(rows) + "\n\n")
     test = "|1x3 Cross validator\n" + "".join(f"{row}.\n" for row in rows) + "\n"
     (tmp_path / "adult.test").write_text(test)

@@ -5,13 +5,12 @@ from __future__ import annotations
 
 import argparse
 import os
-import shlex
 import sys
 from collections.abc import Callable
 from pathlib import Path
 
 from exprun.commands import Parser
-from exprun.common.constants import COMPLETED, DIVERGED, EARLY_STOPPED
+from exprun.commands.best_job import run_of
 from exprun.common.errors import UsageError
 from exprun.doctor import terminal
 from exprun.doctor.diagnose import diagnose
@@ -20,7 +19,7 @@ from exprun.doctor.rebuild import examine
 from exprun.doctor.trial import drift, start, train, verdicts
 from exprun.record.lease import held
 from exprun.run_folder import stored
-from exprun.sweeps import ledger, worker_pool
+from exprun.sweeps import worker_pool
 from exprun.sweeps.conclude import conclude
 
 FIRST = 3
@@ -47,12 +46,7 @@ def main(words: list[str]) -> int:
     )
     arguments = parser.parse_args(words)
     folder, number = arguments.folder, arguments.number
-    if (folder / "sweep.json").is_file():
-        folder, without = best_job(arguments.folder)
-        print(f"the best job of the sweep: {os.path.relpath(folder)}")
-        if without:
-            resume = shlex.join(["exprun", "resume", os.path.relpath(arguments.folder)])
-            print(f"jobs without a result, not looked at: {without} ({resume} trains them)")
+    folder = run_of(folder, sys.stdout)
     run = stored(folder)
     if run.options.get("problem") not in (None, "mlp"):
         raise UsageError(
@@ -109,16 +103,3 @@ def choose(suggestions: list[Suggestion], number: int) -> list[Suggestion]:
         among = f"a number from 1 to {len(suggestions)}" if suggestions else "none, it is healthy"
         raise UsageError(f"doctor: --try {number}: expected {among}")
     return [suggestions[number - 1]]
-
-
-def best_job(folder: Path) -> tuple[Path, int]:
-    """The folder of a sweep's best job, and the number of jobs without a result. Raises UsageError
-    if no job ended well."""
-    rows = ledger.ranked(folder)
-    if not rows or rows[0]["status"] not in (COMPLETED, EARLY_STOPPED):
-        raise UsageError(f"{folder}: no job of the sweep ended well; expected the folder of one")
-    job = folder / str(rows[0]["folder"])
-    if not job.resolve().is_relative_to(folder.resolve()):
-        raise UsageError(f"{folder / 'sweep.json'}: {job} lies outside of the sweep")
-    ended = (COMPLETED, EARLY_STOPPED, DIVERGED)
-    return job, sum(row["status"] not in ended for row in rows)

@@ -9,7 +9,8 @@ import numpy as np
 import torch
 
 from exprun.commands import Parser
-from exprun.commands.predict import check_order, naming, tell_unseen
+from exprun.commands.best_job import run_of
+from exprun.commands.predict import check_order, naming, tell_unseen, tell_zones
 from exprun.data.files import read_labelled
 from exprun.display.evaluation import show_evaluation
 from exprun.record.model import load_model
@@ -18,16 +19,20 @@ from exprun.training import metrics
 
 def main(words: list[str]) -> int:
     parser = Parser("evaluate", "What a trained model is worth on the rows of a file.")
-    parser.add_argument("run", type=Path, metavar="RUN", help="the folder of a run")
+    parser.add_argument(
+        "run", type=Path, metavar="RUN", help="the folder of a run, or of a sweep: its best job"
+    )
     parser.add_argument("file", metavar="FILE", help="rows with the same columns and the target")
     parser.add_argument("--json", action="store_true", help="as JSON, for scripts")
     arguments = parser.parse_args(words)
     check_order("evaluate", arguments.run, arguments.file)
+    arguments.run = run_of(arguments.run)
     model = load_model(arguments.run)
     preprocessing, task = model.preprocessing, model.preprocessing.task
     with naming(arguments.file) as path:
         frame, target = read_labelled(path, preprocessing)
         outputs = model.outputs(frame)
+    tell_zones(arguments.file, frame, preprocessing)
     tell_unseen(arguments.file, frame, preprocessing)
     if not task.classes:
         target = preprocessing.target.apply(target.astype(np.float64))

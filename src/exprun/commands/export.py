@@ -8,6 +8,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from exprun.commands import Parser, check_output
+from exprun.commands.best_job import run_of
 from exprun.common.constants import EXIT_CODES, FAILED
 from exprun.export.inputs import Columns, Disagreement
 from exprun.export.verified import FORMATS, SUFFIXES
@@ -21,7 +22,9 @@ SHOWN = 6
 
 def main(words: list[str]) -> int:
     parser = Parser("export", "A trained model with its preprocessing as one file.")
-    parser.add_argument("run", type=Path, metavar="RUN", help="the folder of a run")
+    parser.add_argument(
+        "run", type=Path, metavar="RUN", help="the folder of a run, or of a sweep: its best job"
+    )
     parser.add_argument("--format", choices=FORMATS, required=True)
     parser.add_argument(
         "-o", "--output", type=Path, metavar="OUT", help="else exported/model.… in the run's folder"
@@ -30,6 +33,7 @@ def main(words: list[str]) -> int:
     suffix = SUFFIXES[arguments.format]
     if arguments.output:
         check_output(arguments.output, (suffix,))
+    arguments.run = run_of(arguments.run)
     model = load_model(arguments.run)
     folder = arguments.run if arguments.run.is_dir() else arguments.run.parent
     path = arguments.output or folder / "exported" / f"model{suffix}"

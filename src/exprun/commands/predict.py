@@ -17,8 +17,9 @@ from pyarrow import csv as pa_csv
 from pyarrow import parquet
 
 from exprun.commands import Parser, check_output
+from exprun.commands.best_job import run_of
 from exprun.common.errors import UsageError
-from exprun.data.files import read_columns
+from exprun.data.files import read_columns, read_kept
 from exprun.data.frame import Frame
 from exprun.data.preprocess import Preprocessing
 from exprun.record.files import write_atomic
@@ -31,10 +32,15 @@ STDIN = "-"
 
 def main(words: list[str]) -> int:
     parser = Parser("predict", "The answers of a trained model for the rows of a file.")
-    parser.add_argument("run", type=Path, metavar="RUN", help="the folder of a run")
+    parser.add_argument(
+        "run", type=Path, metavar="RUN", help="the folder of a run, or of a sweep: its best job"
+    )
     parser.add_argument("file", metavar="FILE", help="rows with the same columns; - is stdin, CSV")
     parser.add_argument(
         "-o", "--output", type=Path, metavar="OUT", help=".csv or .parquet; else it is printed"
+    )
+    parser.add_argument(
+        "--keep", action="append", default=[], metavar="COLUMN", help="repeat a column of FILE"
     )
     arguments = parser.parse_args(words)
     if arguments.output:
@@ -42,10 +48,16 @@ def main(words: list[str]) -> int:
             arguments.output, SUFFIXES, None if arguments.file == STDIN else arguments.file
         )
     check_order("predict", arguments.run, arguments.file)
+    arguments.run = run_of(arguments.run)
     model = load_model(arguments.run)
     with naming(arguments.file) as path:
         frame = read_columns(path, model.preprocessing)
-        columns = model.predict(frame).columns()
+        columns: Mapping[str, NDArray[Any]] = model.predict(frame).columns()
+        twice = [name for name in arguments.keep if name in columns]
+        if twice:
+            raise UsageError(f"--keep {twice[0]}: the answer has a column of that name")
+        columns = {**read_kept(path, model.preprocessing, arguments.keep), **columns}
+    tell_zones(arguments.file, frame, model.preprocessing)
     tell_unseen(arguments.file, frame, model.preprocessing)
     if arguments.output is None:
         sys.stdout.buffer.write(as_csv(columns))
@@ -83,6 +95,17 @@ def naming(file: str) -> Iterator[Path]:
         except UsageError as error:
             words = str(error).removeprefix(f"{copied.name}: ")
             raise UsageError(f"standard input: {words}") from None
+
+
+def tell_zones(file: str, frame: Frame, preprocessing: Preprocessing) -> None:
+    """Print a line on stderr about times without a zone beside a training with zones, or the other
+    way round."""
+    for name in preprocessing.unlike_zones(frame):
+        where = "training" if name in frame.zoned else file
+        print(
+            f"exprun: {file}: column {name!r}: times without a zone in {where} are taken as UTC",
+            file=sys.stderr,
+        )
 
 
 def tell_unseen(file: str, frame: Frame, preprocessing: Preprocessing) -> None:

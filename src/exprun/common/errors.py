@@ -20,6 +20,14 @@ class CellError(UsageError):
         self.column = column
 
 
+class NoFeature(CellError):
+    """A column that can be no feature as it is; ``why`` says what it has, in a few words."""
+
+    def __init__(self, text: str, column: str, why: str) -> None:
+        super().__init__(text, column)
+        self.why = why
+
+
 def refuse_remote(path: str, key: str = "") -> None:
     """Raise UsageError for an address where the path of a file is expected; ``key`` is what the
     message begins with."""

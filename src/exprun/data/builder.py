@@ -161,7 +161,8 @@ class FrameBuilder:
             name: Words.of(np.concatenate(self.codes[name] or none), spellings([*self.words[name]]))
             for name in self.categorical
         }
-        return Frame(self.names, self.numbers, categorical, self.datetimes)
+        zoned = frozenset(name for name, zones in self.zones.items() if zones)
+        return Frame(self.names, self.numbers, categorical, self.datetimes, zoned)
 
 
 def missing_numbers(missing: Sequence[str]) -> list[float]:

@@ -11,7 +11,7 @@ import numpy as np
 import pyarrow as pa
 from pyarrow import csv as pa_csv
 
-from exprun.common.errors import CellError, UsageError, choices, list_override
+from exprun.common.errors import CellError, NoFeature, UsageError, choices, list_override
 from exprun.data import progress
 from exprun.data.builder import MOST_WORDS, BadCell, FrameBuilder, TooManyWords
 from exprun.data.datetimes import mostly_datetimes
@@ -109,7 +109,8 @@ class CsvFile:
             except TooManyWords as many:
                 if not many.numbers:
                     said = too_many(self.path, many.column, wanted)
-                    raise CellError(said, many.column) from None
+                    why = f"more than {MOST_WORDS} different words"
+                    raise NoFeature(said, many.column, why) from None
                 kinds[many.column] = NUMERIC
             except BadCell as cell:
                 raise self._fault(cell, wanted) from None

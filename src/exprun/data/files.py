@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import re
+from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -11,7 +14,9 @@ from exprun.common.errors import UsageError, nearest
 from exprun.data.csv_file import CsvFile
 from exprun.data.frame import CATEGORICAL, NUMERIC, Frame
 from exprun.data.idx import images, images_file, is_idx, labels_of
+from exprun.data.npz_file import TEST, NpzFile
 from exprun.data.open_file import open_file
+from exprun.data.parquet_file import SUFFIX
 from exprun.data.preprocess import Preprocessing
 from exprun.data.source import Source
 from exprun.data.targets import check_no_gap, class_ids
@@ -20,6 +25,8 @@ from exprun.data.targets import check_no_gap, class_ids
 def open_source(path: str | Path, preprocessing: Preprocessing) -> Source:
     """Open a file to be read with the options of the training file."""
     source = open_file(path, preprocessing.reading)
+    if isinstance(source, NpzFile) and source.in_parts:
+        source = NpzFile(source.path, preprocessing.reading, TEST)
     if isinstance(source, CsvFile) and preprocessing.reading.columns is not None:
         _place_columns(source, preprocessing, preprocessing.reading.columns)
     return source
@@ -56,10 +63,44 @@ def read_columns(path: str | Path, preprocessing: Preprocessing) -> Frame:
     Raises UsageError, naming file, row and column, for invalid data.
     """
     file = Path(path).expanduser()
-    if file.is_dir() or is_idx(file):
+    if _is_of_images(file):
         return _read_images(images_file(file), preprocessing)
     source = open_source(path, preprocessing)
     return source.read(_wanted(source, preprocessing))
+
+
+def read_kept(
+    path: str | Path, preprocessing: Preprocessing, names: Sequence[str]
+) -> dict[str, NDArray[Any]]:
+    """Columns of a file, also such as training did not read, as words (rows,) with None for gaps,
+    or as integers if all words are.
+
+    Raises UsageError for a column that is not there, and for images, which have none.
+    """
+    if not names:
+        return {}
+    file = Path(path).expanduser()
+    if _is_of_images(file):
+        raise UsageError(f"{file}: images have no columns to keep")
+    source = open_source(path, preprocessing)
+    for name in names:
+        if name not in source.names:
+            shown = ", ".join([*source.names[:20], *["…"] * (len(source.names) > 20)])
+            hint = nearest(name, source.names)
+            raise UsageError(f"{source.path}: there is no column {name!r}{hint} (columns: {shown})")
+    frame = source.read(dict.fromkeys(names, CATEGORICAL))
+    return {name: _as_integers(frame[name], frame.categorical[name].words) for name in names}
+
+
+def _as_integers(column: NDArray[Any], words: Sequence[str]) -> NDArray[Any]:
+    """The words (rows,) as int64 if that changes no spelling and there is no gap."""
+    whole = all(re.fullmatch(r"0|-?[1-9]\d{0,17}", word) for word in words)
+    return column.astype(np.int64) if whole and None not in set(column.tolist()) else column
+
+
+def _is_of_images(file: Path) -> bool:
+    """Whether it is an IDX file, or a folder of them and not of Parquet files."""
+    return is_idx(file) or (file.is_dir() and not any(file.glob(f"*{SUFFIX}")))
 
 
 def _read_images(file: Path, preprocessing: Preprocessing) -> Frame:
@@ -78,7 +119,7 @@ def read_labelled(
     """Read ``read_columns`` and the targets: class ids (rows,), or numbers (rows, targets) in the
     unit of the file. Raises UsageError also for a label that the task does not have."""
     file, task = Path(path).expanduser(), preprocessing.task
-    if file.is_dir() or is_idx(file):
+    if _is_of_images(file):
         file = images_file(file)
         frame = _read_images(file, preprocessing)
         labels = labels_of(file, len(frame))

@@ -53,13 +53,14 @@ class Frame:
     ``names`` are the columns in their order. Numeric ones are stored in one block, ``numbers``
     (rows, numeric columns), in the dtype of the source (images stay bytes); floats have NaN for a
     missing value. ``categorical`` holds the others by name. Those in ``datetimes`` are stored with
-    the numeric ones, as seconds since 1970 (see ``datetimes``).
+    the numeric ones, as seconds since 1970 (see ``datetimes``); those in ``zoned`` have time zones.
     """
 
     names: tuple[str, ...]
     numbers: NDArray[Any]
     categorical: Mapping[str, Words] = field(default_factory=dict)
     datetimes: frozenset[str] = frozenset()
+    zoned: frozenset[str] = frozenset()
 
     def __len__(self) -> int:
         return len(self.numbers)
@@ -112,12 +113,13 @@ class Frame:
             first = places == list(range(len(places)))
             numbers = numbers[:, : len(places)] if first else numbers[:, places]
         categorical = {n: self.categorical[n] for n in names if n in self.categorical}
-        return Frame(tuple(names), numbers, categorical, self.datetimes & set(names))
+        datetimes, zoned = (kind & set(names) for kind in (self.datetimes, self.zoned))
+        return Frame(tuple(names), numbers, categorical, datetimes, zoned)
 
     def taken(self, rows: Rows) -> Frame:
         """A copy of some of the rows."""
         categorical = {n: Words(w.codes[rows], w.words) for n, w in self.categorical.items()}
-        return Frame(self.names, self.numbers[rows], categorical, self.datetimes)
+        return Frame(self.names, self.numbers[rows], categorical, self.datetimes, self.zoned)
 
     def extended(self, more: Frame) -> Frame:
         """This frame followed by a copy of the rows of another one with the same columns. This
@@ -131,4 +133,4 @@ class Frame:
         categorical = {
             name: words.extended(more.categorical[name]) for name, words in self.categorical.items()
         }
-        return Frame(self.names, numbers, categorical, self.datetimes)
+        return Frame(self.names, numbers, categorical, self.datetimes, self.zoned)

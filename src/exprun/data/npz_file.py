@@ -20,15 +20,24 @@ from exprun.data.frame import CATEGORICAL, DATETIME, Frame, Words
 from exprun.data.read_options import AUTO, LABEL, Reading
 from exprun.data.spelling import is_number
 
+TRAIN, TEST = "train", "test"
+"""The parts of a file of Keras."""
+
+KERAS = {f"{name}_{part}" for name in "xy" for part in (TRAIN, TEST)}
+
 
 class NpzFile:
     """Arrays of equal length as a source of columns; an array with more dimensions gives a column
     per number of a row, ``x_0``, ``x_1``, … Pickled objects are refused, because they could run
-    code."""
+    code.
+
+    Of a file with the arrays ``x_train``, ``y_train``, ``x_test``, ``y_test``, as Keras' data sets
+    have, the ``part`` is read, as ``x`` and ``y``; ``in_parts`` says that it is one.
+    """
 
     index: tuple[str, ...] = ()
 
-    def __init__(self, path: str, reading: Reading) -> None:
+    def __init__(self, path: str, reading: Reading, part: str = TRAIN) -> None:
         """Raises UsageError if it is not such a file or the arrays are not columns of one table."""
         self.path = path
         self.reading, self.note = Reading(missing=reading.missing), ""
@@ -37,7 +46,13 @@ class NpzFile:
                 raise UsageError(f"{path}: is not an .npz file{instead(head)}")
             with Path(path).open("rb") as raw:
                 file = np.load(raw, allow_pickle=False)
-                self.arrays = {name: np.asarray(file[name]) for name in file.files}
+                self.in_parts = set(file.files) == KERAS
+                of = (
+                    {f"{n}_{part}": n for n in "xy"}
+                    if self.in_parts
+                    else {n: n for n in file.files}
+                )
+                self.arrays = {name: np.asarray(file[key]) for key, name in of.items()}
         except FileNotFoundError:
             raise UsageError(f"{path}: no such file") from None
         except IsADirectoryError:
@@ -51,6 +66,8 @@ class NpzFile:
                 ) from None
             raise UsageError(f"{path}: is not an .npz file: {error}") from None
         self._check()
+        if self.in_parts and self.arrays["y"].shape[1:] == (1,):
+            self.arrays["y"] = self.arrays["y"][:, 0]
         self.places: dict[str, tuple[str, int | None]] = {}
         for name, array in self.arrays.items():
             if array.ndim == 1:

@@ -57,12 +57,14 @@ class Numeric:
 class Datetime:
     """A column of dates or times, in seconds since 1970: one input for the time itself, which is
     filled and scaled like a number, and two for each of ``periods`` (see ``datetimes.PERIODS``),
-    sine and cosine of the phase in it."""
+    sine and cosine of the phase in it. ``zoned`` says whether the times of the training have time
+    zones."""
 
     name: str
     fill: float
     scaling: Linear | Quantiles
     periods: tuple[str, ...] = ()
+    zoned: bool = False
 
     kind = DATETIME
 
@@ -239,6 +241,12 @@ class Preprocessing:
             single(values, names)
             inputs[part, slice(None) if together else places] = values
 
+    def unlike_zones(self, frame: Frame) -> list[str]:
+        """The columns of dates that have time zones in the training or in the frame, but not in
+        both: times without one are taken as UTC beside instants."""
+        dates = [column for column in self.columns if isinstance(column, Datetime)]
+        return [column.name for column in dates if column.zoned != (column.name in frame.zoned)]
+
     def unseen(self, frame: Frame) -> dict[str, int]:
         """Number of rows with a word that no training row had, per categorical column that has
         any."""
@@ -268,7 +276,7 @@ def _fit_numeric(frame: Frame, rows: Rows, scaling: str, impute: str) -> list[Nu
         fitted.append(Numeric(name, fill, scaled))
     of_dates = STANDARDIZE if scaling in (UNIT, NONE) else scaling
     for name, fill, scaled, values in _fit_scaled(frame, rows, dates, of_dates, impute):
-        fitted.append(Datetime(name, fill, scaled, periods_of(values)))
+        fitted.append(Datetime(name, fill, scaled, periods_of(values), name in frame.zoned))
     return fitted
 
 

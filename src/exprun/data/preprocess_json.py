@@ -46,6 +46,7 @@ def _column(column: Column) -> dict[str, Any]:
     content: dict[str, Any] = {**head, "fill": column.fill, "scaling": quantiles or asdict(scaling)}
     if isinstance(column, Datetime):
         content["periods"] = list(column.periods)
+        content |= {"zoned": True} if column.zoned else {}
     return content
 
 
@@ -123,7 +124,8 @@ def _read_column(place: _Position) -> Column:
         periods = tuple(period.text() for period in place["periods"].items())
         known = len(periods) == len(set(periods)) and set(periods) <= set(PERIODS)
         place["periods"].expect(known, f"some of {', '.join(PERIODS)}")
-        return Datetime(name, fill, scaling, periods)
+        zoned = "zoned" in place.dict() and place["zoned"].boolean()
+        return Datetime(name, fill, scaling, periods, zoned)
     place["kind"].expect(kind == CATEGORICAL, f"{NUMERIC}, {DATETIME} or {CATEGORICAL}")
     levels = tuple(level.text_or_none() for level in place["levels"].items())
     place["levels"].expect(0 < len(levels) == len(set(levels)), "different categories")

@@ -12,10 +12,11 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from exprun.common.errors import UsageError, list_override, nearest
+from exprun.common.errors import NoFeature, UsageError, list_override, nearest
 from exprun.data.csv_file import CsvFile
 from exprun.data.datetimes import EXPECTED, mostly_unread
 from exprun.data.frame import CATEGORICAL, NUMERIC, Frame
+from exprun.data.npz_file import TEST, NpzFile
 from exprun.data.number_format import DECIMALS, THOUSANDS
 from exprun.data.open_file import READERS, open_file
 from exprun.data.read_options import AUTO, LABEL, MISSING, Reading
@@ -120,8 +121,15 @@ def npz(
     **roles: Any,
 ) -> Table:
     """Read a file of NumPy's ``savez`` with arrays of equal length; see ``csv``. An array ``x``
-    with more dimensions has a column ``x_0``, ``x_1``, … for each number of a row."""
-    return _typed("npz", path, target, test_path, missing, roles)
+    with more dimensions has a column ``x_0``, ``x_1``, … for each number of a row. A file in the
+    parts of Keras' data sets has an official test split."""
+    reading = Reading(missing=_words_of(missing))
+    sources: list[Source] = [NpzFile(_expanded(path), reading)]
+    if test_path:
+        sources.append(open_file(test_path, reading))
+    elif isinstance(sources[0], NpzFile) and sources[0].in_parts:
+        sources.append(NpzFile(_expanded(path), reading, TEST))
+    return table(sources, Choice(target, **roles))
 
 
 def arff(
@@ -190,11 +198,9 @@ def table(sources: Sequence[Source], chosen: Choice) -> Table:
         wanted.setdefault(time, AUTO)
     weighted = [] if chosen.weight is None else columns_named(source, "weight", [chosen.weight])
     wanted |= dict.fromkeys(weighted, NUMERIC)
-    frames = [source.read(wanted)]
+    first = _read_features(source, wanted, features)
+    frames = [first]
     settled = {name: frames[0].kind(name) for name in names}
-    for name in features:
-        if wanted[name] == AUTO and settled[name] == CATEGORICAL:
-            _check_levels(source, frames[0], name)
     for test in sources[1:]:
         missing = [name for name in (*names, *weighted) if name not in test.names]
         if missing:
@@ -365,21 +371,57 @@ def _kinds(source: Source, chosen: Choice, targets: list[str]) -> dict[str, str]
     return kinds
 
 
-def _check_levels(source: Source, frame: Frame, name: str) -> None:
-    """Raise UsageError for a column whose words are probably ids, names or dates, not
-    categories."""
-    words, rows = frame.categorical[name].words, len(frame)
-    if too_many_levels(frame, name):
-        if mostly_unread(words):
-            raise UsageError(
-                f"{source.path}: column {name!r} has dates like {words[0]!r}; {EXPECTED}, or "
-                f"{list_override('data.drop', [name])}"
-            )
-        raise UsageError(
-            f"{source.path}: column {name!r} has {len(words)} different words in {rows} rows, as "
-            f"names have; leave it out with {list_override('data.drop', [name])}, or say "
-            f"{list_override('data.categorical', [name])}"
+def _read_features(source: Source, wanted: Mapping[str, str], features: Sequence[str]) -> Frame:
+    """The columns of the file. Raises UsageError, with all of them in one message, for features
+    that can be none as they are."""
+    left, refused = dict(wanted), list[NoFeature]()
+    while True:
+        try:
+            frame = source.read(left)
+            break
+        except NoFeature as error:
+            if error.column not in features or len(left) == 1:
+                raise
+            refused.append(error)
+            del left[error.column]
+    auto = [name for name in features if name in left and wanted[name] == AUTO]
+    refused += [
+        _as_names_have(source, frame, name)
+        for name in auto
+        if frame.kind(name) == CATEGORICAL and too_many_levels(frame, name)
+    ]
+    if not refused:
+        return frame
+    if len(refused) == 1:
+        raise refused[0]
+    refused.sort(key=lambda error: source.names.index(error.column))
+    each = ", ".join(f"{error.column!r} ({error.why})" for error in refused)
+    names = [error.column for error in refused]
+    raise UsageError(
+        f"{source.path}: {len(names)} columns can be no features as they are: {each}; leave them "
+        f"out with {list_override('data.drop', names)}, or declare words with data.categorical"
+    )
+
+
+def _as_names_have(source: Source, frame: Frame, name: str) -> NoFeature:
+    """The error about a column whose words are probably ids, names or dates, not categories."""
+    words, rows, drop = (
+        frame.categorical[name].words,
+        len(frame),
+        list_override("data.drop", [name]),
+    )
+    if mostly_unread(words):
+        return NoFeature(
+            f"{source.path}: column {name!r} has dates like {words[0]!r}; {EXPECTED}, or {drop}",
+            name,
+            f"dates like {words[0]!r}",
         )
+    return NoFeature(
+        f"{source.path}: column {name!r} has {len(words)} different words in {rows} rows, as "
+        f"names have; leave it out with {drop}, or say {list_override('data.categorical', [name])}",
+        name,
+        f"{len(words)} different words in {rows} rows",
+    )
 
 
 def too_many_levels(frame: Frame, name: str) -> bool:

@@ -8,9 +8,9 @@ from pathlib import Path
 
 import pyarrow as pa
 
-from exprun.common.errors import CellError, UsageError, list_override
+from exprun.common.errors import CellError, NoFeature, UsageError, list_override
 from exprun.data import progress
-from exprun.data.builder import BadCell, FrameBuilder, TooManyWords, is_text, plain
+from exprun.data.builder import MOST_WORDS, BadCell, FrameBuilder, TooManyWords, is_text, plain
 from exprun.data.csv_file import SEEN, too_many
 from exprun.data.datetimes import mostly_datetimes
 from exprun.data.frame import CATEGORICAL, DATETIME, NUMERIC, Frame
@@ -71,7 +71,8 @@ class TypedFile(ABC):
             except TooManyWords as many:
                 if not many.numbers:
                     said = too_many(self.path, many.column, wanted)
-                    raise CellError(said, many.column) from None
+                    why = f"more than {MOST_WORDS} different words"
+                    raise NoFeature(said, many.column, why) from None
                 kinds[many.column] = NUMERIC
             except BadCell as cell:
                 said = f"{self.where(cell.row)}, column {cell.column!r}: {cell}"
@@ -85,9 +86,11 @@ class TypedFile(ABC):
         number = number or pa.types.is_decimal(type_) or pa.types.is_null(type_)
         date = pa.types.is_timestamp(type_) or pa.types.is_date(type_)
         if not (number or date or is_text(type_) or pa.types.is_boolean(type_)):
-            raise UsageError(
+            raise NoFeature(
                 f"{self.path}: column {name!r} has values of type {type_}; expected numbers, text, "
-                f"booleans or dates, or {list_override('data.drop', [name])}"
+                f"booleans or dates, or {list_override('data.drop', [name])}",
+                name,
+                f"values of type {type_}",
             )
         if kind == LABEL:
             return CATEGORICAL

@@ -1,0 +1,40 @@
+"""The run that a command takes if it is given the folder of a sweep: the best job."""
+
+from __future__ import annotations
+
+import os
+import shlex
+import sys
+from pathlib import Path
+from typing import TextIO
+
+from exprun.common.constants import COMPLETED, DIVERGED, EARLY_STOPPED
+from exprun.common.errors import UsageError
+from exprun.sweeps import ledger
+
+
+def run_of(folder: Path, file: TextIO = sys.stderr) -> Path:
+    """The folder itself, or the best job's if it is that of a sweep, which is said in ``file``.
+    Raises UsageError if no job ended well."""
+    folder = folder.expanduser()
+    if not (folder / "sweep.json").is_file():
+        return folder
+    job, without = best_job(folder)
+    print(f"the best job of the sweep: {os.path.relpath(job)}", file=file)
+    if without:
+        resume = shlex.join(["exprun", "resume", os.path.relpath(folder)])
+        print(f"jobs without a result, not looked at: {without} ({resume} trains them)", file=file)
+    return job
+
+
+def best_job(folder: Path) -> tuple[Path, int]:
+    """The folder of a sweep's best job, and the number of jobs without a result. Raises UsageError
+    if no job ended well."""
+    rows = ledger.ranked(folder)
+    if not rows or rows[0]["status"] not in (COMPLETED, EARLY_STOPPED):
+        raise UsageError(f"{folder}: no job of the sweep ended well; expected the folder of one")
+    job = folder / str(rows[0]["folder"])
+    if not job.resolve().is_relative_to(folder.resolve()):
+        raise UsageError(f"{folder / 'sweep.json'}: {job} lies outside of the sweep")
+    ended = (COMPLETED, EARLY_STOPPED, DIVERGED)
+    return job, sum(row["status"] not in ended for row in rows)
