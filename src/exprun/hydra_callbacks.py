@@ -28,7 +28,7 @@ from exprun.config.compose import Composer, enter, overrides_of, resolve, take_s
 from exprun.config.job_configs import JobConfig, JobConfigs
 from exprun.config.options import check_names
 from exprun.config.parts import check_parts
-from exprun.config.schema import check, check_values, plain, spelled
+from exprun.config.schema import NotGiven, check, check_values, plain, spelled
 from exprun.config.sweep_overrides import as_given
 from exprun.job import Job
 from exprun.record.files import claim_folder
@@ -64,10 +64,21 @@ def surfacing(hook: Callable[..., T]) -> Callable[..., T]:
     def wrapped(*arguments: Any, **keywords: Any) -> T:
         try:
             return hook(*arguments, **keywords)
+        except NotGiven as error:
+            raise Escape from UsageError(f"{error}{_columns(error)}")
         except Exception as error:
             raise Escape from error
 
     return wrapped
+
+
+def _columns(error: NotGiven) -> str:
+    """The columns of the data file, if the target is not given."""
+    if error.key != "data.target" or OmegaConf.is_missing(error.node, "path"):
+        return ""
+    from exprun.data.open_file import columns_listed  # importing pyarrow is slow
+
+    return columns_listed(str(error.node.get("path")), error.node.get("header", True))
 
 
 class Hooks(Callback):

@@ -13,13 +13,14 @@ from exprun.common.errors import UsageError
 from exprun.sweeps import ledger
 
 
-def run_of(folder: Path, file: TextIO = sys.stderr) -> Path:
-    """The folder itself, or the best job's if it is that of a sweep, which is said in ``file``.
-    Raises UsageError if no job ended well."""
+def run_of(folder: Path, file: TextIO | None = None) -> Path:
+    """The folder itself, or the best job's if it is that of a sweep, which is said in ``file``, by
+    default on standard error. Raises UsageError if no job ended well."""
     folder = folder.expanduser()
     if not (folder / "sweep.json").is_file():
         return folder
     job, without = best_job(folder)
+    file = file or sys.stderr
     print(f"the best job of the sweep: {os.path.relpath(job)}", file=file)
     if without:
         resume = shlex.join(["exprun", "resume", os.path.relpath(folder)])

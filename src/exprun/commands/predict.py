@@ -129,7 +129,7 @@ def as_csv(columns: Mapping[str, NDArray[Any]]) -> bytes:
     special = any(
         set(word) & set(',"\r\n') or word != word.strip()
         for column in texts
-        for word in column.unique().to_pylist()
+        for word in column.unique().drop_null().to_pylist()
     )
     options = pa_csv.WriteOptions(
         include_header=False, quoting_style="needed" if special else "none"

@@ -187,6 +187,14 @@ def check_together(config: Mapping[str, Any]) -> None:
         )
 
 
+class NotGiven(UsageError):
+    """A value that must be given is not; ``node`` is the part of the config with its ``key``."""
+
+    def __init__(self, text: str, key: str, node: DictConfig) -> None:
+        super().__init__(text)
+        self.key, self.node = key, node
+
+
 LISTS = ("published.figures",)
 """Keys with a list of mappings, whose keys all have a rule."""
 
@@ -203,7 +211,7 @@ def leaves(config: DictConfig, prefix: str = "") -> Iterable[tuple[str, Any]]:
         except MissingMandatoryValue:
             rule = rule_for(key)
             expected = f"; expected {rule.value or rule.expected}" if rule else ""
-            raise UsageError(f"{key} is not given{expected}: add {key}=…") from None
+            raise NotGiven(f"{key} is not given{expected}: add {key}=…", key, config) from None
         except InterpolationKeyError as error:
             raise UsageError(f"{key}: {str(error).splitlines()[0]}") from None
         if key == "loss.class_weight" and isinstance(value, DictConfig):  # its keys are labels

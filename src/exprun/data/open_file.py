@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from pathlib import Path
 
-from exprun.common.errors import refuse_remote
+from exprun.common.errors import UsageError, refuse_remote
 from exprun.data.arff_file import ArffFile
 from exprun.data.arrow_file import ArrowFile
 from exprun.data.csv_file import CsvFile
@@ -43,6 +43,16 @@ def open_file(path: str | Path, reading: Reading) -> Source:
         option = SUFFIXES.get(suffix, "csv")
     assert option is not None
     return READERS[option](str(file), reading)
+
+
+def columns_listed(path: str, header: bool) -> str:
+    """`` (columns: a, b, …)``, the end of a message on a column of this file that is to be named;
+    empty if it cannot be read."""
+    try:
+        names = open_file(path, Reading(header=header)).names
+    except UsageError:
+        return ""
+    return f" (columns: {', '.join(names if len(names) <= 20 else [*names[:18], '…', names[-1]])})"
 
 
 def data_option(source: Source) -> str:
