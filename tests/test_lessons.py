@@ -45,7 +45,7 @@ def test_commands_are_valid(text: str, loader: ConfigLoader) -> None:
         assert program == "exprun"
         if words[0] in ("plot", "compare"):
             assert words[1] in folders, command
-            assert words[2::2] in ([], ["--metric"], ["--by"])
+            assert words[2::2] in ([], ["--metric"], ["--by"], ["--batches"])
             continue
         overrides = [word for word in words if word != "-m"]
         (folder,) = [word for word in overrides if FOLDER.match(word)]
