@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+import signal
 from collections.abc import Callable, Iterator, Sequence
 from functools import partial
 from pathlib import Path
@@ -31,6 +32,8 @@ from exprun.training.training import Training
 from tests.command import Run, run_command
 
 torch.set_num_threads(1)
+signal.signal(signal.SIGINT, signal.default_int_handler)
+"""A shell's background job ignores Ctrl-C, and so would every process that a test starts."""
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:

@@ -4,11 +4,14 @@ from __future__ import annotations
 
 import os
 import re
+import shlex
 import subprocess
 import sys
 from pathlib import Path
 
 import pytest
+
+from tests.command import forked
 
 README = Path(__file__).parents[1] / "README.md"
 
@@ -18,10 +21,13 @@ def blocks(language: str) -> list[str]:
 
 
 @pytest.fixture
-def environment() -> dict[str, str]:
+def environment(tmp_path_factory: pytest.TempPathFactory) -> dict[str, str]:
     """With ``exprun`` on the path, as in an activated virtual environment."""
     scripts = str(Path(sys.executable).parent)
-    return {**os.environ, "PATH": f"{scripts}{os.pathsep}{os.environ['PATH']}"}
+    forks = tmp_path_factory.mktemp("scripts")
+    (forks / "exprun").write_text(f'#!/bin/sh\nexec {shlex.join(forked())} "$@"\n')
+    (forks / "exprun").chmod(0o755)
+    return os.environ | {"PATH": os.pathsep.join([str(forks), scripts, os.environ["PATH"]])}
 
 
 @pytest.mark.parametrize("block", blocks("bash"))

@@ -24,18 +24,13 @@ from sklearn.metrics import (
 )
 
 from exprun.cli import main
+from tests.command import forked, run_command
 
 CLASSES = ("-1", "01", "1", "a, b")
 
 
 def run(folder: Path, *words: str) -> subprocess.CompletedProcess[str]:
-    done = subprocess.run(
-        [sys.executable, "-m", "exprun", *words],
-        cwd=folder,
-        capture_output=True,
-        text=True,
-        check=False,
-    )
+    done = run_command(folder, *words)
     assert done.returncode == 0, done.stderr
     return done
 
@@ -187,7 +182,7 @@ def test_mistakes_get_one_line(words: list[str], message: str, capsysbinary) -> 
 
 def test_standard_input_is_read_and_named(shop: Path) -> None:
     def piped(text: str) -> subprocess.CompletedProcess[str]:
-        words = [sys.executable, "-m", "exprun", "predict", "shop", "-"]
+        words = [*forked(), "predict", "shop", "-"]
         return subprocess.run(words, input=text, capture_output=True, text=True, check=False)
 
     done = piped("age,town,income\n30,Bonn,1\n")

@@ -11,7 +11,8 @@ from pathlib import Path
 import pytest
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
-EXPRUN = [sys.executable, "-m", "exprun"]
+from tests.command import EXPRUN, run_command
+
 SWEEP = [
     *("-m", "hydra/launcher=stacked", "data=iris", "model.hidden=[8]", "trainer.max_epochs=3"),
     *("optimizer=sgd,adam", "optimizer.lr=0.01,1e30", "seed=range(3)", "hydra.sweep.dir=sweep"),
@@ -22,7 +23,7 @@ SWEEP = [
 def folder(tmp_path_factory) -> Path:
     """A sweep of 12 jobs, of which those with a learning rate of 1e30 diverge."""
     top = tmp_path_factory.mktemp("report")
-    done = subprocess.run([*EXPRUN, *SWEEP], cwd=top, capture_output=True, text=True, check=False)
+    done = run_command(top, *SWEEP)
     assert done.returncode == 0, done.stderr
     assert "\ncurves  tensorboard --logdir sweep/mean\n" in done.stdout
     return top / "sweep"

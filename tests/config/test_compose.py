@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import subprocess
-import sys
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -21,8 +19,7 @@ from exprun.config.hydra_files import hydra_files, write_hydra_files
 from exprun.config.hydra_internals import register_resolver
 from exprun.config.paths import conf_dir
 from exprun.record.files import folder_name
-
-EXPRUN = [sys.executable, "-m", "exprun"]
+from tests.command import run_command
 
 JOBS = [
     # values
@@ -212,12 +209,8 @@ def test_what_cannot_be_composed_raises_what_hydra_raises(job: list[str], hydra:
 
 def test_hydra_files_are_those_that_hydra_writes(tmp_path: Path) -> None:
     words = ["data=iris", "trainer.max_epochs=1", "reg=[l2,dropout]", "+optimizer.foreach=null"]
-    subprocess.run(
-        [*EXPRUN, *words, "hydra.run.dir=run", "+hydra.job.env_set.WORD='on: 1e3'"],
-        cwd=tmp_path,
-        check=True,
-        stdout=subprocess.DEVNULL,
-    )
+    words += ["hydra.run.dir=run", "+hydra.job.env_set.WORD='on: 1e3'"]
+    assert run_command(tmp_path, *words).returncode == 0
     folder = tmp_path / "run"
     read = {name: OmegaConf.load(folder / ".hydra" / f"{name}.yaml") for name in FILES}
     assert isinstance(read["config"], DictConfig)
@@ -263,11 +256,5 @@ def test_hydra_files_hold_the_config(job: list[str], hydra: Hydra, tmp_path: Pat
 
 def test_a_sweep_of_hydras_basic_sweeper(tmp_path: Path) -> None:
     words = ["-m", "data=iris", "trainer.max_epochs=1", "seed=0,1", "hydra.sweep.dir=sweep"]
-    done = subprocess.run(
-        [*EXPRUN, *words, "hydra/sweeper=basic"],
-        cwd=tmp_path,
-        stdout=subprocess.DEVNULL,
-        check=True,
-    )
-    assert done.returncode == 0
+    assert run_command(tmp_path, *words, "hydra/sweeper=basic").returncode == 0
     assert len(list((tmp_path / "sweep").glob("*/result.json"))) == 2

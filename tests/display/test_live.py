@@ -161,7 +161,6 @@ class Interrupt(Callback):
         if iteration == 401:
             signal.raise_signal(signal.SIGINT)  # in this thread: one of the screen may get another
 
-signal.signal(signal.SIGINT, signal.default_int_handler)  # ignored in a shell's background
 try:
     with watch("title") as screen:
         fit(make_training(max_epochs=2000, engine="plain"), [screen, Interrupt()])

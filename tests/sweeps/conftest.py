@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.command import run_command
+from tests.command import run_interpreter
 from tests.sweeps.made_up import FIGURES, of_eight, sweep
 from tests.sweeps.processes import LONG, ONE_BY_ONE
 
@@ -21,6 +21,6 @@ def eight(tmp_path: Path) -> Path:
 def whole(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A sweep that nothing interrupted, its jobs one after the other."""
     folder = tmp_path_factory.mktemp("whole")
-    done = run_command(folder, *ONE_BY_ONE, *LONG, "hydra.sweep.dir=sweep")
+    done = run_interpreter(folder, *ONE_BY_ONE, *LONG, "hydra.sweep.dir=sweep")
     assert done.returncode == 0, done.stderr
     return folder / "sweep"

@@ -16,7 +16,7 @@ from exprun.common.memory import resident_memory
 from exprun.sweeps.dispatcher import Dispatcher, Worker
 from exprun.sweeps.launcher import LOCAL, LauncherSettings
 from exprun.sweeps.ledger import Progress
-from tests.command import EXPRUN, run_command
+from tests.command import EXPRUN, run_command, run_interpreter
 from tests.sweeps.processes import (
     LONG,
     ONE_BY_ONE,
@@ -51,7 +51,7 @@ KINDS = [
 def kinds(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A sweep of several kinds of jobs, one after the other."""
     folder = tmp_path_factory.mktemp("kinds")
-    done = run_command(folder, *ONE_BY_ONE, *KINDS, "hydra.sweep.dir=sweep")
+    done = run_interpreter(folder, *ONE_BY_ONE, *KINDS, "hydra.sweep.dir=sweep")
     assert done.returncode == 1, done.stderr
     return folder / "sweep"
 

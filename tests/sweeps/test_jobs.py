@@ -13,7 +13,7 @@ from exprun.common.constants import HELD
 from exprun.common.errors import UsageError
 from exprun.record import lease
 from exprun.sweeps import job_numbers
-from tests.command import EXPRUN
+from tests.command import forked
 from tests.record.test_lease import leave
 from tests.sweeps.test_ledger import SMALL, board, folders, result_of
 
@@ -85,7 +85,7 @@ def test_a_job_that_is_held_elsewhere_is_left_to_it(
 
 def test_twice_at_once(begun: Path, whole: Path) -> None:
     """Between them they train every job once."""
-    words = [*EXPRUN, "resume", "sweep", "--jobs", "0-5"]
+    words = [*forked(), "resume", "sweep", "--jobs", "0-5"]
     both = [subprocess.Popen(words, stdout=subprocess.PIPE, text=True) for _ in range(2)]
     said = "".join(process.communicate(timeout=120)[0] for process in both)
     assert {process.returncode for process in both} <= {0, HELD}

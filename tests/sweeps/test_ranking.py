@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import csv
-import subprocess
-import sys
 from pathlib import Path
 from typing import Any
 
@@ -12,6 +10,7 @@ import numpy as np
 import pytest
 
 from exprun.sweeps.ranking import cost, ranking
+from tests.command import run_command
 
 
 def result(monitor: str | None, *overrides: str, status: str = "completed") -> dict[str, Any]:
@@ -68,14 +67,8 @@ def test_a_rare_class_is_found_and_ranked_first(tmp_path: Path) -> None:
     lines = [",".join([*(f"{v:.3f}" for v in row), "ny"[c]]) for row, c in zip(x, y, strict=True)]
     (tmp_path / "rare.csv").write_text("\n".join(["a,b,c,d,label", *lines]) + "\n")
     words = ["data=csv", "data.path=rare.csv", "data.target=label", "trainer.max_epochs=20"]
-    done = subprocess.run(
-        [
-            *(sys.executable, "-m", "exprun", "-m", "hydra/launcher=stacked"),
-            *(*words, "loss.class_weight=balanced", "optimizer.lr=1e-7,0.003"),
-            "hydra.sweep.dir=sweep",
-        ],
-        cwd=tmp_path, capture_output=True, text=True, timeout=300, check=False,
-    )  # fmt: skip
+    words += ["loss.class_weight=balanced", "optimizer.lr=1e-7,0.003", "hydra.sweep.dir=sweep"]
+    done = run_command(tmp_path, "-m", "hydra/launcher=stacked", *words, timeout=300)
     assert done.returncode == 0, done.stderr
     text = (tmp_path / "sweep" / "leaderboard.csv").read_text()
     rows = list(csv.DictReader(text.splitlines()))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from omegaconf import DictConfig
 
@@ -12,6 +13,10 @@ from exprun.common.errors import UsageError
 from exprun.record.result import read_result
 from exprun.run_folder import initial_training, stored
 from exprun.sweeps.read_results import read_results, read_run
+
+if TYPE_CHECKING:
+    from exprun.training.prediction import Model
+    from exprun.training.training import Training
 
 
 def main(words: list[str]) -> int:
@@ -27,6 +32,11 @@ def main(words: list[str]) -> int:
         help="train a run with two inputs again, and draw its boundary after each epoch",
     )
     parser.add_argument(
+        "--batches",
+        action="store_true",
+        help="draw the noise of a run's gradients, its dropout masks and moments of batch norm",
+    )
+    parser.add_argument(
         "--trust", action="store_true", help="let its config name code of somebody's own"
     )
     arguments = parser.parse_args(words)
@@ -37,14 +47,21 @@ def main(words: list[str]) -> int:
         raise UsageError(f"-o {output}: is a file; expected a folder")
     for folder in folders:
         sweep = (folder / "sweep.json").is_file()
-        if sweep and arguments.animate:
-            raise UsageError(f"--animate: {folder} is a sweep; expected one of its runs")
+        for option in ("animate", "batches"):
+            if sweep and getattr(arguments, option):
+                raise UsageError(f"--{option}: {folder} is a sweep; expected one of its runs")
         target = output or folder
         if sweep:
             names = plot_sweep(folder, target, arguments.title)
         else:
-            how = {"animate": arguments.animate, "trust": arguments.trust}
-            names = plot_run(folder, target, arguments.title, **how)
+            names = plot_run(
+                folder,
+                target,
+                arguments.title,
+                animate=arguments.animate,
+                batches=arguments.batches,
+                trust=arguments.trust,
+            )
         for name in names:
             print(target / name)
     return 0
@@ -67,10 +84,17 @@ def plot_sweep(folder: Path, output: Path, title: str | None = None) -> list[str
 
 
 def plot_run(
-    folder: Path, output: Path, title: str | None = None, *, animate: bool, trust: bool
+    folder: Path,
+    output: Path,
+    title: str | None = None,
+    *,
+    animate: bool = False,
+    batches: bool = False,
+    trust: bool = False,
 ) -> list[str]:
-    """Draw a run's learning curves, its layers if they were measured, and its boundary if it has
-    two inputs; returns the files' names. Raises UsageError if there is nothing to draw."""
+    """Draw a run's learning curves, its layers if they were measured, its boundary if it has two
+    inputs and, with ``batches``, what depends on the rows of a batch; returns the files' names.
+    Raises UsageError if there is nothing to draw."""
     from exprun.plots import boundary, layers, learning_curves
     from exprun.plots.histograms import read_histograms
     from exprun.record.model import PREPROCESSING, WEIGHTS, as_file, load_model
@@ -91,7 +115,9 @@ def plot_run(
     reason = boundary.obstacle(model.preprocessing) if model else "it has no model"
     if animate and reason:
         raise UsageError(f"--animate: {folder}: {reason}")
-    training = None if reason else initial_training(run, folder, trust=trust)
+    if batches and not model:
+        raise UsageError(f"--batches: {folder}: it has no model")
+    training = initial_training(run, folder, trust=trust) if batches or not reason else None
     if (
         training
         and as_file(training.data.preprocessing).content != (folder / PREPROCESSING).read_bytes()
@@ -107,9 +133,30 @@ def plot_run(
         normalised = _normalises_first(run.config)
         names += layers.draw_histograms(histograms, initial, title, output, normalised=normalised)
     if model and training:
-        names += boundary.draw(model, training.data, title, output)
+        if batches:
+            names += plot_batches(training, model, title, output)
+        if not reason:
+            names += boundary.draw(model, training.data, title, output)
         if animate:
             names += boundary.animate(training, result["epochs"], title, output)
+    return names
+
+
+def plot_batches(training: Training, model: Model, title: str, output: Path) -> list[str]:
+    """Draw what depends on the rows of a batch: the noise of the gradient before the training and
+    with the model's weights, and the model's dropout masks and moments of batch normalisation, if
+    it has those; returns the files' names. The training is in its initial state, and left so."""
+    from exprun.plots import batch_norm, dropout, gradient_noise
+
+    initial = training.snapshot()
+    noise = {"before the training": gradient_noise.measure(training)}
+    training.model.load_state_dict(model.network.state_dict())
+    noise["with the weights of the model"] = gradient_noise.measure(training)
+    names = gradient_noise.draw(noise, training.batch_size, title, output)
+    names += dropout.draw(training, title, output)
+    names += batch_norm.draw(training, title, output)
+    training.load_state_dict(initial)
+    training.set_mode(True)
     return names
 
 

@@ -58,7 +58,7 @@ class Stack:
         self.layers = list(zip(*map(_linear, models), strict=True))
         self.norms = [w for model in models for w in _norm_parameters(model)]
         self.penalties = [
-            _merged(same)
+            _merged(same, members[0].device)
             for same in zip(*(m.regularizers for m in members), strict=True)
             if isinstance(same[0], PENALTIES)
         ]
@@ -159,12 +159,13 @@ def _norm_parameters(model: nn.Module) -> list[Tensor]:
     return [w for w in model.parameters() if id(w) not in linear]
 
 
-def _merged(regularizers: Sequence[Regularizer]) -> Regularizer:
+def _merged(regularizers: Sequence[Regularizer], device: torch.device) -> Regularizer:
     """k members' regularizers as one whose coefficients are tensors (k,) float64."""
     first: Any = regularizers[0]
+    as_coefficients: Any = {"dtype": torch.float64, "device": device}
     numbers = [f.name for f in fields(first) if not isinstance(getattr(first, f.name), bool)]
     values = {
-        name: torch.tensor([getattr(r, name) for r in regularizers], dtype=torch.float64)
+        name: torch.tensor([getattr(r, name) for r in regularizers], **as_coefficients)
         for name in numbers
     }
     merged: Regularizer = replace(first, **values)
