@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from pathlib import Path
 
-from exprun.display.text import figure
+from exprun.display.text import figure, shorten_keys
 from exprun.sweeps import ledger
 from exprun.sweeps.search.decisions import RungResult, Stored
 from exprun.sweeps.search.schedule import NONE
@@ -55,13 +55,18 @@ def _words(content: dict[str, object]) -> set[str]:
     return {str(word) for job in jobs for word in job["overrides"]}
 
 
-def rung_line(result: RungResult, metric: str, epochs: int, title: str) -> str:
-    """The line of a rung: how many configurations there were and go on, and the ``title`` of the
-    best one."""
+def rung_lines(
+    result: RungResult, metric: str, epochs: int, title: str, width: int | None
+) -> list[str]:
+    """The lines about a rung: how many configurations there were and go on, and the ``title`` of
+    the best one, in a line of its own if there are fewer columns than the ``width`` of both."""
     best = result.ranked[0]
     score = figure(best.score) if math.isfinite(best.score) else "none"
     goes = "" if result.rung.epochs == epochs else f", {result.kept} go on"
-    return (
+    line = (
         f"rung {result.number}/{result.rungs}  epoch {result.rung.epochs}: {len(result.ranked)} "
-        f"configurations{goes}; best {metric} {score}  {title}"
+        f"configurations{goes}; best {metric} {score}"
     )
+    if width is None or len(line) + 2 + len(title) <= width:
+        return [f"{line}  {title}"]
+    return [line, f"        {shorten_keys(title, width - 8)}"]

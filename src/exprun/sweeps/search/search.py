@@ -24,7 +24,7 @@ from exprun.sweeps import ledger
 from exprun.sweeps.dispatcher import run_jobs
 from exprun.sweeps.launcher import LauncherSettings
 from exprun.sweeps.search.decisions import Needed, RungResult, Stored, decide, titles_of
-from exprun.sweeps.search.messages import plan_lines, rung_line
+from exprun.sweeps.search.messages import plan_lines, rung_lines
 from exprun.sweeps.search.samplers import SAMPLERS
 from exprun.sweeps.search.settings import USUAL_TRIALS, SearchSettings
 from exprun.sweeps.search.space import Space
@@ -131,7 +131,8 @@ class SearchRun:
             decisions = decide(self.folder)
             for result in decisions.rungs[shown:]:
                 title = titles[result.ranked[0].trial.overrides]
-                self._print([rung_line(result, decisions.metric, stored.epochs, title)])
+                width = self.console.width if self.console.is_terminal else None
+                self._print(rung_lines(result, decisions.metric, stored.epochs, title, width))
                 self._stop(result)
             shown = len(decisions.rungs)
             if decisions.needed is None:
