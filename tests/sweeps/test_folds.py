@@ -44,8 +44,9 @@ def test_every_row_is_predicted_once_for_each_configuration_and_seed(tmp_path: P
     assert shares.sum(axis=1) == pytest.approx(1)
 
 
-def test_numbers_are_in_the_targets_own_unit(tmp_path: Path) -> None:
+def test_numbers_are_in_the_targets_own_unit(capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["-m", "data=diabetes", *FOLDS, "hydra.sweep.dir=sweep"]) == 0
+    assert "sweep/oof.parquet: 442 rows predicted out of fold" in capsys.readouterr().out
     found = pd.read_parquet("sweep/oof.parquet")
     assert found["row"].tolist() == list(range(442))
     assert found["progression"].to_numpy() == pytest.approx(diabetes().y[:, 0], rel=1e-5)

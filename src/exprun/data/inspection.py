@@ -13,13 +13,14 @@ from numpy.typing import NDArray
 
 from exprun.common.errors import CellError, UsageError, list_override
 from exprun.common.streams import stream
+from exprun.data.column_roles import Choice, columns_named, too_many_levels
 from exprun.data.datetimes import EXPECTED, iso, mostly_unread, periods_of
 from exprun.data.frame import CATEGORICAL, DATETIME, NUMERIC, Frame
 from exprun.data.read_options import AUTO, LABEL
 from exprun.data.source import Source
 from exprun.data.spelling import is_number, is_whole
 from exprun.data.split import split_rows
-from exprun.data.tabular import Choice, columns_named, counts_up, table, too_many_levels
+from exprun.data.tabular import counts_up, table
 from exprun.data.targets import FEW_ROWS
 from exprun.data.task import Task
 from exprun.statistics import kolmogorov_smirnov

@@ -10,10 +10,11 @@ import numpy as np
 
 from exprun.common.errors import UsageError
 from exprun.data.builder import BadCell, check_size
+from exprun.data.column_roles import Choice, Column
 from exprun.data.frame import CATEGORICAL, NUMERIC, Frame, Words
 from exprun.data.read_options import AUTO, LABEL, Reading
 from exprun.data.table import Table
-from exprun.data.tabular import Choice, Column, table
+from exprun.data.tabular import table
 
 
 def openml(
@@ -23,8 +24,8 @@ def openml(
     **roles: Any,
 ) -> Table:
     """The data set of that name or number. ``target`` defaults to that of OpenML; for the other
-    ``roles`` see ``tabular.Choice``. Nothing is stored on the disk. Raises UsageError if it cannot
-    be downloaded."""
+    ``roles`` see ``column_roles.Choice``. Nothing is stored on the disk. Raises UsageError if it
+    cannot be downloaded."""
     source = OpenmlSet(dataset, version)
     if target is None and source.target is None:
         raise UsageError(f"{source.path}: OpenML names no target for it; expected data.target=…")

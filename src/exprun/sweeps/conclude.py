@@ -7,8 +7,9 @@ import os
 from pathlib import Path
 
 from exprun.common.constants import DONE
-from exprun.display.summary import sweep_summary
+from exprun.display.summary import say, sweep_summary
 from exprun.display.text import default_console
+from exprun.record.oof import OOF
 from exprun.sweeps import ledger
 from exprun.sweeps.comparison.compare import compare
 from exprun.sweeps.comparison.configurations_csv import write_configurations
@@ -42,7 +43,7 @@ def conclude(folder: Path, code: int | None = None, *, trust: bool = True) -> in
     asked = ledger.read(folder)
     results = read_results([folder])
     write_mean(folder, results)
-    write_oof(folder, results)
+    predicted = write_oof(folder, results)
     if results.figures:
         compared = compare(results)
         write(compared)
@@ -52,6 +53,9 @@ def conclude(folder: Path, code: int | None = None, *, trust: bool = True) -> in
     if "search" in asked:
         conclude_search(folder, console)
     sweep_summary(rows, os.path.relpath(folder), console, pictures=pictures)
+    if predicted:
+        file = os.path.relpath(folder / OOF)
+        say(console, "oof", f"{file}: {predicted:,} rows predicted out of fold")
     if code is not None:
         return code
     if asked.get("published"):

@@ -1,0 +1,153 @@
+"""Readers, encoders and metrics on random tables: the numbers of pandas, polars, scikit-learn.
+
+Differences that are meant stand in ``docs/data.md``.
+"""
+
+from __future__ import annotations
+
+import tempfile
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import polars as pl
+import pytest
+import torch
+from hypothesis import assume, given, settings
+from hypothesis import strategies as st
+from sklearn.compose import ColumnTransformer
+from sklearn.impute import SimpleImputer
+from sklearn.metrics import (
+    accuracy_score,
+    f1_score,
+    log_loss,
+    mean_absolute_error,
+    r2_score,
+    roc_auc_score,
+    root_mean_squared_error,
+)
+from sklearn.pipeline import make_pipeline
+from sklearn.preprocessing import OneHotEncoder, StandardScaler
+
+from exprun.data.open_file import open_file
+from exprun.data.preprocess import Preprocessing
+from exprun.data.read_options import AUTO, Reading
+from exprun.data.scaling import Scaling
+from exprun.data.task import Task
+from exprun.training import metrics
+
+random = settings(max_examples=25, deadline=None, derandomize=True, database=None)
+
+NUMBERS = st.floats(-1e30, 1e30, allow_subnormal=False) | st.integers(-(2**53), 2**53).map(float)
+LETTERS = st.text(st.sampled_from("aZäß,;\"' \n-_0.%"), max_size=6)
+WORDS = LETTERS.map(lambda word: f"w{word}w")
+
+
+@st.composite
+def tables(draw: st.DrawFn) -> pd.DataFrame:
+    """Columns of numbers and of words, with gaps; at least one cell of each is there."""
+    rows = draw(st.integers(2, 30))
+    columns: dict[str, list[Any]] = {}
+    kinds = st.lists(st.sampled_from([NUMBERS, WORDS]), min_size=2, max_size=5)
+    for k, cells in enumerate(draw(kinds)):
+        first = draw(cells)
+        rest = draw(st.lists(cells | st.none(), min_size=rows - 1, max_size=rows - 1))
+        columns[f"c{k}"] = [first, *rest]
+    return pd.DataFrame(columns)
+
+
+@given(tables())
+@random
+def test_files_are_read_as_pandas_and_polars_read_them(frame: pd.DataFrame) -> None:
+    with tempfile.TemporaryDirectory() as folder:
+        paths = [Path(folder) / name for name in ("d.csv", "d.parquet", "d.feather")]
+        frame.to_csv(paths[0], index=False)
+        frame.to_parquet(paths[1])
+        frame.to_feather(paths[2])
+        theirs = [
+            pd.read_csv(paths[0], keep_default_na=False, na_values=[""]),
+            pl.read_csv(paths[0], infer_schema_length=None).to_pandas(),
+            pl.read_parquet(paths[1]).to_pandas(),
+        ]
+        reading = Reading(delimiter=",", decimal=".", thousands="")
+        found = [open_file(path, reading).read(dict.fromkeys(frame, AUTO)) for path in paths]
+    for read in found:
+        for name in frame:
+            for other in (frame, *theirs):
+                if name in read.categorical:
+                    expected = other[name].astype(object).where(other[name].notna(), None)
+                    assert read[name].tolist() == expected.tolist()
+                else:
+                    expected = other[name].astype(float).to_numpy()
+                    assert read[name] == pytest.approx(expected, rel=1e-14, abs=0, nan_ok=True)
+
+
+@given(tables(), st.data())
+@random
+def test_inputs_are_scikit_learns(frame: pd.DataFrame, data: st.DataObject) -> None:
+    """Imputation, standardisation and one-hot encoding, fitted on some of the rows."""
+    with tempfile.TemporaryDirectory() as folder:
+        frame.to_parquet(Path(folder) / "d")
+        read = open_file(Path(folder) / "d", Reading()).read(dict.fromkeys(frame, AUTO))
+    train = np.arange(data.draw(st.integers(1, len(frame))))
+    fitted = Preprocessing.fit(read, train, Task(("y",)), Scaling.identity(1))
+    words = [name for name in frame if name in read.categorical]
+    numbers = [name for name in frame if name not in words]
+    frame = frame.astype(dict.fromkeys(words, object))
+    frame[words] = frame[words].where(frame[words].notna(), "\x7f a gap")  # sorted to the end
+    encoder = OneHotEncoder(handle_unknown="ignore", sparse_output=False)
+    scaler = make_pipeline(SimpleImputer(strategy="median"), StandardScaler())
+    each = [(name, encoder if name in words else scaler, [name]) for name in frame]
+    theirs = ColumnTransformer(each).fit(frame.iloc[train])
+    expected = theirs.transform(frame)
+    ranges = [np.ptp(frame[name].iloc[train].dropna()) for name in numbers]
+    largest = [np.abs(frame[name]).max() for name in numbers]
+    constant = np.less_equal(ranges, 1e-12 * np.array(largest))  # zeros: docs/data.md
+    assume(not constant.any())
+    ours = fitted.apply(read, np.arange(len(frame)))
+    assert ours == pytest.approx(expected, rel=1e-5, abs=1e-5)
+
+
+@given(st.integers(2, 5), st.integers(5, 40), st.integers(0, 2**32 - 1), st.booleans())
+@random
+def test_metrics_are_scikit_learns(classes: int, rows: int, seed: int, weighted: bool) -> None:
+    """Scores with ties, classes without a row, weights with zeros."""
+    rng = np.random.default_rng(seed)
+    y, outputs = rng.integers(0, classes, rows), rng.normal(size=(rows, classes)).round(1)
+    weight = rng.choice([0.5, 1, 3], rows).astype(np.float32) if weighted else None
+    tensor = None if weight is None else torch.from_numpy(weight)
+    task = Task(("y",), tuple("abcde"[:classes]))
+    how = Preprocessing.identity(("x",), task, Scaling((), ()))
+    found = metrics.full(torch.from_numpy(outputs), torch.from_numpy(y), how, "softmax", tensor)
+    shares = torch.from_numpy(outputs).softmax(1).numpy()
+    ids, given_ = outputs.argmax(1), {"sample_weight": weight}
+    expected = {
+        "accuracy": accuracy_score(y, ids, **given_),
+        "macro_f1": f1_score(y, ids, average="macro", **given_),
+        "log_loss": log_loss(y, shares, labels=range(classes), **given_),
+    }
+    present = np.unique(y)
+    if len(present) > 1:
+        scored = present if classes > 2 else [1]
+        each = [roc_auc_score(y == k, shares[:, k], **given_) for k in scored]
+        expected["roc_auc"] = np.mean(each)
+    own = np.ones(rows) if weight is None else weight
+    recalls = [own[(y == k) & (ids == k)].sum() / own[y == k].sum() for k in present]
+    expected["balanced_accuracy"] = np.mean(recalls)
+    assert found == pytest.approx(expected)
+
+
+@given(st.integers(1, 3), st.integers(2, 40), st.integers(0, 2**32 - 1), st.floats(1e-3, 1e6))
+@random
+def test_errors_are_scikit_learns(targets: int, rows: int, seed: int, unit: float) -> None:
+    rng = np.random.default_rng(seed)
+    y = rng.normal(size=(rows, targets)) * unit + unit
+    predicted = y + rng.normal(size=y.shape) * unit / 3
+    scaling = Scaling.standardize(y)
+    how = Preprocessing.identity(("x",), Task(tuple("abc"[:targets])), scaling)
+    tensors = (torch.from_numpy(scaling.apply(values)) for values in (predicted, y))
+    found = metrics.full(*tensors, how, "identity")
+    assert found["rmse"] == pytest.approx(root_mean_squared_error(y, predicted))
+    assert found["mae"] == pytest.approx(mean_absolute_error(y, predicted))
+    assert found["r2"] == pytest.approx(r2_score(y, predicted), abs=1e-9)
