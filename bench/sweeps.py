@@ -13,7 +13,6 @@ memory: the peak of the parent's resident memory when the 200th of 4096 jobs beg
 from __future__ import annotations
 
 import argparse
-import os
 import signal
 import statistics
 import subprocess
@@ -71,7 +70,7 @@ def begun(process: subprocess.Popen[bytes], sweep: Path, first: int) -> float:
 
 
 def names(folder: Path) -> list[str]:
-    return os.listdir(folder) if folder.is_dir() else []
+    return [path.name for path in folder.iterdir()] if folder.is_dir() else []
 
 
 def extend() -> None:

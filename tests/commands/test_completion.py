@@ -55,7 +55,7 @@ def test_the_values_of_a_key_beside_hydras_own_answer(start: str, tmp_path: Path
         ),
         (
             "exprun stopping.monitor=val_m",
-            ["stopping.monitor=val_macro_f1", "stopping.monitor=val_mae"],
+            [f"stopping.monitor=val_{name}" for name in ("macro_f1", "mae", "mean_rank_error")],
         ),
         ("exprun optimizer.lr=", []),
         ("exprun nosuch.key=", []),

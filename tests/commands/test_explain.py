@@ -11,15 +11,18 @@ from pathlib import Path
 
 import pytest
 from hydra import compose, initialize_config_dir
+from hydra.core.global_hydra import GlobalHydra
 
 from exprun.cli import main
 from exprun.commands import option_pages
 from exprun.commands.option_pages import CONFIG, HYDRA, PUBLISHED, SHARED
+from exprun.config.compose import Composer
 from exprun.config.hydra_internals import VERSION_BASE
 from exprun.config.options import groups, options
 from exprun.config.paths import conf_dir, pages_dir
 from exprun.config.schema import check, spelled
 from exprun.config.sweep_overrides import expand
+from exprun.sweeps.search.space import parse
 
 FOLDERS = [conf_dir()]
 GROUPS = [*groups(FOLDERS), *HYDRA]
@@ -131,6 +134,18 @@ def commands(text: str) -> Iterator[list[str]]:
             yield words
 
 
+def corners(overrides: list[str]) -> list[list[str]]:
+    """Jobs of a search's command that have every value of its space once."""
+    spaces = [word for word in overrides if word.startswith("space=")]
+    params = compose("config", spaces, return_hydra_config=True).hydra.sweeper.params or {}
+    words = [*(f"{key}={value}" for key, value in params.items()), *overrides]
+    words = [word for word in words if not word.startswith(("hydra/sweeper", "space="))]
+    loader = GlobalHydra.instance().config_loader()
+    space = parse(words, loader)
+    master = compose("config", return_hydra_config=True)
+    return Composer(loader, master).without_conditional(list(map(space.words, space.corners())))
+
+
 def test_every_command_is_valid(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
     with initialize_config_dir(str(conf_dir()), job_name="exprun", **VERSION_BASE):
@@ -140,7 +155,8 @@ def test_every_command_is_valid(tmp_path: Path, monkeypatch: pytest.MonkeyPatch)
                 for word in overrides:
                     if re.match(r"[\w.]*path=", word):
                         (tmp_path / word.partition("=")[2]).touch()
-                jobs = expand(overrides)
+                search = "hydra/sweeper=search" in overrides
+                jobs = corners(overrides) if search else expand(overrides)
                 assert (len(jobs) > 1) == ("-m" in words), words
                 launcher = "hydra/launcher=", "hydra.launcher."
                 shown = [word for word in jobs[-1] if not word.startswith(launcher)]

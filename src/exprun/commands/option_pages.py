@@ -203,8 +203,8 @@ def _choice(entry: DictConfig) -> str:
 
 def of_key(key: str, folders: Sequence[Path], groups: Sequence[str]) -> str | None:
     """The text about a key, or all keys below it: ``optimizer.lr``, ``lr``, ``reg.l2``,
-    ``trainer``; None if there is no such key. Options with the same default and text are listed
-    together."""
+    ``trainer``; None if there is no such key. If a key has that very name, it alone is meant.
+    Options with the same default and text are listed together."""
     found: dict[str, dict[tuple[str, str], list[str]]] = {}
     for group, option, values, text in _all_sections(folders, groups):
         said = {item[1]: item[2] for item in ITEM.finditer(text)}
@@ -215,6 +215,8 @@ def of_key(key: str, folders: Sequence[Path], groups: Sequence[str]) -> str | No
                 of = f"{group}={option}" if option else "default"
                 default = "" if value is VARIES else spelled(value)
                 same.setdefault((default, words), []).append(of)
+    if key in found:
+        found = {key: found[key]}
     return "\n\n".join(_about_key(name, same) for name, same in found.items()) or None
 
 

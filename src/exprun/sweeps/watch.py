@@ -10,7 +10,7 @@ from collections.abc import Callable, Collection, Mapping
 from contextlib import suppress
 from pathlib import Path
 
-from exprun.common.constants import FAILED, FINISHED, INTERRUPTED
+from exprun.common.constants import FAILED, FINISHED, INTERRUPTED, STOPPED
 from exprun.common.errors import UsageError
 from exprun.common.signals import Interruption, interruptible
 from exprun.display.panel import INTERVAL
@@ -96,10 +96,14 @@ class Watched:
         job that has ended since the last read. Raises UsageError if the folder is gone."""
         ledger.check_there(self.folder)
         at_work: set[tuple[str, int]] = set()
+        sweep = holder(self.folder)
+        searching = sweep is not None and sweep.at_work  # paused jobs may go on
         for number, folder in list(self.left.items()):
             result, other = ledger.state_of(folder), holder(folder)
             alive = other is not None and other.at_work
-            if result["status"] in FINISHED or (result["status"] == FAILED and not alive):
+            status = result["status"]
+            over = (status == FAILED and not alive) or (status == STOPPED and not searching)
+            if status in FINISHED or over:
                 del self.left[number]
                 panel.ended(number, result["status"], result["metrics"])
                 done, title = self.progress.note(result)
