@@ -8,7 +8,7 @@ import sys
 from pathlib import Path
 from typing import TextIO
 
-from exprun.common.constants import COMPLETED, DIVERGED, EARLY_STOPPED
+from exprun.common.constants import COMPLETED, DONE, EARLY_STOPPED
 from exprun.common.errors import UsageError
 from exprun.sweeps import ledger
 
@@ -37,5 +37,4 @@ def best_job(folder: Path) -> tuple[Path, int]:
     job = folder / str(rows[0]["folder"])
     if not job.resolve().is_relative_to(folder.resolve()):
         raise UsageError(f"{folder / 'sweep.json'}: {job} lies outside of the sweep")
-    ended = (COMPLETED, EARLY_STOPPED, DIVERGED)
-    return job, sum(row["status"] not in ended for row in rows)
+    return job, sum(row["status"] not in DONE for row in rows)
