@@ -11,6 +11,7 @@ from typing import TextIO
 from exprun.common.constants import COMPLETED, DONE, EARLY_STOPPED
 from exprun.common.errors import UsageError
 from exprun.sweeps import ledger
+from exprun.sweeps.search.conclusion import chosen_overrides
 
 
 def run_of(folder: Path, file: TextIO | None = None) -> Path:
@@ -29,9 +30,12 @@ def run_of(folder: Path, file: TextIO | None = None) -> Path:
 
 
 def best_job(folder: Path) -> tuple[Path, int]:
-    """The folder of a sweep's best job, and the number of jobs without a result. Raises UsageError
-    if no job ended well."""
+    """The folder of a sweep's best job, and the number of jobs without a result. In a search it is
+    a job of the configuration that was chosen by the mean over seeds. Raises UsageError if no job
+    ended well."""
     rows = ledger.ranked(folder)
+    if chosen := chosen_overrides(folder):
+        rows.sort(key=lambda row: not set(chosen) <= set(row["overrides"].split(" ")))
     if not rows or rows[0]["status"] not in (COMPLETED, EARLY_STOPPED):
         raise UsageError(f"{folder}: no job of the sweep ended well; expected the folder of one")
     job = folder / str(rows[0]["folder"])

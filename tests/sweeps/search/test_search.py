@@ -6,6 +6,7 @@ import csv
 import json
 import os
 import shlex
+import shutil
 import signal
 import statistics
 import subprocess
@@ -15,6 +16,8 @@ from typing import Any
 import pytest
 
 from exprun.cli import main
+from exprun.commands.best_job import best_job
+from exprun.sweeps import ledger
 from tests.command import EXPRUN
 
 SEARCH = ["-m", "hydra/sweeper=search", "data=iris", "model.hidden=[8]", "device=cpu"]
@@ -178,6 +181,21 @@ def test_a_diverged_configuration_is_not_chosen() -> None:
     found = load(Path("sweep/search.json"))
     assert "optimizer.lr=0.1" in found["chosen"]["overrides"]
     assert [r["configurations"][-1]["score"] for r in found["rungs"][:1]] == [None]
+
+
+def test_the_best_job_is_one_of_the_chosen_configuration(searched: Path, tmp_path: Path) -> None:
+    """A single lucky seed of another configuration, first in the leaderboard, is not taken."""
+    searched = shutil.copytree(searched, tmp_path / "copy")
+    chosen = load(searched / "search.json")["chosen"]["overrides"]
+    for job in jobs_of(searched):
+        path = searched / job["folder"] / "result.json"
+        result = load(path)
+        if result["status"] == "completed" and job["overrides"][:-1] != chosen:
+            result["metrics"]["val_loss"] = 0.0
+            path.write_text(json.dumps(result))
+    first, best = ledger.ranked(searched)[0], best_job(searched)[0]
+    assert first["overrides"].split(" ")[:-1] != chosen
+    assert load(best / "result.json")["overrides"][:-1] == chosen
 
 
 MISTAKES = {

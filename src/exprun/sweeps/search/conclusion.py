@@ -5,6 +5,7 @@ Configurations are chosen by validation figures; the test part is shown for the 
 
 from __future__ import annotations
 
+import json
 import math
 import shlex
 import statistics
@@ -14,6 +15,7 @@ from typing import Any
 
 from rich.console import Console
 
+from exprun.common.errors import UsageError
 from exprun.common.override_value import override_value
 from exprun.display.summary import say
 from exprun.display.text import figure
@@ -29,6 +31,9 @@ TEST_FIGURES = ("test_accuracy", "test_r2", "test_loss")
 """The figures of the test part that are shown, the first that there is."""
 
 ALPHA = 0.05
+
+SEARCH_FILE = "search.json"
+"""The file of a search's rungs and choice, in the sweep's folder."""
 
 
 def conclude_search(folder: Path, console: Console) -> None:
@@ -51,7 +56,7 @@ def conclude_search(folder: Path, console: Console) -> None:
         say(console, "", "no configuration could be trained to the end", "red")
     else:
         data |= _say_chosen(folder, content, stored, decisions, chosen, console)
-    write_json(folder / "search.json", data)
+    write_json(folder / SEARCH_FILE, data)
 
 
 def _say_chosen(
@@ -101,6 +106,19 @@ def _say_chosen(
     else:
         say(console, "confirm", confirmation(folder, content, chosen, stored), "cyan", to_copy=True)
     return entry
+
+
+def chosen_overrides(folder: Path) -> list[str]:
+    """The overrides of the configuration that the search in ``folder`` has chosen, from its
+    ``search.json``; empty for other sweeps, and for a search that has not ended."""
+    path = folder / SEARCH_FILE
+    if not path.is_file():
+        return []
+    try:
+        chosen: list[str] = json.loads(path.read_text()).get("chosen", {}).get("overrides", [])
+    except (ValueError, AttributeError):
+        raise UsageError(f"{path}: is damaged; exprun resume {folder} writes it again") from None
+    return chosen
 
 
 def confirmation(folder: Path, content: Mapping[str, Any], chosen: Judged, stored: Stored) -> str:
