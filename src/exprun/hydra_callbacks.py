@@ -137,7 +137,7 @@ class Hooks(Callback):
     @surfacing
     def on_multirun_start(self, config: DictConfig, **_: Any) -> None:
         _check_hydra(config)
-        search = requested_search(config)
+        self.search = search = requested_search(config)
         self.launcher = chosen_launcher(config, grid=is_grid(config))
         jobs = [] if search else requested_jobs(config)
         published = _published(config, variants_of(config))

@@ -78,7 +78,11 @@ class SearchSweeper(HydraSweeper):
 
         folder, hooks = Path(self.config.hydra.sweep.dir), self.launcher.hooks
         add = functools.partial(hooks.add_jobs, self.config)
-        code = SearchRun(folder, hooks.jobs, add, self.launcher.settings).run()
+        without_conditional = hooks.composer.without_conditional
+        search = SearchRun(
+            folder, hooks.search, hooks.jobs, add, without_conditional, self.launcher.settings
+        )
+        code = search.run()
         if code is not None:
             raise SystemExit(conclude(folder, code))
 

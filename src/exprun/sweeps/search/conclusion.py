@@ -25,12 +25,15 @@ from exprun.statistics.paired import t_test
 from exprun.sweeps import ledger
 from exprun.sweeps.comparison.next_commands import CONFIRMED_BY, FRESH
 from exprun.sweeps.results import REPETITION
-from exprun.sweeps.search.decisions import Curves, Decisions, Judged, Stored, decide, titles_of
+from exprun.sweeps.search.decisions import Curves, Decisions, Judged, Stored, decide, title_of
 
 TEST_FIGURES = ("test_accuracy", "test_r2", "test_loss")
 """The figures of the test part that are shown, the first that there is."""
 
 ALPHA = 0.05
+
+LISTED = 4
+"""Maximum number of configurations listed beside the best."""
 
 SEARCH_FILE = "search.json"
 """The file of a search's rungs and choice, in the sweep's folder."""
@@ -71,17 +74,18 @@ def _say_chosen(
     curves = Curves(folder, content, decisions.metric)
     scores = {j.trial.overrides: _scores(curves, stored, j) for j in decisions.chosen}
     own = scores[chosen.trial.overrides]
-    titles = titles_of(stored.trials(content["jobs"]))
-    say(console, "best", titles[chosen.trial.overrides], "bold green")
+    say(console, "best", title_of(chosen.trial, stored), "bold green")
     say(console, "", f"{decisions.metric} {_mean(own)}")
     like = _not_told_apart(decisions.chosen, scores)
     if like and len(own) == 1:
         say(console, "like it", "the other finalists: one repetition cannot tell them apart")
     elif like:
         say(console, "like it", "not told apart from the best by a paired t test:")
-        for judged in like:
-            words = judged.trial.overrides
-            say(console, "", f"{titles[words]}   {_mean(scores[words])}")
+        for judged in like[:LISTED]:
+            mean = _mean(scores[judged.trial.overrides])
+            say(console, "", f"{title_of(judged.trial, stored)}   {mean}")
+        if len(like) > LISTED:
+            say(console, "", f"and {len(like) - LISTED} more, see {SEARCH_FILE}")
     tested = [chosen.trial.jobs[repetition] for repetition in stored.repetitions]
     name, figures = _test_figures(folder, content, tested)
     if figures:

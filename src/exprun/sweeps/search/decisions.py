@@ -21,7 +21,7 @@ from exprun.sweeps import ledger
 from exprun.sweeps.ranking import SETS_LOSS, higher_is_better
 from exprun.sweeps.results import REPETITION
 from exprun.sweeps.search.schedule import Bracket, Rung, survivors
-from exprun.sweeps.search.settings import SearchSettings
+from exprun.sweeps.search.settings import USUAL_TRIALS, SearchSettings
 
 ACCURACIES = ("val_accuracy", "val_r2")
 """Figures that are comparable between configurations with different losses."""
@@ -60,11 +60,13 @@ class RungResult:
 
 @dataclass(frozen=True)
 class Needed:
-    """Trials to be trained up to a rung; ``title`` says which."""
+    """Trials to be trained up to a rung; ``title`` says which. The sampler has to be asked for
+    ``new`` ones first."""
 
     rung: Rung
     trials: tuple[Trial, ...]
     title: str
+    new: int = 0
 
 
 @dataclass(frozen=True)
@@ -91,6 +93,7 @@ class Stored:
     epochs: int
     repetitions: tuple[tuple[str, ...], ...]
     overrides: tuple[str, ...] = ()
+    exhausted: bool = False
 
     def as_written(self) -> dict[str, Any]:
         """The entry as plain data."""
@@ -100,6 +103,7 @@ class Stored:
             "epochs": self.epochs,
             "repetitions": [list(own) for own in self.repetitions],
             "overrides": list(self.overrides),
+            "exhausted": self.exhausted,
         }
 
     @classmethod
@@ -112,7 +116,19 @@ class Stored:
             entry["epochs"],
             tuple(tuple(own) for own in entry["repetitions"]),
             tuple(entry["overrides"]),
+            entry["exhausted"],
         )
+
+    def count(self, trials: int) -> int:
+        """The number of configurations of the search, of which it has ``trials``."""
+        settings = self.settings
+        wanted = settings.adaptive and not self.exhausted
+        return settings.n_trials or USUAL_TRIALS if wanted else trials
+
+    def brackets(self, trials: int) -> list[Bracket]:
+        """The brackets of the search, which has ``trials`` configurations so far."""
+        repetitions = len(self.repetitions)
+        return self.settings.brackets(self.count(trials), self.epochs, repetitions)
 
     def trials(self, jobs: Sequence[Mapping[str, Any]]) -> list[Trial]:
         """The trials among the ``jobs`` of ``sweep.json``, in the order asked; jobs with other
@@ -134,13 +150,9 @@ class Stored:
         ]
 
 
-def titles_of(trials: Sequence[Trial]) -> dict[tuple[str, ...], str]:
-    """For each trial's overrides, those of them that not all trials have, as a text."""
-    shared = ledger.shared_words([trial.overrides for trial in trials])
-    return {
-        trial.overrides: " ".join(word for word in trial.overrides if word not in shared)
-        for trial in trials
-    }
+def title_of(trial: Trial, stored: Stored) -> str:
+    """The overrides of the searched keys in a configuration, as a text."""
+    return " ".join(w for w in trial.overrides if w.partition("=")[0] in stored.searched)
 
 
 def _parted(words: Sequence[str]) -> tuple[tuple[str, ...], tuple[str, ...]]:
@@ -242,10 +254,14 @@ def decide(folder: Path) -> Decisions:
     chosen: list[Trial] = []
     stopped: list[tuple[Judged, RungResult]] = []
     start = 0
-    brackets = stored.settings.brackets(len(trials), stored.epochs, len(stored.repetitions))
+    brackets = stored.brackets(len(trials))
     for bracket in brackets:
         alive = trials[start : start + bracket.size]
         start += bracket.size
+        if len(alive) < bracket.size:
+            title = f"{bracket.size - len(alive)} more configurations"
+            new = Needed(bracket.rungs[0], tuple(alive), title, bracket.size - len(alive))
+            return _decisions(curves, rungs, chosen, stopped, new, stored)
         for number, rung in enumerate(bracket.rungs, 1):
             needed = _needed(curves, alive, rung, stored)
             if needed:

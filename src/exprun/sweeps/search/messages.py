@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections import Counter
 from pathlib import Path
 
 from exprun.display.text import figure, shorten_keys
@@ -17,14 +18,14 @@ ENDS_WITH_BUDGET = ("scheduler=cosine", "scheduler=one_cycle")
 def plan_lines(folder: Path, stored: Stored) -> list[str]:
     """The lines printed before a search trains: its size, and what to know about it."""
     content = ledger.read(folder)
-    trials, settings = len(stored.trials(content["jobs"])), stored.settings
+    settings, trials = stored.settings, stored.count(len(stored.trials(content["jobs"])))
     repetitions = len(stored.repetitions)
     whole = trials * repetitions * stored.epochs
     seeds = f" × {repetitions} repetitions" if repetitions > 1 else ""
     lines = [f"search  {trials} configurations{seeds}, up to {stored.epochs} epochs each"]
     if settings.stop != NONE:
         planned, ladders = 0, []
-        for bracket in settings.brackets(trials, stored.epochs, repetitions):
+        for bracket in stored.brackets(trials):
             alive, before, having, steps = bracket.size, 0, 0, []
             for rung in bracket.rungs:
                 old, new = having, rung.repetitions - having
@@ -35,7 +36,8 @@ def plan_lines(folder: Path, stored: Stored) -> list[str]:
             ladders.append(", ".join(steps))
         most = "at most " * (settings.stop == "median")
         share = f"{most}{planned:,} of the {whole:,} epochs of all of them"
-        lines += [f"rungs   {ladder}" for ladder in ladders]
+        for ladder, times in Counter(ladders).items():
+            lines.append(f"rungs   {ladder}" + f", {times} times" * (times > 1))
         lines.append(f"budget  {share} (1/{whole / planned:.1f})")
         if any(word.startswith(ENDS_WITH_BUDGET) for word in _words(content)):
             lines.append(

@@ -7,7 +7,7 @@ are the same loop. Nothing here imports torch.
 from __future__ import annotations
 
 import itertools
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -23,9 +23,11 @@ from exprun.run_folder import stored_job
 from exprun.sweeps import ledger
 from exprun.sweeps.dispatcher import run_jobs
 from exprun.sweeps.launcher import LauncherSettings
-from exprun.sweeps.search.decisions import Needed, RungResult, Stored, decide, titles_of
+from exprun.sweeps.ranking import higher_is_better
+from exprun.sweeps.search.decisions import Decisions, Needed, RungResult, Stored, decide, title_of
 from exprun.sweeps.search.messages import plan_lines, rung_lines
-from exprun.sweeps.search.samplers import SAMPLERS
+from exprun.sweeps.search.optuna_samplers import Told, ask
+from exprun.sweeps.search.samplers import SAMPLERS, Point
 from exprun.sweeps.search.settings import USUAL_TRIALS, SearchSettings
 from exprun.sweeps.search.space import Space
 
@@ -64,19 +66,15 @@ class Search:
         """The overrides of the jobs of the first rung: different configurations, each with the
         repetitions of that rung. ``without_conditional`` removes the overrides that a job's other
         overrides make meaningless (``Composer.without_conditional``)."""
-        settings, points = self.settings, SAMPLERS[self.settings.sampler]
+        settings = self.settings
         whole = settings.n_trials is None and settings.sampler == "grid"
         count = None if whole else settings.n_trials or USUAL_TRIALS
-        found: dict[tuple[str, ...], None] = {}
-        drawn = points(self.space, settings.seed)
-        corners = [self.space.words(point) for point in self.space.corners()]
-        for _ in range(DRAWS):
-            chunk = [self.space.words(point) for point in itertools.islice(drawn, count)]
-            kept = without_conditional([*chunk, *corners])[: len(chunk)]
-            found |= dict.fromkeys(map(tuple, kept))
-            if not chunk or count is None or len(found) >= count:
-                break
-        trials = list(found)[:count]
+        if settings.adaptive:
+            count = settings.brackets(count or USUAL_TRIALS, self.epochs, 1)[0].size
+            points = ask(self.space, settings.sampler, settings.seed, [])
+        else:
+            points = SAMPLERS[settings.sampler](self.space, settings.seed)
+        trials = self.different(points, count, without_conditional)
         jobs, start = [], 0
         for bracket in settings.brackets(len(trials), self.epochs, len(self.space.repetitions)):
             repetitions = self.space.repetitions[: bracket.rungs[0].repetitions]
@@ -84,6 +82,25 @@ class Search:
                 jobs += [[*trial, *own] for own in repetitions]
             start += bracket.size
         return jobs
+
+    def different(
+        self,
+        points: Iterator[Point],
+        count: int | None,
+        without_conditional: WithoutConditional,
+        known: Collection[tuple[str, ...]] = (),
+    ) -> list[tuple[str, ...]]:
+        """The overrides of the first ``count`` different configurations that are not ``known``, or
+        of all; fewer if the points repeat themselves."""
+        found: dict[tuple[str, ...], None] = {}
+        corners = [self.space.words(point) for point in self.space.corners()]
+        for _ in range(DRAWS):
+            chunk = [self.space.words(point) for point in itertools.islice(points, count)]
+            kept = without_conditional([*chunk, *corners])[: len(chunk)]
+            found |= dict.fromkeys(own for own in map(tuple, kept) if own not in known)
+            if not chunk or count is None or len(found) >= count:
+                break
+        return list(found)[:count]
 
     def check_same(self, folder: Path, content: Mapping[str, Any]) -> None:
         """Raise UsageError if the sweep in ``folder`` is not this search."""
@@ -112,33 +129,62 @@ class SearchRun:
     def __init__(
         self,
         folder: Path,
+        search: Search,
         jobs: Mapping[int, Job],
         add: Callable[[Sequence[Sequence[str]]], None],
+        without_conditional: WithoutConditional,
         launcher: LauncherSettings,
         console: Console | None = None,
     ) -> None:
-        self.folder, self.jobs, self.add, self.launcher = folder, jobs, add, launcher
+        self.folder, self.search, self.jobs, self.add = folder, search, jobs, add
+        self.without_conditional, self.launcher = without_conditional, launcher
         self.console = console or default_console()
 
     def run(self) -> int | None:
         """Train until nothing is needed; returns the exit code if a signal ended it, else None."""
         shown = 0
-        content = ledger.read(self.folder)
-        stored = Stored.of(content)
-        titles = titles_of(stored.trials(content["jobs"]))
+        stored = Stored.of(ledger.read(self.folder))
         self._print(plan_lines(self.folder, stored))
         while True:
             decisions = decide(self.folder)
             for result in decisions.rungs[shown:]:
-                title = titles[result.ranked[0].trial.overrides]
+                title = title_of(result.ranked[0].trial, stored)
                 width = self.console.width if self.console.is_terminal else None
                 self._print(rung_lines(result, decisions.metric, stored.epochs, title, width))
                 self._stop(result)
             shown = len(decisions.rungs)
             if decisions.needed is None:
                 return None
-            if (code := self._train(decisions.needed, stored)) is not None:
+            if decisions.needed.new:
+                stored = self._ask(decisions.needed, decisions, stored)
+            elif (code := self._train(decisions.needed, stored)) is not None:
                 return code
+
+    def _ask(self, needed: Needed, decisions: Decisions, stored: Stored) -> Stored:
+        """Ask an adaptive sampler for new configurations and add their jobs of the first rung;
+        returns the entry of ``sweep.json``, which changes if there are no more."""
+        search, settings = self.search, stored.settings
+        sign = -1.0 if higher_is_better(decisions.metric) else 1.0
+        told = [
+            Told(search.space.point(judged.trial.overrides), sign * judged.score, epochs, stopped)
+            for judged, epochs, stopped in (
+                *((judged, stored.epochs, False) for judged in decisions.chosen),
+                *((judged, result.rung.epochs, True) for judged, result in decisions.stopped),
+            )
+        ]
+        content = ledger.read(self.folder)
+        known = {trial.overrides for trial in stored.trials(content["jobs"])}
+        points = ask(search.space, settings.sampler, settings.seed, told)
+        trials = search.different(points, needed.new, self.without_conditional, known)
+        repetitions = stored.repetitions[: needed.rung.repetitions]
+        self.add([[*trial, *own] for trial in trials for own in repetitions])
+        content = ledger.read(self.folder)
+        asked = len(known) + needed.new
+        if len(stored.trials(content["jobs"])) < asked:
+            stored = replace(stored, exhausted=True)
+            content["search"] = stored.as_written()
+            write_json(self.folder / "sweep.json", content)
+        return stored
 
     def _print(self, lines: Sequence[str]) -> None:
         for line in lines:

@@ -10,6 +10,7 @@ from omegaconf import DictConfig
 from exprun.common.errors import UsageError, choices, nearest
 from exprun.config.rules import Rule, either, integer, null, one_of, pattern
 from exprun.config.schema import spelled
+from exprun.sweeps.search.optuna_samplers import ADAPTIVE, check_installed
 from exprun.sweeps.search.samplers import SAMPLERS
 from exprun.sweeps.search.schedule import RULES, Bracket, brackets
 
@@ -20,7 +21,7 @@ METRICS = ("val_loss", "val_accuracy", "val_r2", "val_rmse", "val_mae")
 """The figures of a validation curve; it has others if ``stopping.monitor`` names one."""
 
 VALUES: dict[str, Rule] = {
-    "sampler": one_of(*SAMPLERS),
+    "sampler": one_of(*SAMPLERS, *ADAPTIVE),
     "n_trials": either(null, integer(2)),
     "seed": integer(0),
     "stop": one_of(*RULES),
@@ -30,6 +31,10 @@ VALUES: dict[str, Rule] = {
     "more": integer(0),
 }
 """The keys of ``hydra.sweeper`` with their allowed values, in addition to ``params``."""
+
+BATCHES = 4
+"""Number of batches of an adaptive sampler's configurations; each competes within itself, and the
+sampler learns from those before."""
 
 USUAL_TRIALS = 48
 """Configurations of a search whose number is not given, unless the sampler has fewer."""
@@ -72,6 +77,8 @@ class SearchSettings:
                 f"{nearest(sweeper.metric, known)} (expected {choices(known)})"
             )
         settings = cls(**{field.name: sweeper[field.name] for field in fields(cls)})
+        if settings.adaptive:
+            check_installed(settings.sampler)
         epochs = config.trainer.max_epochs
         if settings.min_epochs > epochs:
             raise UsageError(
@@ -89,13 +96,25 @@ class SearchSettings:
         """The settings as plain data, without ``more``, which may change when a search goes on."""
         return {name: value for name, value in asdict(self).items() if name != "more"}
 
+    @property
+    def adaptive(self) -> bool:
+        """Whether the sampler asks for configurations when it knows the results of others."""
+        return self.sampler in ADAPTIVE
+
     def brackets(self, count: int, epochs: int, repetitions: int) -> list[Bracket]:
-        """The brackets of ``count`` configurations (``schedule.brackets``)."""
-        return brackets(
-            self.stop,
-            count,
-            epochs=epochs,
-            least=self.min_epochs,
-            factor=self.reduction_factor,
-            repetitions=repetitions,
-        )
+        """The brackets of ``count`` configurations (``schedule.brackets``), for an adaptive sampler
+        batch by batch."""
+        batches = min(BATCHES, max(count // 2, 1)) if self.adaptive else 1
+        sizes = [count * (i + 1) // batches - count * i // batches for i in range(batches)]
+        return [
+            bracket
+            for size in sizes
+            for bracket in brackets(
+                self.stop,
+                size,
+                epochs=epochs,
+                least=self.min_epochs,
+                factor=self.reduction_factor,
+                repetitions=repetitions,
+            )
+        ]

@@ -46,6 +46,10 @@ class Interval:
         if self.integer:
             low, high = low - 0.5, high + 0.5
         value = low * (high / low) ** u if self.log else low + u * (high - low)
+        return self.text(value)
+
+    def text(self, value: float) -> str:
+        """A value as the text of an override: rounded, and within the interval."""
         if self.integer:
             return str(min(max(round(value), int(self.low)), int(self.high)))
         rounded = float(f"{value:.{DIGITS}g}")
@@ -53,6 +57,11 @@ class Interval:
 
 
 Distribution = Choice | Interval
+
+
+def number(interval: Interval, text: str) -> float:
+    """The number that an override's text gives."""
+    return int(text) if interval.integer else float(text)
 
 
 @dataclass(frozen=True)
@@ -81,6 +90,11 @@ class Space:
             if isinstance(values, Choice)
             for value in values.values
         ]
+
+    def point(self, words: Sequence[str]) -> dict[str, str]:
+        """The values of the searched keys in the overrides of a configuration."""
+        values = dict(word.partition("=")[::2] for word in words)
+        return {key: values[key] for key in self.searched if key in values}
 
     def words(self, values: Mapping[str, str]) -> list[str]:
         """The overrides of the configuration with these values of the searched keys."""
