@@ -196,11 +196,12 @@ def shape(training: Training) -> tuple[Any, ...]:
     """A key that is equal for trainings that can be members of the same stack."""
     t = training
     layers = [m for m in t.model.modules() if isinstance(m, HiddenLayer)]
+    loss = vars(t.loss) | {"label_smoothing": None, "class_weight": None}  # may differ
     return (
         describe(t.model),
         *((str(layer.activation), str(layer.norm), layer.norm_position) for layer in layers),
         tuple(isinstance(layer.dropout, Dropout) for layer in layers),
-        (str(vars(t.loss) | {"label_smoothing": None, "class_weight": None}), type(t.loss)),
+        (type(t.loss), str(sorted(loss.items()))),
         tuple(type(r) for r in t.regularizers),
         (len(t.data.train), t.batch_size, t.device),
     )

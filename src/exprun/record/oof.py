@@ -5,15 +5,19 @@ from __future__ import annotations
 
 import io
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
 from numpy.typing import NDArray
-from torch import Tensor
 
-from exprun.data.frame import Rows
-from exprun.data.preprocess import Preprocessing
 from exprun.record.files import write_atomic
-from exprun.training.prediction import Prediction
+
+if TYPE_CHECKING:  # the end of a sweep needs no torch
+    from torch import Tensor
+
+    from exprun.data.frame import Rows
+    from exprun.data.preprocess import Preprocessing
+    from exprun.training.prediction import Prediction
 
 OOF = "oof.parquet"
 

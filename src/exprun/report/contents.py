@@ -289,7 +289,7 @@ def _effects(study: Study) -> Markup | None:
 
 def _jobs(study: Study) -> Markup:
     """The number of jobs by status, and tables of those that did not end well, with the reasons."""
-    jobs = study.results.jobs
+    jobs = [*study.results.jobs, *study.results.stopped]
     parts = [tag("p", f"{len(jobs)} jobs: {_counted(jobs)}.")]
     for status in dict.fromkeys(job.status for job in jobs):
         of_status = [job for job in jobs if job.status == status]

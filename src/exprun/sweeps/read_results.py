@@ -27,7 +27,7 @@ from exprun.sweeps.results import (
 
 def read_results(folders: Sequence[Path]) -> Results:
     """Read the sweeps in ``folders``; the seeds of a configuration in several sweeps are combined.
-    Jobs that a search has stopped are counted, and left out.
+    Jobs that a search has stopped are kept apart.
 
     Raises UsageError if one of them is not a sweep's folder or is damaged.
     """
@@ -48,7 +48,7 @@ def read_results(folders: Sequence[Path]) -> Results:
                 found.append((_job(folder, job, words, len(batches) + which), words))
             batches += own
     kept = [(job, words) for job, words in found if job.status != STOPPED]
-    stopped = len(found) - len(kept)
+    stopped = [job for job, _ in found if job.status == STOPPED]
     if len(batches) > 1:
         kept = _with_defaults(kept)
     return replace(_tabulate([*folders], batches, kept), stopped=stopped)

@@ -23,7 +23,7 @@
 ``shared``
     the overrides that all jobs have.
 ``stopped``
-    the number of jobs that a search has stopped, which are not among ``jobs``.
+    the jobs that a search has stopped, which are not among ``jobs``.
 
 Accuracies are counts of rows divided by their number; figures are rounded so that equal counts give
 equal numbers. Nothing here imports torch.
@@ -143,7 +143,7 @@ class Results:
     shared: list[str]
     jobs: list[JobResult]
     configurations: list[Configuration]
-    stopped: int = 0
+    stopped: list[JobResult] = field(default_factory=list)
 
     @cached_property
     def metrics(self) -> list[str]:

@@ -55,8 +55,8 @@ def on_search(results: Results) -> list[str]:
     if not results.stopped:
         return []
     return [
-        f"{results.stopped} jobs were stopped by the search before their end and are left out: "
-        "their epochs and ranks are in search.json"
+        f"{len(results.stopped)} jobs were stopped by the search before their end and are left "
+        "out: their epochs and ranks are in search.json"
     ]
 
 
