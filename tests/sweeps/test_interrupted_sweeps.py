@@ -113,7 +113,7 @@ def test_a_terminal_that_is_closed_interrupts(words: list[str], tmp_path: Path) 
 @pytest.mark.parametrize(
     ("words", "message"),
     [
-        (["hydra/launcher=stacked"], "hydra/launcher=stacked is for sweeps; expected -m"),
+        (["hydra/launcher=stacked"], "hydra/launcher=stacked: is for sweeps; expected -m"),
         (
             [*STACKED, "hydra.launcher.sice=1"],
             "hydra.launcher.sice: no such key; did you mean size",
