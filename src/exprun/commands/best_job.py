@@ -11,7 +11,7 @@ from typing import TextIO
 from exprun.common.constants import COMPLETED, DONE, EARLY_STOPPED
 from exprun.common.errors import UsageError
 from exprun.sweeps import ledger
-from exprun.sweeps.search.conclusion import chosen_overrides
+from exprun.sweeps.search.chosen import chosen_overrides
 
 
 def run_of(folder: Path, file: TextIO | None = None) -> Path:

@@ -5,7 +5,6 @@ Configurations are chosen by validation figures; the test part is shown for the 
 
 from __future__ import annotations
 
-import json
 import math
 import shlex
 import statistics
@@ -15,7 +14,6 @@ from typing import Any
 
 from rich.console import Console
 
-from exprun.common.errors import UsageError
 from exprun.common.override_value import override_value
 from exprun.display.summary import say
 from exprun.display.text import figure
@@ -25,6 +23,7 @@ from exprun.statistics.paired import t_test
 from exprun.sweeps import ledger
 from exprun.sweeps.comparison.next_commands import CONFIRMED_BY, FRESH
 from exprun.sweeps.results import REPETITION
+from exprun.sweeps.search.chosen import SEARCH_FILE
 from exprun.sweeps.search.decisions import Curves, Decisions, Judged, Stored, decide, title_of
 
 TEST_FIGURES = ("test_accuracy", "test_r2", "test_loss")
@@ -34,9 +33,6 @@ ALPHA = 0.05
 
 LISTED = 4
 """Maximum number of configurations listed beside the best."""
-
-SEARCH_FILE = "search.json"
-"""The file of a search's rungs and choice, in the sweep's folder."""
 
 
 def conclude_search(folder: Path, console: Console) -> None:
@@ -110,19 +106,6 @@ def _say_chosen(
     else:
         say(console, "confirm", confirmation(folder, content, chosen, stored), "cyan", to_copy=True)
     return entry
-
-
-def chosen_overrides(folder: Path) -> list[str]:
-    """The overrides of the configuration that the search in ``folder`` has chosen, from its
-    ``search.json``; empty for other sweeps, and for a search that has not ended."""
-    path = folder / SEARCH_FILE
-    if not path.is_file():
-        return []
-    try:
-        chosen: list[str] = json.loads(path.read_text()).get("chosen", {}).get("overrides", [])
-    except (ValueError, AttributeError):
-        raise UsageError(f"{path}: is damaged; exprun resume {folder} writes it again") from None
-    return chosen
 
 
 def confirmation(folder: Path, content: Mapping[str, Any], chosen: Judged, stored: Stored) -> str:
