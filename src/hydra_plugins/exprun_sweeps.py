@@ -74,7 +74,7 @@ class SearchSweeper(HydraSweeper):
         a signal."""
         with importing():
             from exprun.sweeps.conclude import conclude
-            from exprun.sweeps.search.search import SearchRun
+            from exprun.sweeps.search.run import SearchRun
 
         folder, hooks = Path(self.config.hydra.sweep.dir), self.launcher.hooks
         add = functools.partial(hooks.add_jobs, self.config)

@@ -266,7 +266,7 @@ def test_jobs_of_a_sweeper_that_decides_as_it_goes(tmp_path: Path) -> None:
         [*EXPRUN, *words], env=environment, capture_output=True, text=True, check=False
     )
     assert done.returncode == 0, done.stderr
-    assert "4/4 [3]" in done.stdout
+    assert "4/4 [" in done.stdout
     assert [result_of(folder)["seed"] for folder in folders(Path("sweep"))] == [0, 1, 2, 3]
     shutil.rmtree(folders(Path("sweep"))[2])
     assert main(["resume", "sweep"]) == 0

@@ -3,9 +3,7 @@
 from __future__ import annotations
 
 import itertools
-from collections.abc import Iterator
-
-import numpy as np
+from collections.abc import Iterable, Iterator
 
 from exprun.common.errors import UsageError
 from exprun.sweeps.search.space import Choice, Space
@@ -31,6 +29,8 @@ def grid(space: Space, _seed: int) -> Iterator[Point]:
 def random(space: Space, seed: int) -> Iterator[Point]:
     """Independent points without end (Bergstra & Bengio 2012). The first n do not depend on how
     many are taken."""
+    import numpy as np  # a tenth of a second
+
     generator = np.random.default_rng(seed)
     while True:
         yield _point(space, generator.random(len(space.searched)))
@@ -50,7 +50,7 @@ def sobol(space: Space, seed: int) -> Iterator[Point]:
 SAMPLERS = {"grid": grid, "random": random, "sobol": sobol}
 
 
-def _point(space: Space, u: np.ndarray) -> Point:
+def _point(space: Space, u: Iterable[float]) -> Point:
     """The point at u, a vector in [0, 1) with a number for each searched key."""
     pairs = zip(space.searched.items(), u, strict=True)
     return {key: values.at(float(x)) for (key, values), x in pairs}

@@ -1,7 +1,6 @@
-"""Runs a search: asks for configurations, trains them from rung to rung, and stops the worse ones.
+"""A search as it was requested: its space, settings and first configurations.
 
-What to do next is read off the jobs' folders (``decisions``), so a new search and one that goes on
-are the same loop. Nothing here imports torch.
+Nothing here imports torch, NumPy or Rich at its top, because every start of exprun reads it.
 """
 
 from __future__ import annotations
@@ -12,21 +11,9 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from rich.console import Console
-
-from exprun.common.constants import DONE, FAILED, INTERRUPTED, STOPPED
 from exprun.common.errors import UsageError
-from exprun.display.text import default_console
-from exprun.job import Job
-from exprun.record.files import write_json
-from exprun.run_folder import stored_job
-from exprun.sweeps import ledger
-from exprun.sweeps.dispatcher import run_jobs
-from exprun.sweeps.launcher import LauncherSettings
-from exprun.sweeps.ranking import higher_is_better
-from exprun.sweeps.search.decisions import Decisions, Needed, RungResult, Stored, decide, title_of
-from exprun.sweeps.search.messages import plan_lines, rung_lines
-from exprun.sweeps.search.optuna_samplers import Told, ask
+from exprun.sweeps.search.decisions import Stored
+from exprun.sweeps.search.optuna_samplers import ask
 from exprun.sweeps.search.samplers import SAMPLERS, Point
 from exprun.sweeps.search.settings import USUAL_TRIALS, SearchSettings
 from exprun.sweeps.search.space import Space
@@ -117,128 +104,3 @@ class Search:
                 f"sweep.into={folder}: another search than this is there; expected "
                 f"exprun resume {folder}"
             )
-
-
-class SearchRun:
-    """A search at work in the sweep's ``folder``.
-
-    ``jobs`` has jobs by number that have just been composed; others are read from the folder.
-    ``add`` composes and records jobs, given as overrides.
-    """
-
-    def __init__(
-        self,
-        folder: Path,
-        search: Search,
-        jobs: Mapping[int, Job],
-        add: Callable[[Sequence[Sequence[str]]], None],
-        without_conditional: WithoutConditional,
-        launcher: LauncherSettings,
-        console: Console | None = None,
-    ) -> None:
-        self.folder, self.search, self.jobs, self.add = folder, search, jobs, add
-        self.without_conditional, self.launcher = without_conditional, launcher
-        self.console = console or default_console()
-
-    def run(self) -> int | None:
-        """Train until nothing is needed; returns the exit code if a signal ended it, else None."""
-        shown = 0
-        stored = Stored.of(ledger.read(self.folder))
-        self._print(plan_lines(self.folder, stored))
-        while True:
-            decisions = decide(self.folder)
-            for result in decisions.rungs[shown:]:
-                title = title_of(result.ranked[0].trial, stored)
-                width = self.console.width if self.console.is_terminal else None
-                self._print(rung_lines(result, decisions.metric, stored.epochs, title, width))
-                self._stop(result)
-            shown = len(decisions.rungs)
-            if decisions.needed is None:
-                return None
-            if decisions.needed.new:
-                stored = self._ask(decisions.needed, decisions, stored)
-            elif (code := self._train(decisions.needed, stored)) is not None:
-                return code
-
-    def _ask(self, needed: Needed, decisions: Decisions, stored: Stored) -> Stored:
-        """Ask an adaptive sampler for new configurations and add their jobs of the first rung;
-        returns the entry of ``sweep.json``, which changes if there are no more."""
-        search, settings = self.search, stored.settings
-        sign = -1.0 if higher_is_better(decisions.metric) else 1.0
-        told = [
-            Told(search.space.point(judged.trial.overrides), sign * judged.score, epochs, stopped)
-            for judged, epochs, stopped in (
-                *((judged, stored.epochs, False) for judged in decisions.chosen),
-                *((judged, result.rung.epochs, True) for judged, result in decisions.stopped),
-            )
-        ]
-        content = ledger.read(self.folder)
-        known = {trial.overrides for trial in stored.trials(content["jobs"])}
-        points = ask(search.space, settings.sampler, settings.seed, told)
-        trials = search.different(points, needed.new, self.without_conditional, known)
-        repetitions = stored.repetitions[: needed.rung.repetitions]
-        self.add([[*trial, *own] for trial in trials for own in repetitions])
-        content = ledger.read(self.folder)
-        asked = len(known) + needed.new
-        if len(stored.trials(content["jobs"])) < asked:
-            stored = replace(stored, exhausted=True)
-            content["search"] = stored.as_written()
-            write_json(self.folder / "sweep.json", content)
-        return stored
-
-    def _print(self, lines: Sequence[str]) -> None:
-        for line in lines:
-            self.console.print(line, markup=False, highlight=False, soft_wrap=True)
-
-    def _train(self, needed: Needed, stored: Stored) -> int | None:
-        """Train the jobs of ``needed`` up to its rung."""
-        repetitions = stored.repetitions[: needed.rung.repetitions]
-        missing = [
-            [*trial.overrides, *own]
-            for trial in needed.trials
-            for own in repetitions
-            if own not in trial.jobs
-        ]
-        if missing:
-            self.add(missing)
-        content = ledger.read(self.folder)
-        trials = {trial.overrides: trial for trial in stored.trials(content["jobs"])}
-        last = needed.rung.epochs == stored.epochs
-        jobs = {}
-        for trial in needed.trials:
-            for own in repetitions:
-                number = trials[trial.overrides].jobs[own]
-                job_folder = self.folder / content["jobs"][number]["folder"]
-                result = ledger.state_of(job_folder)
-                status, epochs = result["status"], result.get("epochs", 0)
-                paused = status in (STOPPED, INTERRUPTED)
-                if status in (*DONE, FAILED) and not paused:
-                    continue
-                if paused and epochs >= needed.rung.epochs and not last:
-                    continue
-                job = self._job(number, job_folder)
-                jobs[number] = replace(job, pause_epoch=None if last else needed.rung.epochs)
-        progress = ledger.Progress(content["jobs"])
-        progress.total = len(jobs)
-        return run_jobs(self.folder, jobs, needed.title, progress, self.launcher)[1]
-
-    def _job(self, number: int, folder: Path) -> Job:
-        if number in self.jobs:
-            return self.jobs[number]
-        files = ledger.Configs(self.folder).missing(number, folder)
-        return stored_job(folder, trust=True, in_sweep=True, files=files)
-
-    def _stop(self, result: RungResult) -> None:
-        """Record the rung and the rank in ``result.json`` of the jobs that a rung stops."""
-        content = ledger.read(self.folder)
-        for judged in result.ranked[result.kept :]:
-            reason = (
-                f"stopped at rung {result.number} of {result.rungs} (epoch {result.rung.epochs}): "
-                f"rank {judged.rank} of {len(result.ranked)}"
-            )
-            for number in judged.trial.jobs.values():
-                path = self.folder / content["jobs"][number]["folder"] / "result.json"
-                recorded = ledger.state_of(path.parent)
-                if recorded["status"] == STOPPED and recorded["reason"] != reason:
-                    entry = {"reason": reason, "rung": result.number, "rank": judged.rank}
-                    write_json(path, recorded | entry)
