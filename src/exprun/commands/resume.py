@@ -7,6 +7,7 @@ never computed again.
 from __future__ import annotations
 
 import os
+import re
 import sys
 from collections.abc import Mapping
 from contextlib import suppress
@@ -27,6 +28,17 @@ from exprun.sweeps.conclude import conclude
 from exprun.sweeps.dispatcher import run_jobs
 from exprun.sweeps.launcher import LauncherSettings
 from exprun.sweeps.search.decisions import Stored
+
+TARGET = "_target_"
+
+HARMLESS = re.compile(
+    r"(?!\+{0,2}hydra)\+{0,2}[\w.@/]+=.*"
+    r"|hydra/sweeper=search|hydra/launcher=(?:stacked|local|basic)"
+    r"|hydra\.(?:sweeper|launcher)\.\w+=.*",
+    re.DOTALL,
+)
+"""Overrides that select nothing but exprun's own options and set values; without TARGET they name
+no code."""
 
 
 def main(words: list[str]) -> int | list[str]:
@@ -54,7 +66,7 @@ def main(words: list[str]) -> int | list[str]:
         with ledger.read_from(folder):
             content = ledger.read(folder)
         if "search" in content:
-            return search_again(folder, content, arguments.more)
+            return search_again(folder, content, arguments.more, trust=trust)
         if arguments.more is not None:
             raise UsageError(f"--more {arguments.more}: {folder} is a sweep, but not of a search")
         with held(folder):
@@ -71,20 +83,31 @@ def main(words: list[str]) -> int | list[str]:
         return resume_run(folder, trust=trust, threads=threads)
 
 
-def search_again(folder: Path, content: Mapping[str, Any], more: int | None) -> list[str]:
+def search_again(
+    folder: Path, content: Mapping[str, Any], more: int | None, *, trust: bool
+) -> list[str]:
     """The command line that goes on with a search; ``more`` of the configurations that it stopped,
-    in addition to those of earlier calls, are trained to the end."""
+    in addition to those of earlier calls, are trained to the end.
+
+    Raises UsageError if, without ``trust``, the overrides in ``sweep.json`` could make Hydra run
+    code or read options that are not exprun's.
+    """
     if more is not None and more < 1:
         raise UsageError(f"--more {more}: expected a number of configurations")
-    search = Stored.of(content)
-    own = ["--config-dir", content["config_dir"]] if content["config_dir"] else []
-    thawed = search.settings.more + (more or 0)
-    words = [
-        *search.overrides,
-        f"hydra.sweeper.more={thawed}",
-        f"sweep.into={override_value(folder)}",
-    ]
-    return [*own, "-m", *content["overrides"], *words]
+    with ledger.read_from(folder):
+        search = Stored.of(content)
+        words = [str(word) for word in (*content["overrides"], *search.overrides)]
+        own = ["--config-dir", str(content["config_dir"])] if content["config_dir"] else []
+        count = int(search.settings.more) + (more or 0)
+    unknown = [*own, *(word for word in words if not HARMLESS.fullmatch(word) or TARGET in word)]
+    if unknown and not trust:
+        raise UsageError(
+            f"{folder / 'sweep.json'}: {unknown[0]} may name code of somebody's own; expected "
+            "--trust if you know it"
+        )
+    trusted = ["hydra.sweeper.trust=true"] if trust else []
+    into = f"sweep.into={override_value(folder)}"
+    return [*own, "-m", *words, f"hydra.sweeper.more={count}", *trusted, into]
 
 
 def resume_run(folder: Path, *, trust: bool, threads: int | None = None) -> int:

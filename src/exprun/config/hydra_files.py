@@ -5,8 +5,6 @@ Nothing here imports torch.
 
 from __future__ import annotations
 
-import functools
-import pickle
 import re
 import secrets
 from collections.abc import Collection, Iterable, Mapping, Sequence
@@ -16,6 +14,7 @@ from typing import Any
 import yaml
 from omegaconf import DictConfig, OmegaConf
 
+from exprun.common.caching import cached_by_content
 from exprun.config import hydra_internals
 
 Keys = tuple[str, ...]
@@ -145,15 +144,12 @@ def _with_fields(text: str, slots: Iterable[int]) -> str:
 
 def _yaml_of_items(content: dict[Any, Any], within: str | None = None) -> str:
     """The YAML lines of a mapping's items, indented if they are ``within`` another mapping."""
-    return "".join(
-        _yaml_of_item(pickle.dumps((key, value)), within) for key, value in content.items()
-    )
+    return "".join(_yaml_of_item(key, value, within) for key, value in content.items())
 
 
-@functools.lru_cache(maxsize=1024)
-def _yaml_of_item(pickled: bytes, within: str | None) -> str:
+@cached_by_content
+def _yaml_of_item(key: Any, value: Any, within: str | None) -> str:
     """The YAML lines of one item; cached, because most are equal in all jobs of a sweep."""
-    key, value = pickle.loads(pickled)
     if within is None:
         return to_yaml({key: value})
     return to_yaml({within: {key: value}}).removeprefix(f"{within}:\n")

@@ -108,9 +108,7 @@ class CsvFile:
                 break
             except TooManyWords as many:
                 if not many.numbers:
-                    said = too_many(self.path, many.column, wanted)
-                    why = f"more than {MOST_WORDS} different words"
-                    raise NoFeature(said, many.column, why) from None
+                    raise too_many(self.path, many.column, wanted) from None
                 kinds[many.column] = NUMERIC
             except BadCell as cell:
                 raise self._fault(cell, wanted) from None
@@ -280,17 +278,16 @@ def _are_numbers(column: Words) -> np.ndarray[Any, np.dtype[np.bool_]]:
     return np.array([*numbers, False])[column.codes]
 
 
-def too_many(path: str, name: str, wanted: Mapping[str, str]) -> str:
-    """The message for a column with a new word in most rows."""
-    if wanted.get(name) == LABEL:
-        return (
-            f"{path}: the target {name!r} has more than {MOST_WORDS} different words; expected "
-            "classes or numbers"
-        )
-    return (
-        f"{path}: column {name!r} has more than {MOST_WORDS} different words, as names, dates or "
-        f"texts have; leave it out with {list_override('data.drop', [name])}"
+def too_many(path: str, name: str, wanted: Mapping[str, str]) -> NoFeature:
+    """The error for a column with a new word in most rows."""
+    why = f"more than {MOST_WORDS} different words"
+    said = (
+        f"{path}: column {name!r} has {why}, as names, dates or texts have; leave it out with "
+        f"{list_override('data.drop', [name])}"
     )
+    if wanted.get(name) == LABEL:
+        said = f"{path}: the target {name!r} has {why}; expected classes or numbers"
+    return NoFeature(said, name, why)
 
 
 class _Spaced(io.RawIOBase):

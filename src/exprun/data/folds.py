@@ -9,13 +9,14 @@ from exprun.common.errors import UsageError
 from exprun.data.frame import Rows
 from exprun.data.rare import ERROR
 from exprun.data.split import (
+    IN_GROUPS,
     RANDOM,
     Split,
     assigned_groups,
-    check_first_classes,
     check_method,
     check_trained,
     common_strata,
+    in_first_rows,
     in_order,
     quotas,
     times_of,
@@ -45,8 +46,7 @@ def split_fold(
     if table.test_rows:
         raise UsageError(
             f"data.folds={folds}: every row is tested once, and {table.name} has official test "
-            "rows; "
-            "expected data.folds=null, or data without a test part"
+            "rows; expected data.folds=null, or data without a test part"
         )
     check_method(table, method, rare)
     if method != RANDOM:
@@ -57,7 +57,7 @@ def split_fold(
         rest = np.sort(np.concatenate([part for k, part in enumerate(parts) if k != fold]))
         shares = [1 - val_fraction, val_fraction]
         train, val = assigned_groups(table, rest, shares, generator)
-        check_trained(table, train)
+        check_trained(table, train, IN_GROUPS)
         return Split(train, val, parts[fold])
     return _stratified(table, folds, fold, val_fraction, generator, rare)
 
@@ -107,5 +107,5 @@ def _in_order(table: Table, folds: int, fold: int, val_fraction: float, method: 
             "each with rows to train on before it; expected fewer"
         )
     train, val_rows, test, _ = map(np.sort, np.split(order, [val, start, end]))
-    check_first_classes(table, method, train)
+    check_trained(table, train, in_first_rows(method))
     return Split(train, val_rows, test)

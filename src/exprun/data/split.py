@@ -171,7 +171,7 @@ def _split_in_order(
             "these fractions needs more"
         )
     train, val_rows, test_rows = map(np.sort, np.split(order, ends))
-    check_first_classes(table, method, train)
+    check_trained(table, train, in_first_rows(method))
     return Split(train, val_rows, np.concatenate([test_rows, official]))
 
 
@@ -188,18 +188,6 @@ def in_order(
     return order, [*map(int, firsts)]
 
 
-def check_first_classes(table: Table, method: str, train: Rows) -> None:
-    """Raise UsageError if a class is not among the first rows, which are the training rows."""
-    trained = set(table.y[train].tolist()) if table.task.classes else set()
-    for k, label in enumerate(table.task.classes):
-        if k not in trained:
-            raise UsageError(
-                f"{table.name}: class {label!r} has no row to train on, for data.split={method} "
-                "takes the first rows for that; expected data.split=random"
-                f"{table.task.amount_hint}"
-            )
-
-
 def _split_groups(
     table: Table, fractions: list[float], official: Rows, generator: torch.Generator
 ) -> Split:
@@ -210,7 +198,7 @@ def _split_groups(
     rows = np.arange(len(table) - table.test_rows)
     shares = [1 - sum(fractions), *fractions]
     train, val, test = assigned_groups(table, rows, shares, generator)
-    check_trained(table, train)
+    check_trained(table, train, IN_GROUPS)
     return Split(train, val, np.concatenate([test, official]))
 
 
@@ -246,16 +234,25 @@ def assigned_groups(
     return [rows[part[group] == p] for p in range(len(shares))]
 
 
-def check_trained(table: Table, train: Rows) -> None:
-    """Raise UsageError if a class has no training row because of its groups."""
+def check_trained(table: Table, train: Rows, why: str) -> None:
+    """Raise UsageError if a class has no training row; ``why`` is the reason and what is expected
+    instead."""
     trained = set(table.y[train].tolist()) if table.task.classes else set()
     for k, label in enumerate(table.task.classes):
         if k not in trained:
             raise UsageError(
-                f"{table.name}: class {label!r} has no row to train on, for its groups are in "
-                "other parts; expected another data.split_seed, or more groups"
+                f"{table.name}: class {label!r} has no row to train on, for {why}"
                 f"{table.task.amount_hint}"
             )
+
+
+def in_first_rows(method: str) -> str:
+    """Why a class may have no training row if the rows are split in order by ``method``."""
+    return f"data.split={method} takes the first rows for that; expected data.split=random"
+
+
+IN_GROUPS = "its groups are in other parts; expected another data.split_seed, or more groups"
+"""Why a class may have no training row if groups stay together."""
 
 
 def strata_of(table: Table, rows: Rows) -> list[Rows]:

@@ -10,7 +10,7 @@ import pyarrow as pa
 
 from exprun.common.errors import CellError, NoFeature, UsageError, list_override
 from exprun.data import progress
-from exprun.data.builder import MOST_WORDS, BadCell, FrameBuilder, TooManyWords, is_text, plain
+from exprun.data.builder import BadCell, FrameBuilder, TooManyWords, is_text, plain
 from exprun.data.csv_file import SEEN, too_many
 from exprun.data.datetimes import mostly_datetimes
 from exprun.data.frame import CATEGORICAL, DATETIME, NUMERIC, Frame
@@ -70,9 +70,7 @@ class TypedFile(ABC):
                 return builder.frame()
             except TooManyWords as many:
                 if not many.numbers:
-                    said = too_many(self.path, many.column, wanted)
-                    why = f"more than {MOST_WORDS} different words"
-                    raise NoFeature(said, many.column, why) from None
+                    raise too_many(self.path, many.column, wanted) from None
                 kinds[many.column] = NUMERIC
             except BadCell as cell:
                 said = f"{self.where(cell.row)}, column {cell.column!r}: {cell}"

@@ -3,10 +3,8 @@
 from __future__ import annotations
 
 import csv
-import functools
 import io
 import math
-import pickle
 import time
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -15,6 +13,7 @@ from typing import Any
 import yaml
 from torch import Tensor
 
+from exprun.common.caching import cached_by_content
 from exprun.common.constants import COMPLETED, DIVERGED, EARLY_STOPPED, INTERRUPTED, STOPPED
 from exprun.common.errors import UsageError
 from exprun.data.task import MOST_IN_TABLE
@@ -36,10 +35,9 @@ DUMPER: Any = getattr(yaml, "CSafeDumper", yaml.SafeDumper)
 """The YAML dumper, in C if PyYAML was built with it."""
 
 
-@functools.lru_cache(maxsize=256)
-def _yaml(pickled: bytes) -> str:
+@cached_by_content
+def _yaml(key: str, value: Any) -> str:
     """An item of a config as YAML; cached, because most are equal in all jobs of a sweep."""
-    key, value = pickle.loads(pickled)
     text: str = yaml.dump({key: value}, Dumper=DUMPER, allow_unicode=True, sort_keys=False)
     return text
 
@@ -116,7 +114,7 @@ class Recorder(Callback):
             names = [*names, *(f"ema_{name}" for name in names)]
         charts = {name: [f"{name}/train", f"{name}/validation"] for name in names}
         self.events.charts(charts, FIGURES if self.diagnostics else ())
-        config = "".join(_yaml(pickle.dumps(item)) for item in self.config.items())
+        config = "".join(_yaml(key, value) for key, value in self.config.items())
         self.events.text("config", f"```yaml\n{config}\n```")
 
     def on_epoch(self, training: Training, row: dict[str, float]) -> None:

@@ -104,17 +104,7 @@ class JobResult:
     def curve(self) -> dict[str, list[float]]:
         """The columns, by name, of ``metrics.csv`` or of a test function's ``trajectory.csv``;
         empty cells are NaN. Empty if there is no such file."""
-        paths = [self.folder / name for name in CURVES if (self.folder / name).is_file()]
-        if not paths:
-            return {}
-        with paths[0].open(newline="") as file:
-            names, *rows = list(csv.reader(file)) or [[]]
-        rows = [row for row in rows if len(row) == len(names)]  # the last may be incomplete
-        columns = zip(*rows, strict=True) if rows else [()] * len(names)
-        return {
-            name: [float(cell) if cell else math.nan for cell in column]
-            for name, column in zip(names, columns, strict=True)
-        }
+        return read_curve(self.folder)
 
 
 @dataclass(frozen=True)
@@ -212,6 +202,21 @@ class Results:
             expected = choices(known) if known else "none: nothing but repetitions varies here"
             raise UsageError(f"{option} {key}: {what}{nearest(key, known)} (expected {expected})")
         return key
+
+
+def read_curve(folder: Path) -> dict[str, list[float]]:
+    """See ``JobResult.curve``."""
+    paths = [folder / name for name in CURVES if (folder / name).is_file()]
+    if not paths:
+        return {}
+    with paths[0].open(newline="") as file:
+        names, *rows = list(csv.reader(file)) or [[]]
+    rows = [row for row in rows if len(row) == len(names)]  # the last may be incomplete
+    columns = zip(*rows, strict=True) if rows else [()] * len(names)
+    return {
+        name: [float(cell) if cell else math.nan for cell in column]
+        for name, column in zip(names, columns, strict=True)
+    }
 
 
 def name_of(values: Mapping[str, str]) -> str:

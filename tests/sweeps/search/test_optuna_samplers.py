@@ -21,6 +21,9 @@ SPACE = Space(
     ((),),
 )
 
+TPE = ["-m", "hydra/sweeper=search", "hydra.sweeper.sampler=tpe", "hydra.sweep.dir=sweep"]
+TPE = [*TPE, "data=iris", "model.hidden=[8]"]
+
 
 def told() -> list[Told]:
     """The better the nearer to lr = 0.01; every third was stopped, one diverged."""
@@ -73,10 +76,8 @@ def test_a_search_asks_in_batches_and_goes_on(
 ) -> None:
     """What is asked in the later batches is asked again after their jobs were lost."""
     monkeypatch.chdir(tmp_path)
-    words = ["-m", "hydra/sweeper=search", "data=iris", "model.hidden=[8]", "trainer.max_epochs=3"]
-    words += ["optimizer=sgd,adam", "optimizer.lr=tag(log,interval(1e-3,1))", "seed=0,1"]
-    words += ["hydra.sweeper.sampler=tpe", "hydra.sweeper.n_trials=9", "hydra.sweep.dir=sweep"]
-    assert main(words) == 0
+    words = ["optimizer=sgd,adam", "optimizer.lr=tag(log,interval(1e-3,1))", "seed=0,1"]
+    assert main([*TPE, "trainer.max_epochs=3", "hydra.sweeper.n_trials=9", *words]) == 0
     sweep, found = Path("sweep/sweep.json"), json.loads(Path("sweep/search.json").read_text())
     sizes = [len(r["configurations"]) for r in found["rungs"] if r["number"] == 1]
     assert sizes == [2, 2, 2, 3]
@@ -95,11 +96,22 @@ def test_a_space_may_have_fewer_configurations_than_are_asked_for(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.chdir(tmp_path)
-    words = ["-m", "hydra/sweeper=search", "data=iris", "model.hidden=[8]", "trainer.max_epochs=1"]
-    words += ["optimizer=sgd,adam,momentum", "hydra.sweeper.sampler=tpe", "hydra.sweep.dir=sweep"]
-    assert main(words) == 0
+    assert main([*TPE, "trainer.max_epochs=1", "optimizer=sgd,adam,momentum"]) == 0
     found = json.loads(Path("sweep/search.json").read_text())
     assert len(found["finalists"]) == 3
     assert json.loads(Path("sweep/sweep.json").read_text())["search"]["exhausted"]
     assert main(["resume", "sweep"]) == 0
     assert json.loads(Path("sweep/search.json").read_text()) == found
+
+
+def test_each_batch_may_have_several_brackets(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """No job is asked for that no bracket trains."""
+    monkeypatch.chdir(tmp_path)
+    words = ["hydra.sweeper.stop=hyperband", "optimizer.lr=tag(log,interval(1e-3,1))", "seed=0,1"]
+    assert main([*TPE, "trainer.max_epochs=3", "hydra.sweeper.n_trials=8", *words]) == 0
+    jobs = json.loads(Path("sweep/sweep.json").read_text())["jobs"]
+    found = [json.loads(Path("sweep", job["folder"], "result.json").read_text()) for job in jobs]
+    assert {result["status"] for result in found} <= {"completed", "stopped"}
+    assert len(json.loads(Path("sweep/search.json").read_text())["finalists"]) >= 4

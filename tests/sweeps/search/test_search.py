@@ -183,6 +183,61 @@ def test_a_diverged_configuration_is_not_chosen() -> None:
     assert [r["configurations"][-1]["score"] for r in found["rungs"][:1]] == [None]
 
 
+CODE = {
+    "a target": ["+trainer.x._target_=os.system"],
+    "a target in a mapping": ["data.missing={_target_: os.system}"],
+    "a callback of Hydra": ["hydra.callbacks.x=1"],
+    "Hydra's own settings": ["hydra.searchpath=[file://x]"],
+    "another launcher": ["hydra/launcher=mine"],
+    "a flag": ["--config-dir=x"],
+}
+
+
+@pytest.mark.parametrize("words", CODE.values(), ids=CODE)
+@pytest.mark.parametrize("of", ["overrides", "search"])
+def test_a_search_of_somebody_else_is_data(
+    words: list[str], of: str, searched: Path, tmp_path: Path, capsys: Any
+) -> None:
+    """What its ``sweep.json`` makes Hydra read may name no code, unless it is trusted."""
+    path = shutil.copytree(searched, tmp_path / "copy") / "sweep.json"
+    content = load(path)
+    node = content if of == "overrides" else content["search"]
+    node["overrides"] = [*node["overrides"], *words]
+    path.write_text(json.dumps(content))
+    assert main(["resume", "copy"]) == 2
+    error = capsys.readouterr().err
+    assert f"copy/sweep.json: {words[0]} may name code of somebody's own" in error
+    assert error.count("\n") == 1
+
+
+def test_options_of_ones_own_are_read_if_trusted(tmp_path: Path, capsys: Any) -> None:
+    (tmp_path / "own" / "space").mkdir(parents=True)
+    space = "# @package _global_\nhydra: {sweeper: {params: {optimizer.lr: '0.01,0.1'}}}\n"
+    (tmp_path / "own" / "space" / "mine.yaml").write_text(space)
+    words = ["--config-dir", "own", *SEARCH, "space=mine", "trainer.max_epochs=1"]
+    assert main([*words, "hydra.sweep.dir=sweep", "hydra.sweeper.n_trials=2"]) == 0
+    shutil.rmtree(next(Path("sweep").glob("001*")))
+    assert main(["resume", "sweep"]) == 2
+    assert (
+        "--config-dir may name code of somebody's own; expected --trust" in capsys.readouterr().err
+    )
+    assert main(["resume", "sweep", "--trust"]) == 0
+    assert len(results(Path("sweep"))) == 2
+
+
+def test_a_stored_job_names_no_code_of_somebodys_own(
+    searched: Path, tmp_path: Path, capsys: Any
+) -> None:
+    """The config that is stored for a job without a folder names another function."""
+    copy = shutil.copytree(searched, tmp_path / "copy")
+    configs = copy / "configs.jsonl"
+    text = configs.read_text()
+    configs.write_text(text.replace("exprun.build.mlp", "os.abort"))
+    shutil.rmtree(copy / jobs_of(copy)[0]["folder"])
+    assert main(["resume", "copy"]) == 2
+    assert "os.abort is code of somebody's own" in capsys.readouterr().err
+
+
 def test_the_best_job_is_one_of_the_chosen_configuration(searched: Path, tmp_path: Path) -> None:
     """A single lucky seed of another configuration, first in the leaderboard, is not taken."""
     searched = shutil.copytree(searched, tmp_path / "copy")

@@ -74,9 +74,9 @@ def _say_chosen(
     say(console, "", f"{decisions.metric} {_mean(own)}")
     like = _not_told_apart(decisions.chosen, scores)
     if like and len(own) == 1:
-        say(console, "like it", "the other finalists: one repetition cannot tell them apart")
+        say(console, "others", "one repetition cannot tell the finalists apart")
     elif like:
-        say(console, "like it", "not told apart from the best by a paired t test:")
+        say(console, "others", "not told apart from the best by a paired t test (Holm, p > .05):")
         for judged in like[:LISTED]:
             mean = _mean(scores[judged.trial.overrides])
             say(console, "", f"{title_of(judged.trial, stored)}   {mean}")

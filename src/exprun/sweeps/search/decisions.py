@@ -7,19 +7,18 @@ decisions, and nothing else has to be stored.
 
 from __future__ import annotations
 
-import csv
 import math
 import statistics
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
 from exprun.common.constants import FAILED, FINISHED, INTERRUPTED, STOPPED
 from exprun.common.errors import UsageError, choices, nearest
 from exprun.sweeps import ledger
-from exprun.sweeps.ranking import SETS_LOSS, higher_is_better
-from exprun.sweeps.results import REPETITION
+from exprun.sweeps.ranking import SETS_LOSS, ended_well, higher_is_better
+from exprun.sweeps.results import REPETITION, read_curve
 from exprun.sweeps.search.schedule import Bracket, Rung, survivors
 from exprun.sweeps.search.settings import USUAL_TRIALS, SearchSettings
 
@@ -98,7 +97,7 @@ class Stored:
     def as_written(self) -> dict[str, Any]:
         """The entry as plain data."""
         return {
-            "settings": {**self.settings.decided, "more": self.settings.more},
+            "settings": asdict(self.settings),
             "searched": list(self.searched),
             "epochs": self.epochs,
             "repetitions": [list(own) for own in self.repetitions],
@@ -164,6 +163,16 @@ def _parted(words: Sequence[str]) -> tuple[tuple[str, ...], tuple[str, ...]]:
     )
 
 
+def reached(folder: Path, rung: Rung, budget: int) -> bool:
+    """Whether the job in ``folder`` has been trained up to a rung, or has ended before it. The rung
+    at the ``budget`` of epochs is reached by a job's end only."""
+    result = ledger.state_of(folder)
+    if result["status"] in (*FINISHED, FAILED):
+        return True
+    paused = result["status"] in (STOPPED, INTERRUPTED) and rung.epochs < budget
+    return paused and result["epochs"] >= rung.epochs
+
+
 class Curves:
     """The validation curves of a sweep's jobs, read when they are needed."""
 
@@ -172,30 +181,22 @@ class Curves:
         self.metric = metric
         self.sign = -1.0 if higher_is_better(metric) else 1.0
 
-    def reached(self, number: int, epochs: int, last: bool) -> bool:
-        """Whether a job has been trained for ``epochs``, or ended before them; to the ``last``
-        rung belongs a job's end."""
-        result = ledger.state_of(self.folders[number])
-        if result["status"] in (*FINISHED, FAILED):
-            return True
-        paused = result["status"] in (STOPPED, INTERRUPTED) and not last
-        return paused and result["epochs"] >= epochs
-
     def costs(self, number: int, epochs: int) -> list[float]:
         """The metric after each epoch up to ``epochs``, signed to be minimised; empty for a job
-        that diverged or failed before."""
+        that diverged or failed before. Raises UsageError if the curve has no such figure."""
         folder = self.folders[number]
-        rows = read_curve(folder)[:epochs]
-        if rows and self.metric not in rows[0]:
-            known = [name for name in rows[0] if name.startswith("val_")]
+        curve = read_curve(folder)
+        if curve and self.metric not in curve:
+            known = [name for name in curve if name.startswith("val_")]
             raise UsageError(
                 f"hydra.sweeper.metric={self.metric}: no such figure"
                 f"{nearest(self.metric, known)} (expected {choices(known)})"
             )
-        if len(rows) < epochs and ledger.state_of(folder)["status"] not in FINISHED[:2]:
+        averaged = f"ema_{self.metric}"  # with averaging=ema, the figure of the averaged weights
+        values = curve.get(averaged, curve.get(self.metric, []))[:epochs]
+        if len(values) < epochs and not ended_well(ledger.state_of(folder)):
             return []
-        column = f"ema_{self.metric}" if rows and f"ema_{self.metric}" in rows[0] else self.metric
-        return [self.sign * float(row[column] or "nan") for row in rows]
+        return [self.sign * value for value in values]
 
     def judge(self, trial: Trial, rung: Rung, repetitions: Sequence[tuple[str, ...]]) -> _Score:
         """The score of a trial at a rung; infinite if one of its jobs has none."""
@@ -220,16 +221,6 @@ class _Score:
     n: int
 
 
-def read_curve(folder: Path) -> list[dict[str, str]]:
-    """The complete rows of a job's ``metrics.csv``; empty if there is none."""
-    try:
-        with (folder / "metrics.csv").open(newline="") as file:
-            names, *rows = list(csv.reader(file)) or [[]]
-    except FileNotFoundError:
-        return []
-    return [dict(zip(names, row, strict=True)) for row in rows if len(row) == len(names)]
-
-
 def metric_of(stored: Stored, folder: Path, content: Mapping[str, Any]) -> str:
     """The figure that a search minimises or maximises."""
     if stored.settings.metric:
@@ -237,8 +228,8 @@ def metric_of(stored: Stored, folder: Path, content: Mapping[str, Any]) -> str:
     if not any(f"{key}=".startswith(SETS_LOSS) for key in stored.searched):
         return "val_loss"
     for job in content["jobs"]:
-        for row in read_curve(folder / job["folder"])[:1]:
-            return next((name for name in ACCURACIES if name in row), "val_loss")
+        if curve := read_curve(folder / job["folder"]):
+            return next((name for name in ACCURACIES if name in curve), "val_loss")
     return ACCURACIES[0]
 
 
@@ -255,18 +246,18 @@ def decide(folder: Path) -> Decisions:
     stopped: list[tuple[Judged, RungResult]] = []
     start = 0
     brackets = stored.brackets(len(trials))
-    for bracket in brackets:
+    for place, bracket in enumerate(brackets, 1):
+        which = f"bracket {place}/{len(brackets)}, " * (len(brackets) > 1)
         alive = trials[start : start + bracket.size]
         start += bracket.size
         if len(alive) < bracket.size:
-            title = f"{bracket.size - len(alive)} more configurations"
+            title = f"{which}{bracket.size - len(alive)} more configurations"
             new = Needed(bracket.rungs[0], tuple(alive), title, bracket.size - len(alive))
             return _decisions(curves, rungs, chosen, stopped, new, stored)
         for number, rung in enumerate(bracket.rungs, 1):
-            needed = _needed(curves, alive, rung, stored)
-            if needed:
-                title = _title(bracket, brackets, number, len(alive))
-                still = Needed(rung, tuple(alive), title)
+            if _needed(curves, alive, rung, stored):
+                title = f"{which}rung {number}/{len(bracket.rungs)}: {len(alive)} configurations"
+                still = Needed(rung, tuple(alive), f"{title} to epoch {rung.epochs}")
                 return _decisions(curves, rungs, chosen, stopped, still, stored)
             result = _judge(curves, alive, rung, number, len(bracket.rungs), stored)
             rungs.append(result)
@@ -275,6 +266,7 @@ def decide(folder: Path) -> Decisions:
         chosen += alive
     stopped.sort(key=lambda pair: (-pair[1].rung.epochs, pair[0].rank))
     end = Rung(stored.epochs, len(stored.repetitions), None)
+    stopped = [pair for pair in stopped if math.isfinite(pair[0].score)]  # the others diverged
     more = [judged.trial for judged, _ in stopped[: stored.settings.more]]
     needed = _needed(curves, more, end, stored)
     title = f"{len(more)} of the stopped configurations, to the end"
@@ -290,9 +282,8 @@ def decide(folder: Path) -> Decisions:
 
 def _needed(curves: Curves, trials: Sequence[Trial], rung: Rung, stored: Stored) -> bool:
     """Whether any job is missing, or has not reached the rung."""
-    last = rung.epochs == stored.epochs
     return any(
-        own not in trial.jobs or not curves.reached(trial.jobs[own], rung.epochs, last)
+        own not in trial.jobs or not reached(curves.folders[trial.jobs[own]], rung, stored.epochs)
         for trial in trials
         for own in stored.repetitions[: rung.repetitions]
     )
@@ -328,11 +319,3 @@ def _decisions(
     end = Rung(stored.epochs, len(stored.repetitions), len(chosen))
     final = _judge(curves, chosen, end, 0, 0, stored).ranked if chosen else ()
     return Decisions(curves.metric, tuple(rungs), final, tuple(stopped), needed)
-
-
-def _title(bracket: Bracket, brackets: Sequence[Bracket], number: int, alive: int) -> str:
-    rung = bracket.rungs[number - 1]
-    which = f"bracket {[*brackets].index(bracket) + 1}/{len(brackets)} " * (len(brackets) > 1)
-    return (
-        f"{which}rung {number}/{len(bracket.rungs)}: {alive} configurations to epoch {rung.epochs}"
-    )

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any
 
 from exprun.common.errors import UsageError
 from exprun.sweeps.search.samplers import Point
-from exprun.sweeps.search.space import Choice, Distribution, Space, number
+from exprun.sweeps.search.space import Choice, Distribution, Space
 
 if TYPE_CHECKING:
     from optuna.distributions import BaseDistribution
@@ -95,7 +95,7 @@ def _trial(told: Told, space: Space, distributions: dict[str, BaseDistribution])
     from optuna.trial import TrialState, create_trial
 
     params: dict[str, Any] = {
-        key: value if isinstance(values := space.searched[key], Choice) else number(values, value)
+        key: value if isinstance(values := space.searched[key], Choice) else values.number(value)
         for key, value in told.point.items()
     }
     own = {key: distributions[key] for key in params}

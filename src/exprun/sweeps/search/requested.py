@@ -13,7 +13,10 @@ from exprun.sweeps.search.search import Search
 from exprun.sweeps.search.settings import SearchSettings
 from exprun.sweeps.search.space import parse
 
-NOT_KEPT = ("hydra.mode=", "hydra.sweep.dir=", "hydra.run.dir=", "hydra.sweeper.more=")
+NOT_KEPT = (
+    *("hydra.mode=", "hydra.sweep.dir=", "hydra.run.dir="),
+    *("hydra.sweeper.more=", "hydra.sweeper.trust="),
+)
 """Overrides of Hydra that do not belong to the search that ``exprun resume`` goes on with."""
 
 
@@ -37,4 +40,5 @@ def requested_search(config: DictConfig) -> Search | None:
     own = [w for w in overrides_of(config.hydra, "hydra") if not w.startswith(NOT_KEPT)]
     loader = GlobalHydra.instance().config_loader()
     space = parse(job_words([*words, *overrides_of(config.hydra)]), loader)
-    return Search(settings, space, config.trainer.max_epochs, tuple(own))
+    trust = config.hydra.sweeper.trust
+    return Search(settings, space, config.trainer.max_epochs, tuple(own), trust)

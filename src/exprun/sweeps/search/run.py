@@ -12,7 +12,7 @@ from pathlib import Path
 
 from rich.console import Console
 
-from exprun.common.constants import DONE, FAILED, INTERRUPTED, STOPPED
+from exprun.common.constants import STOPPED
 from exprun.display.text import default_console
 from exprun.job import Job
 from exprun.record.files import write_json
@@ -27,6 +27,7 @@ from exprun.sweeps.search.decisions import (
     RungResult,
     Stored,
     decide,
+    reached,
     title_of,
 )
 from exprun.sweeps.search.messages import plan_lines, rung_lines
@@ -90,7 +91,7 @@ class SearchRun:
         content = ledger.read(self.folder)
         known = {trial.overrides for trial in stored.trials(content["jobs"])}
         points = ask(search.space, settings.sampler, settings.seed, told)
-        trials = search.different(points, needed.new, self.without_conditional, known)
+        trials = search.distinct(points, needed.new, self.without_conditional, known)
         repetitions = stored.repetitions[: needed.rung.repetitions]
         self.add([[*trial, *own] for trial in trials for own in repetitions])
         content = ledger.read(self.folder)
@@ -118,21 +119,14 @@ class SearchRun:
             self.add(missing)
         content = ledger.read(self.folder)
         trials = {trial.overrides: trial for trial in stored.trials(content["jobs"])}
-        last = needed.rung.epochs == stored.epochs
+        pause = needed.rung.epochs if needed.rung.epochs < stored.epochs else None
         jobs = {}
         for trial in needed.trials:
             for own in repetitions:
                 number = trials[trial.overrides].jobs[own]
                 job_folder = self.folder / content["jobs"][number]["folder"]
-                result = ledger.state_of(job_folder)
-                status, epochs = result["status"], result.get("epochs", 0)
-                paused = status in (STOPPED, INTERRUPTED)
-                if status in (*DONE, FAILED) and not paused:
-                    continue
-                if paused and epochs >= needed.rung.epochs and not last:
-                    continue
-                job = self._job(number, job_folder)
-                jobs[number] = replace(job, pause_epoch=None if last else needed.rung.epochs)
+                if not reached(job_folder, needed.rung, stored.epochs):
+                    jobs[number] = replace(self._job(number, job_folder), pause_epoch=pause)
         progress = ledger.Progress(content["jobs"])
         progress.total = len(jobs)
         return run_jobs(self.folder, jobs, needed.title, progress, self.launcher)[1]
@@ -141,7 +135,7 @@ class SearchRun:
         if number in self.jobs:
             return self.jobs[number]
         files = ledger.Configs(self.folder).missing(number, folder)
-        return stored_job(folder, trust=True, in_sweep=True, files=files)
+        return stored_job(folder, trust=self.search.trust, in_sweep=True, files=files)
 
     def _stop(self, result: RungResult) -> None:
         """Record the rung and the rank in ``result.json`` of the jobs that a rung stops."""

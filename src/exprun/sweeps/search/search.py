@@ -28,12 +28,14 @@ WithoutConditional = Callable[[Sequence[Sequence[str]]], list[list[str]]]
 @dataclass(frozen=True)
 class Search:
     """A search as it was requested, with ``epochs`` as its budget for each job, and the overrides
-    of Hydra itself."""
+    of Hydra itself. With ``trust``, jobs that are read back from a folder may name code that is
+    neither exprun's nor torch's."""
 
     settings: SearchSettings
     space: Space
     epochs: int
     overrides: tuple[str, ...]
+    trust: bool = False
 
     def __post_init__(self) -> None:
         for key in ("trainer.max_epochs", "data.val_fraction"):
@@ -53,24 +55,26 @@ class Search:
         """The overrides of the jobs of the first rung: different configurations, each with the
         repetitions of that rung. ``without_conditional`` removes the overrides that a job's other
         overrides make meaningless (``Composer.without_conditional``)."""
-        settings = self.settings
+        settings, repetitions = self.settings, self.space.repetitions
         whole = settings.n_trials is None and settings.sampler == "grid"
         count = None if whole else settings.n_trials or USUAL_TRIALS
         if settings.adaptive:
-            count = settings.brackets(count or USUAL_TRIALS, self.epochs, 1)[0].size
             points = ask(self.space, settings.sampler, settings.seed, [])
+            brackets = self.stored.brackets(0)[:1]
+            trials = self.distinct(points, brackets[0].size, without_conditional)
         else:
             points = SAMPLERS[settings.sampler](self.space, settings.seed)
-        trials = self.different(points, count, without_conditional)
+            trials = self.distinct(points, count, without_conditional)
+            brackets = self.stored.brackets(len(trials))
         jobs, start = [], 0
-        for bracket in settings.brackets(len(trials), self.epochs, len(self.space.repetitions)):
-            repetitions = self.space.repetitions[: bracket.rungs[0].repetitions]
+        for bracket in brackets:
             for trial in trials[start : start + bracket.size]:
-                jobs += [[*trial, *own] for own in repetitions]
+                own = repetitions[: bracket.rungs[0].repetitions]
+                jobs += [[*trial, *words] for words in own]
             start += bracket.size
         return jobs
 
-    def different(
+    def distinct(
         self,
         points: Iterator[Point],
         count: int | None,

@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-from dataclasses import asdict, dataclass, fields
-from typing import Any
+from dataclasses import dataclass, fields
 
 from omegaconf import DictConfig
 
 from exprun.common.errors import UsageError, choices, nearest
-from exprun.config.rules import Rule, either, integer, null, one_of, pattern
+from exprun.config.rules import Rule, boolean, either, integer, null, one_of, pattern
 from exprun.config.schema import spelled
 from exprun.sweeps.search.optuna_samplers import ADAPTIVE, check_installed
 from exprun.sweeps.search.samplers import SAMPLERS
@@ -29,6 +28,7 @@ VALUES: dict[str, Rule] = {
     "min_epochs": integer(1),
     "reduction_factor": integer(2),
     "more": integer(0),
+    "trust": boolean,
 }
 """The keys of ``hydra.sweeper`` with their allowed values, in addition to ``params``."""
 
@@ -90,11 +90,6 @@ class SearchSettings:
                 "data.val_fraction=0: a search chooses by the validation part; expected some rows"
             )
         return settings
-
-    @property
-    def decided(self) -> dict[str, Any]:
-        """The settings as plain data, without ``more``, which may change when a search goes on."""
-        return {name: value for name, value in asdict(self).items() if name != "more"}
 
     @property
     def adaptive(self) -> bool:

@@ -55,13 +55,12 @@ class Interval:
         rounded = float(f"{value:.{DIGITS}g}")
         return f"{min(max(rounded, self.low), self.high):.12g}"
 
+    def number(self, text: str) -> float:
+        """The value of an override's text."""
+        return int(text) if self.integer else float(text)
+
 
 Distribution = Choice | Interval
-
-
-def number(interval: Interval, text: str) -> float:
-    """The number that an override's text gives."""
-    return int(text) if interval.integer else float(text)
 
 
 @dataclass(frozen=True)
