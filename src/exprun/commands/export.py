@@ -1,5 +1,5 @@
 """``exprun export``: a trained model as one file for other software, verified before it is
-written."""
+written; or a search as a study of Optuna."""
 
 from __future__ import annotations
 
@@ -14,7 +14,11 @@ from exprun.export.inputs import Columns, Disagreement
 from exprun.export.verified import FORMATS, SUFFIXES
 from exprun.record.files import write_atomic
 from exprun.record.model import load_model
+from exprun.sweeps.search.study import write_study
 from exprun.training.prediction import Model
+
+OPTUNA, STUDY = "optuna", ".log"
+"""The format of a search's study, and the suffix of its file, a journal of Optuna."""
 
 SHOWN = 6
 """Most names that are listed before the list is cut short."""
@@ -25,11 +29,18 @@ def main(words: list[str]) -> int:
     parser.add_argument(
         "run", type=Path, metavar="RUN", help="the folder of a run, or of a sweep: its best job"
     )
-    parser.add_argument("--format", choices=FORMATS, required=True)
+    parser.add_argument(
+        "--format",
+        choices=(*FORMATS, OPTUNA),
+        required=True,
+        help=f"{OPTUNA}: a search (RUN is its folder) as a study, for optuna-dashboard",
+    )
     parser.add_argument(
         "-o", "--output", type=Path, metavar="OUT", help="else exported/model.… in the run's folder"
     )
     arguments = parser.parse_args(words)
+    if arguments.format == OPTUNA:
+        return _export_study(arguments.run, arguments.output)
     suffix = SUFFIXES[arguments.format]
     if arguments.output:
         check_output(arguments.output, (suffix,))
@@ -48,6 +59,17 @@ def main(words: list[str]) -> int:
     print(f"tried   on random and edge rows; differs from exprun predict by {apart:.1g} at most")
     for line in _shapes(model, arguments.format):
         print(line)
+    return 0
+
+
+def _export_study(sweep: Path, output: Path | None) -> int:
+    """Write the study of a search."""
+    if output:
+        check_output(output, (STUDY,))
+    path = output or sweep / "exported" / f"study{STUDY}"
+    trials = write_study(sweep, path)
+    print(f"{path}: {trials:,} trials")
+    print(f"read    optuna-dashboard {path}, or optuna.storages.JournalStorage")
     return 0
 
 

@@ -13,8 +13,15 @@ from optuna.trial import TrialState
 from exprun.cli import main
 from exprun.common.errors import UsageError
 from exprun.sweeps.search import optuna_samplers
-from exprun.sweeps.search.optuna_samplers import ADAPTIVE, Told, ask, check_installed
-from exprun.sweeps.search.space import Choice, Interval, Space
+from exprun.sweeps.search.distributions import Choice, Interval
+from exprun.sweeps.search.optuna_samplers import (
+    ADAPTIVE,
+    Told,
+    ask,
+    check_installed,
+    trial_of,
+)
+from exprun.sweeps.search.space import Space
 
 SPACE = Space(
     {"lr": Interval(1e-4, 1, log=True), "n": Interval(1, 9, integer=True), "c": Choice(("a", "b"))},
@@ -29,10 +36,15 @@ def told() -> list[Told]:
     """The better the nearer to lr = 0.01; every third was stopped, one diverged."""
     grid = itertools.product((1e-4, 1e-3, 8e-3, 0.01, 0.02, 0.1, 1.0), (2, 7), "ab")
     costs = [
-        Told({"lr": f"{lr:g}", "n": str(n), "c": c}, abs(math.log10(lr) + 2), 9, stopped=i % 3 == 2)
+        Told(
+            {"lr": f"{lr:g}", "n": str(n), "c": c},
+            (abs(math.log10(lr) + 2),),
+            9,
+            stopped=i % 3 == 2,
+        )
         for i, (lr, n, c) in enumerate(grid)
     ]
-    return [*costs, Told({"lr": "0.5", "c": "a"}, math.inf, 1, stopped=True)]
+    return [*costs, Told({"lr": "0.5", "c": "a"}, (math.inf,), 1, stopped=True)]
 
 
 @pytest.mark.parametrize("sampler", ADAPTIVE)
@@ -55,14 +67,15 @@ def test_they_look_where_it_is_better(sampler: str, count: int, most: float) -> 
 
 
 def test_what_optuna_is_told() -> None:
-    distributions = {key: optuna_samplers._distribution(d) for key, d in SPACE.searched.items()}
-    trials = [optuna_samplers._trial(one, SPACE, distributions) for one in told()]
+    trials = [trial_of(one, SPACE.searched) for one in told()]
     states = [trial.state for trial in trials]
     assert states[:3] == [TrialState.COMPLETE, TrialState.COMPLETE, TrialState.PRUNED]
     assert trials[2].intermediate_values == {9: pytest.approx(2.0)}
     assert states[-1] == TrialState.FAIL
     assert trials[-1].params == {"lr": 0.5, "c": "a"}
     assert trials[0].params == {"lr": 1e-4, "n": 2, "c": "a"}
+    several = trial_of(Told({"c": "a"}, (1.0, 2.0), 9, stopped=True), SPACE.searched)
+    assert (several.state, several.values) == (TrialState.COMPLETE, [1.0, 2.0])
 
 
 def test_a_package_that_is_missing_is_named(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -54,9 +54,9 @@ def test_every_configuration_is_in_one_bracket_and_the_end_has_all_repetitions(
 
 
 def test_survivors_are_the_best_and_the_earlier_of_equals() -> None:
-    assert survivors(Rung(1, 1, 2), [3.0, 1.0, 2.0, 1.0], [0.0] * 4) == [1, 3]
-    assert survivors(Rung(1, 1, 3), [3.0, math.inf, 2.0], [0.0] * 3) == [2, 0]
-    assert survivors(Rung(1, 1, 2), [math.inf] * 3, [math.inf] * 3) == [0]
+    assert survivors(Rung(1, 1, 2), [(3.0,), (1.0,), (2.0,), (1.0,)], [0.0] * 4) == [1, 3]
+    assert survivors(Rung(1, 1, 3), [(3.0,), (math.inf,), (2.0,)], [0.0] * 3) == [2, 0]
+    assert survivors(Rung(1, 1, 2), [(math.inf,)] * 3, [math.inf] * 3) == [0]
 
 
 def test_the_median_rule() -> None:
@@ -65,4 +65,5 @@ def test_the_median_rule() -> None:
     averages, best = [4.0, 3.0, 2.0, 1.0, math.inf], [3.5, 2.6, 1.9, 0.5, math.inf]
     middle = statistics.median(averages[:4])
     expected = [i for i in (3, 2, 1, 0) if best[i] <= middle]
-    assert survivors(Rung(1, 1, None), best, averages) == expected == [3, 2]
+    costs = [(own,) for own in best]
+    assert survivors(Rung(1, 1, None), costs, averages) == expected == [3, 2]

@@ -71,7 +71,7 @@ def test_the_decisions_follow_from_the_curves(searched: Path) -> None:
             words = " ".join(entry["overrides"])
             curves = [curve(folders[f"{words} seed={s}"]) for s in range(rung["repetitions"])]
             scores[words] = statistics.fmean(min(c[: rung["epochs"]]) for c in curves)
-            assert entry["score"] == pytest.approx(scores[words], rel=1e-12)
+            assert entry["scores"] == [pytest.approx(scores[words], rel=1e-12)]
         ranked = [" ".join(entry["overrides"]) for entry in rung["configurations"]]
         assert ranked == sorted(scores, key=scores.__getitem__)
         assert alive is None or set(ranked) == set(alive)
@@ -180,7 +180,7 @@ def test_a_diverged_configuration_is_not_chosen() -> None:
     assert main([*words, "hydra.sweeper.n_trials=null", "hydra.sweep.dir=sweep"]) == 0
     found = load(Path("sweep/search.json"))
     assert "optimizer.lr=0.1" in found["chosen"]["overrides"]
-    assert [r["configurations"][-1]["score"] for r in found["rungs"][:1]] == [None]
+    assert [r["configurations"][-1]["scores"] for r in found["rungs"][:1]] == [None]
 
 
 CODE = {
@@ -260,6 +260,15 @@ MISTAKES = {
     "optimizer.lr=0.1,0.2 hydra.sweeper.n_trial=3": "did you mean n_trials?",
     "optimizer.lr=0.1,0.2 hydra.sweeper.stop=halvin": "did you mean halving?",
     "optimizer.lr=0.1,0.2 hydra.sweeper.metric=val_acc": "did you mean val_accuracy?",
+    "optimizer.lr=0.1,0.2 hydra.sweeper.metric=[val_loss,params]": "like [val_loss,parameters]",
+    "optimizer.lr=0.1,0.2 hydra.sweeper.metric=parameters": "of the validation part first",
+    "optimizer.lr=0.1,0.2 hydra.sweeper.metric=[val_r2,val_r2]": "expected each figure once",
+    "optimizer.lr=0.1,0.2 hydra.sweeper.metric=[val_loss,parameters] hydra.sweeper.stop=median": (
+        "stop=median: compares one figure"
+    ),
+    "optimizer.lr=0.1,0.2 hydra.sweeper.metric=[val_loss,parameters] hydra.sweeper.sampler=cmaes": (
+        "sampler=cmaes: has one objective"
+    ),
     "optimizer.lr=0.1,0.2 hydra/launcher=slurm": "hydra/launcher=slurm: ",
     "optimizer.lr=0.1,0.2 problem=rosenbrock": "problem=rosenbrock: a search compares",
     "optimizer.lr=0.1,0.2 data.val_fraction=0": "a search chooses by the validation part",

@@ -15,8 +15,9 @@ from scipy import stats
 from exprun.common.errors import UsageError
 from exprun.config.hydra_internals import VERSION_BASE
 from exprun.config.paths import conf_dir
+from exprun.sweeps.search.distributions import Choice, Interval
 from exprun.sweeps.search.samplers import SAMPLERS
-from exprun.sweeps.search.space import Choice, Interval, Space, parse
+from exprun.sweeps.search.space import Space, parse
 
 LR = "optimizer.lr=tag(log,interval(1e-4,1))"
 

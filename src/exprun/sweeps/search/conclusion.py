@@ -5,7 +5,6 @@ Configurations are chosen by validation figures; the test part is shown for the 
 
 from __future__ import annotations
 
-import math
 import shlex
 import statistics
 from collections.abc import Mapping, Sequence
@@ -24,7 +23,20 @@ from exprun.sweeps import ledger
 from exprun.sweeps.comparison.next_commands import CONFIRMED_BY, FRESH
 from exprun.sweeps.results import REPETITION
 from exprun.sweeps.search.chosen import SEARCH_FILE
-from exprun.sweeps.search.decisions import Curves, Decisions, Judged, Stored, decide, title_of
+from exprun.sweeps.search.decisions import (
+    Curves,
+    Decisions,
+    Judged,
+    Stored,
+    best_of,
+    decide,
+    front_of,
+    signed,
+    title_of,
+)
+from exprun.sweeps.search.pareto import Costs
+from exprun.sweeps.search.settings import PARAMETERS
+from exprun.sweeps.search.study import importance
 
 TEST_FIGURES = ("test_accuracy", "test_r2", "test_loss")
 """The figures of the test part that are shown, the first that there is."""
@@ -44,17 +56,16 @@ def conclude_search(folder: Path, console: Console) -> None:
     trials = stored.trials(content["jobs"])
     whole = len(trials) * len(stored.repetitions) * stored.epochs
     data = _as_data(decisions, stored, spent, whole)
-    chosen = decisions.chosen[0] if decisions.chosen else None
-    ended = decisions.needed is None and chosen is not None and math.isfinite(chosen.score)
+    front = front_of(decisions.chosen, decisions.metrics)
     console.print()
     share = f"{spent:,} of {whole:,} epochs" + (f" (1/{whole / spent:.1f})" if spent else "")
     say(console, "search", f"{len(trials)} configurations, {share}")
     if decisions.needed is not None:
         say(console, "", f"not at its end: {decisions.needed.title}")
-    elif chosen is None or not ended:
+    elif not front:
         say(console, "", "no configuration could be trained to the end", "red")
     else:
-        data |= _say_chosen(folder, content, stored, decisions, chosen, console)
+        data |= _say_chosen(folder, content, stored, decisions, front, console)
     write_json(folder / SEARCH_FILE, data)
 
 
@@ -63,25 +74,31 @@ def _say_chosen(
     content: Mapping[str, Any],
     stored: Stored,
     decisions: Decisions,
-    chosen: Judged,
+    front: Sequence[Judged],
     console: Console,
 ) -> dict[str, Any]:
-    """Print the chosen configuration with its figures; returns its entries for ``search.json``."""
-    curves = Curves(folder, content, decisions.metric)
+    """Print the chosen configuration with its figures, and the others of a Pareto ``front``;
+    returns their entries for ``search.json``. With several objectives the configuration is chosen
+    that is best in the first of them."""
+    metrics = decisions.metrics
+    curves = Curves(folder, content, metrics)
     scores = {j.trial.overrides: _scores(curves, stored, j) for j in decisions.chosen}
-    own = scores[chosen.trial.overrides]
+    by_first = sorted(decisions.chosen, key=lambda j: signed(metrics, j.scores)[0])
+    chosen = min(front, key=by_first.index)
     say(console, "best", title_of(chosen.trial, stored), "bold green")
-    say(console, "", f"{decisions.metric} {_mean(own)}")
-    like = _not_told_apart(decisions.chosen, scores)
-    if like and len(own) == 1:
-        say(console, "others", "one repetition cannot tell the finalists apart")
-    elif like:
-        say(console, "others", "not told apart from the best by a paired t test (Holm, p > .05):")
-        for judged in like[:LISTED]:
-            mean = _mean(scores[judged.trial.overrides])
-            say(console, "", f"{title_of(judged.trial, stored)}   {mean}")
-        if len(like) > LISTED:
-            say(console, "", f"and {len(like) - LISTED} more, see {SEARCH_FILE}")
+    say(console, "", _figures(metrics, scores[chosen.trial.overrides]))
+    like: list[Judged] = []
+    if len(metrics) > 1:
+        others = [judged for judged in by_first if judged in front and judged is not chosen]
+        heading = f"no finalist is better in every one of {', '.join(metrics)}:"
+        _say_some(console, "front", heading, others, scores, decisions, stored)
+    else:
+        like = _not_told_apart(by_first, scores)
+        if len(stored.repetitions) == 1 and like:
+            say(console, "others", "one repetition cannot tell the finalists apart")
+        else:
+            heading = "not told apart from the best by a paired t test (Holm, p > .05):"
+            _say_some(console, "others", heading, like, scores, decisions, stored)
     tested = [chosen.trial.jobs[repetition] for repetition in stored.repetitions]
     name, figures = _test_figures(folder, content, tested)
     if figures:
@@ -89,10 +106,11 @@ def _say_chosen(
     entry: dict[str, Any] = {
         "chosen": {
             "overrides": list(chosen.trial.overrides),
-            "score": chosen.score,
+            "scores": list(chosen.scores),
             "test": {"metric": name, "figures": figures},
             "not_told_apart": [list(judged.trial.overrides) for judged in like],
-        }
+        },
+        "front": [list(judged.trial.overrides) for judged in front],
     }
     fresh = stored.added(content["jobs"], chosen.trial)
     _, confirmed = _test_figures(folder, content, fresh)
@@ -105,6 +123,11 @@ def _say_chosen(
         entry["confirmed"] = {"metric": name, "figures": confirmed}
     else:
         say(console, "confirm", confirmation(folder, content, chosen, stored), "cyan", to_copy=True)
+    entry["importance"] = shares = importance(decisions, stored)  # last, for it may take a second
+    if shares:
+        words = (f"{key} {share:.0%}" for key, share in [*shares.items()][:LISTED])
+        text = f"{'   '.join(words)}   of what sets the best tenth apart (PED-ANOVA)"
+        say(console, "matters", text)
     return entry
 
 
@@ -126,27 +149,53 @@ def _epochs(folder: Path, content: Mapping[str, Any], jobs: Mapping[Any, int]) -
     return sum(ledger.state_of(path).get("epochs", 0) for path in folders)
 
 
-def _scores(curves: Curves, stored: Stored, judged: Judged) -> list[float]:
-    """The best figure of each repetition."""
-    jobs = judged.trial.jobs
-    costs = [curves.costs(jobs[own], stored.epochs) for own in stored.repetitions]
-    return [
-        curves.sign * min((c for c in cost if math.isfinite(c)), default=math.nan) for cost in costs
-    ]
+def _scores(curves: Curves, stored: Stored, judged: Judged) -> list[Costs]:
+    """The objectives of each repetition, as figures; of those that have any."""
+    numbers = [judged.trial.jobs[own] for own in stored.repetitions]
+    sound = [curve for number in numbers if (curve := curves.sound(number, stored.epochs))]
+    return [signed(curves.metrics, best_of(curve)) for curve in sound]
+
+
+def _figures(metrics: Sequence[str], scores: Sequence[Costs]) -> str:
+    """The objectives over repetitions, as text."""
+    columns = zip(metrics, zip(*scores, strict=True), strict=True)
+    return "   ".join(
+        f"{metric} {values[0]:,.0f}" if metric == PARAMETERS else f"{metric} {_mean(values)}"
+        for metric, values in columns
+    )
+
+
+def _say_some(
+    console: Console,
+    label: str,
+    heading: str,
+    some: Sequence[Judged],
+    scores: Mapping[tuple[str, ...], Sequence[Costs]],
+    decisions: Decisions,
+    stored: Stored,
+) -> None:
+    """Print some configurations with their figures under a heading."""
+    if some:
+        say(console, label, heading)
+    for judged in some[:LISTED]:
+        figures = _figures(decisions.metrics, scores[judged.trial.overrides])
+        say(console, "", f"{title_of(judged.trial, stored)}   {figures}")
+    if len(some) > LISTED:
+        say(console, "", f"and {len(some) - LISTED} more, see {SEARCH_FILE}")
 
 
 def _not_told_apart(
-    chosen: Sequence[Judged], scores: Mapping[tuple[str, ...], Sequence[float]]
+    chosen: Sequence[Judged], scores: Mapping[tuple[str, ...], Sequence[Costs]]
 ) -> list[Judged]:
     """The finalists whose paired difference from the best is not significant (Student's t with
     Holm's correction)."""
     best, *others = chosen
-    others = [judged for judged in others if math.isfinite(judged.score)]
+    others = [judged for judged in others if judged.sound]
     if not others:
         return []
     first = scores[best.trial.overrides]
     p = [
-        float(t_test([a - b for a, b in zip(first, scores[j.trial.overrides], strict=True)]))
+        float(t_test([a[0] - b[0] for a, b in zip(first, scores[j.trial.overrides], strict=True)]))
         for j in others
     ]
     return [j for j, adjusted in zip(others, holm(p), strict=True) if adjusted > ALPHA]
@@ -173,13 +222,13 @@ def _as_data(decisions: Decisions, stored: Stored, spent: int, whole: int) -> di
     """The content of ``search.json`` up to the chosen configuration."""
 
     def entry(judged: Judged) -> dict[str, Any]:
-        score = judged.score if math.isfinite(judged.score) else None
+        scores = list(judged.scores) if judged.sound else None
         words = list(judged.trial.overrides)
-        return {"rank": judged.rank, "overrides": words, "score": score, "n": judged.n}
+        return {"rank": judged.rank, "overrides": words, "scores": scores, "n": judged.n}
 
     return {
-        "metric": decisions.metric,
-        "searched": list(stored.searched),
+        "metrics": list(decisions.metrics),
+        "searched": list(stored.space),
         "epochs": spent,
         "grid_epochs": whole,
         "rungs": [

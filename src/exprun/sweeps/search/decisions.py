@@ -19,8 +19,10 @@ from exprun.common.errors import UsageError, choices, nearest
 from exprun.sweeps import ledger
 from exprun.sweeps.ranking import SETS_LOSS, ended_well, higher_is_better
 from exprun.sweeps.results import REPETITION, read_curve
+from exprun.sweeps.search.distributions import Distribution, stored_distribution
+from exprun.sweeps.search.pareto import Costs, fronts, pareto_order
 from exprun.sweeps.search.schedule import Bracket, Rung, survivors
-from exprun.sweeps.search.settings import USUAL_TRIALS, SearchSettings
+from exprun.sweeps.search.settings import PARAMETERS, USUAL_TRIALS, SearchSettings
 
 ACCURACIES = ("val_accuracy", "val_r2")
 """Figures that are comparable between configurations with different losses."""
@@ -37,13 +39,18 @@ class Trial:
 
 @dataclass(frozen=True)
 class Judged:
-    """A trial at a rung: ``score`` is the mean over repetitions of the best figure so far, with
-    ``n`` repetitions that have one; ``rank`` counts from 1."""
+    """A trial at a rung: ``scores`` are the means over repetitions of the objectives at the best
+    epoch so far, with ``n`` repetitions that have one; ``rank`` counts from 1."""
 
     trial: Trial
     rank: int
-    score: float
+    scores: tuple[float, ...]
     n: int
+
+    @property
+    def sound(self) -> bool:
+        """Whether it has scores: it neither diverged nor failed."""
+        return all(map(math.isfinite, self.scores))
 
 
 @dataclass(frozen=True)
@@ -72,9 +79,9 @@ class Needed:
 class Decisions:
     """``chosen`` are the trials trained to the end, best first; ``stopped`` the others in the order
     in which they would be trained further, each with the rung that stopped it. ``needed`` is what
-    has to be trained next, None at the end of the search."""
+    has to be trained next, None at the end of the search. ``metrics`` are the objectives."""
 
-    metric: str
+    metrics: tuple[str, ...]
     rungs: tuple[RungResult, ...]
     chosen: tuple[Judged, ...]
     stopped: tuple[tuple[Judged, RungResult], ...]
@@ -83,12 +90,12 @@ class Decisions:
 
 @dataclass(frozen=True)
 class Stored:
-    """The entry ``search`` of ``sweep.json``: the settings, the ``searched`` keys, the budget of
-    ``epochs``, the overrides of each repetition, and the ``overrides`` of Hydra itself that the
-    search was started with."""
+    """The entry ``search`` of ``sweep.json``: the settings, the ``space`` of the searched keys, the
+    budget of ``epochs``, the overrides of each repetition, and the ``overrides`` of Hydra itself
+    that the search was started with."""
 
     settings: SearchSettings
-    searched: tuple[str, ...]
+    space: dict[str, Distribution]
     epochs: int
     repetitions: tuple[tuple[str, ...], ...]
     overrides: tuple[str, ...] = ()
@@ -98,7 +105,7 @@ class Stored:
         """The entry as plain data."""
         return {
             "settings": asdict(self.settings),
-            "searched": list(self.searched),
+            "space": {key: asdict(values) for key, values in self.space.items()},
             "epochs": self.epochs,
             "repetitions": [list(own) for own in self.repetitions],
             "overrides": list(self.overrides),
@@ -110,8 +117,8 @@ class Stored:
         """The search from the content of ``sweep.json``."""
         entry = content["search"]
         return cls(
-            SearchSettings(**entry["settings"]),
-            tuple(entry["searched"]),
+            SearchSettings.read(entry["settings"]),
+            {key: stored_distribution(values) for key, values in entry["space"].items()},
             entry["epochs"],
             tuple(tuple(own) for own in entry["repetitions"]),
             tuple(entry["overrides"]),
@@ -151,7 +158,7 @@ class Stored:
 
 def title_of(trial: Trial, stored: Stored) -> str:
     """The overrides of the searched keys in a configuration, as a text."""
-    return " ".join(w for w in trial.overrides if w.partition("=")[0] in stored.searched)
+    return " ".join(w for w in trial.overrides if w.partition("=")[0] in stored.space)
 
 
 def _parted(words: Sequence[str]) -> tuple[tuple[str, ...], tuple[str, ...]]:
@@ -174,63 +181,93 @@ def reached(folder: Path, rung: Rung, budget: int) -> bool:
 
 
 class Curves:
-    """The validation curves of a sweep's jobs, read when they are needed."""
+    """The objectives of a sweep's jobs, read when they are needed, all signed to be minimised."""
 
-    def __init__(self, folder: Path, content: Mapping[str, Any], metric: str) -> None:
+    def __init__(self, folder: Path, content: Mapping[str, Any], metrics: tuple[str, ...]) -> None:
         self.folders = {job["number"]: folder / job["folder"] for job in content["jobs"]}
-        self.metric = metric
-        self.sign = -1.0 if higher_is_better(metric) else 1.0
+        self.metrics = metrics
 
-    def costs(self, number: int, epochs: int) -> list[float]:
-        """The metric after each epoch up to ``epochs``, signed to be minimised; empty for a job
-        that diverged or failed before. Raises UsageError if the curve has no such figure."""
+    def costs(self, number: int, epochs: int) -> list[Costs]:
+        """The objectives after each epoch up to ``epochs``; empty for a job that diverged or failed
+        before. Raises UsageError if the curve has no such figure."""
         folder = self.folders[number]
         curve = read_curve(folder)
-        if curve and self.metric not in curve:
-            known = [name for name in curve if name.startswith("val_")]
-            raise UsageError(
-                f"hydra.sweeper.metric={self.metric}: no such figure"
-                f"{nearest(self.metric, known)} (expected {choices(known)})"
-            )
-        averaged = f"ema_{self.metric}"  # with averaging=ema, the figure of the averaged weights
-        values = curve.get(averaged, curve.get(self.metric, []))[:epochs]
-        if len(values) < epochs and not ended_well(ledger.state_of(folder)):
+        result = ledger.state_of(folder)
+        columns = [self._values(metric, curve, result)[:epochs] for metric in self.metrics]
+        if len(columns[0]) < epochs and not ended_well(result):
             return []
-        return [self.sign * value for value in values]
+        return [signed(self.metrics, figures) for figures in zip(*columns, strict=True)]
+
+    def _values(
+        self, metric: str, curve: Mapping[str, list[float]], result: Mapping[str, Any]
+    ) -> list[float]:
+        """A figure after each epoch; that of a network's size is the same after all."""
+        if metric == PARAMETERS:
+            epochs = len(next(iter(curve.values()), []))
+            return [float(result.get(PARAMETERS) or math.inf)] * epochs
+        if curve and metric not in curve:
+            known = [*(name for name in curve if name.startswith("val_")), PARAMETERS]
+            raise UsageError(
+                f"hydra.sweeper.metric={metric}: no such figure"
+                f"{nearest(metric, known)} (expected {choices(known)})"
+            )
+        averaged = f"ema_{metric}"  # with averaging=ema, the figure of the averaged weights
+        return curve.get(averaged, curve.get(metric, []))
+
+    def sound(self, number: int, epochs: int) -> list[Costs]:
+        """The finite ones of ``costs``."""
+        return [own for own in self.costs(number, epochs) if all(map(math.isfinite, own))]
 
     def judge(self, trial: Trial, rung: Rung, repetitions: Sequence[tuple[str, ...]]) -> _Score:
         """The score of a trial at a rung; infinite if one of its jobs has none."""
-        curves = [
-            self.costs(trial.jobs[own], rung.epochs) for own in repetitions[: rung.repetitions]
-        ]
-        sound = [[c for c in curve if math.isfinite(c)] for curve in curves]
-        n = sum(bool(curve) for curve in sound)
-        if n < len(curves):
-            return _Score(math.inf, math.inf, n)
-        return _Score(
-            statistics.fmean(min(curve) for curve in sound),
-            statistics.fmean(statistics.fmean(curve) for curve in sound),
-            n,
-        )
+        numbers = [trial.jobs[own] for own in repetitions[: rung.repetitions]]
+        curves = [curve for number in numbers if (curve := self.sound(number, rung.epochs))]
+        if len(curves) < len(numbers):
+            return _Score((math.inf,) * len(self.metrics), math.inf, len(curves))
+        means = map(statistics.fmean, zip(*map(best_of, curves), strict=True))
+        firsts = (statistics.fmean(own[0] for own in curve) for curve in curves)
+        return _Score(tuple(means), statistics.fmean(firsts), len(curves))
+
+
+def signed(metrics: Sequence[str], figures: Sequence[float]) -> Costs:
+    """Figures as costs, which are to be minimised; or costs as figures."""
+    return tuple(
+        -value if higher_is_better(metric) else value
+        for metric, value in zip(metrics, figures, strict=True)
+    )
+
+
+def front_of(judged: Sequence[Judged], metrics: Sequence[str]) -> list[Judged]:
+    """The Pareto front: those than which no other is better in one objective and at least as good
+    in all."""
+    sound = [own for own in judged if own.sound]
+    members = fronts([signed(metrics, own.scores) for own in sound])[:1]
+    return [sound[i] for front in members for i in front]
+
+
+def best_of(curve: Sequence[Costs]) -> Costs:
+    """The objectives after the best epoch by the first of them, so that they belong to one
+    model."""
+    return min(curve, key=lambda own: own[0])
 
 
 @dataclass(frozen=True)
 class _Score:
-    best: float
+    best: Costs
     average: float
     n: int
 
 
-def metric_of(stored: Stored, folder: Path, content: Mapping[str, Any]) -> str:
-    """The figure that a search minimises or maximises."""
+def metrics_of(stored: Stored, folder: Path, content: Mapping[str, Any]) -> tuple[str, ...]:
+    """The figures that a search minimises or maximises, its objectives."""
     if stored.settings.metric:
         return stored.settings.metric
-    if not any(f"{key}=".startswith(SETS_LOSS) for key in stored.searched):
-        return "val_loss"
+    if not any(f"{key}=".startswith(SETS_LOSS) for key in stored.space):
+        return ("val_loss",)
     for job in content["jobs"]:
         if curve := read_curve(folder / job["folder"]):
-            return next((name for name in ACCURACIES if name in curve), "val_loss")
-    return ACCURACIES[0]
+            return (next((name for name in ACCURACIES if name in curve), "val_loss"),)
+    return ACCURACIES[:1]
 
 
 def decide(folder: Path) -> Decisions:
@@ -240,7 +277,7 @@ def decide(folder: Path) -> Decisions:
         content = ledger.read(folder)
         stored = Stored.of(content)
     trials = stored.trials(content["jobs"])
-    curves = Curves(folder, content, metric_of(stored, folder, content))
+    curves = Curves(folder, content, metrics_of(stored, folder, content))
     rungs: list[RungResult] = []
     chosen: list[Trial] = []
     stopped: list[tuple[Judged, RungResult]] = []
@@ -264,20 +301,15 @@ def decide(folder: Path) -> Decisions:
             stopped += [(judged, result) for judged in result.ranked[result.kept :]]
             alive = [judged.trial for judged in result.ranked[: result.kept]]
         chosen += alive
-    stopped.sort(key=lambda pair: (-pair[1].rung.epochs, pair[0].rank))
+    stopped.sort(key=lambda pair: (not pair[0].sound, -pair[1].rung.epochs, pair[0].rank))
+    sound = [judged.trial for judged, _ in stopped if judged.sound]  # the others diverged
+    more = sound[: stored.settings.more]
     end = Rung(stored.epochs, len(stored.repetitions), None)
-    stopped = [pair for pair in stopped if math.isfinite(pair[0].score)]  # the others diverged
-    more = [judged.trial for judged, _ in stopped[: stored.settings.more]]
-    needed = _needed(curves, more, end, stored)
-    title = f"{len(more)} of the stopped configurations, to the end"
-    return _decisions(
-        curves,
-        rungs,
-        [*chosen, *([] if needed else more)],
-        stopped[0 if needed else len(more) :],
-        Needed(end, tuple(more), title) if needed else None,
-        stored,
-    )
+    if _needed(curves, more, end, stored):
+        title = f"{len(more)} of the stopped configurations, to the end"
+        needed = Needed(end, tuple(more), title)
+        return _decisions(curves, rungs, chosen, stopped, needed, stored)
+    return _decisions(curves, rungs, [*chosen, *more], stopped[len(more) :], None, stored)
 
 
 def _needed(curves: Curves, trials: Sequence[Trial], rung: Rung, stored: Stored) -> bool:
@@ -300,9 +332,9 @@ def _judge(
     scores = [curves.judge(trial, rung, stored.repetitions) for trial in trials]
     best = [score.best for score in scores]
     kept = survivors(rung, best, [score.average for score in scores])
-    others = sorted(set(range(len(trials))) - set(kept), key=lambda i: (best[i], i))
+    others = [i for i in pareto_order(best) if i not in kept]
     ranked = tuple(
-        Judged(trials[i], rank, curves.sign * best[i], scores[i].n)
+        Judged(trials[i], rank, signed(curves.metrics, best[i]), scores[i].n)
         for rank, i in enumerate([*kept, *others], 1)
     )
     return RungResult(number, rungs, rung, ranked, len(kept))
@@ -318,4 +350,4 @@ def _decisions(
 ) -> Decisions:
     end = Rung(stored.epochs, len(stored.repetitions), len(chosen))
     final = _judge(curves, chosen, end, 0, 0, stored).ranked if chosen else ()
-    return Decisions(curves.metric, tuple(rungs), final, tuple(stopped), needed)
+    return Decisions(curves.metrics, tuple(rungs), final, tuple(stopped), needed)

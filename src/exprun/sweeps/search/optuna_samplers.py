@@ -8,14 +8,15 @@ from __future__ import annotations
 
 import math
 import warnings
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from importlib.util import find_spec
 from typing import TYPE_CHECKING, Any
 
 from exprun.common.errors import UsageError
+from exprun.sweeps.search.distributions import Choice, Distribution
 from exprun.sweeps.search.samplers import Point
-from exprun.sweeps.search.space import Choice, Distribution, Space
+from exprun.sweeps.search.space import Space
 
 if TYPE_CHECKING:
     from optuna.distributions import BaseDistribution
@@ -31,11 +32,11 @@ NEEDED = {"tpe": ["optuna"], "gp": ["optuna"], "cmaes": ["optuna", "cmaes"], "ns
 
 @dataclass(frozen=True)
 class Told:
-    """The result of a configuration: its values, and its score after some ``epochs``, to be
-    minimised; infinite if it diverged or failed. ``stopped``: before its end."""
+    """The result of a configuration: its point, and its objectives after some ``epochs``; infinite
+    if it diverged or failed. ``stopped``: before its end."""
 
     point: Point
-    cost: float
+    objectives: tuple[float, ...]
     epochs: int
     stopped: bool
 
@@ -50,21 +51,28 @@ def check_installed(sampler: str) -> None:
         )
 
 
-def ask(space: Space, sampler: str, seed: int, told: Sequence[Told]) -> Iterator[Point]:
-    """Points without end that the sampler suggests after the results ``told``; those of a batch
-    do not depend on how many are taken."""
+def ask(
+    space: Space, sampler: str, seed: int, told: Sequence[Told], objectives: int = 1
+) -> Iterator[Point]:
+    """Points without end that the sampler suggests after the results ``told``, whose objectives, as
+    many as ``objectives``, are to be minimised; those of a batch do not depend on how many are
+    taken."""
     import optuna
 
     optuna.logging.set_verbosity(optuna.logging.ERROR)
-    distributions = {key: _distribution(values) for key, values in space.searched.items()}
+    searched = space.searched
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", optuna.exceptions.ExperimentalWarning)
-        study = optuna.create_study(sampler=_sampler(sampler, seed * 1000 + len(told)))
+        study = optuna.create_study(
+            directions=["minimize"] * objectives,
+            sampler=_sampler(sampler, seed * 1000 + len(told)),
+        )
         for one in told:
-            study.add_trial(_trial(one, space, distributions))
+            study.add_trial(trial_of(one, searched))
+        distributions = {key: distribution_of(values) for key, values in searched.items()}
         while True:
             params = study.ask(distributions).params
-            yield {key: _text(values, params[key]) for key, values in space.searched.items()}
+            yield {key: _text(values, params[key]) for key, values in searched.items()}
 
 
 def _sampler(name: str, seed: int) -> BaseSampler:
@@ -79,7 +87,8 @@ def _sampler(name: str, seed: int) -> BaseSampler:
     return samplers.NSGAIISampler(seed=seed)
 
 
-def _distribution(values: Distribution) -> BaseDistribution:
+def distribution_of(values: Distribution) -> BaseDistribution:
+    """Optuna's distribution of the values of a key."""
     from optuna import distributions
 
     if isinstance(values, Choice):
@@ -89,24 +98,25 @@ def _distribution(values: Distribution) -> BaseDistribution:
     return distributions.FloatDistribution(values.low, values.high, log=values.log)
 
 
-def _trial(told: Told, space: Space, distributions: dict[str, BaseDistribution]) -> FrozenTrial:
-    """A result as Optuna's finished trial. A stopped configuration is a pruned one; one without a
-    score has failed, because an infinite value would mislead the sampler."""
+def trial_of(told: Told, space: Mapping[str, Distribution]) -> FrozenTrial:
+    """A result as Optuna's finished trial. A stopped configuration is a pruned one, or, with
+    several objectives, for which Optuna has no pruning, a complete one; one without
+    objectives has failed, because an infinite value would mislead the sampler."""
     from optuna.trial import TrialState, create_trial
 
     params: dict[str, Any] = {
-        key: value if isinstance(values := space.searched[key], Choice) else values.number(value)
+        key: value if isinstance(values := space[key], Choice) else values.number(value)
         for key, value in told.point.items()
     }
-    own = {key: distributions[key] for key in params}
-    if not math.isfinite(told.cost):
+    own = {key: distribution_of(space[key]) for key in params}
+    if not all(map(math.isfinite, told.objectives)):
         return create_trial(state=TrialState.FAIL, params=params, distributions=own)
-    if told.stopped:
-        reported = {told.epochs: told.cost}
+    if told.stopped and len(told.objectives) == 1:
+        reported = {told.epochs: told.objectives[0]}
         return create_trial(
             state=TrialState.PRUNED, params=params, distributions=own, intermediate_values=reported
         )
-    return create_trial(value=told.cost, params=params, distributions=own)
+    return create_trial(values=told.objectives, params=params, distributions=own)
 
 
 def _text(values: Distribution, value: Any) -> str:

@@ -20,7 +20,6 @@ from exprun.run_folder import stored_job
 from exprun.sweeps import ledger
 from exprun.sweeps.dispatcher import run_jobs
 from exprun.sweeps.launcher import LauncherSettings
-from exprun.sweeps.ranking import higher_is_better
 from exprun.sweeps.search.decisions import (
     Decisions,
     Needed,
@@ -28,11 +27,12 @@ from exprun.sweeps.search.decisions import (
     Stored,
     decide,
     reached,
-    title_of,
+    signed,
 )
 from exprun.sweeps.search.messages import plan_lines, rung_lines
-from exprun.sweeps.search.optuna_samplers import Told, ask
+from exprun.sweeps.search.optuna_samplers import ask
 from exprun.sweeps.search.search import Search, WithoutConditional
+from exprun.sweeps.search.study import results_of
 
 
 class SearchRun:
@@ -60,13 +60,12 @@ class SearchRun:
         """Train until nothing is needed; returns the exit code if a signal ended it, else None."""
         shown = 0
         stored = Stored.of(ledger.read(self.folder))
-        self._print(plan_lines(self.folder, stored))
+        self._print(plan_lines(self.folder, stored, self.launcher.processes))
         while True:
             decisions = decide(self.folder)
             for result in decisions.rungs[shown:]:
-                title = title_of(result.ranked[0].trial, stored)
                 width = self.console.width if self.console.is_terminal else None
-                self._print(rung_lines(result, decisions.metric, stored.epochs, title, width))
+                self._print(rung_lines(result, decisions.metrics, stored, width))
                 self._stop(result)
             shown = len(decisions.rungs)
             if decisions.needed is None:
@@ -80,17 +79,14 @@ class SearchRun:
         """Ask an adaptive sampler for new configurations and add their jobs of the first rung;
         returns the entry of ``sweep.json``, which changes if there are no more."""
         search, settings = self.search, stored.settings
-        sign = -1.0 if higher_is_better(decisions.metric) else 1.0
+        metrics = decisions.metrics
         told = [
-            Told(search.space.point(judged.trial.overrides), sign * judged.score, epochs, stopped)
-            for judged, epochs, stopped in (
-                *((judged, stored.epochs, False) for judged in decisions.chosen),
-                *((judged, result.rung.epochs, True) for judged, result in decisions.stopped),
-            )
+            replace(told, objectives=signed(metrics, told.objectives))
+            for _, told in results_of(decisions, stored)
         ]
         content = ledger.read(self.folder)
         known = {trial.overrides for trial in stored.trials(content["jobs"])}
-        points = ask(search.space, settings.sampler, settings.seed, told)
+        points = ask(search.space, settings.sampler, settings.seed, told, len(metrics))
         trials = search.distinct(points, needed.new, self.without_conditional, known)
         repetitions = stored.repetitions[: needed.rung.repetitions]
         self.add([[*trial, *own] for trial in trials for own in repetitions])

@@ -6,7 +6,8 @@ import itertools
 from collections.abc import Iterable, Iterator
 
 from exprun.common.errors import UsageError
-from exprun.sweeps.search.space import Choice, Space
+from exprun.sweeps.search.distributions import Choice
+from exprun.sweeps.search.space import Space
 
 Point = dict[str, str]
 """A value, as the text of an override, for each searched key."""

@@ -11,6 +11,8 @@ import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+from exprun.sweeps.search.pareto import Costs, pareto_order
+
 NONE, HALVING, HYPERBAND, MEDIAN = "none", "halving", "hyperband", "median"
 RULES = (NONE, HALVING, HYPERBAND, MEDIAN)
 
@@ -92,21 +94,22 @@ def _shares(count: int, number: int, factor: int) -> list[int]:
     return sizes
 
 
-def survivors(rung: Rung, scores: Sequence[float], averages: Sequence[float]) -> list[int]:
-    """The indices of the configurations that go on after a rung, the best first.
+def survivors(rung: Rung, costs: Sequence[Costs], averages: Sequence[float]) -> list[int]:
+    """The indices of the configurations that go on after a rung, the best first
+    (``pareto_order``).
 
-    ``scores`` are to be minimised; ``averages`` are the running averages of each one's curve, which
-    the median rule compares the scores with. Configurations with an infinite score are stopped
-    unless all have one; of equal scores the earlier configuration's is the better.
+    ``costs`` are to be minimised; ``averages`` are the running averages of each one's curve, with
+    which the median rule compares the first of them. Configurations with an infinite cost are
+    stopped unless all have one; of equal costs the earlier configuration's are the better.
     """
-    order = sorted(range(len(scores)), key=lambda i: (scores[i], i))
+    order = pareto_order(costs)
     if rung.kept is None:
         finite = sorted(value for value in averages if math.isfinite(value))
         middle = _median(finite) if finite else math.inf
-        kept = [i for i in order if scores[i] <= middle]
+        kept = [i for i in order if costs[i][0] <= middle]
     else:
         kept = order[: rung.kept]
-    alive = [i for i in kept if math.isfinite(scores[i])]
+    alive = [i for i in kept if all(map(math.isfinite, costs[i]))]
     return alive or kept[:1] or order[:1]
 
 

@@ -48,8 +48,8 @@ class Search:
     @property
     def stored(self) -> Stored:
         """The entry of ``sweep.json``."""
-        searched = tuple(self.space.searched)
-        return Stored(self.settings, searched, self.epochs, self.space.repetitions, self.overrides)
+        space, repetitions = self.space.searched, self.space.repetitions
+        return Stored(self.settings, space, self.epochs, repetitions, self.overrides)
 
     def first_jobs(self, without_conditional: WithoutConditional) -> list[list[str]]:
         """The overrides of the jobs of the first rung: different configurations, each with the
@@ -59,7 +59,8 @@ class Search:
         whole = settings.n_trials is None and settings.sampler == "grid"
         count = None if whole else settings.n_trials or USUAL_TRIALS
         if settings.adaptive:
-            points = ask(self.space, settings.sampler, settings.seed, [])
+            objectives = len(settings.metric or [""])
+            points = ask(self.space, settings.sampler, settings.seed, [], objectives)
             brackets = self.stored.brackets(0)[:1]
             trials = self.distinct(points, brackets[0].size, without_conditional)
         else:
@@ -102,7 +103,7 @@ class Search:
             )
         before, now = Stored.of(content), self.stored
         kept = [replace(s.settings, more=0) for s in (before, now)]
-        same = kept[0] == kept[1] and before.searched == now.searched
+        same = kept[0] == kept[1] and before.space == now.space
         if not (same and (before.epochs, before.repetitions) == (now.epochs, now.repetitions)):
             raise UsageError(
                 f"sweep.into={folder}: another search than this is there; expected "

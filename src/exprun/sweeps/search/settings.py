@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass, fields
+from typing import Any
 
 from omegaconf import DictConfig
 
 from exprun.common.errors import UsageError, choices, nearest
-from exprun.config.rules import Rule, boolean, either, integer, null, one_of, pattern
+from exprun.config.rules import Rule, boolean, either, integer, list_of, null, one_of, pattern
 from exprun.config.schema import spelled
 from exprun.sweeps.search.optuna_samplers import ADAPTIVE, check_installed
 from exprun.sweeps.search.samplers import SAMPLERS
-from exprun.sweeps.search.schedule import RULES, Bracket, brackets
+from exprun.sweeps.search.schedule import MEDIAN, RULES, Bracket, brackets
 
 SEARCH = "hydra_plugins.exprun_sweeps.SearchSweeper"
 """``_target_`` of ``hydra/sweeper=search``."""
@@ -19,12 +21,21 @@ SEARCH = "hydra_plugins.exprun_sweeps.SearchSweeper"
 METRICS = ("val_loss", "val_accuracy", "val_r2", "val_rmse", "val_mae")
 """The figures of a validation curve; it has others if ``stopping.monitor`` names one."""
 
+PARAMETERS = "parameters"
+"""The objective of a small network: the number of trainable parameters, as in ``result.json``."""
+
+_METRIC = pattern(
+    f"val_[a-z0-9_]+|{PARAMETERS}", "a figure like val_accuracy", (*METRICS, PARAMETERS)
+)
+
 VALUES: dict[str, Rule] = {
     "sampler": one_of(*SAMPLERS, *ADAPTIVE),
     "n_trials": either(null, integer(2)),
     "seed": integer(0),
     "stop": one_of(*RULES),
-    "metric": either(null, pattern("val_[a-z0-9_]+", "a figure like val_accuracy", METRICS)),
+    "metric": either(
+        either(null, _METRIC), list_of(_METRIC, "several like [val_loss,parameters]", shortest=1)
+    ),
     "min_epochs": integer(1),
     "reduction_factor": integer(2),
     "more": integer(0),
@@ -42,13 +53,14 @@ USUAL_TRIALS = 48
 
 @dataclass(frozen=True)
 class SearchSettings:
-    """See ``docs/options/hydra/sweeper.md``; ``n_trials`` is None for the usual number."""
+    """See ``docs/options/hydra/sweeper.md``; ``n_trials`` and ``metric``, the objectives, are None
+    for the usual ones."""
 
     sampler: str
     n_trials: int | None
     seed: int
     stop: str
-    metric: str | None
+    metric: tuple[str, ...] | None
     min_epochs: int
     reduction_factor: int
     more: int = 0
@@ -69,14 +81,8 @@ class SearchSettings:
             if rule and not rule.accepts(value):
                 hint = nearest(str(value), rule.words)
                 raise UsageError(f"{key}={spelled(value)}: expected {rule.expected}{hint}")
-        monitor = config.stopping.monitor
-        known = [*METRICS, *([monitor] if monitor not in (*METRICS, "auto") else [])]
-        if sweeper.metric is not None and sweeper.metric not in known:
-            raise UsageError(
-                f"hydra.sweeper.metric={sweeper.metric}: no such figure"
-                f"{nearest(sweeper.metric, known)} (expected {choices(known)})"
-            )
-        settings = cls(**{field.name: sweeper[field.name] for field in fields(cls)})
+        settings = cls.read({field.name: sweeper[field.name] for field in fields(cls)})
+        _check_metric(settings, config.stopping.monitor)
         if settings.adaptive:
             check_installed(settings.sampler)
         epochs = config.trainer.max_epochs
@@ -90,6 +96,13 @@ class SearchSettings:
                 "data.val_fraction=0: a search chooses by the validation part; expected some rows"
             )
         return settings
+
+    @classmethod
+    def read(cls, entry: Mapping[str, Any]) -> SearchSettings:
+        """The settings from plain data, in which a single metric may be without a list."""
+        metric = entry["metric"]
+        several = (metric,) if isinstance(metric, str) else metric and tuple(metric)
+        return cls(**{**entry, "metric": several})
 
     @property
     def adaptive(self) -> bool:
@@ -113,3 +126,33 @@ class SearchSettings:
                 repetitions=repetitions,
             )
         ]
+
+
+def _check_metric(settings: SearchSettings, monitor: str) -> None:
+    """Raise UsageError if the objectives cannot be used together."""
+    metrics = settings.metric or ()
+    written = spelled(metrics[0] if len(metrics) == 1 else list(metrics))
+    known = [*METRICS, *([monitor] if monitor not in (*METRICS, "auto") else []), PARAMETERS]
+    for metric in metrics:
+        if metric not in known:
+            raise UsageError(
+                f"hydra.sweeper.metric={written}: no such figure as {metric}"
+                f"{nearest(metric, known)} (expected {choices(known)})"
+            )
+    if len(set(metrics)) < len(metrics):
+        raise UsageError(f"hydra.sweeper.metric={written}: expected each figure once")
+    if metrics and metrics[0] == PARAMETERS:
+        raise UsageError(
+            f"hydra.sweeper.metric={written}: expected a figure of the validation part first, like "
+            f"[val_loss,{PARAMETERS}]"
+        )
+    if len(metrics) > 1 and settings.stop == MEDIAN:
+        raise UsageError(
+            f"hydra.sweeper.stop={MEDIAN}: compares one figure; expected one in "
+            "hydra.sweeper.metric, or halving, hyperband or none"
+        )
+    if len(metrics) > 1 and settings.sampler == "cmaes":
+        raise UsageError(
+            "hydra.sweeper.sampler=cmaes: has one objective; expected one in "
+            "hydra.sweeper.metric, or nsga, tpe, gp or random"
+        )
