@@ -9,6 +9,19 @@
 
 #include "network.h"
 
+#if defined(_WIN32)
+#include <malloc.h>
+static void *aligned(size_t size) { return _aligned_malloc(size, 64); }
+static void free_aligned(void *block) { _aligned_free(block); }
+#else
+static void *aligned(size_t size)
+{
+    void *block;
+    return posix_memalign(&block, 64, size) ? 0 : block;
+}
+static void free_aligned(void *block) { free(block); }
+#endif
+
 #if defined(__x86_64__)
 extern const Kernels kernels_avx512, kernels_avx2;
 static const Kernels *const compiled[] = {&kernels_avx512, &kernels_avx2};
@@ -108,7 +121,7 @@ Workspace *native_open(const Network *network, int target)
     w->kernels = kernels;
     w->memory = calloc(network->depth, sizeof *w->memory);
     const size_t size = w->memory ? lay_out(w, 0) : 0;
-    if (!size || posix_memalign(&w->block, 64, size)) {
+    if (!size || !(w->block = aligned(size))) {
         free(w->memory);
         free(w);
         return 0;
@@ -121,7 +134,7 @@ Workspace *native_open(const Network *network, int target)
 void native_close(Workspace *w)
 {
     if (!w) return;
-    free(w->block);
+    free_aligned(w->block);
     free(w->memory);
     free(w);
 }
