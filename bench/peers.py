@@ -3,6 +3,7 @@
     python -m bench.peers                   # all cases, SGD with momentum and Adam: half an hour
     python -m bench.peers --case digits-32
     python -m bench.peers --clock cpu       # CPU time, for a machine that others use as well
+    python -m bench.peers --only exprun --build ../older    # beside another clone with a .venv
     python -m bench.peers --quick           # shows that it works; the figures mean nothing
 
 Every contestant lives in a process of its own, with one thread, and they take turns. What counts
@@ -16,10 +17,14 @@ from __future__ import annotations
 import argparse
 import multiprocessing
 import os
+import subprocess
+import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import ExitStack, contextmanager
 from functools import partial
 from multiprocessing.connection import Connection
+from pathlib import Path
 
 from bench.contestants import CASES, CONTESTANTS, US, Job
 from bench.side_by_side import (
@@ -80,32 +85,58 @@ def ask(pipe: Connection) -> float:
     return float(answer)
 
 
-def race(case: str, optimizer: str, rounds: int, seconds: float, clock: str) -> Results:
-    """Seconds per iteration of all contestants in one case."""
-    context = multiprocessing.get_context("spawn")
-    pipes: list[Connection] = []
+SERVE = """
+import sys
+from multiprocessing.connection import Connection
+from bench.peers import serve
+serve(Connection(int(sys.argv[1])), *sys.argv[2:5], float(sys.argv[5]), sys.argv[6])
+"""
+
+
+@contextmanager
+def served(folder: Path | None, *words: object) -> Iterator[Connection]:
+    """Context in which a contestant's process serves, given the words of ``serve`` after its pipe:
+    with this interpreter, or by the bench of another clone in ``folder`` with its own."""
+    ours, theirs = multiprocessing.Pipe()
+    python = folder / ".venv" / "bin" / "python" if folder else sys.executable
+    process = subprocess.Popen(
+        [python, "-c", SERVE, str(theirs.fileno()), *map(str, words)],
+        cwd=folder or Path(__file__).parents[1],
+        pass_fds=[theirs.fileno()],
+    )
+    theirs.close()
+    try:
+        yield ours
+    finally:
+        process.terminate()
+        process.wait()
+
+
+def race(
+    case: str,
+    optimizer: str,
+    rounds: int,
+    seconds: float,
+    clock: str,
+    names: Sequence[str],
+    builds: Sequence[Path],
+) -> Results:
+    """Seconds per iteration in one case: of the contestants with these names, and of exprun in the
+    clones ``builds``."""
     turns: dict[str, Callable[[], float] | str] = {}
-    for name, contestant in CONTESTANTS.items():
-        turns[name] = missing(contestant.needs)
-        if turns[name]:
-            continue
-        ours, theirs = context.Pipe()
-        words = (theirs, name, case, optimizer, seconds, clock)
-        context.Process(target=serve, args=words, daemon=True).start()
-        theirs.close()
-        try:
-            answer = ours.recv()
-        except EOFError:
-            answer = "its process died"
-        turns[name] = partial(ask, ours) if answer == "ready" else f"failed: {answer}"
-        pipes.append(ours)
-    results = in_turns(turns, rounds)
-    for pipe in pipes:
-        pipe.close()
-    for child in multiprocessing.active_children():
-        child.terminate()
-        child.join()
-    return results
+    here: list[tuple[str, Path | None, str]] = [(name, None, name) for name in names]
+    with ExitStack() as stack:
+        for label, folder, name in (*here, *((f"{US}, {b.name}", b, US) for b in builds)):
+            turns[label] = missing(CONTESTANTS[name].needs)
+            if turns[label]:
+                continue
+            pipe = stack.enter_context(served(folder, name, case, optimizer, seconds, clock))
+            try:
+                answer = pipe.recv()
+            except EOFError:
+                answer = "its process died"
+            turns[label] = partial(ask, pipe) if answer == "ready" else f"failed: {answer}"
+        return in_turns(turns, rounds)
 
 
 def main() -> None:
@@ -116,6 +147,17 @@ def main() -> None:
     parser.add_argument("--seconds", type=float, default=2.0, help="of a turn, about")
     parser.add_argument(
         "--clock", choices=CLOCKS, default="wall", help="cpu: on a machine that others use as well"
+    )
+    parser.add_argument(
+        "--only", action="append", choices=CONTESTANTS, help="only this contestant; repeatable"
+    )
+    parser.add_argument(
+        "--build",
+        action="append",
+        type=Path,
+        default=[],
+        metavar="FOLDER",
+        help="exprun in another clone, with its .venv; repeatable",
     )
     parser.add_argument("--quick", action="store_true", help="one round of short turns")
     options = parser.parse_args()
@@ -130,7 +172,11 @@ def main() -> None:
     )
     for optimizer in options.optimizer or LEARNING_RATES:
         cases = options.case or list(CASES)
-        results = {case: race(case, optimizer, rounds, seconds, options.clock) for case in cases}
+        names = options.only or list(CONTESTANTS)
+        results = {
+            case: race(case, optimizer, rounds, seconds, options.clock, names, options.build)
+            for case in cases
+        }
         rows = [
             [
                 name,
@@ -139,7 +185,7 @@ def main() -> None:
                     for r in results.values()
                 ),
             ]
-            for name in CONTESTANTS
+            for name in results[cases[0]]
         ]
         title = "SGD, momentum 0.9" if optimizer == "sgd" else "Adam"
         print(f"\n{table([title, *cases], rows)}", flush=True)
