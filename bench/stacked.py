@@ -2,6 +2,7 @@
 
     python -m bench.stacked
     python -m bench.stacked --members 16,64,256    # exprun's throughput as the sweep grows
+    python -m bench.stacked --build ../older       # exprun here and in another clone with a .venv
     python -m bench.stacked --quick                # shows that it works; the figures mean nothing
 
 8 learning rates × 8 seeds, Adam, digits 64-100-100-10, batch size 32, 20 epochs with a validation
@@ -36,10 +37,12 @@ from bench.side_by_side import (
     SCRIPTS,
     Results,
     command,
+    figure,
     in_turns,
     machine,
     median,
     missing,
+    ratio,
     seconds_table,
     table,
     versions,
@@ -101,17 +104,27 @@ def train_vmap(jobs: Sequence[Job]) -> None:
     jax.block_until_ready(states)
 
 
+DIGITS = ("data=digits", f"model.hidden={list(CASES[CASE].hidden)}")
+SMALL = ("data=iris", "model.hidden=[16]")
+
+
 def exprun_command(
-    seeds: int, epochs: int, *words: str, environment: Mapping[str, str] = ONE_THREAD
+    seeds: int,
+    epochs: int,
+    *words: str,
+    environment: Mapping[str, str] = ONE_THREAD,
+    python: Path = Path(sys.executable),
+    data: Sequence[str] = DIGITS,
 ) -> Callable[[], float]:
     return command(
-        Path(sys.executable).with_name("exprun"),
+        python,
         "-m",
-        "data=digits",
+        "exprun",
+        "-m",
+        *data,
         "optimizer=adam",
         f"optimizer.lr={','.join(map(str, LEARNING_RATES))}",
         f"seed=range({seeds})",
-        f"model.hidden={list(CASES[CASE].hidden)}",
         f"batching.batch_size={CASES[CASE].batch_size}",
         f"trainer.max_epochs={epochs}",
         "stopping=none",
@@ -213,9 +226,32 @@ def growth(members: Sequence[int], epochs: int, rounds: int) -> str:
     return table([*head, "member-iterations/s"], rows) + "".join(failed)
 
 
+def beside(build: Path, epochs: int, rounds: int) -> str:
+    """The table of exprun here and in another clone, for three sweeps by the stacked launcher."""
+    sweeps = {
+        f"64 jobs, {epochs} epochs of the digits": (8, epochs, DIGITS),
+        f"256 jobs, {epochs} epochs of the digits": (32, epochs, DIGITS),
+        "1024 jobs, 3 epochs of iris, 16 hidden units": (128, 3, SMALL),
+    }
+    pythons = {"here": Path(sys.executable), build.name: build / ".venv" / "bin" / "python"}
+    rows = []
+    for name, (seeds, own, data) in sweeps.items():
+        turns: dict[str, Callable[[], float] | str] = {
+            who: exprun_command(seeds, own, STACKED, environment=THREADS, python=python, data=data)
+            for who, python in pythons.items()
+        }
+        results = in_turns(turns, rounds)
+        times = [figure(results[who], ".1f") for who in pythons]
+        rows.append([name, *times, ratio(results, build.name, "here")])
+    return table(["sweep", *(f"{who}, s" for who in pythons), "ratio"], rows)
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(prog="bench.stacked", description=__doc__.splitlines()[0])
     parser.add_argument("--members", help="sizes of sweeps, like 16,64,256, instead of the race")
+    parser.add_argument(
+        "--build", type=Path, metavar="FOLDER", help="beside this clone instead of the race"
+    )
     parser.add_argument("--rounds", type=int, default=3)
     parser.add_argument("--epochs", type=int, default=20)
     parser.add_argument("--seeds", type=int, default=8, help="jobs for each of 8 learning rates")
@@ -235,7 +271,9 @@ def main() -> None:
 
     print(f"{machine()}\n\n{versions('torch', 'lightning', 'scikit-learn', 'jax', 'optax')}\n")
     print(f"{options.epochs} epochs, median of {options.rounds} rounds.\n")
-    if options.members:
+    if options.build:
+        print(beside(options.build.absolute(), options.epochs, options.rounds))
+    elif options.members:
         members = [int(k) for k in options.members.split(",")]
         print(growth(members, options.epochs, options.rounds))
     else:
