@@ -11,59 +11,66 @@ from exprun.display.text import duration, figure, shorten_keys
 from exprun.statistics.power import visible
 from exprun.sweeps import ledger
 from exprun.sweeps.search.decisions import RungResult, Stored, front_of, title_of
-from exprun.sweeps.search.schedule import MEDIAN, NONE
+from exprun.sweeps.search.schedule import MEDIAN, NONE, Bracket
 from exprun.sweeps.search.timings import seconds_per_epoch
 
 ENDS_WITH_BUDGET = ("scheduler=cosine", "scheduler=one_cycle")
 """Schedules that end at ``trainer.max_epochs``, before which the learning rate is still large."""
 
 
-def plan_lines(folder: Path, stored: Stored, processes: int) -> list[str]:
-    """The lines printed before a search trains in so many ``processes``: its size and duration, and
-    what to know about it."""
+def plan(folder: Path, stored: Stored, processes: int) -> list[tuple[str, str]]:
+    """What is printed before a search trains in so many ``processes``, as labels and texts: its
+    size and duration, and what to know about it."""
     content = ledger.read(folder)
     settings, trials = stored.settings, stored.count(len(stored.trials(content["jobs"])))
     repetitions = len(stored.repetitions)
-    whole = trials * repetitions * stored.epochs
     seeds = f" × {repetitions} repetitions" if repetitions > 1 else ""
-    lines = [f"search  {trials} configurations{seeds}, up to {stored.epochs} epochs each"]
-    planned, ladders = 0, []
+    lines = [("search", f"{trials} configurations{seeds}, up to {stored.epochs} epochs each")]
+    epochs, whole = 0, trials * repetitions * stored.epochs
+    rungs: Counter[str] = Counter()
     for bracket in stored.brackets(trials):
-        alive, before, having, steps = bracket.size, 0, 0, []
-        for rung in bracket.rungs:
-            old, new = having, rung.repetitions - having
-            planned += alive * (old * (rung.epochs - before) + new * rung.epochs)
-            steps.append(f"{alive} to epoch {rung.epochs}")
-            alive = rung.kept if rung.kept is not None else alive
-            before, having = rung.epochs, rung.repetitions
-        ladders.append(", ".join(steps))
-    shared = ledger.shared_words([job["overrides"] for job in content["jobs"]])
+        own, text = _planned(bracket)
+        epochs += own
+        rungs[text] += 1
     if settings.stop != NONE:
-        most = "at most " * (settings.stop == MEDIAN)
-        share = f"{most}{planned:,} of the {whole:,} epochs of all of them"
-        for ladder, times in Counter(ladders).items():
-            lines.append(f"rungs   {ladder}" + f", {times} times" * (times > 1))
-        lines.append(f"budget  {share} (1/{whole / planned:.1f})")
+        for text, times in rungs.items():
+            lines.append(("rungs", text + f", {times} times" * (times > 1)))
+        share = f"{epochs:,} of the {whole:,} epochs of all of them (1/{whole / epochs:.1f})"
+        lines.append(("budget", "at most " * (settings.stop == MEDIAN) + share))
         if any(word.startswith(ENDS_WITH_BUDGET) for word in _words(content)):
             lines.append(
-                "note    a schedule that ends with the budget (cosine, one_cycle) is judged before "
-                "its end: compare such configurations with hydra.sweeper.min_epochs raised"
+                (
+                    "note",
+                    "a schedule that ends with the budget (cosine, one_cycle) is judged before its "
+                    "end: compare such configurations with hydra.sweeper.min_epochs raised",
+                )
             )
+    shared = ledger.shared_words([job["overrides"] for job in content["jobs"]])
     if known := seconds_per_epoch(folder, shared, stored.space):
         seconds, sweep = known
-        time = duration(planned * seconds / processes)
-        of = f"{1000 * seconds:.3g} ms an epoch in {relpath(sweep)}"
-        lines.append(f"time    about {time}, by {of}" + f", {processes} at once" * (processes > 1))
-    if repetitions == 1:
-        lines.append(
-            "note    one seed: a configuration may win by luck; expected some, like 'seed=range(3)'"
+        time = duration(epochs * seconds / processes)
+        at_once = f", {processes} at once" * (processes > 1)
+        by = f"{1000 * seconds:.3g} ms an epoch in {relpath(sweep)}"
+        lines.append(("time", f"about {time}, by {by}{at_once}"))
+    note = "one seed: a configuration may win by luck; expected some, like 'seed=range(3)'"
+    if repetitions > 1:
+        note = (
+            f"{repetitions} repetitions show differences of {visible(repetitions):.2g} standard "
+            "deviations or more between two finalists (paired t test, p < .05, power .8)"
         )
-    else:
-        lines.append(
-            f"note    {repetitions} repetitions show differences of {visible(repetitions):.2g} "
-            "standard deviations or more between two finalists (paired t test, p < .05, power .8)"
-        )
-    return lines
+    return [*lines, ("note", note)]
+
+
+def _planned(bracket: Bracket) -> tuple[int, str]:
+    """The epochs that a bracket trains, at most, and its rungs as text."""
+    epochs, alive, before, having, steps = 0, bracket.size, 0, 0, []
+    for rung in bracket.rungs:
+        old, new = having, rung.repetitions - having
+        epochs += alive * (old * (rung.epochs - before) + new * rung.epochs)
+        steps.append(f"{alive} to epoch {rung.epochs}")
+        alive = rung.kept if rung.kept is not None else alive
+        before, having = rung.epochs, rung.repetitions
+    return epochs, ", ".join(steps)
 
 
 def _words(content: dict[str, object]) -> set[str]:

@@ -13,6 +13,7 @@ from pathlib import Path
 from rich.console import Console
 
 from exprun.common.constants import STOPPED
+from exprun.display.summary import say
 from exprun.display.text import default_console
 from exprun.job import Job
 from exprun.record.files import write_json
@@ -29,7 +30,7 @@ from exprun.sweeps.search.decisions import (
     reached,
     signed,
 )
-from exprun.sweeps.search.messages import plan_lines, rung_lines
+from exprun.sweeps.search.messages import plan, rung_lines
 from exprun.sweeps.search.optuna_samplers import ask
 from exprun.sweeps.search.search import Search, WithoutConditional
 from exprun.sweeps.search.study import results_of
@@ -60,7 +61,8 @@ class SearchRun:
         """Train until nothing is needed; returns the exit code if a signal ended it, else None."""
         shown = 0
         stored = Stored.of(ledger.read(self.folder))
-        self._print(plan_lines(self.folder, stored, self.launcher.processes))
+        for label, text in plan(self.folder, stored, self.launcher.processes):
+            say(self.console, label, text)
         while True:
             decisions = decide(self.folder)
             for result in decisions.rungs[shown:]:
