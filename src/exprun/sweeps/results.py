@@ -196,6 +196,8 @@ class Results:
         if key not in self.factors:
             if key in REPETITION:
                 what = "makes repetitions, which are not compared"
+            elif len({job.overrides.get(key) for job in (*self.jobs, *self.stopped)}) > 1:
+                what = "has one value in all jobs that the search trained to the end"
             else:
                 what = "does not vary in this sweep"
             known = list(self.factors)

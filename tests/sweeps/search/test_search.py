@@ -10,6 +10,7 @@ import shutil
 import signal
 import statistics
 import subprocess
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -17,7 +18,10 @@ import pytest
 
 from exprun.cli import main
 from exprun.commands.best_job import best_job
+from exprun.common.errors import UsageError
 from exprun.sweeps import ledger
+from exprun.sweeps.comparison.notes import on_search
+from exprun.sweeps.read_results import read_results
 from tests.command import EXPRUN
 
 SEARCH = ["-m", "hydra/sweeper=search", "data=iris", "model.hidden=[8]", "device=cpu"]
@@ -251,6 +255,28 @@ def test_the_best_job_is_one_of_the_chosen_configuration(searched: Path, tmp_pat
     first, best = ledger.ranked(searched)[0], best_job(searched)[0]
     assert first["overrides"].split(" ")[:-1] != chosen
     assert load(best / "result.json")["overrides"][:-1] == chosen
+
+
+def test_what_each_level_cost_is_noted(searched: Path) -> None:
+    """The epochs and configurations of every optimizer, stopped ones included."""
+    [note] = on_search(read_results([searched]), ["optimizer"])
+    spent: dict[str, int] = {}
+    tried: dict[str, set[str]] = {}
+    for words, result in results(searched).items():
+        own = words.rpartition(" seed=")[0]
+        level = next(word for word in own.split() if word.startswith("optimizer="))
+        spent[level] = spent.get(level, 0) + result["epochs"]
+        tried.setdefault(level, set()).add(own)
+    assert len(spent) > 1
+    for level, epochs in spent.items():
+        assert f"{level} {epochs} epochs of {len(tried[level])} configurations" in note
+
+
+def test_a_key_of_which_one_value_is_left_is_not_compared(searched: Path) -> None:
+    read = read_results([searched])
+    only = replace(read, factors={}, jobs=[read.jobs[0]])
+    with pytest.raises(UsageError, match="has one value in all jobs that the search trained"):
+        only.check_factor("optimizer")
 
 
 MISTAKES = {

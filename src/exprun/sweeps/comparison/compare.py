@@ -153,7 +153,10 @@ def compare(
         plan=plan,
         plans=plans if plan is None or plan in plans else [*plans, plan],
         shortlist=levels[:SHORTLIST] if many and of_one_data_set and not across else [],
-        notes=[*notes_on(levels, read, tuned, results.sweeps[0], across), *on_search(results)],
+        notes=[
+            *notes_on(levels, read, tuned, results.sweeps[0], across),
+            *on_search(results, chosen),
+        ],
     )
     if many and len(chosen) > 1:
         few = [k for k in chosen if len(results.factors[k]) <= MOST and k not in DATA_KEYS]

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+from collections import defaultdict
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 from exprun.sweeps.comparison.figures import Figures
 from exprun.sweeps.comparison.levels import Level
-from exprun.sweeps.results import Results
+from exprun.sweeps.results import Results, name_of
 
 NAMED = 4
 """Maximum number of levels that a note names."""
@@ -50,14 +51,29 @@ def notes_on(
     return [*notes, _on_tuning(levels, read, tuned)] if tuned else notes
 
 
-def on_search(results: Results) -> list[str]:
-    """A note on the jobs that a search has stopped, which have no test figures."""
+def on_search(results: Results, by: Sequence[str]) -> list[str]:
+    """A note on the jobs that a search has stopped, which have no test figures, and on what it
+    spent on each level of the factors ``by``."""
     if not results.stopped:
         return []
-    return [
+    note = (
         f"{len(results.stopped)} jobs were stopped by the search before their end and are left "
         "out: their epochs and ranks are in search.json"
-    ]
+    )
+    epochs: dict[str, int] = defaultdict(int)
+    configurations: dict[str, set[tuple[str, ...]]] = defaultdict(set)
+    for job in (*results.jobs, *results.stopped):
+        level = name_of({key: job.overrides[key] for key in by if key in job.overrides})
+        own = (f"{k}={v}" for k, v in job.overrides.items() if k not in results.repetition)
+        configurations[level].add(tuple(own))
+        epochs[level] += int(job.metrics.get("epochs") or 0)
+    if 1 < len(epochs) <= NAMED:
+        spent = {
+            level: f"{count:,} epochs of {len(configurations[level])} configurations"
+            for level, count in sorted(epochs.items(), key=lambda pair: -pair[1])
+        }
+        note += f"; it spent {_listed(spent)}"
+    return [note]
 
 
 def _on_tuning(levels: Sequence[Level], read: Figures, tuned: Sequence[str]) -> str:
