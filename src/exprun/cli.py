@@ -14,7 +14,7 @@ import re
 import signal
 import sys
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from pathlib import Path
 from typing import Any
 
@@ -138,6 +138,9 @@ PRINTING = {"--help", "-h", "--version", "--cfg", "-c", "--info", "-i", "--hydra
 """Flags that print something and run nothing."""
 
 
+OWN_CONFIG = {"--config-dir", "-cd", "--config-path", "-cp", "--config-name", "-cn"}
+"""Flags that name configs of one's own, which may set ``hydra.mode`` anywhere."""
+
 MODES = PRINTING | {"--run", "-r", "--multirun", "-m", "--shell-completion", "-sc"}
 """Flags that select Hydra's mode; only one is allowed."""
 
@@ -154,7 +157,11 @@ def _hydra(words: list[str]) -> int:
     from hydra.errors import HydraException
     from omegaconf.errors import OmegaConfBaseException
 
-    from exprun.config.hydra_internals import main_arguments, register_resolver
+    from exprun.config.hydra_internals import (
+        main_arguments,
+        mode_of_the_command_line,
+        register_resolver,
+    )
     from exprun.config.paths import conf_dir
     from exprun.config.sweep_overrides import with_conditional
     from exprun.hydra_callbacks import Escape
@@ -168,12 +175,13 @@ def _hydra(words: list[str]) -> int:
     if not modes and _is_sweep(words):
         # Hydra 1.4 reads hydra.mode only from the command line and config.yaml
         words = ["--multirun", *words]
+    own_config = OWN_CONFIG & {word.split("=")[0] for word in words}
     sweep = {"--multirun", "-m"} & set(words)
     sys.argv = ["exprun", *(with_conditional(words) if sweep else words)]
     try:
         if PRINTING & {word.split("=")[0] for word in words}:
             signal.signal(signal.SIGPIPE, signal.SIG_DFL)  # printing: end with the reader
-        with _hydra_raises():
+        with _hydra_raises(), nullcontext() if own_config else mode_of_the_command_line():
             main = hydra.main(str(conf_dir()), "config", **main_arguments())
             main(_task)()
     except SystemExit as stop:

@@ -124,10 +124,11 @@ class Hooks(Callback):
             raise result
         from exprun.display.summary import summary
         from exprun.doctor.remarks import remarks
+        from exprun.run_folder import stored_as
         from exprun.sweeps.published_table import comparison
 
         preset = "published" in config  # may show a bad training on purpose
-        said = [] if preset else remarks(folder)
+        said = [] if preset else remarks(folder, stored_as(config))
         summary(result, os.path.relpath(folder), remarks=said)
         if preset and result["status"] != INTERRUPTED:
             asked = overrides_of(config.hydra)

@@ -52,10 +52,19 @@ def _read(folder: Path, files: Mapping[str, str] | None = None) -> Stored:
         for name in ("config", "overrides", "hydra")
     )
     assert isinstance(config, DictConfig)
-    runtime = hydra.hydra.runtime
+    return _stored(config, [str(word) for word in overrides], hydra.hydra.runtime)
+
+
+def stored_as(config: DictConfig) -> Stored:
+    """What ``stored`` reads from the folder of the run with this composed ``config``."""
+    task = OmegaConf.masked_copy(config, [str(key) for key in config if key != "hydra"])
+    return _stored(task, list(config.hydra.overrides.task), config.hydra.runtime)
+
+
+def _stored(config: DictConfig, overrides: list[str], runtime: DictConfig) -> Stored:
     sources = runtime.get("config_sources", [])
     own = next((s.path for s in sources if s.provider == "command-line"), None)
-    return Stored(config, [str(word) for word in overrides], dict(runtime.choices), own)
+    return Stored(config, overrides, dict(runtime.choices), own)
 
 
 def _beside(folder: Path) -> str:

@@ -24,7 +24,7 @@ from exprun.doctor.rebuild import examine
 from exprun.doctor.remarks import remarks
 from exprun.doctor.trial import HELPED, WORSE, changed, differences, judge
 from exprun.run import run as run_job
-from exprun.run_folder import stored, stored_job
+from exprun.run_folder import stored, stored_as, stored_job
 
 INF = math.inf
 
@@ -182,9 +182,19 @@ def test_no_run_and_no_table_is_in_both_sets() -> None:
     assert not sets[0] & sets[1]
 
 
+def test_a_composed_run_is_what_is_read_back_from_its_folder(tmp_path: Path) -> None:
+    words = ["data=wine", "reg=[l2,dropout]", "model.hidden=[3,4]", "seed=2"]
+    config = compose_run(words, None)
+    expected = stored_as(config)
+    write_hydra_files(tmp_path, hydra_files(config, plain(config)))
+    assert stored(tmp_path) == expected
+    assert expected.overrides == words
+
+
 def test_the_last_line_of_a_run_says_what_the_doctor_says(tmp_path: Path) -> None:
     found = diagnosed(tmp_path, "data=wine data.standardize=false")
-    assert remarks(tmp_path / "run") == ["inputs not standardised; try data.standardize=true"]
+    run = stored(tmp_path / "run")
+    assert remarks(tmp_path / "run", run) == ["inputs not standardised; try data.standardize=true"]
     assert found["inputs_not_standardized"].source.startswith("slide 'Data normalisation'")
 
 

@@ -124,7 +124,8 @@ def resume_run(folder: Path, *, trust: bool, threads: int | None = None) -> int:
         job = stored_job(folder, trust=trust)
         job.threads = threads
         result = run(job)
-    said = [] if "published" in stored(folder).config else remarks(folder)
+    ended = stored(folder)
+    said = [] if "published" in ended.config else remarks(folder, ended)
     summary(result, os.path.relpath(folder), remarks=said)
     return exit_code(result)
 

@@ -7,16 +7,16 @@ from pathlib import Path
 from exprun.common.constants import INTERRUPTED
 from exprun.doctor.diagnose import diagnose
 from exprun.doctor.rebuild import examine
-from exprun.run_folder import stored
+from exprun.run_folder import Stored
 
 MOST = 2
 """Most diagnoses that are shown; ``exprun doctor`` shows the others."""
 
 
-def remarks(folder: Path) -> list[str]:
-    """A line for each of the first diagnoses, with its first suggestion; empty for a healthy or
-    interrupted run. The run's code is trusted, because it has just been executed."""
-    run = stored(folder)
+def remarks(folder: Path, run: Stored) -> list[str]:
+    """A line for each of the first diagnoses of the ``run`` in ``folder``, with its first
+    suggestion; empty for a healthy or interrupted run. The run's code is trusted, because it has
+    just been executed."""
     if run.options.get("problem") not in (None, "mlp"):
         return []
     findings, _ = examine(folder, run, trust=True)
