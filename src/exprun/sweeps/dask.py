@@ -124,6 +124,7 @@ class Tasks:
         self.waiting = deque((share, 0.0) for share in shares)  # with the earliest start time
         self.running: dict[Any, str] = {}  # shares by Dask future
         self.failed: Counter[str] = Counter()  # submissions of each share that Dask gave up
+        self.has_workers = True
 
     def over(self, interrupted: Interruption) -> bool:
         """Collect ended tasks and submit waiting ones to free threads; returns whether no shares
@@ -132,7 +133,15 @@ class Tasks:
             return True
         for future in [future for future in self.running if future.done()]:
             self._take(self.running.pop(future), future)
-        room = sum(self.client.nthreads().values()) - len(self.running)
+        threads = sum(self.client.nthreads().values())
+        if not threads and self.has_workers:
+            print(
+                "exprun: the Dask cluster has no workers; the sweep goes on when one joins it, and "
+                "Ctrl-C ends it",
+                file=sys.stderr,
+            )
+        self.has_workers = threads > 0
+        room = threads - len(self.running)
         now = time.monotonic()
         for _ in range(len(self.waiting)):
             share, begin = self.waiting.popleft()
