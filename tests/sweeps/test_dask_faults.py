@@ -8,7 +8,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -152,33 +152,48 @@ def namespace() -> Iterator[Cable]:
 
 
 @contextmanager
-def cluster(folder: Path) -> Iterator[str]:
-    """The address of a scheduler whose two workers are in the namespace."""
-    worker = ["ip", "netns", "exec", "exprun", sys.executable, "-m", "distributed.cli.dask_worker"]
-    worker += ["--nworkers", "2", "--nthreads", "1", "--no-dashboard"]
+def scheduler(folder: Path) -> Iterator[str]:
+    """The address of a scheduler at this end of the cable."""
     with (
-        (folder / "cluster.txt").open("w") as log,
+        (folder / "scheduler.txt").open("w") as log,
         subprocess.Popen(
             [sys.executable, "-c", SCHEDULER], stdout=subprocess.PIPE, stderr=log, text=True
-        ) as scheduler,
+        ) as process,
     ):
-        assert scheduler.stdout is not None
-        address = scheduler.stdout.readline().strip()
-        with subprocess.Popen([*worker, address], stdout=log, stderr=log, cwd=folder) as workers:
-            yield address
-            workers.terminate()
-        scheduler.terminate()
+        assert process.stdout is not None
+        yield process.stdout.readline().strip()
+        process.terminate()
+
+
+@contextmanager
+def workers(folder: Path, address: str) -> Iterator[subprocess.Popen[bytes]]:
+    """Two workers in the namespace, at the other end."""
+    words = ["ip", "netns", "exec", "exprun", sys.executable, "-m", "distributed.cli.dask_worker"]
+    words += ["--nworkers", "2", "--nthreads", "1", "--no-dashboard", address]
+    with (
+        (folder / "workers.txt").open("a") as log,
+        subprocess.Popen(words, stdout=log, stderr=log, cwd=folder) as process,
+    ):
+        yield process
+        process.terminate()
 
 
 @needs_proc
 @can_cut
-def test_a_network_that_is_cut_for_a_while(tmp_path: Path) -> None:
-    """For less than the half minute after which Dask gives up a connection. One job ends while it
-    is cut, another goes on after it."""
+@pytest.mark.parametrize("seconds", [10, 45])
+def test_a_network_that_is_cut_for_a_while(tmp_path: Path, seconds: int) -> None:
+    """For less than the half minute after which Dask gives up a connection, one job ends while it
+    is cut, another goes on after it. For longer, the workers end; the sweep says so, and goes on
+    with new ones."""
     own_optimizer(tmp_path, "slow", SLOW, "pause: 0")
     words = ["--config-dir", "conf", "-m", "optimizer=slow", *JOBS, "optimizer.pause=0,0.05,0.4"]
     sweep, pipe = tmp_path / "sweep", subprocess.PIPE
-    with namespace() as cable, cluster(tmp_path) as address:
+    with (
+        namespace() as cable,
+        scheduler(tmp_path) as address,
+        workers(tmp_path, address) as first,
+        ExitStack() as stack,
+    ):
         dask = ["hydra/launcher=dask", f"hydra.launcher.scheduler={address}"]
         asked = [*EXPRUN, *words, *dask, "hydra.launcher.jobs_per_task=1", "hydra.sweep.dir=sweep"]
         with subprocess.Popen(asked, cwd=tmp_path, stdout=pipe, stderr=pipe, text=True) as process:
@@ -186,10 +201,14 @@ def test_a_network_that_is_cut_for_a_while(tmp_path: Path) -> None:
             wait_until(lambda: any(sweep.glob(slowest)) or process.poll() is not None, 180)
             assert process.poll() is None
             cable.cut()
-            time.sleep(10)
+            time.sleep(seconds)
             cable.mend()
+            if seconds > 30:
+                assert first.wait(120) == 0
+                stack.enter_context(workers(tmp_path, address))
             out, err = process.communicate(timeout=400)
     assert process.returncode == 0, out + err
+    assert ("the Dask cluster has no workers" in err) == (seconds > 30)
     jobs = jobs_of(sweep)
     assert [job["status"] for job in jobs] == ["completed"] * 3
     for job in jobs[1:]:
