@@ -101,6 +101,9 @@ def mode_of_the_command_line() -> Iterator[None]:
     """Context in which Hydra 1.3 takes ``hydra.mode`` from the command line alone, as 1.4 does. It
     composes the whole config once more to find it elsewhere, which doubles the time of composing.
     Replaced by: nothing, with Hydra 1.4."""
+    if not IS_1_3:
+        yield
+        return
     before = Hydra.get_mode
 
     def get_mode(_: Hydra, config_name: str | None, overrides: Sequence[str]) -> RunMode | None:
