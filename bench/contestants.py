@@ -118,12 +118,34 @@ def arrays(case: str) -> Arrays:
     return x, y.astype(np.int64), x_val, y_val.astype(np.int64)
 
 
-def exprun(job: Job, stamp: Stamp, *, more: Sequence[str] = ()) -> None:
-    """A run into a temporary folder, as the command line makes it with ``more`` words."""
+def words_of(job: Job) -> list[str]:
+    """A job in the words of exprun's command line."""
+    return [
+        *CASES[job.case].words,
+        f"model.hidden={list(CASES[job.case].hidden)}",
+        f"batching.batch_size={job.batch_size}",
+        f"optimizer={job.optimizer}",
+        f"optimizer.lr={job.lr}",
+        *(["optimizer.momentum=0.9"] if job.optimizer == "sgd" else []),
+        f"seed={job.seed}",
+        f"trainer.max_epochs={job.epochs}",
+        "stopping=none",
+    ]
+
+
+def composed(words: Sequence[str]) -> Any:
+    """exprun's config of these words, with Hydra's node."""
     from hydra import compose, initialize_config_dir
 
-    from exprun import run as runner
     from exprun.config.paths import conf_dir
+
+    with initialize_config_dir(str(conf_dir()), version_base="1.3", job_name="exprun"):
+        return compose("config", list(words), return_hydra_config=True)
+
+
+def exprun(job: Job, stamp: Stamp, *, more: Sequence[str] = ()) -> None:
+    """A run into a temporary folder, as the command line makes it with ``more`` words."""
+    from exprun import run as runner
     from exprun.config.schema import plain
     from exprun.fit.loop import fit
     from exprun.job import Job as OurJob
@@ -136,22 +158,8 @@ def exprun(job: Job, stamp: Stamp, *, more: Sequence[str] = ()) -> None:
     def stamped(training: Any, callbacks: list[Callback], *rest: Any) -> Any:
         return fit(training, [*callbacks, Stamps()], *rest)
 
-    words = [
-        *CASES[job.case].words,
-        f"model.hidden={list(CASES[job.case].hidden)}",
-        f"batching.batch_size={job.batch_size}",
-        f"optimizer={job.optimizer}",
-        f"optimizer.lr={job.lr}",
-        *(["optimizer.momentum=0.9"] if job.optimizer == "sgd" else []),
-        f"seed={job.seed}",
-        f"trainer.max_epochs={job.epochs}",
-        "trainer.threads=1",
-        "stopping=none",
-        "device=cpu",
-        *more,
-    ]
-    with initialize_config_dir(str(conf_dir()), version_base="1.3", job_name="exprun"):
-        config = compose("config", words, return_hydra_config=True)
+    words = [*words_of(job), "trainer.threads=1", "device=cpu", *more]
+    config = composed(words)
     choices = config.hydra.runtime.choices
     with ExitStack() as stack:
         folder = Path(stack.enter_context(tempfile.TemporaryDirectory()))
@@ -338,6 +346,7 @@ def keras(job: Job, stamp: Stamp) -> None:
     )
 
 
+@functools.lru_cache(maxsize=64)
 def initial_weights(job: Job) -> list[tuple[NDArray[np.float32], NDArray[np.float32]]]:
     """He's, in NumPy: JAX would compile its random numbers for seconds."""
     generator = np.random.default_rng(job.seed)

@@ -21,6 +21,8 @@ from functools import partial
 from multiprocessing import get_context
 from pathlib import Path
 
+import numpy as np
+
 from bench.contestants import (
     CASES,
     CONTESTANTS,
@@ -28,6 +30,7 @@ from bench.contestants import (
     PRODUCTS,
     US,
     Job,
+    Stamp,
     arrays,
     initial_weights,
     jax_training,
@@ -86,22 +89,24 @@ def train_each(name: str, jobs: Sequence[Job], workers: int) -> None:
             list(pool.map(partial(train_one, name), jobs))
 
 
-def train_vmap(jobs: Sequence[Job]) -> None:
-    """All at once in JAX, epoch after epoch, compiled once."""
+def train_vmap(jobs: Sequence[Job], stamp: Stamp = lambda: None) -> None:
+    """All at once in JAX, epoch after epoch, compiled once. The jobs differ in seed and learning
+    rate; ``stamp`` is called after each epoch."""
     import jax
     import jax.numpy as jnp
 
-    x, y = map(jnp.asarray, arrays(CASE)[:2])
-    initial, epoch = jax_training(CASE, "adam")
+    first = jobs[0]
+    x, y = map(jnp.asarray, arrays(first.case)[:2])
+    initial, epoch = jax_training(first.case, first.optimizer)
     lrs = jnp.array([job.lr for job in jobs])
     keys = jax.vmap(jax.random.key)(jnp.array([job.seed for job in jobs]))
-    weights = jax.tree.map(lambda *each: jnp.stack(each), *map(initial_weights, jobs))
+    weights = jax.tree.map(lambda *each: jnp.asarray(np.stack(each)), *map(initial_weights, jobs))
     states = jax.jit(jax.vmap(initial))(weights)
     epochs = jax.jit(jax.vmap(epoch, in_axes=(0, 0, 0, None, None)))
-    for number in range(jobs[0].epochs):
+    for number in range(first.epochs):
         orders = jax.vmap(jax.random.fold_in, in_axes=(0, None))(keys, number)
-        states = epochs(states, orders, lrs, x, y)
-    jax.block_until_ready(states)
+        states = jax.block_until_ready(epochs(states, orders, lrs, x, y))
+        stamp()
 
 
 DIGITS = ("data=digits", f"model.hidden={list(CASES[CASE].hidden)}")
