@@ -535,8 +535,8 @@ def race(o: Options, case: str) -> None:
     job = Job(case, "adam", 1)
     weights = sum(a * b for a, b in pairwise(job.sizes))
     operations = 6 * weights * job.batch_size
-    each = 0.3 if o.quick else 4.0
-    sizes = (1, 2, 4) if o.quick else MEMBERS
+    each = 0.05 if o.quick else 4.0
+    sizes = (1, 3) if o.quick else MEMBERS
     o.say(
         f"{'-'.join(map(str, job.sizes))}, {job.batch_size} rows a batch, {job.iterations} "
         "iterations an epoch, Adam, float32. In an iteration a member takes "
@@ -630,7 +630,7 @@ def iteration_of(o: Options, case: str, members: int) -> list[object]:
     from exprun.fit.loop import batches, iterate, new_order, with_penalties
     from exprun.fit.stack import Stack
 
-    seconds = 0.2 if o.quick else 1.0
+    seconds = 0.05 if o.quick else 1.0
     config = config_of(case, f"device={o.device}", "trainer.engine=replay")
     trainings = [built(config, number) for number in range(members)]
     x, y = (block[0] for block in next(batches(trainings[0], new_order(trainings[0]))))
@@ -655,7 +655,7 @@ def iteration_of(o: Options, case: str, members: int) -> list[object]:
         *(f"{1e6 * seconds_of(call, o.device, seconds):.0f}" for call in (eager, replayed)),
     ]
     if not o.cuda:
-        return [*measured, "needs a GPU", ""]
+        return [*measured, "needs a GPU", "–"]
     graph = torch.cuda.CUDAGraph()
     with torch.cuda.graph(graph):
         replayed()

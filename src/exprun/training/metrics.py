@@ -109,16 +109,16 @@ def full(
                 each = zip(task.targets, values.tolist(), strict=True)
                 figures |= {f"{name}_{target}": value for target, value in each}
         return figures
-    outputs, y = outputs.cpu(), y.cpu()  # a GPU refuses bincount with weights: it is not repeatable
     if weight is not None:
-        weight = weight.cpu()
         outputs, y, weight = outputs[weight > 0], y[weight > 0], weight[weight > 0]
     shares = probabilities(outputs, activation)
     k, ids = len(task.classes), class_ids(outputs)
 
     def per_class(of: Tensor, rows: Tensor | slice = slice(None)) -> Tensor:
-        weights = None if weight is None else weight[rows].double()
-        return torch.bincount(of[rows], weights, minlength=k).double()
+        if weight is None:
+            return torch.bincount(of[rows], minlength=k).double()
+        totals = torch.zeros(k, dtype=torch.float64, device=of.device)
+        return totals.index_add(0, of[rows], weight[rows].double())  # repeatable on a GPU, too
 
     right, true, predicted = per_class(y, ids == y), per_class(y), per_class(ids)
     there, seen = true > 0, (true + predicted) > 0
@@ -129,14 +129,14 @@ def full(
         scored[0] = False
     if scored.any():
         classes = scored.nonzero().flatten().tolist()
-        weights = None if weight is None else weight.double().numpy()
-        figures["roc_auc"] = _roc_auc(shares.numpy(), y.numpy(), classes, weights)
+        weights = None if weight is None else weight.double().cpu().numpy()
+        figures["roc_auc"] = _roc_auc(shares.cpu().numpy(), y.cpu().numpy(), classes, weights)
     of_true = shares.gather(1, y[:, None])[:, 0].clamp(SMALLEST, 1 - SMALLEST)
     figures["log_loss"] = -mean(of_true.log(), weight).item()
     if task.ordered:
         distances = (ids - y).double()
         figures["mean_rank_error"] = mean(distances.abs(), weight).item()
-        ranks = torch.arange(k, dtype=torch.float64)
+        ranks = torch.arange(k, dtype=torch.float64, device=y.device)
         apart = (ranks[:, None] - ranks).square()
         by_chance = (true / true.sum()) @ apart @ (predicted / predicted.sum())
         if by_chance > 0:
