@@ -6,6 +6,7 @@ Nothing here imports torch by itself.
 
 from __future__ import annotations
 
+import copy
 import functools
 import os
 import shutil
@@ -15,7 +16,7 @@ from pathlib import Path
 from typing import Any, Literal, TypeVar
 
 from hydra.core.global_hydra import GlobalHydra
-from hydra.core.utils import JobReturn
+from hydra.core.utils import JobReturn, JobStatus
 from hydra.experimental.callback import Callback
 from hydra.types import RunMode
 from omegaconf import DictConfig, OmegaConf, open_dict, read_write
@@ -35,7 +36,7 @@ from exprun.record.files import claim_folder
 from exprun.record.identity import identity
 from exprun.record.lease import held
 from exprun.sweeps import ledger
-from exprun.sweeps.chosen_launcher import chosen_launcher
+from exprun.sweeps.chosen_launcher import chosen_launcher, is_basic, replace_basic
 from exprun.sweeps.published import check_published, judge
 from exprun.sweeps.read_results import check_sweep
 from exprun.sweeps.requested_jobs import (
@@ -115,6 +116,8 @@ class Hooks(Callback):
     @surfacing
     def on_run_end(self, config: DictConfig, job_return: JobReturn, **_: Any) -> None:
         self.locks.close()
+        if job_return.status != JobStatus.COMPLETED:
+            return  # Hydra raises what is in its way; 1.4 calls this even if nothing has begun
         result = job_return.return_value
         folder = Path(config.hydra.runtime.output_dir)
         if isinstance(result, BaseException):
@@ -159,6 +162,9 @@ class Hooks(Callback):
                 raise UsageError(f"sweep.into={into}: a preset with published figures is complete")
             else:
                 self._extend_sweep(config, jobs, into, search)
+        if is_basic(config):
+            self.composer.master = copy.deepcopy(config)  # a search composes more jobs
+            replace_basic(config)
         self.begun = True
 
     def _create_sweep(

@@ -6,7 +6,7 @@ import re
 
 import hydra
 from hydra.errors import InstantiationException
-from omegaconf import DictConfig, open_dict, read_write
+from omegaconf import DictConfig, OmegaConf, open_dict, read_write
 
 from exprun.common.errors import UsageError, choices, nearest
 from exprun.config.hydra_internals import BASIC_LAUNCHER
@@ -73,14 +73,23 @@ ONE_BY_ONE = {
 """Replaces Hydra's basic launcher, which composes each job only when it starts."""
 
 
+def is_basic(config: DictConfig) -> bool:
+    """Whether a sweep's ``config`` has Hydra's basic launcher, whose place ONE_BY_ONE takes."""
+    return bool(config.hydra.launcher._target_ == BASIC_LAUNCHER)
+
+
+def replace_basic(config: DictConfig) -> None:
+    """Put ONE_BY_ONE into the place of Hydra's basic launcher; call it when all jobs are composed:
+    Hydra 1.4 composes none whose launcher differs from the sweep's."""
+    with read_write(config.hydra), open_dict(config.hydra):
+        config.hydra.launcher = ONE_BY_ONE
+
+
 def chosen_launcher(config: DictConfig, *, grid: bool) -> LauncherSettings:
     """The settings of the launcher in a sweep's ``config``; ``grid`` is whether all jobs are known
     in advance. Raises UsageError for invalid settings and for launchers that are not exprun's,
     which would compose jobs again when they start."""
-    if config.hydra.launcher._target_ == BASIC_LAUNCHER:
-        with read_write(config.hydra), open_dict(config.hydra):
-            config.hydra.launcher = ONE_BY_ONE
-    launcher = config.hydra.launcher
+    launcher = OmegaConf.create(ONE_BY_ONE) if is_basic(config) else config.hydra.launcher
     if launcher._target_ not in LAUNCHERS:
         name = config.hydra.runtime.choices["hydra/launcher"]
         own = choices(["stacked", "local", "slurm", "dask"])
