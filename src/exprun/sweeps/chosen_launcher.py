@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from typing import Any
 
 import hydra
 from hydra.errors import InstantiationException
@@ -89,7 +90,7 @@ def chosen_launcher(config: DictConfig, *, grid: bool) -> LauncherSettings:
     """The settings of the launcher in a sweep's ``config``; ``grid`` is whether all jobs are known
     in advance. Raises UsageError for invalid settings and for launchers that are not exprun's,
     which would compose jobs again when they start."""
-    launcher = OmegaConf.create(ONE_BY_ONE) if is_basic(config) else config.hydra.launcher
+    launcher: Any = OmegaConf.create(ONE_BY_ONE) if is_basic(config) else config.hydra.launcher
     if launcher._target_ not in LAUNCHERS:
         name = config.hydra.runtime.choices["hydra/launcher"]
         own = choices(["stacked", "local", "slurm", "dask"])
