@@ -137,9 +137,10 @@ def composed(words: Sequence[str]) -> Any:
     """exprun's config of these words, with Hydra's node."""
     from hydra import compose, initialize_config_dir
 
+    from exprun.config.hydra_internals import VERSION_BASE
     from exprun.config.paths import conf_dir
 
-    with initialize_config_dir(str(conf_dir()), version_base="1.3", job_name="exprun"):
+    with initialize_config_dir(str(conf_dir()), job_name="exprun", **VERSION_BASE):
         return compose("config", list(words), return_hydra_config=True)
 
 
