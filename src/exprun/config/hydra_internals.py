@@ -2,7 +2,7 @@
 
 All other modules use documented interfaces, so a new version can break exprun only here. Each piece
 states why it is needed and what would replace it. They are written for hydra-core 1.3 with
-OmegaConf 2.3 and 1.4 with 2.4; CONTRIBUTING.md says what still keeps exprun below 1.4.
+OmegaConf 2.3, and 1.4 with 2.4, which Python 3.14 needs (CONTRIBUTING.md).
 """
 
 from __future__ import annotations
