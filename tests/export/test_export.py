@@ -16,6 +16,7 @@ import torch
 from exprun.common.constants import ACTIVATIONS
 from exprun.common.errors import UsageError
 from exprun.data import tabular
+from exprun.data.encoding import Supervision
 from exprun.data.files import read_columns
 from exprun.data.frame import Frame, Words
 from exprun.data.prepare import prepare
@@ -71,6 +72,8 @@ HOW: list[dict[str, Any]] = [
     {"scaling": "min_max", "impute_numeric": "most_frequent"},
     {"scaling": "quantile", "impute_categorical": "most_frequent"},
     {"scaling": "none", "unseen": "error"},
+    {"encoding": "target"},
+    {"encoding": "frequency", "impute_categorical": "most_frequent"},
 ]
 
 
@@ -79,7 +82,10 @@ def made(task: str, frame: str, how: dict[str, Any], **options: Any) -> Model:
     target = Scaling((), ()) if kind.classes else Scaling((250.0, -3.0), (40.0, 0.01))
     target = Scaling(target.mean[:outputs], target.std[:outputs]) if target.mean else target
     chosen = FRAMES[frame]
-    preprocessing = Preprocessing.fit(chosen, np.arange(ROWS), kind, target, **how)
+    rows = np.arange(ROWS)
+    y = rows % len(kind.classes) if kind.classes else np.stack([rows] * outputs, axis=1)
+    learned = Supervision.draw(kind, y, None, torch.Generator())
+    preprocessing = Preprocessing.fit(chosen, rows, kind, target, supervision=learned, **how)
     return Model(
         network(inputs=preprocessing.width, outputs=outputs, **options), preprocessing, activation
     )

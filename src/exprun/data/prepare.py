@@ -12,6 +12,7 @@ from torch import Tensor
 from exprun.common.errors import UsageError
 from exprun.common.streams import stream
 from exprun.data.datetimes import iso
+from exprun.data.encoding import AUTO, ONE_HOT, TARGET, Supervision
 from exprun.data.folds import rows_in_folds, split_fold
 from exprun.data.frame import DATETIME, Rows
 from exprun.data.preprocess import Categorical, Datetime, Preprocessing, single
@@ -66,6 +67,7 @@ def prepare(
     impute_numeric: str = "median",
     impute_categorical: str = "own_category",
     unseen: Literal["ignore", "error"] = "ignore",
+    encoding: str = ONE_HOT,
     standardize_target: bool = False,
     device: torch.device | str = "cpu",
 ) -> Data:
@@ -104,6 +106,8 @@ def prepare(
 
     def part(rows: Rows) -> Part:
         x = preprocessing.apply(table.features, rows)
+        if rows is parts.train:
+            preprocessing.cross_fit(x, table.features, rows, supervision)
         if table.task.classes:
             y = torch.from_numpy(table.y[rows])
         else:
@@ -113,6 +117,11 @@ def prepare(
             torch.from_numpy(x).to(device), y.to(device), _weights(table, parts, rows, device)
         )
 
+    supervision = None
+    if table.features.categorical and encoding in (AUTO, TARGET):
+        groups = None if table.groups is None else table.groups[parts.train]
+        drawn = stream(split_seed, "encoding")
+        supervision = Supervision.draw(table.task, table.y[parts.train], groups, drawn)
     try:
         preprocessing = Preprocessing.fit(
             table.features,
@@ -123,6 +132,8 @@ def prepare(
             impute_numeric=impute_numeric,
             impute_categorical=impute_categorical,
             unseen=unseen,
+            encoding=encoding,
+            supervision=supervision,
             reading=table.reading,
         )
         train, val, test = map(part, (parts.train, parts.val, parts.test))
@@ -130,7 +141,8 @@ def prepare(
         raise UsageError(f"{table.name}: {error}") from None
     notes = table.notes
     if table.reading:
-        notes = (*notes, *_dates(preprocessing), *_constant(train.x, preprocessing))
+        notes = (*notes, *_dates(preprocessing), *_encodings(preprocessing))
+        notes = (*notes, *_constant(train.x, preprocessing))
     if split == TIME:
         notes = (*notes, _periods_of_time(table, parts))
     if len(table.task.classes) > MOST_IN_TABLE:
@@ -174,6 +186,16 @@ def _dates(preprocessing: Preprocessing) -> list[str]:
         f"{column.name}: dates as {', '.join(['elapsed time', *column.periods])}"
         for column in preprocessing.columns
         if isinstance(column, Datetime)
+    ]
+
+
+def _encodings(preprocessing: Preprocessing) -> list[str]:
+    """A note on each categorical column that is not one-hot."""
+    return [
+        f"{column.name}: {len(column.levels):,} categories by {column.encoding.method} encoding, "
+        f"as {listed(column.encoding.of)}"
+        for column in preprocessing.columns
+        if isinstance(column, Categorical) and column.encoding
     ]
 
 

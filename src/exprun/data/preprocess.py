@@ -7,8 +7,9 @@ need it in addition to the weights.
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import cached_property
+from itertools import accumulate
 from typing import Literal
 
 import numpy as np
@@ -17,6 +18,16 @@ from numpy.typing import NDArray
 from exprun.common.elementary import Numbers
 from exprun.common.errors import UsageError, list_override
 from exprun.data.datetimes import circle, periods_of
+from exprun.data.encoding import (
+    FREQUENCY,
+    ONE_HOT,
+    TARGET,
+    Encoding,
+    Supervision,
+    cross_fitted,
+    encoding_of,
+    target_means,
+)
 from exprun.data.frame import CATEGORICAL, DATETIME, NUMERIC, Frame, Rows
 from exprun.data.read_options import Reading
 from exprun.data.scaling import (
@@ -86,28 +97,32 @@ class Datetime:
 
 @dataclass(frozen=True)
 class Categorical:
-    """A categorical column, one input per level (one-hot). Different spellings of the same number
-    or boolean are the same level.
+    """A categorical column: one input per level (one-hot), or the numbers of an ``encoding``.
+    Different spellings of the same number or boolean are the same level.
 
     The level None, if there is one, stands for missing values; otherwise they become ``fill``. A
-    word that is no level, or a missing value with neither, is unseen: zeros for
-    ``unseen="ignore"``, an error for ``"error"``.
+    word that is no level, or a missing value with neither, is unseen: zeros, or the encoding's
+    numbers for that, with ``unseen="ignore"``, an error with ``"error"``.
     """
 
     name: str
     levels: tuple[str | None, ...]
     fill: str | None = None
     unseen: Literal["ignore", "error"] = "ignore"
+    encoding: Encoding | None = None
 
     kind = CATEGORICAL
 
     @property
     def width(self) -> int:
-        return len(self.levels)
+        return len(self.encoding.of) if self.encoding else len(self.levels)
 
     @property
     def input_names(self) -> tuple[str, ...]:
-        """``colour=red`` for each level, ``colour=(missing)`` for missing values."""
+        """``colour=red`` for each level, ``colour=(missing)`` for missing values; ``colour: mean of
+        price`` with an encoding."""
+        if self.encoding:
+            return tuple(f"{self.name}: {of}" for of in self.encoding.of)
         return tuple(
             f"{self.name}={'(missing)' if level is None else level}" for level in self.levels
         )
@@ -151,12 +166,16 @@ class Preprocessing:
         impute_numeric: str = MEDIAN,
         impute_categorical: str = OWN_CATEGORY,
         unseen: Literal["ignore", "error"] = "ignore",
+        encoding: str = ONE_HOT,
+        supervision: Supervision | None = None,
         reading: Reading | None = None,
     ) -> Preprocessing:
         """Fit on the ``rows`` of ``frame`` only: imputation (``median`` or ``most_frequent`` of a
         numeric column, ``most_frequent`` or ``own_category`` of a categorical one), then scaling
         (``standardize``, ``min_max``, ``unit``, ``quantile`` or ``none``) and the levels. Dates are
-        standardised where ``unit`` or ``none`` would leave them as large as they are.
+        standardised where ``unit`` or ``none`` would leave them as large as they are. ``encoding``
+        is ``one_hot``, ``target``, which needs the ``supervision`` of the rows, ``frequency`` or
+        ``auto``, see ``encoding_of``.
 
         Raises UsageError if a column has only missing values there.
         """
@@ -164,7 +183,13 @@ class Preprocessing:
         columns = [
             numeric[name]
             if name in numeric
-            else _fit_categorical(name, frame, rows, impute_categorical, unseen)
+            else _encoded(
+                _fit_categorical(name, frame, rows, impute_categorical, unseen),
+                frame,
+                rows,
+                encoding,
+                supervision,
+            )
             for name in frame.names
         ]
         return cls(tuple(columns), task, target, reading or Reading())
@@ -184,6 +209,11 @@ class Preprocessing:
         """Number of inputs of the network."""
         return sum(column.width for column in self.columns)
 
+    @cached_property
+    def _starts(self) -> list[int]:
+        """The index of each column's first input."""
+        return [0, *accumulate(column.width for column in self.columns[:-1])]
+
     def apply(self, frame: Frame, rows: Rows | slice = slice(None)) -> NDArray[np.float32]:
         """The network's inputs (rows, width) float32 for rows of a frame with these columns.
 
@@ -192,15 +222,14 @@ class Preprocessing:
         """
         chosen = np.arange(len(frame))[rows]
         inputs = np.zeros((len(chosen), self.width), dtype=np.float32)
-        starts = np.cumsum([0, *(column.width for column in self.columns)])
         numeric = [
             (column, start)
-            for column, start in zip(self.columns, starts, strict=False)
+            for column, start in zip(self.columns, self._starts, strict=True)
             if not isinstance(column, Categorical)
         ]
         if numeric:
             self._scale(frame, chosen, [c for c, _ in numeric], inputs, [s for _, s in numeric])
-        for column, start in zip(self.columns, starts, strict=False):
+        for column, start in zip(self.columns, self._starts, strict=True):
             if isinstance(column, Datetime):
                 inputs[:, start + 1 : start + column.width] = column.circles(frame, chosen)
             if isinstance(column, Categorical):
@@ -208,8 +237,29 @@ class Preprocessing:
                 known = np.flatnonzero(places >= 0)
                 if column.unseen == "error" and len(known) < len(places):
                     raise UsageError(_unseen(column, frame, chosen[places < 0][0]))
-                inputs[known, start + places[known]] = 1
+                if column.encoding:
+                    inputs[:, start : start + column.width] = column.encoding.inputs[places]
+                else:
+                    inputs[known, start + places[known]] = 1
         return inputs
+
+    def cross_fit(
+        self,
+        inputs: NDArray[np.float32],
+        frame: Frame,
+        rows: Rows,
+        supervision: Supervision | None,
+    ) -> None:
+        """Replace in the inputs (rows, width) of the training rows, with which the preprocessing
+        was fitted, those of target encoding by cross-fitted ones."""
+        for column, start in zip(self.columns, self._starts, strict=True):
+            if not (isinstance(column, Categorical) and column.encoding):
+                continue
+            if column.encoding.method == TARGET:
+                assert supervision is not None
+                places = column.places(frame, rows)
+                values = cross_fitted(places, len(column.levels), supervision)
+                inputs[:, start : start + column.width] = column.encoding.scaled(values)
 
     @staticmethod
     def _scale(
@@ -343,6 +393,31 @@ def _fit_categorical(
     return Categorical(name, tuple(levels), frequent, unseen)
 
 
+def _encoded(
+    column: Categorical, frame: Frame, rows: Rows, method: str, supervision: Supervision | None
+) -> Categorical:
+    """The column with its encoding, whose inputs are standardised by the training rows."""
+    levels = len(column.levels)
+    method = encoding_of(method, levels)
+    if method == ONE_HOT:
+        return column
+    places = column.places(frame, rows)
+    if method == FREQUENCY:
+        of: tuple[str, ...] = ("frequency",)
+        values = np.bincount(places, minlength=levels)[:, None] / len(rows)
+        unseen, trained = np.zeros(1), values[places]
+    else:
+        assert supervision is not None
+        of = supervision.of
+        values, unseen = target_means(places, levels, supervision.y)
+        trained = cross_fitted(places, levels, supervision)
+    scaling = [s for s in fit_scaling(STANDARDIZE, trained) if isinstance(s, Linear)]
+    numbers = tuple(map(tuple, values.tolist()))
+    return replace(
+        column, encoding=Encoding(method, of, numbers, tuple(unseen.tolist()), tuple(scaling))
+    )
+
+
 def _empty(name: str) -> str:
     drop = list_override("data.drop", [name])
     return f"column {name!r} has no value in any training row; leave it out with {drop}"
@@ -354,5 +429,5 @@ def _unseen(column: Categorical, frame: Frame, row: int) -> str:
     word = repr(words.words[code]) if code >= 0 else "a gap"
     return (
         f"column {column.name!r} has {word}, which no training row has; expected one of its "
-        f"{column.width} categories, or data.unseen=ignore"
+        f"{len(column.levels)} categories, or data.unseen=ignore"
     )
