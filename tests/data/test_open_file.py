@@ -124,7 +124,7 @@ def assert_equal(made: Table, expected: Table) -> None:
     a, b = made.features, expected.features
     assert a.names == b.names
     assert a.datetimes == b.datetimes == {"day"}
-    assert a.numbers == pytest.approx(b.numbers, nan_ok=True)
+    np.testing.assert_allclose(a.numbers, b.numbers)
     assert a["colour"].tolist() == b["colour"].tolist()
     assert (made.task, made.y.tolist()) == (expected.task, expected.y.tolist())
 
