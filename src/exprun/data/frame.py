@@ -109,7 +109,8 @@ class Frame:
         return [(first, min(first + step, len(self))) for first in range(0, len(self), step)]
 
     def release(self, row: int) -> None:
-        """Give back the memory of the rows before a row, as far as there are chunks of them."""
+        """Give back the memory of the numbers of the run that begins at a row, if they are
+        packed."""
         if isinstance(self.numbers, Packed):
             self.numbers.release(row)
 

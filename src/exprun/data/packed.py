@@ -41,12 +41,12 @@ class Column:
         """The smallest exact form of the values; ``digits`` is the least number of digits after
         the decimal point that is tried."""
         missed = np.isnan(values)
-        gaps = int(missed.sum())
+        gaps = int(np.count_nonzero(missed))
         filled = np.where(missed, 0.0, values) if gaps else values
         if _is_single(filled[:HEAD]) and _is_single(filled):
             return cls(values.astype(np.float32), 0, gaps)
         largest = float(np.abs(filled).max())
-        while digits <= MOST_DIGITS and largest * 10**digits < LARGEST_WHOLE:
+        while digits <= MOST_DIGITS and largest * 10**digits <= LARGEST_WHOLE:
             if _has(filled[:HEAD], digits) and _has(filled, digits):
                 whole = np.rint(filled * 10.0**digits).astype(np.int32)
                 if gaps:
@@ -207,7 +207,5 @@ class Packed:
         return made
 
     def release(self, row: int) -> None:
-        """Give back the memory of the chunks before a row."""
-        for k, end in enumerate(self.starts[1:]):
-            if end <= row:
-                self.chunks[k] = None
+        """Give back the memory of the chunk that begins at a row."""
+        self.chunks[self.starts.index(row)] = None

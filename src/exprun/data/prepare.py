@@ -14,6 +14,7 @@ from torch import Tensor
 from exprun.common.errors import UsageError
 from exprun.common.memory import trim
 from exprun.common.streams import stream
+from exprun.common.threads import mapped
 from exprun.data.datetimes import iso
 from exprun.data.encoding import AUTO, ONE_HOT, TARGET, Supervision
 from exprun.data.folds import rows_in_folds, split_fold
@@ -138,6 +139,7 @@ def prepare(
             encoding=encoding,
             supervision=supervision,
             reading=table.reading,
+            weight=table.weight,
         )
         each = (parts.train, parts.val, parts.test)
         times = [_periods_of_time(table, parts)] if split == TIME else []
@@ -167,11 +169,14 @@ def _inputs(
     """The inputs (rows, width) of each of the parts, of which the first one is trained on. All grow
     together, in the order of the frame, whose memory shrinks."""
     inputs = [np.zeros((len(rows), preprocessing.width), np.float32) for rows in parts]
-    for first, last in frame.runs():
+
+    def fill(run: tuple[int, int]) -> None:
         for rows, x in zip(parts, inputs, strict=True):
-            here = slice(*np.searchsorted(rows, [first, last]))
+            here = slice(*np.searchsorted(rows, run))
             x[here] = preprocessing.apply(frame, rows[here])
-        frame.release(last)
+        frame.release(run[0])
+
+    mapped(fill, frame.runs())
     if supervision is not None:
         preprocessing.cross_fit(inputs[0], frame, parts[0], supervision)
     return inputs

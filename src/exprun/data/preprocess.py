@@ -6,7 +6,7 @@ need it in addition to the weights.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from functools import cached_property
 from itertools import accumulate
@@ -17,6 +17,7 @@ from numpy.typing import NDArray
 
 from exprun.common.elementary import Numbers
 from exprun.common.errors import UsageError, list_override
+from exprun.common.threads import mapped
 from exprun.data.datetimes import circle, periods_of
 from exprun.data.encoding import (
     FREQUENCY,
@@ -142,12 +143,14 @@ Column = Numeric | Datetime | Categorical
 @dataclass(frozen=True)
 class Preprocessing:
     """The preprocessing of each column, and the task and target scaling that give a network's
-    outputs their meaning. ``reading`` holds the options with which the file was read."""
+    outputs their meaning. ``reading`` holds the options with which the file was read, ``weight`` is
+    the name of the column of the rows' weights, if there is one."""
 
     columns: tuple[Column, ...]
     task: Task
     target: Scaling
     reading: Reading = field(default_factory=Reading)
+    weight: str | None = None
 
     @classmethod
     def identity(cls, names: Sequence[str], task: Task, target: Scaling) -> Preprocessing:
@@ -169,6 +172,7 @@ class Preprocessing:
         encoding: str = ONE_HOT,
         supervision: Supervision | None = None,
         reading: Reading | None = None,
+        weight: str | None = None,
     ) -> Preprocessing:
         """Fit on the ``rows`` of ``frame`` only: imputation (``median`` or ``most_frequent`` of a
         numeric column, ``most_frequent`` or ``own_category`` of a categorical one), then scaling
@@ -192,7 +196,7 @@ class Preprocessing:
             )
             for name in frame.names
         ]
-        return cls(tuple(columns), task, target, reading or Reading())
+        return cls(tuple(columns), task, target, reading or Reading(), weight)
 
     @property
     def features(self) -> tuple[str, ...]:
@@ -322,35 +326,42 @@ def _fit_numeric(frame: Frame, rows: Rows, scaling: str, impute: str) -> list[Nu
     """The preprocessing of the numeric columns and of those of dates."""
     numeric = [name for name in frame.places if name not in frame.datetimes]
     dates = [name for name in frame.places if name in frame.datetimes]
-    fitted: list[Numeric | Datetime] = []
-    for name, fill, scaled, _ in _fit_scaled(frame, rows, numeric, scaling, impute):
-        fitted.append(Numeric(name, fill, scaled))
-    of_dates = STANDARDIZE if scaling in (UNIT, NONE) else scaling
-    for name, fill, scaled, values in _fit_scaled(frame, rows, dates, of_dates, impute):
-        fitted.append(Datetime(name, fill, scaled, periods_of(values), name in frame.zoned))
-    return fitted
-
-
-def _fit_scaled(
-    frame: Frame, rows: Rows, names: Sequence[str], scaling: str, impute: str
-) -> Iterator[tuple[str, float, Linear | Quantiles, Numbers]]:
-    """Yield name, fill, scaling and the filled values (rows,) of each of these columns."""
+    largest = _largest(frame, rows, numeric) if scaling == UNIT else 1.0
     step = max(1, AT_ONCE // max(1, len(rows)))
-    largest = _largest(frame, rows, names) if scaling == UNIT else 1.0
-    for first in range(0, len(names), step):
-        some = names[first : first + step]
-        block = frame.block(some, rows, order="F")  # contiguous columns are faster here
+
+    def fit(names: Sequence[str]) -> list[Numeric | Datetime]:
+        block = frame.block(names, rows, order="F")  # contiguous columns are faster here
         gaps = np.isnan(block)
         if gaps.all(axis=0).any():
-            raise UsageError(_empty(some[int(np.argmax(gaps.all(axis=0)))]))
+            raise UsageError(_empty(names[int(np.argmax(gaps.all(axis=0)))]))
         of = _median if impute == MEDIAN else _most_frequent
         if gaps.any():
-            fills = np.array([of(block[~gaps[:, k], k]) for k in range(len(some))])
+            fills = np.array([of(block[~gaps[:, k], k]) for k in range(len(names))])
             block = np.where(gaps, fills, block)
         else:
-            fills = np.array([of(block[:, k]) for k in range(len(some))])
-        scalings = fit_scaling(scaling, np.asfortranarray(block), largest)
-        yield from zip(some, fills.tolist(), scalings, block.T, strict=True)
+            fills = np.array([of(block[:, k]) for k in range(len(names))])
+        of_dates = names[0] in frame.datetimes
+        method = STANDARDIZE if of_dates and scaling in (UNIT, NONE) else scaling
+        fitted = zip(
+            names,
+            fills.tolist(),
+            fit_scaling(method, np.asfortranarray(block), largest),
+            block.T,
+            strict=True,
+        )
+        if not of_dates:
+            return [Numeric(name, fill, scaled) for name, fill, scaled, _ in fitted]
+        return [
+            Datetime(name, fill, scaled, periods_of(values), name in frame.zoned)
+            for name, fill, scaled, values in fitted
+        ]
+
+    groups = [
+        names[first : first + step]
+        for names in (numeric, dates)
+        for first in range(0, len(names), step)
+    ]
+    return [column for columns in mapped(fit, groups) for column in columns]
 
 
 def _largest(frame: Frame, rows: Rows, names: Sequence[str]) -> float:

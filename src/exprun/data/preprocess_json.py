@@ -34,6 +34,7 @@ def to_json(preprocessing: Preprocessing) -> dict[str, Any]:
         },
         "target": {"mean": list(target.mean), "std": list(target.std)},
         "reading": {**asdict(reading), "missing": list(reading.missing)},
+        **({"weight": preprocessing.weight} if preprocessing.weight is not None else {}),
     }
 
 
@@ -96,6 +97,7 @@ def from_json(data: Any) -> Preprocessing:
             decimal=_separator(reading, "decimal", DECIMALS.values(), "."),
             thousands=_separator(reading, "thousands", THOUSANDS.values(), ""),
         ),
+        whole["weight"].text() if "weight" in whole.dict() else None,
     )
 
 

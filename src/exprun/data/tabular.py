@@ -235,6 +235,7 @@ def table(sources: Sequence[Source], chosen: Choice) -> Table:
         np.concatenate(weights) if weights else None,
         source.reading,
         tuple(notes),
+        weight=weighted[0] if weighted else None,
     )
 
 
