@@ -17,7 +17,7 @@ from exprun.common.streams import stream
 from exprun.common.threads import mapped
 from exprun.data.datetimes import iso
 from exprun.data.encoding import AUTO, ONE_HOT, TARGET, Supervision
-from exprun.data.folds import rows_in_folds, split_fold
+from exprun.data.folds import rows_in_folds, split_fold, untested
 from exprun.data.frame import DATETIME, Frame, Rows
 from exprun.data.preprocess import Categorical, Datetime, Preprocessing, single
 from exprun.data.rare import ERROR, treat_rare
@@ -143,6 +143,9 @@ def prepare(
         )
         each = (parts.train, parts.val, parts.test)
         times = [_periods_of_time(table, parts)] if split == TIME else []
+        if folds is not None and split != RANDOM:
+            first = untested(table, folds, split)
+            times += [f"folds in order: the first {first:,} rows are in no fold, only trained on"]
         inputs = _inputs(preprocessing, table.features, each, supervision)
         train, val, test = map(part, each, inputs)
     except UsageError as error:
