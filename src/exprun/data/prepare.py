@@ -12,7 +12,6 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from exprun.common.errors import UsageError
-from exprun.common.memory import trim
 from exprun.common.streams import stream
 from exprun.common.threads import mapped
 from exprun.data.datetimes import iso
@@ -152,7 +151,6 @@ def prepare(
         raise UsageError(f"{table.name}: {error}") from None
     notes = table.notes
     if table.reading:
-        trim()
         notes = (*notes, *_dates(preprocessing), *_encodings(preprocessing))
         notes = (*notes, *_constant(train.x, preprocessing))
     notes = (*notes, *times)
