@@ -17,9 +17,12 @@ from sklearn.preprocessing import TargetEncoder
 from exprun.common.errors import UsageError
 from exprun.data.encoding import FOLDS, Supervision, cross_fitted, target_means
 from exprun.data.frame import Frame, Words
+from exprun.data.inspection import inspect
+from exprun.data.open_file import open_file
 from exprun.data.prepare import prepare
 from exprun.data.preprocess import Preprocessing
 from exprun.data.preprocess_json import from_json, to_json
+from exprun.data.read_options import Reading
 from exprun.data.scaling import Scaling
 from exprun.data.table import Table
 from exprun.data.task import Task
@@ -207,3 +210,11 @@ def test_a_run_prints_its_encoding_and_evaluate_uses_it(tmp_path: Path) -> None:
     said = run_command(tmp_path, "evaluate", "run", "test.csv", "--json")
     found = json.loads(said.stdout)["metrics"]
     assert found["accuracy"] == figures["test_accuracy"] > 0.75
+
+
+def test_inspect_says_what_many_categories_become(tmp_path: Path) -> None:
+    lines = [f"shop {k % 101},{k % 3},{k % 2}" for k in range(303)]
+    (tmp_path / "d.csv").write_text("\n".join(["shop,size,y", *lines]))
+    found = inspect(open_file(tmp_path / "d.csv", Reading()), "y")
+    assert found.columns[0].becomes == "target encoding of 101 categories"
+    assert not found.problems
