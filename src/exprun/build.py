@@ -23,6 +23,7 @@ from torch import nn
 from torch.optim.lr_scheduler import LRScheduler, ReduceLROnPlateau
 
 from exprun.common.errors import UsageError, choices, nearest
+from exprun.common.memory import trim
 from exprun.common.streams import Streams, stream
 from exprun.common.threads import cores
 from exprun.data.prepare import Data, prepare
@@ -149,7 +150,11 @@ def _load_data(text: str, device: torch.device, changed: tuple[int, ...]) -> Dat
     if "generator" in inspect.signature(target_of("data", source)).parameters:
         extra["generator"] = stream(node["split_seed"], "data")
     table: Table = call("data", source, **extra)
-    return prepare(table, **how, device=device)
+    data = prepare(table, **how, device=device)
+    del table
+    if "path" in source:
+        trim()
+    return data
 
 
 def make_loss(node: Node, data: Data, regularizers: list[Regularizer]) -> Loss:

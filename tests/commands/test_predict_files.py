@@ -147,3 +147,25 @@ def test_times_without_a_zone_beside_instants_are_told(capsys, zoned: bool) -> N
         assert capsys.readouterr().err.endswith(said)
         assert main([command, run, "train.csv"]) == 0
         assert capsys.readouterr().err == ""
+
+
+def test_rows_are_evaluated_with_their_weights(capsys, folder: Path) -> None:
+    """As the test part of the training is; a file without them says so, a bad one is refused."""
+    weights = np.arange(ROWS) % 3
+    FRAME.assign(w=weights).to_csv("w.csv", index=False)
+    words = ["data=csv", "data.path=w.csv", "data.test_path=w.csv", "data.target=y"]
+    words += ["data.drop=[id,number]", "data.weight=w", *FAST, "hydra.run.dir=weighted"]
+    assert main(words) == 0
+    measured = json.loads((folder / "weighted/result.json").read_text())["metrics"]
+    capsys.readouterr()
+    assert main(["evaluate", "weighted", "w.csv", "--json"]) == 0
+    found = json.loads(capsys.readouterr().out)["metrics"]
+    assert found["accuracy"] == measured["test_accuracy"]
+    assert found["log_loss"] == pytest.approx(measured["test_loss"])
+    assert main(["evaluate", "weighted", "d.csv", "--json"]) == 0
+    said = capsys.readouterr()
+    assert "exprun: d.csv: has no column 'w' of weights, so all rows count alike" in said.err
+    assert json.loads(said.out)["metrics"]["log_loss"] != pytest.approx(found["log_loss"])
+    FRAME.assign(w=-1).to_csv("bad.csv", index=False)
+    assert main(["evaluate", "weighted", "bad.csv"]) == 2
+    assert "bad.csv: row 2: the weight 'w' is -1" in capsys.readouterr().err

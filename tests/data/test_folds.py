@@ -108,6 +108,18 @@ def test_equal_times_are_not_parted():
         assert times[split.val].max() < times[split.test].min()
 
 
+@pytest.mark.parametrize(("split", "untested"), [("last", 12), ("time", 10)])
+def test_rows_that_are_in_no_fold_are_told(split: str, untested: int) -> None:
+    times = np.repeat(np.arange(12.0), 5)
+    made = table([60], time=Frame(("t",), times[:, None]) if split == "time" else None)
+    said = f"folds in order: the first {untested} rows are in no fold, only trained on"
+    assert said in prepare(made, folds=4, fold=0, split=split).notes
+    in_fold = [prepare(made, folds=4, fold=k, split=split).test_rows for k in range(4)]
+    assert min(map(min, in_fold)) == untested
+    at_random = prepare(table([60]), folds=4, fold=0)
+    assert not any("in no fold" in note for note in at_random.notes)
+
+
 def test_another_split_seed_draws_other_folds_and_the_same_one_the_same():
     made = table([50, 50])
     first, again = (split_fold(made, 5, 0, 0.2, stream(1, "split")) for _ in range(2))

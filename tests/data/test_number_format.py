@@ -84,7 +84,7 @@ def test_a_test_file_is_in_the_format_of_the_training_file(tmp_path: Path) -> No
     train = file(tmp_path, NumberFormat(",", "."))
     (tmp_path / "test.csv").write_text('small;large;y\n"0,5";"1.257";y\n"0,25";"1.300";n\n')
     found = tabular.csv(train, "y", test_path=str(tmp_path / "test.csv")).features
-    np.testing.assert_array_equal(found.numbers[-2:], [[0.5, 1257], [0.25, 1300]])
+    np.testing.assert_array_equal(np.asarray(found.numbers)[-2:], [[0.5, 1257], [0.25, 1300]])
 
 
 def test_runs_from_before_formats_were_written_down_read_plain_numbers(tmp_path: Path) -> None:

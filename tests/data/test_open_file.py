@@ -64,6 +64,19 @@ def as_arff(path: Path, frame: pd.DataFrame) -> None:
     path.write_text("\n".join([*head, *rows[:5], "% between", "", *rows[5:]]) + "\n")
 
 
+def as_sparse_arff(path: Path, frame: pd.DataFrame) -> None:
+    """The same with rows that leave out zeros, and colours and labels that come first."""
+    as_arff(path, frame)
+    head = path.read_text().partition("@DATA")[0]
+    absent = [0, 0, frame["colour"].iloc[0], None, "no"]
+    rows = [
+        [f"{k} {arff_word(cell)}" for k, cell in enumerate(row) if cell != absent[k]]
+        for row in frame.itertuples(index=False)
+    ]
+    assert min(map(len, rows)) < len(absent)
+    path.write_text(head + "@DATA\n" + "".join(f"{{{', '.join(row)}}}\n" for row in rows))
+
+
 def as_xlsx(path: Path, frame: pd.DataFrame) -> None:
     book = openpyxl.Workbook()
     sheet = book.active
@@ -105,6 +118,7 @@ WRITERS: dict[str, tuple[str, Callable[[Path, pd.DataFrame], None]]] = {
     "d.feather": ("arrow", as_arrow),
     "d.arff": ("arff", as_arff),
     "d.arff.gz": ("arff", as_arff_gz),
+    "sparse.arff": ("arff", as_sparse_arff),
     "d.xlsx": ("xlsx", as_xlsx),
 }
 KINDS = pytest.mark.parametrize("name", WRITERS)
@@ -124,7 +138,7 @@ def assert_equal(made: Table, expected: Table) -> None:
     a, b = made.features, expected.features
     assert a.names == b.names
     assert a.datetimes == b.datetimes == {"day"}
-    assert a.numbers == pytest.approx(b.numbers, nan_ok=True)
+    np.testing.assert_allclose(a.numbers, b.numbers)
     assert a["colour"].tolist() == b["colour"].tolist()
     assert (made.task, made.y.tolist()) == (expected.task, expected.y.tolist())
 
@@ -172,7 +186,12 @@ ARFF = "@relation r\n@attribute x numeric\n@attribute y {a,b}\n@data\n1,a\n"
 ARFF_FAULTS = {
     "two,b": "FILE: row 6, column 'x': 'two' is not a number",
     "2,b,c": "FILE: row 6 has 3 cells; expected 2",
-    "{0 3}": "FILE: row 6: is a sparse row; expected a value for each column",
+    "{0 3, 2 4}": "FILE: row 6: '{0 3, 2 4}'; expected a sparse row {column value, …} with columns "
+    "from 0 to 1",
+    "{0 3": "FILE: row 6: '{0 3'; expected a sparse row {column value, …} with columns from 0 to 1",
+    "{1, 3}": "FILE: row 6: '{1, 3}'; expected a sparse row {column value, …} with columns from 0 "
+    "to 1",
+    "{0 x}": "FILE: row 6, column 'x': 'x' is not a number",
 }
 
 

@@ -34,7 +34,7 @@ def write(folder: Path, text: str, name: str = "data.csv", encoding: str = "utf-
 
 def test_csv_with_text_classes(tmp_path):
     table = tabular.csv(write(tmp_path, GOOD), "label")
-    assert table.features.numbers.tolist() == [[1, 0.5], [2, -1.5], [3, 2000]]
+    assert np.asarray(table.features.numbers).tolist() == [[1, 0.5], [2, -1.5], [3, 2000]]
     assert table.y.tolist() == [1, 0, 1]
     assert (table.features.names, table.task) == (("a", "b"), Task(("label",), ("no", "yes")))
 
@@ -42,7 +42,10 @@ def test_csv_with_text_classes(tmp_path):
 def test_csv_with_a_quoted_comma_a_byte_order_mark_and_windows_line_ends(tmp_path):
     text = '\ufeff"a, in cm",y\r\n"1",5.5\r\n2,6.5\r\n'
     table = tabular.csv(write(tmp_path, text), "y")
-    assert (table.features.names, table.features.numbers.tolist()) == (("a, in cm",), [[1], [2]])
+    assert (table.features.names, np.asarray(table.features.numbers).tolist()) == (
+        ("a, in cm",),
+        [[1], [2]],
+    )
 
 
 def test_csv_with_number_target(tmp_path):
@@ -75,7 +78,7 @@ def test_csv_test_file_is_the_official_test_split(tmp_path):
     other = write(tmp_path, "label,b,a,more\nno,7,8,x\n", "test.csv")
     table = tabular.csv(write(tmp_path, GOOD), "label", test_path=other)
     assert table.test_rows == 1
-    assert table.features.numbers[-1].tolist() == [8, 7]
+    assert np.asarray(table.features.numbers)[-1].tolist() == [8, 7]
     assert table.y.tolist() == [1, 0, 1, 0]
 
 
@@ -162,7 +165,7 @@ def test_columns_without_a_header_go_by_position(tmp_path, target):
     path = write(tmp_path, "  1   2  7\n3 4 5\n\n5  6 7\n")
     table = tabular.csv(path, target, header=False, delimiter="space", drop=[1])
     assert (table.features.names, table.task.targets) == (("2",), ("3",))
-    assert table.features.numbers.tolist() == [[2], [4], [6]]
+    assert np.asarray(table.features.numbers).tolist() == [[2], [4], [6]]
     assert table.task.classes == ("5", "7")
 
 
@@ -193,7 +196,7 @@ def test_several_targets_are_numbers(tmp_path):
     table = tabular.csv(path, ["v", "u"])
     assert table.task == Task(("v", "u"))
     assert table.y.tolist() == [[2, 1], [4, 2], [1, 3]]
-    assert table.features.numbers.tolist() == [[5], [6], [7]]
+    assert np.asarray(table.features.numbers).tolist() == [[5], [6], [7]]
 
 
 def test_parquet_is_read_by_its_types(tmp_path):

@@ -28,7 +28,7 @@ from sklearn.metrics import (
     root_mean_squared_error,
 )
 from sklearn.pipeline import make_pipeline
-from sklearn.preprocessing import OneHotEncoder, StandardScaler
+from sklearn.preprocessing import MinMaxScaler, OneHotEncoder, StandardScaler
 
 from exprun.data.open_file import open_file
 from exprun.data.preprocess import Preprocessing
@@ -61,10 +61,15 @@ def tables(draw: st.DrawFn) -> pd.DataFrame:
 @random
 def test_files_are_read_as_pandas_and_polars_read_them(frame: pd.DataFrame) -> None:
     with tempfile.TemporaryDirectory() as folder:
-        paths = [Path(folder) / name for name in ("d.csv", "d.parquet", "d.feather")]
+        paths = [Path(folder) / name for name in ("d.csv", "d.parquet", "d.feather", "d.npz")]
         frame.to_csv(paths[0], index=False)
         frame.to_parquet(paths[1])
         frame.to_feather(paths[2])
+        texts = frame.select_dtypes(exclude="number")
+        arrays = frame.assign(**texts.fillna("")).to_dict("series")
+        np.savez(
+            paths[3], **{k: v.to_numpy(str if k in texts else None) for k, v in arrays.items()}
+        )
         theirs = [
             pd.read_csv(paths[0], keep_default_na=False, na_values=[""]),
             pl.read_csv(paths[0], infer_schema_length=None).to_pandas(),
@@ -86,18 +91,23 @@ def test_files_are_read_as_pandas_and_polars_read_them(frame: pd.DataFrame) -> N
 @given(tables(), st.data())
 @random
 def test_inputs_are_scikit_learns(frame: pd.DataFrame, data: st.DataObject) -> None:
-    """Imputation, standardisation and one-hot encoding, fitted on some of the rows."""
+    """Imputation, scaling and one-hot encoding, fitted on some of the rows."""
     with tempfile.TemporaryDirectory() as folder:
         frame.to_parquet(Path(folder) / "d")
         read = open_file(Path(folder) / "d", Reading()).read(dict.fromkeys(frame, AUTO))
     train = np.arange(data.draw(st.integers(1, len(frame))))
-    fitted = Preprocessing.fit(read, train, Task(("y",)), Scaling.identity(1))
+    impute = data.draw(st.sampled_from(["median", "most_frequent"]))
+    scaling = data.draw(st.sampled_from(["standardize", "min_max"]))
+    fitted = Preprocessing.fit(
+        read, train, Task(("y",)), Scaling.identity(1), scaling=scaling, impute_numeric=impute
+    )
     words = [name for name in frame if name in read.categorical]
     numbers = [name for name in frame if name not in words]
     frame = frame.astype(dict.fromkeys(words, object))
     frame[words] = frame[words].where(frame[words].notna(), "\x7f a gap")  # sorted to the end
     encoder = OneHotEncoder(handle_unknown="ignore", sparse_output=False)
-    scaler = make_pipeline(SimpleImputer(strategy="median"), StandardScaler())
+    scalers = {"standardize": StandardScaler, "min_max": MinMaxScaler}
+    scaler = make_pipeline(SimpleImputer(strategy=impute), scalers[scaling]())
     each = [(name, encoder if name in words else scaler, [name]) for name in frame]
     theirs = ColumnTransformer(each).fit(frame.iloc[train])
     expected = theirs.transform(frame)

@@ -90,8 +90,9 @@ def test_official_test_rows_do_not_make_a_class_common_but_share_its_fate(tmp_pa
 
 @pytest.mark.parametrize("rare", ["drop", "keep_in_train", "merge"])
 def test_where_no_class_is_rare_the_parts_are_the_same(tmp_path, rare):
-    whole = table(tmp_path, {"a": 9, "b": 7})
-    ours, plain = prepare(whole, rare=rare), prepare(whole)
+    ours, plain = (
+        prepare(table(tmp_path, {"a": 9, "b": 7}), **how) for how in ({"rare": rare}, {})
+    )
     assert ours.train.x.equal(plain.train.x)
     assert ours.test.y.equal(plain.test.y)
     assert ours.notes == plain.notes

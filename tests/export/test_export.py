@@ -16,6 +16,7 @@ import torch
 from exprun.common.constants import ACTIVATIONS
 from exprun.common.errors import UsageError
 from exprun.data import tabular
+from exprun.data.encoding import Supervision
 from exprun.data.files import read_columns
 from exprun.data.frame import Frame, Words
 from exprun.data.prepare import prepare
@@ -71,6 +72,8 @@ HOW: list[dict[str, Any]] = [
     {"scaling": "min_max", "impute_numeric": "most_frequent"},
     {"scaling": "quantile", "impute_categorical": "most_frequent"},
     {"scaling": "none", "unseen": "error"},
+    {"encoding": "target"},
+    {"encoding": "frequency", "impute_categorical": "most_frequent"},
 ]
 
 
@@ -79,7 +82,10 @@ def made(task: str, frame: str, how: dict[str, Any], **options: Any) -> Model:
     target = Scaling((), ()) if kind.classes else Scaling((250.0, -3.0), (40.0, 0.01))
     target = Scaling(target.mean[:outputs], target.std[:outputs]) if target.mean else target
     chosen = FRAMES[frame]
-    preprocessing = Preprocessing.fit(chosen, np.arange(ROWS), kind, target, **how)
+    rows = np.arange(ROWS)
+    y = rows % len(kind.classes) if kind.classes else np.stack([rows] * outputs, axis=1)
+    learned = Supervision.draw(kind, y, None, torch.Generator())
+    preprocessing = Preprocessing.fit(chosen, rows, kind, target, supervision=learned, **how)
     return Model(
         network(inputs=preprocessing.width, outputs=outputs, **options), preprocessing, activation
     )
@@ -98,31 +104,31 @@ def test_onnx_of_every_activation_and_norm(activation: str, norm: str, position:
     FORMATS["onnx"](made(task, frame, how, **options))
 
 
-@pytest.mark.parametrize("how", HOW, ids=lambda how: how["scaling"])
+@pytest.mark.parametrize("how", HOW, ids=lambda how: "-".join(how.values()))
 @pytest.mark.parametrize("frame", FRAMES)
 @pytest.mark.parametrize("task", TASKS)
 def test_onnx_of_every_task_and_preprocessing(task: str, frame: str, how: dict[str, Any]) -> None:
     FORMATS["onnx"](made(task, frame, how))
 
 
-@pytest.mark.parametrize("how", HOW, ids=lambda how: how["scaling"])
+@pytest.mark.parametrize("how", HOW, ids=lambda how: "-".join(how.values()))
 def test_torch_programs_of_every_preprocessing(how: dict[str, Any]) -> None:
     turn = HOW.index(how)
     for task in list(TASKS)[turn::4]:
-        frame = list(FRAMES)[turn % 3]
+        frame = "mixed" if "encoding" in how else list(FRAMES)[turn % 3]
         norm = NORMS[["none", "batch", "layer"][turn % 3]]
         _, apart = FORMATS["torch"](made(task, frame, how, norm=norm))
         assert apart < 1e-6
 
 
-@pytest.mark.parametrize("how", HOW, ids=lambda how: how["scaling"])
+@pytest.mark.parametrize("how", HOW, ids=lambda how: "-".join(how.values()))
 @pytest.mark.parametrize("task", TASKS)
 def test_safetensors_say_the_same_to_the_last_bit(task: str, how: dict[str, Any]) -> None:
     _, apart = FORMATS["safetensors"](made(task, "mixed", how))
     assert apart == 0
 
 
-@pytest.mark.parametrize("how", HOW[:3], ids=lambda how: how["scaling"])
+@pytest.mark.parametrize("how", HOW[:3], ids=lambda how: "-".join(how.values()))
 def test_the_inputs_inside_are_those_of_apply(how: dict[str, Any]) -> None:
     """A network that hands its inputs on shows them."""
     frame = FRAMES["mixed"]

@@ -1,8 +1,13 @@
-"""CPU cores, and OpenMP's waiting threads. Nothing here imports torch."""
+"""CPU cores, threads of NumPy, and OpenMP's waiting threads. Nothing here imports torch."""
 
 from __future__ import annotations
 
 import os
+from collections.abc import Callable, Iterable
+from typing import TypeVar
+
+Item = TypeVar("Item")
+Result = TypeVar("Result")
 
 SPINS = "2000"
 """Iterations that a waiting thread spins before it sleeps, some microseconds."""
@@ -24,3 +29,12 @@ def cores() -> int:
     if hasattr(os, "sched_getaffinity"):  # not on macOS
         return len(os.sched_getaffinity(0))
     return os.cpu_count() or 1
+
+
+def mapped(function: Callable[[Item], Result], items: Iterable[Item]) -> list[Result]:
+    """``[*map(function, items)]`` with a thread for each core, for functions that mostly wait for
+    NumPy to go through large arrays."""
+    from concurrent.futures import ThreadPoolExecutor
+
+    with ThreadPoolExecutor(cores()) as pool:
+        return [*pool.map(function, items)]

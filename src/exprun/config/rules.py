@@ -285,6 +285,7 @@ RULES: dict[str, Rule] = {
     "impute_numeric": one_of("median", "most_frequent"),
     "impute_categorical": one_of("own_category", "most_frequent"),
     "unseen": one_of("ignore", "error"),
+    "encoding": one_of("auto", "one_hot", "target", "frequency"),
     "path": path,
     "test_path": either(null, path),
     "target": either(null, either(column, columns)),

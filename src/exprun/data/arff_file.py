@@ -23,27 +23,33 @@ ATTRIBUTE = re.compile(
     r"""@attribute\s+('(?:[^'\\]|\\.)*'|"(?:[^"\\]|\\.)*"|[^\s{]+)\s*(.+)""", re.IGNORECASE
 )
 
+SPARSE = re.compile(r"""\s*(\d+)\s+('(?:[^'\\]|\\.)*'|"(?:[^"\\]|\\.)*"|[^,'"]+?)\s*(?:,|$)""")
+"""A cell of a sparse row: the column's number, from 0 on, and its value."""
+
 MISSING = "?"
 
 
 class ArffFile(TableFile):
     """An ARFF file: numeric attributes are numbers, nominal ones and strings text; dates are those
-    that are read in other files too. Sparse rows are refused."""
+    that are read in other files too. What a sparse row leaves out is 0, or the first of the nominal
+    values."""
 
     def __init__(self, path: str, reading: Reading) -> None:
         """Raises UsageError, naming the line, for other files and for rows that do not fit the
         attributes."""
         lines = iter(_lines(path))
         types: dict[str, str] = {}
+        absent: list[str | None] = []
         for number, line in lines:
             word = line.split(None, 1)[0].lower()
             if word == "@data":
                 break
             if word == "@attribute":
-                name, kind = _attribute(path, number, line)
+                name, kind, value = _attribute(path, number, line)
                 if name in types:
                     raise UsageError(f"{path}: row {number}: there are two attributes {name!r}")
                 types[name] = kind
+                absent.append(value)
             elif word != "@relation":
                 raise UsageError(
                     f"{path}: row {number}: {line[:40]!r}; expected @relation, @attribute or @data"
@@ -53,7 +59,10 @@ class ArffFile(TableFile):
         columns: dict[str, list[str | None]] = {name: [] for name in types}
         numbers = []
         for number, line in lines:
-            cells = _cells(path, number, line, len(types))
+            if line.startswith("{"):
+                cells = _sparse_cells(path, number, line, absent)
+            else:
+                cells = _cells(path, number, line, len(types))
             numbers.append(number)
             for (name, kind), cell in zip(types.items(), cells, strict=True):
                 if kind in NUMBERS and cell != MISSING and not is_number(cell):
@@ -93,8 +102,9 @@ def _lines(path: str) -> Iterator[tuple[int, str]]:
         raise UsageError(f"{path}: cannot be read: {error}") from None
 
 
-def _attribute(path: str, number: int, line: str) -> tuple[str, str]:
-    """Name and kind of an attribute: ``nominal``, or the first word of its type."""
+def _attribute(path: str, number: int, line: str) -> tuple[str, str, str | None]:
+    """Name and kind of an attribute, ``nominal`` or the first word of its type, and the value that
+    sparse rows leave out; None if there is none."""
     found = ATTRIBUTE.fullmatch(line)
     kind = found[2].split()[0].lower() if found else ""
     kind = "nominal" if kind.startswith("{") else kind
@@ -104,23 +114,52 @@ def _attribute(path: str, number: int, line: str) -> tuple[str, str]:
             "string, "
             "date or {its,values}"
         )
-    name = found[1]
-    if name[0] in "'\"":
-        name = re.sub(r"\\(.)", r"\1", name[1:-1])
-    return name, kind
+    name = _unquoted(found[1])
+    if kind == "nominal":
+        values = found[2].strip().removeprefix("{").removesuffix("}")
+        return name, kind, _row(values)[0].strip()
+    return name, kind, "0" if kind in NUMBERS else None
+
+
+def _unquoted(word: str) -> str:
+    return re.sub(r"\\(.)", r"\1", word[1:-1]) if word[0] in "'\"" else word
 
 
 def _cells(path: str, number: int, line: str, expected: int) -> list[str]:
     """The cells of a row."""
-    if line.startswith("{"):
-        raise UsageError(f"{path}: row {number}: is a sparse row; expected a value for each column")
+    cells = _row(line)
+    if len(cells) != expected:
+        raise UsageError(f"{path}: row {number} has {len(cells)} cells; expected {expected}")
+    return [cell.strip() for cell in cells]
+
+
+def _row(line: str) -> Sequence[str]:
     quote = '"' if '"' in line and "'" not in line else "'"
     delimiter = "," if "," in line or "\t" not in line else "\t"
     options = {"quotechar": quote, "escapechar": "\\", "skipinitialspace": True}
     cells: Sequence[str] = next(csv.reader([line], delimiter=delimiter, **options))  # type: ignore[arg-type]
-    if len(cells) != expected:
-        raise UsageError(f"{path}: row {number} has {len(cells)} cells; expected {expected}")
-    return [cell.strip() for cell in cells]
+    return cells
+
+
+def _sparse_cells(path: str, number: int, line: str, absent: Sequence[str | None]) -> list[str]:
+    """The cells of a sparse row ``{column value, column value}``, whose columns count from 0."""
+    content, found = line.removeprefix("{").removesuffix("}").strip(), dict[int, str]()
+    at = 0
+    while at < len(content) and (cell := SPARSE.match(content, at)):
+        found[int(cell[1])] = _unquoted(cell[2])
+        at = cell.end()
+    if at < len(content) or not line.endswith("}") or max(found, default=0) >= len(absent):
+        raise UsageError(
+            f"{path}: row {number}: {line[:60]!r}; expected a sparse row {{column value, …}} with "
+            f"columns from 0 to {len(absent) - 1}"
+        )
+    cells = [found.get(place, value) for place, value in enumerate(absent)]
+    if None in cells:
+        raise UsageError(
+            f"{path}: row {number}: has no text for column {cells.index(None)}; expected one, "
+            "also in a sparse row"
+        )
+    return [cell for cell in cells if cell is not None]
 
 
 def _typed(cells: list[str | None], kind: str) -> pa.Array:

@@ -1,4 +1,4 @@
-"""Build a frame from batches of Arrow columns, without a second copy in memory."""
+"""Build a frame from batches of Arrow columns."""
 
 from __future__ import annotations
 
@@ -10,9 +10,12 @@ import pyarrow as pa
 import pyarrow.compute as pc
 from numpy.typing import NDArray
 
+from exprun.common.memory import trim
+from exprun.data.arrow_arrays import floats, missing, numbers
 from exprun.data.datetimes import NoDate, has_zones, seconds
 from exprun.data.frame import CATEGORICAL, DATETIME, Frame, Words
 from exprun.data.number_format import NumberFormat
+from exprun.data.packed import Packed
 from exprun.data.spelling import is_number, spellings
 
 LARGEST = float(np.finfo(np.float32).max)
@@ -40,8 +43,8 @@ class TooManyWords(Exception):
 
 
 class FrameBuilder:
-    """Collects batches of columns, whose kinds are given by name: numeric ones and dates in one
-    growing block (rows, columns) float64, categorical ones as codes.
+    """Collects batches of columns, whose kinds are given by name: numeric ones and dates packed,
+    categorical ones as codes.
 
     Missing values are the words in ``missing``, compared without surrounding blanks, numbers equal
     to one in it, NaN and null. ``bounded`` are the categorical columns that may have at most
@@ -63,7 +66,7 @@ class FrameBuilder:
         self.gaps = frozenset(["", *missing])
         self.gap_numbers = missing_numbers(missing)
         self.rows = 0
-        self.numbers = np.empty((1024, len(self.numeric)))
+        self.numbers = Packed(len(self.numeric))
         self.codes: dict[str, list[NDArray[np.int32]]] = {name: [] for name in self.categorical}
         self.zones: dict[str, bool] = {}  # whether the times of a column have zones
         self.words: dict[str, dict[str, int]] = {name: {} for name in self.categorical}
@@ -71,15 +74,12 @@ class FrameBuilder:
     def add(self, batch: Mapping[str, pa.Array]) -> None:
         """Append a batch of columns. Raises BadCell or TooManyWords."""
         rows = len(next(iter(batch.values())))
-        if self.rows + rows > len(self.numbers):
-            # A large array grows in place, so small steps are cheap; new rows are zeros.
-            size = (self.rows + rows) * 17 // 16
-            self.numbers.resize((size, len(self.numeric)), refcheck=False)
-        for place, name in enumerate(self.numeric):
+        columns = []
+        for name in self.numeric:
             read = self._datetimes if name in self.datetimes else self._numbers
-            values = read(batch[name], name)
-            check_size(values, name, self.rows)
-            self.numbers[self.rows : self.rows + rows, place] = values
+            columns.append(read(batch[name], name))
+            check_size(columns[-1], name, self.rows)
+        self.numbers.append(rows, columns)
         for name in self.categorical:
             self.codes[name].append(self._codes(batch[name], name))
         self.rows += rows
@@ -95,9 +95,7 @@ class FrameBuilder:
             if row >= 0:
                 raise BadCell(self.rows + row, name, repr(column[row].as_py()), "is not a number")
             column = self.format.plain_column(column)
-        values: NDArray[np.float64] = pc.cast(column, pa.float64(), safe=False).to_numpy(
-            zero_copy_only=False
-        )
+        values = floats(pc.cast(column, pa.float64(), safe=False))
         if self.gap_numbers:
             values = np.where(np.isin(values, self.gap_numbers), np.nan, values)
         return values
@@ -133,9 +131,10 @@ class FrameBuilder:
         ]
         if name in self.bounded and len(known) > MOST_WORDS:
             raise TooManyWords(name, all(map(is_number, known)))
-        lookup = np.array([*codes, -1], dtype=np.int32)
-        places = encoded.indices.fill_null(len(codes)).to_numpy(zero_copy_only=False)
-        found: NDArray[np.int32] = lookup[places]
+        places, missed = numbers(encoded.indices), missing(encoded.indices)
+        if missed is not None:
+            places = np.where(missed, len(codes), places)
+        found: NDArray[np.int32] = np.array([*codes, -1], dtype=np.int32)[places]
         return found
 
     def _plain_words(self, encoded: pa.DictionaryArray, name: str) -> Iterator[str]:
@@ -154,15 +153,16 @@ class FrameBuilder:
 
     def frame(self) -> Frame:
         """The collected rows; ends the builder."""
-        self.numbers.resize((self.rows, len(self.numeric)), refcheck=False)
+        numbers = self.numbers.closed()
         pa.default_memory_pool().release_unused()
+        trim()
         none: list[Any] = [np.empty(0, np.int32)]
         categorical = {
             name: Words.of(np.concatenate(self.codes[name] or none), spellings([*self.words[name]]))
             for name in self.categorical
         }
         zoned = frozenset(name for name, zones in self.zones.items() if zones)
-        return Frame(self.names, self.numbers, categorical, self.datetimes, zoned)
+        return Frame(self.names, numbers, categorical, self.datetimes, zoned)
 
 
 def missing_numbers(missing: Sequence[str]) -> list[float]:

@@ -18,10 +18,6 @@ from exprun.data.targets import FEW_ROWS, TaskName
 
 Column = str | int
 
-MOST_LEVELS = 1000
-"""Maximum number of distinct words in a column not declared categorical, because each is an
-input."""
-
 
 @dataclass(frozen=True)
 class Choice:
@@ -169,10 +165,9 @@ def _as_names_have(source: Source, frame: Frame, name: str) -> NoFeature:
 
 
 def too_many_levels(frame: Frame, name: str) -> bool:
-    """Whether a categorical column has more distinct words than categories have: more than
-    MOST_LEVELS, or than half of the rows."""
-    levels, rows = len(frame.categorical[name].words), len(frame)
-    return levels > MOST_LEVELS or (rows > FEW_ROWS and 2 * levels > rows)
+    """Whether a categorical column has more distinct words than categories have: more than half of
+    the rows."""
+    return len(frame) > FEW_ROWS and 2 * len(frame.categorical[name].words) > len(frame)
 
 
 def groups_of(source: Source, frame: Frame, name: str) -> NDArray[np.int64]:

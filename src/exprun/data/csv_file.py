@@ -13,6 +13,7 @@ from pyarrow import csv as pa_csv
 
 from exprun.common.errors import CellError, NoFeature, UsageError, choices, list_override
 from exprun.data import progress
+from exprun.data.ahead import ahead
 from exprun.data.builder import MOST_WORDS, BadCell, FrameBuilder, TooManyWords
 from exprun.data.datetimes import mostly_datetimes
 from exprun.data.frame import CATEGORICAL, DATETIME, NUMERIC, Frame, Words
@@ -153,7 +154,7 @@ class CsvFile:
         if not self.format.is_plain:
             texts = {*kinds}
         types = {n: pa.string() if n in texts else pa.float64() for n in kinds}
-        for batch in self._batches(types):
+        for batch in ahead(self._batches(types)):
             builder.add(batch)
         return builder.frame()
 

@@ -16,6 +16,7 @@ import pyarrow.compute as pc
 from numpy.typing import NDArray
 
 from exprun.common.elementary import sine_and_cosine
+from exprun.data.arrow_arrays import floats
 
 DAY = 86_400.0
 """Seconds of a day."""
@@ -98,8 +99,7 @@ def seconds(column: pa.Array, zones: bool | None = None) -> NDArray[np.float64]:
         raise NoDate(0, f"is of type {column.type}, not a date")
     zone = column.type.tz if pa.types.is_timestamp(column.type) else None
     column = pc.cast(column, pa.timestamp("us", zone), safe=False)
-    whole = pc.cast(column, pa.int64()).to_numpy(zero_copy_only=False)
-    return np.asarray(whole, dtype=np.float64) / 1e6
+    return floats(pc.cast(column, pa.int64())) / 1e6
 
 
 def _parsed(column: pa.Array, zones: bool | None) -> pa.Array:

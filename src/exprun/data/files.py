@@ -11,6 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from exprun.common.errors import UsageError, nearest
+from exprun.data.column_roles import weights_of
 from exprun.data.csv_file import CsvFile
 from exprun.data.frame import CATEGORICAL, NUMERIC, Frame
 from exprun.data.idx import images, images_file, is_idx, labels_of
@@ -135,6 +136,18 @@ def read_labelled(
     if task.classes:
         return features, class_ids(frame.categorical[task.targets[0]], task, source.where)
     return features, np.stack([frame[name] for name in task.targets], axis=1)
+
+
+def read_weights(path: str | Path, preprocessing: Preprocessing) -> NDArray[np.float64] | None:
+    """The weights of the rows (rows,) from the column that had them in training; None if there was
+    none, or the file has no such column. Raises UsageError for a gap or a negative one."""
+    name = preprocessing.weight
+    if name is None:
+        return None
+    source = open_source(path, preprocessing)
+    if name not in source.names:
+        return None
+    return weights_of(source, source.read({name: NUMERIC}), name)
 
 
 def _wanted(source: Source, preprocessing: Preprocessing) -> dict[str, str]:

@@ -62,6 +62,13 @@ def split_fold(
     return _stratified(table, folds, fold, val_fraction, generator, rare)
 
 
+def untested(table: Table, folds: int, method: str) -> int:
+    """Number of rows that are before all test parts of ``folds`` in order."""
+    rows = len(table)
+    _, (first,) = in_order(times_of(table, method), rows, [rows - folds * (rows // (folds + 1))])
+    return first
+
+
 def rows_in_folds(folds: int, val_fraction: float) -> int:
     """Minimum rows of a class for every fold, and the other parts of its split, to get one."""
     return max(folds, 4 if val_fraction > 0 else 2)

@@ -6,10 +6,13 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
+from itertools import pairwise
 from typing import Any, Literal
 
 import numpy as np
 from numpy.typing import NDArray
+
+from exprun.data.packed import AT_ONCE, Packed
 
 Rows = NDArray[np.int64]
 """Row numbers, (n,) int64."""
@@ -50,14 +53,15 @@ class Words:
 class Frame:
     """Rows of a file, column by column.
 
-    ``names`` are the columns in their order. Numeric ones are stored in one block, ``numbers``
-    (rows, numeric columns), in the dtype of the source (images stay bytes); floats have NaN for a
-    missing value. ``categorical`` holds the others by name. Those in ``datetimes`` are stored with
-    the numeric ones, as seconds since 1970 (see ``datetimes``); those in ``zoned`` have time zones.
+    ``names`` are the columns in their order. Numeric ones are stored together, ``numbers`` (rows,
+    numeric columns): packed, or as an array in the dtype of the source (images stay bytes); floats
+    have NaN for a missing value. ``categorical`` holds the others by name. Those in ``datetimes``
+    are stored with the numeric ones, as seconds since 1970 (see ``datetimes``); those in ``zoned``
+    have time zones.
     """
 
     names: tuple[str, ...]
-    numbers: NDArray[Any]
+    numbers: NDArray[Any] | Packed
     categorical: Mapping[str, Words] = field(default_factory=dict)
     datetimes: frozenset[str] = frozenset()
     zoned: frozenset[str] = frozenset()
@@ -81,8 +85,7 @@ class Frame:
         """A column (rows,): float64 with NaN, or words with None, for missing values."""
         if name in self.categorical:
             return self.categorical[name].spelled()
-        column: NDArray[Any] = self.numbers[:, self.places[name]]
-        return column.astype(np.float64)
+        return self.block([name], slice(None))[:, 0]
 
     def block(
         self, names: Sequence[str], rows: Rows | slice, order: Literal["C", "F"] = "C"
@@ -90,26 +93,48 @@ class Frame:
         """A copy of some rows of some numeric columns, (rows, columns) float64, in C (row-major) or
         F (column-major) order."""
         places = [self.places[name] for name in names]
+        if isinstance(self.numbers, Packed):
+            return self.numbers.block(rows, places, order)
         if places and places == list(range(places[0], places[0] + len(places))):
             part = self.numbers[rows, places[0] : places[-1] + 1]
         else:
             part = self.numbers[rows][:, places]
         return np.array(part, dtype=np.float64, order=order)
 
+    def runs(self) -> list[tuple[int, int]]:
+        """First and last row, exclusive, of runs of rows of some MiB, one after the other."""
+        if isinstance(self.numbers, Packed):
+            return [*pairwise(self.numbers.starts)]
+        step = max(1, AT_ONCE // max(1, len(self.places)))
+        return [(first, min(first + step, len(self))) for first in range(0, len(self), step)]
+
+    def release(self, row: int) -> None:
+        """Give back the memory of the numbers of the run that begins at a row, if they are
+        packed."""
+        if isinstance(self.numbers, Packed):
+            self.numbers.release(row)
+
     def gaps(self) -> dict[str, int]:
         """Number of missing values per column, only for columns that have some."""
         counts = {name: int((words.codes < 0).sum()) for name, words in self.categorical.items()}
-        if self.numbers.dtype.kind == "f":
+        if isinstance(self.numbers, Packed):
+            missed = self.numbers.gaps()
+        elif self.numbers.dtype.kind == "f":
             parts = range(0, len(self), 4096)
             missed = sum(np.isnan(self.numbers[k : k + 4096]).sum(axis=0) for k in parts)
-            counts |= {name: int(missed[place]) for name, place in self.places.items()}
+        else:
+            missed = [0] * len(self.places)
+        counts |= {name: int(missed[place]) for name, place in self.places.items()}
         return {name: counts[name] for name in self.names if counts.get(name)}
 
     def only(self, names: Sequence[str]) -> Frame:
-        """The frame with only these columns; numbers are not copied if they are the first ones."""
+        """The frame with only these columns; numbers are not copied if they are packed, or the
+        first columns."""
         places = [self.places[name] for name in names if name in self.places]
         numbers = self.numbers
-        if places != list(range(numbers.shape[1])):
+        if isinstance(numbers, Packed):
+            numbers = numbers.only(places)
+        elif places != list(range(numbers.shape[1])):
             first = places == list(range(len(places)))
             numbers = numbers[:, : len(places)] if first else numbers[:, places]
         categorical = {n: self.categorical[n] for n in names if n in self.categorical}
@@ -119,13 +144,17 @@ class Frame:
     def taken(self, rows: Rows) -> Frame:
         """A copy of some of the rows."""
         categorical = {n: Words(w.codes[rows], w.words) for n, w in self.categorical.items()}
-        return Frame(self.names, self.numbers[rows], categorical, self.datetimes, self.zoned)
+        numbers = self.numbers
+        numbers = numbers.taken(rows) if isinstance(numbers, Packed) else numbers[rows]
+        return Frame(self.names, numbers, categorical, self.datetimes, self.zoned)
 
     def extended(self, more: Frame) -> Frame:
-        """This frame followed by a copy of the rows of another one with the same columns. This
-        frame must not be used afterwards: if possible, its numbers grow in place."""
+        """This frame followed by the rows of another one with the same columns. This frame must not
+        be used afterwards: if possible, its numbers grow in place."""
         numbers, rows = self.numbers, len(self)
-        if numbers.dtype == more.numbers.dtype and numbers.flags.owndata:
+        if isinstance(numbers, Packed) or isinstance(more.numbers, Packed):
+            numbers = _packed(numbers).extended(_packed(more.numbers))
+        elif numbers.dtype == more.numbers.dtype and numbers.flags.owndata:
             numbers.resize((rows + len(more), numbers.shape[1]), refcheck=False)
             numbers[rows:] = more.numbers
         else:
@@ -134,3 +163,7 @@ class Frame:
             name: words.extended(more.categorical[name]) for name, words in self.categorical.items()
         }
         return Frame(self.names, numbers, categorical, self.datetimes, self.zoned)
+
+
+def _packed(numbers: NDArray[Any] | Packed) -> Packed:
+    return numbers if isinstance(numbers, Packed) else Packed.of(numbers)

@@ -15,6 +15,7 @@ from exprun.common.errors import CellError, UsageError, list_override
 from exprun.common.streams import stream
 from exprun.data.column_roles import Choice, columns_named, too_many_levels
 from exprun.data.datetimes import EXPECTED, iso, mostly_unread, periods_of
+from exprun.data.encoding import TARGET, encoding_of
 from exprun.data.frame import CATEGORICAL, DATETIME, NUMERIC, Frame
 from exprun.data.read_options import AUTO, LABEL
 from exprun.data.source import Source
@@ -150,7 +151,10 @@ def _column(
         numbers = all(map(is_number, words.words)) and len(words.words) > 0
         values = _range(np.array(words.words, float)) if numbers else ", ".join(shown)
         values += ", …" * (not numbers and distinct > EXAMPLES)
-        becomes = f"{_inputs(distinct + (gaps > 0))}, one-hot"
+        levels = distinct + (gaps > 0)
+        becomes = f"{_inputs(levels)}, one-hot"
+        if encoding_of(AUTO, levels) == TARGET:
+            becomes = f"target encoding of {levels:,} categories"
         kind = "text"
         if numbers:  # a target is read as labels
             kind = "whole numbers" if all(map(is_whole, words.words)) else NUMERIC

@@ -19,6 +19,9 @@ from exprun.data.typed_file import AT_ONCE, TypedFile
 
 SUFFIX = ".parquet"
 
+BUFFER = 2**18
+"""Bytes of a column that are read at once."""
+
 UNNAMED = r"__index_level_\d+__"
 """What pandas calls an index without a name; who writes its table anew may drop the metadata."""
 
@@ -62,12 +65,13 @@ class ParquetFile(TypedFile):
         return [name for name in index if isinstance(name, str)]
 
     def batches(self, columns: Sequence[str]) -> Iterator[pa.RecordBatch]:
-        """One row group after the other, which takes less memory than iterating over a whole
-        file."""
+        """One row group after the other, in one thread, whose memory can be given back."""
         for path, file in zip(self.paths, self.files, strict=True):
             try:
                 for group in range(file.num_row_groups):
-                    yield from file.iter_batches(AT_ONCE, row_groups=[group], columns=columns)
+                    yield from file.iter_batches(
+                        AT_ONCE, row_groups=[group], columns=columns, use_threads=False
+                    )
             except (OSError, pa.ArrowException) as error:
                 raise UsageError(f"{path}: is a damaged Parquet file: {error}") from None
 
@@ -87,7 +91,9 @@ def _opened(path: str) -> pq.ParquetFile:
     try:
         if option_for(head := first_bytes(path)) != "parquet":
             raise UsageError(f"{path}: is not a Parquet file{instead(head)}")
-        return pq.ParquetFile(path, pre_buffer=False)  # else it loads everything
+        return pq.ParquetFile(
+            path, pre_buffer=False, buffer_size=BUFFER
+        )  # else it loads everything
     except FileNotFoundError:
         raise UsageError(f"{path}: no such file") from None
     except (OSError, pa.ArrowException) as error:

@@ -2,23 +2,28 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import Literal
 
 import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import Tensor
 
 from exprun.common.errors import UsageError
 from exprun.common.streams import stream
+from exprun.common.threads import mapped
 from exprun.data.datetimes import iso
-from exprun.data.folds import rows_in_folds, split_fold
-from exprun.data.frame import DATETIME, Rows
+from exprun.data.encoding import AUTO, ONE_HOT, TARGET, Supervision
+from exprun.data.folds import rows_in_folds, split_fold, untested
+from exprun.data.frame import DATETIME, Frame, Rows
 from exprun.data.preprocess import Categorical, Datetime, Preprocessing, single
 from exprun.data.rare import ERROR, treat_rare
 from exprun.data.scaling import NONE, STANDARDIZE, Scaling
 from exprun.data.split import RANDOM, TIME, Split, rows_needed, split_rows, time_of
 from exprun.data.table import Table, listed
+from exprun.data.targets import FEW_ROWS
 from exprun.data.task import MOST_IN_TABLE
 
 
@@ -66,6 +71,7 @@ def prepare(
     impute_numeric: str = "median",
     impute_categorical: str = "own_category",
     unseen: Literal["ignore", "error"] = "ignore",
+    encoding: str = ONE_HOT,
     standardize_target: bool = False,
     device: torch.device | str = "cpu",
 ) -> Data:
@@ -77,6 +83,8 @@ def prepare(
     rows than the split has parts, see ``treat_rare`` and ``split_rows``. The number ``fold`` of
     ``folds`` is the test part of a cross-validation, see ``split_fold``. Raises UsageError if the
     table cannot be split in this way.
+
+    The rows of a file are given back to memory as they become inputs: such a table is used up.
     """
     drawn = stream(split_seed, "split")
     if folds is None:
@@ -102,8 +110,7 @@ def prepare(
     if scaling == "auto":
         scaling = STANDARDIZE if standardize else NONE
 
-    def part(rows: Rows) -> Part:
-        x = preprocessing.apply(table.features, rows)
+    def part(rows: Rows, x: NDArray[np.float32]) -> Part:
         if table.task.classes:
             y = torch.from_numpy(table.y[rows])
         else:
@@ -113,6 +120,11 @@ def prepare(
             torch.from_numpy(x).to(device), y.to(device), _weights(table, parts, rows, device)
         )
 
+    supervision = None
+    if table.features.categorical and encoding in (AUTO, TARGET):
+        groups = None if table.groups is None else table.groups[parts.train]
+        drawn = stream(split_seed, "encoding")
+        supervision = Supervision.draw(table.task, table.y[parts.train], groups, drawn)
     try:
         preprocessing = Preprocessing.fit(
             table.features,
@@ -123,21 +135,52 @@ def prepare(
             impute_numeric=impute_numeric,
             impute_categorical=impute_categorical,
             unseen=unseen,
+            encoding=encoding,
+            supervision=supervision,
             reading=table.reading,
+            weight=table.weight,
         )
-        train, val, test = map(part, (parts.train, parts.val, parts.test))
+        each = (parts.train, parts.val, parts.test)
+        times = [_periods_of_time(table, parts)] if split == TIME else []
+        if folds is not None and split != RANDOM:
+            first = untested(table, folds, split)
+            times += [f"folds in order: the first {first:,} rows are in no fold, only trained on"]
+        inputs = _inputs(preprocessing, table.features, each, supervision)
+        train, val, test = map(part, each, inputs)
     except UsageError as error:
         raise UsageError(f"{table.name}: {error}") from None
     notes = table.notes
     if table.reading:
-        notes = (*notes, *_dates(preprocessing), *_constant(train.x, preprocessing))
-    if split == TIME:
-        notes = (*notes, _periods_of_time(table, parts))
+        notes = (*notes, *_dates(preprocessing), *_encodings(preprocessing))
+        notes = (*notes, *_constant(train.x, preprocessing))
+    notes = (*notes, *times)
     if len(table.task.classes) > MOST_IN_TABLE:
         notes = (*notes, f"more than {MOST_IN_TABLE} classes: no confusion.csv, nor its table")
     numbers = np.arange(len(table)) if table.rows is None else table.rows
     test_rows = None if folds is None else numbers[parts.test]
     return Data(table.name, train, val, test, preprocessing, notes, test_rows)
+
+
+def _inputs(
+    preprocessing: Preprocessing,
+    frame: Frame,
+    parts: Sequence[Rows],
+    supervision: Supervision | None,
+) -> list[NDArray[np.float32]]:
+    """The inputs (rows, width) of each of the parts, of which the first one is trained on. All grow
+    together, in the order of the frame, whose memory shrinks."""
+    inputs = [np.zeros((len(rows), preprocessing.width), np.float32) for rows in parts]
+
+    def fill(run: tuple[int, int]) -> None:
+        for rows, x in zip(parts, inputs, strict=True):
+            here = slice(*np.searchsorted(rows, run))
+            x[here] = preprocessing.apply(frame, rows[here])
+        frame.release(run[0])
+
+    mapped(fill, frame.runs())
+    if supervision is not None:
+        preprocessing.cross_fit(inputs[0], frame, parts[0], supervision)
+    return inputs
 
 
 def _weights(table: Table, parts: Split, rows: Rows, device: torch.device | str) -> Tensor | None:
@@ -177,13 +220,27 @@ def _dates(preprocessing: Preprocessing) -> list[str]:
     ]
 
 
+def _encodings(preprocessing: Preprocessing) -> list[str]:
+    """A note on each categorical column that is not one-hot."""
+    return [
+        f"{column.name}: {len(column.levels):,} categories by {column.encoding.method} encoding, "
+        f"as {listed(column.encoding.of)}"
+        for column in preprocessing.columns
+        if isinstance(column, Categorical) and column.encoding
+    ]
+
+
 def _constant(x: Tensor, preprocessing: Preprocessing) -> list[str]:
     """A note on the constant numeric columns, whose inputs in x (n, width) are equal in all
     rows."""
     numeric = {c.name for c in preprocessing.columns if not isinstance(c, Categorical)}
-    same = (x.amin(0) == x.amax(0)).tolist()
-    named = zip(preprocessing.input_names, same, strict=True)
-    constant = [name for name, is_same in named if is_same and name in numeric]
+    likely = (x[:FEW_ROWS] == x[0]).all(0)  # most columns are told by these
+    named = zip(preprocessing.input_names, x.T, likely.tolist(), strict=True)
+    constant = [
+        name
+        for name, column, is_likely in named
+        if is_likely and name in numeric and bool((column == column[0]).all())
+    ]
     if not constant:
         return []
     return [f"constant in the training rows, so no help: {listed(constant)}"]

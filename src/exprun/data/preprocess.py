@@ -6,9 +6,10 @@ need it in addition to the weights.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Sequence
+from dataclasses import dataclass, field, replace
 from functools import cached_property
+from itertools import accumulate
 from typing import Literal
 
 import numpy as np
@@ -16,7 +17,18 @@ from numpy.typing import NDArray
 
 from exprun.common.elementary import Numbers
 from exprun.common.errors import UsageError, list_override
+from exprun.common.threads import mapped
 from exprun.data.datetimes import circle, periods_of
+from exprun.data.encoding import (
+    FREQUENCY,
+    ONE_HOT,
+    TARGET,
+    Encoding,
+    Supervision,
+    cross_fitted,
+    encoding_of,
+    target_means,
+)
 from exprun.data.frame import CATEGORICAL, DATETIME, NUMERIC, Frame, Rows
 from exprun.data.read_options import Reading
 from exprun.data.scaling import (
@@ -31,8 +43,8 @@ from exprun.data.scaling import (
 from exprun.data.spelling import places
 from exprun.data.task import Task
 
-AT_ONCE = 2**21
-"""Numbers that are copied at once, 16 MiB, which bounds the temporary memory."""
+AT_ONCE = 2**20
+"""Numbers that are copied at once, 8 MiB, which bounds the temporary memory."""
 
 MEDIAN, MOST_FREQUENT, OWN_CATEGORY = "median", "most_frequent", "own_category"
 
@@ -86,28 +98,32 @@ class Datetime:
 
 @dataclass(frozen=True)
 class Categorical:
-    """A categorical column, one input per level (one-hot). Different spellings of the same number
-    or boolean are the same level.
+    """A categorical column: one input per level (one-hot), or the numbers of an ``encoding``.
+    Different spellings of the same number or boolean are the same level.
 
     The level None, if there is one, stands for missing values; otherwise they become ``fill``. A
-    word that is no level, or a missing value with neither, is unseen: zeros for
-    ``unseen="ignore"``, an error for ``"error"``.
+    word that is no level, or a missing value with neither, is unseen: zeros, or the encoding's
+    numbers for that, with ``unseen="ignore"``, an error with ``"error"``.
     """
 
     name: str
     levels: tuple[str | None, ...]
     fill: str | None = None
     unseen: Literal["ignore", "error"] = "ignore"
+    encoding: Encoding | None = None
 
     kind = CATEGORICAL
 
     @property
     def width(self) -> int:
-        return len(self.levels)
+        return len(self.encoding.of) if self.encoding else len(self.levels)
 
     @property
     def input_names(self) -> tuple[str, ...]:
-        """``colour=red`` for each level, ``colour=(missing)`` for missing values."""
+        """``colour=red`` for each level, ``colour=(missing)`` for missing values; ``colour: mean of
+        price`` with an encoding."""
+        if self.encoding:
+            return tuple(f"{self.name}: {of}" for of in self.encoding.of)
         return tuple(
             f"{self.name}={'(missing)' if level is None else level}" for level in self.levels
         )
@@ -127,12 +143,14 @@ Column = Numeric | Datetime | Categorical
 @dataclass(frozen=True)
 class Preprocessing:
     """The preprocessing of each column, and the task and target scaling that give a network's
-    outputs their meaning. ``reading`` holds the options with which the file was read."""
+    outputs their meaning. ``reading`` holds the options with which the file was read, ``weight`` is
+    the name of the column of the rows' weights, if there is one."""
 
     columns: tuple[Column, ...]
     task: Task
     target: Scaling
     reading: Reading = field(default_factory=Reading)
+    weight: str | None = None
 
     @classmethod
     def identity(cls, names: Sequence[str], task: Task, target: Scaling) -> Preprocessing:
@@ -151,12 +169,17 @@ class Preprocessing:
         impute_numeric: str = MEDIAN,
         impute_categorical: str = OWN_CATEGORY,
         unseen: Literal["ignore", "error"] = "ignore",
+        encoding: str = ONE_HOT,
+        supervision: Supervision | None = None,
         reading: Reading | None = None,
+        weight: str | None = None,
     ) -> Preprocessing:
         """Fit on the ``rows`` of ``frame`` only: imputation (``median`` or ``most_frequent`` of a
         numeric column, ``most_frequent`` or ``own_category`` of a categorical one), then scaling
         (``standardize``, ``min_max``, ``unit``, ``quantile`` or ``none``) and the levels. Dates are
-        standardised where ``unit`` or ``none`` would leave them as large as they are.
+        standardised where ``unit`` or ``none`` would leave them as large as they are. ``encoding``
+        is ``one_hot``, ``target``, which needs the ``supervision`` of the rows, ``frequency`` or
+        ``auto``, see ``encoding_of``.
 
         Raises UsageError if a column has only missing values there.
         """
@@ -164,10 +187,16 @@ class Preprocessing:
         columns = [
             numeric[name]
             if name in numeric
-            else _fit_categorical(name, frame, rows, impute_categorical, unseen)
+            else _encoded(
+                _fit_categorical(name, frame, rows, impute_categorical, unseen),
+                frame,
+                rows,
+                encoding,
+                supervision,
+            )
             for name in frame.names
         ]
-        return cls(tuple(columns), task, target, reading or Reading())
+        return cls(tuple(columns), task, target, reading or Reading(), weight)
 
     @property
     def features(self) -> tuple[str, ...]:
@@ -184,6 +213,11 @@ class Preprocessing:
         """Number of inputs of the network."""
         return sum(column.width for column in self.columns)
 
+    @cached_property
+    def _starts(self) -> list[int]:
+        """The index of each column's first input."""
+        return [0, *accumulate(column.width for column in self.columns[:-1])]
+
     def apply(self, frame: Frame, rows: Rows | slice = slice(None)) -> NDArray[np.float32]:
         """The network's inputs (rows, width) float32 for rows of a frame with these columns.
 
@@ -192,15 +226,14 @@ class Preprocessing:
         """
         chosen = np.arange(len(frame))[rows]
         inputs = np.zeros((len(chosen), self.width), dtype=np.float32)
-        starts = np.cumsum([0, *(column.width for column in self.columns)])
         numeric = [
             (column, start)
-            for column, start in zip(self.columns, starts, strict=False)
+            for column, start in zip(self.columns, self._starts, strict=True)
             if not isinstance(column, Categorical)
         ]
         if numeric:
             self._scale(frame, chosen, [c for c, _ in numeric], inputs, [s for _, s in numeric])
-        for column, start in zip(self.columns, starts, strict=False):
+        for column, start in zip(self.columns, self._starts, strict=True):
             if isinstance(column, Datetime):
                 inputs[:, start + 1 : start + column.width] = column.circles(frame, chosen)
             if isinstance(column, Categorical):
@@ -208,8 +241,28 @@ class Preprocessing:
                 known = np.flatnonzero(places >= 0)
                 if column.unseen == "error" and len(known) < len(places):
                     raise UsageError(_unseen(column, frame, chosen[places < 0][0]))
-                inputs[known, start + places[known]] = 1
+                if column.encoding:
+                    inputs[:, start : start + column.width] = column.encoding.inputs[places]
+                else:
+                    inputs[known, start + places[known]] = 1
         return inputs
+
+    def cross_fit(
+        self,
+        inputs: NDArray[np.float32],
+        frame: Frame,
+        rows: Rows,
+        supervision: Supervision,
+    ) -> None:
+        """Replace in the inputs (rows, width) of the training rows, with which the preprocessing
+        was fitted, those of target encoding by cross-fitted ones."""
+        for column, start in zip(self.columns, self._starts, strict=True):
+            if not (isinstance(column, Categorical) and column.encoding):
+                continue
+            if column.encoding.method == TARGET:
+                places = column.places(frame, rows)
+                values = cross_fitted(places, len(column.levels), supervision)
+                inputs[:, start : start + column.width] = column.encoding.scaled(values)
 
     @staticmethod
     def _scale(
@@ -230,16 +283,16 @@ class Preprocessing:
         step = max(1, AT_ONCE // len(columns))
         for first in range(0, len(rows), step):
             part = slice(first, first + step)
-            values = frame.block(names, rows[part])
+            values = frame.block(names, rows[part], order="F")  # column by column is faster
             gaps = np.isnan(values)
             if gaps.any():
                 values = np.where(gaps, fills, values)
-            values = (values - center) / scale
+            values -= center
+            values /= scale
             for k, column in enumerate(columns):
                 if isinstance(column.scaling, Quantiles):
                     values[:, k] = column.scaling.apply(values[:, k])
-            single(values, names)
-            inputs[part, slice(None) if together else places] = values
+            inputs[part, slice(None) if together else places] = single(values, names)
 
     def unlike_zones(self, frame: Frame) -> list[str]:
         """The columns of dates that have time zones in the training or in the frame, but not in
@@ -260,46 +313,55 @@ class Preprocessing:
 
 def single(values: Numbers, names: Sequence[str]) -> NDArray[np.float32]:
     """Convert (rows, columns) to float32; raises UsageError for a number that is too large."""
-    fits = (np.abs(values) <= np.finfo(np.float32).max).all(axis=0)
+    with np.errstate(over="ignore"):
+        found: NDArray[np.float32] = values.astype(np.float32)
+    fits = np.isfinite(found)
     if not fits.all():
-        name = names[int(np.argmin(fits))]
+        name = names[int(np.argmin(fits.all(axis=0)))]
         raise UsageError(f"column {name!r} has numbers too large for 32 bits, above 3e38")
-    return values.astype(np.float32)
+    return found
 
 
 def _fit_numeric(frame: Frame, rows: Rows, scaling: str, impute: str) -> list[Numeric | Datetime]:
     """The preprocessing of the numeric columns and of those of dates."""
     numeric = [name for name in frame.places if name not in frame.datetimes]
     dates = [name for name in frame.places if name in frame.datetimes]
-    fitted: list[Numeric | Datetime] = []
-    for name, fill, scaled, _ in _fit_scaled(frame, rows, numeric, scaling, impute):
-        fitted.append(Numeric(name, fill, scaled))
-    of_dates = STANDARDIZE if scaling in (UNIT, NONE) else scaling
-    for name, fill, scaled, values in _fit_scaled(frame, rows, dates, of_dates, impute):
-        fitted.append(Datetime(name, fill, scaled, periods_of(values), name in frame.zoned))
-    return fitted
-
-
-def _fit_scaled(
-    frame: Frame, rows: Rows, names: Sequence[str], scaling: str, impute: str
-) -> Iterator[tuple[str, float, Linear | Quantiles, Numbers]]:
-    """Yield name, fill, scaling and the filled values (rows,) of each of these columns."""
+    largest = _largest(frame, rows, numeric) if scaling == UNIT else 1.0
     step = max(1, AT_ONCE // max(1, len(rows)))
-    largest = _largest(frame, rows, names) if scaling == UNIT else 1.0
-    for first in range(0, len(names), step):
-        some = names[first : first + step]
-        block = frame.block(some, rows, order="F")  # contiguous columns are faster here
+
+    def fit(names: Sequence[str]) -> list[Numeric | Datetime]:
+        block = frame.block(names, rows, order="F")  # contiguous columns are faster here
         gaps = np.isnan(block)
         if gaps.all(axis=0).any():
-            raise UsageError(_empty(some[int(np.argmax(gaps.all(axis=0)))]))
+            raise UsageError(_empty(names[int(np.argmax(gaps.all(axis=0)))]))
         of = _median if impute == MEDIAN else _most_frequent
         if gaps.any():
-            fills = np.array([of(block[~gaps[:, k], k]) for k in range(len(some))])
+            fills = np.array([of(block[~gaps[:, k], k]) for k in range(len(names))])
             block = np.where(gaps, fills, block)
         else:
-            fills = np.array([of(block[:, k]) for k in range(len(some))])
-        scalings = fit_scaling(scaling, np.asfortranarray(block), largest)
-        yield from zip(some, fills.tolist(), scalings, block.T, strict=True)
+            fills = np.array([of(block[:, k]) for k in range(len(names))])
+        of_dates = names[0] in frame.datetimes
+        method = STANDARDIZE if of_dates and scaling in (UNIT, NONE) else scaling
+        fitted = zip(
+            names,
+            fills.tolist(),
+            fit_scaling(method, np.asfortranarray(block), largest),
+            block.T,
+            strict=True,
+        )
+        if not of_dates:
+            return [Numeric(name, fill, scaled) for name, fill, scaled, _ in fitted]
+        return [
+            Datetime(name, fill, scaled, periods_of(values), name in frame.zoned)
+            for name, fill, scaled, values in fitted
+        ]
+
+    groups = [
+        names[first : first + step]
+        for names in (numeric, dates)
+        for first in range(0, len(names), step)
+    ]
+    return [column for columns in mapped(fit, groups) for column in columns]
 
 
 def _largest(frame: Frame, rows: Rows, names: Sequence[str]) -> float:
@@ -343,6 +405,31 @@ def _fit_categorical(
     return Categorical(name, tuple(levels), frequent, unseen)
 
 
+def _encoded(
+    column: Categorical, frame: Frame, rows: Rows, method: str, supervision: Supervision | None
+) -> Categorical:
+    """The column with its encoding, whose inputs are standardised by the training rows."""
+    levels = len(column.levels)
+    method = encoding_of(method, levels)
+    if method == ONE_HOT:
+        return column
+    places = column.places(frame, rows)
+    if method == FREQUENCY:
+        of: tuple[str, ...] = ("frequency",)
+        values = np.bincount(places, minlength=levels)[:, None] / len(rows)
+        unseen, trained = np.zeros(1), values[places]
+    else:
+        assert supervision is not None
+        of = supervision.of
+        values, unseen = target_means(places, levels, supervision.y)
+        trained = cross_fitted(places, levels, supervision)
+    scaling = [s for s in fit_scaling(STANDARDIZE, trained) if isinstance(s, Linear)]
+    numbers = tuple(map(tuple, values.tolist()))
+    return replace(
+        column, encoding=Encoding(method, of, numbers, tuple(unseen.tolist()), tuple(scaling))
+    )
+
+
 def _empty(name: str) -> str:
     drop = list_override("data.drop", [name])
     return f"column {name!r} has no value in any training row; leave it out with {drop}"
@@ -354,5 +441,5 @@ def _unseen(column: Categorical, frame: Frame, row: int) -> str:
     word = repr(words.words[code]) if code >= 0 else "a gap"
     return (
         f"column {column.name!r} has {word}, which no training row has; expected one of its "
-        f"{column.width} categories, or data.unseen=ignore"
+        f"{len(column.levels)} categories, or data.unseen=ignore"
     )

@@ -8,6 +8,7 @@ from dataclasses import asdict
 from typing import Any
 
 from exprun.data.datetimes import PERIODS
+from exprun.data.encoding import FREQUENCY, TARGET, Encoding
 from exprun.data.frame import CATEGORICAL, DATETIME, NUMERIC
 from exprun.data.number_format import DECIMALS, THOUSANDS
 from exprun.data.preprocess import Categorical, Column, Datetime, Numeric, Preprocessing
@@ -33,17 +34,19 @@ def to_json(preprocessing: Preprocessing) -> dict[str, Any]:
         },
         "target": {"mean": list(target.mean), "std": list(target.std)},
         "reading": {**asdict(reading), "missing": list(reading.missing)},
+        **({"weight": preprocessing.weight} if preprocessing.weight is not None else {}),
     }
 
 
 def _column(column: Column) -> dict[str, Any]:
-    head = {"name": column.name, "kind": column.kind}
+    head: dict[str, Any] = {"name": column.name, "kind": column.kind}
     if isinstance(column, Categorical):
         levels = list(column.levels)
-        return {**head, "levels": levels, "fill": column.fill, "unseen": column.unseen}
+        content = {**head, "levels": levels, "fill": column.fill, "unseen": column.unseen}
+        return content | ({"encoding": asdict(column.encoding)} if column.encoding else {})
     scaling = column.scaling
     quantiles = {"quantiles": list(scaling.values)} if isinstance(scaling, Quantiles) else None
-    content: dict[str, Any] = {**head, "fill": column.fill, "scaling": quantiles or asdict(scaling)}
+    content = {**head, "fill": column.fill, "scaling": quantiles or asdict(scaling)}
     if isinstance(column, Datetime):
         content["periods"] = list(column.periods)
         content |= {"zoned": True} if column.zoned else {}
@@ -94,6 +97,7 @@ def from_json(data: Any) -> Preprocessing:
             decimal=_separator(reading, "decimal", DECIMALS.values(), "."),
             thousands=_separator(reading, "thousands", THOUSANDS.values(), ""),
         ),
+        whole["weight"].text() if "weight" in whole.dict() else None,
     )
 
 
@@ -133,7 +137,28 @@ def _read_column(place: _Position) -> Column:
     place["fill"].expect(filled is None or filled in levels, "null or one of the levels")
     unseen = place["unseen"].text()
     place["unseen"].expect(unseen in ("ignore", "error"), "ignore or error")
-    return Categorical(name, levels, filled, "error" if unseen == "error" else "ignore")
+    encoding = None
+    if "encoding" in place.dict():
+        encoding = _read_encoding(place["encoding"], len(levels))
+    return Categorical(name, levels, filled, "error" if unseen == "error" else "ignore", encoding)
+
+
+def _read_encoding(place: _Position, levels: int) -> Encoding:
+    """The numbers of so many levels."""
+    method = place["method"].text()
+    place["method"].expect(method in (TARGET, FREQUENCY), f"{TARGET} or {FREQUENCY}")
+    of = tuple(name.text() for name in place["of"].items())
+    place["of"].expect(bool(of), "a name at least")
+    rows = [tuple(cell.number() for cell in row.items()) for row in place["values"].items()]
+    unseen = tuple(cell.number() for cell in place["unseen"].items())
+    scaling = tuple(
+        Linear(each["center"].number(), each["scale"].positive())
+        for each in place["scaling"].items()
+    )
+    place["values"].expect(len(rows) == levels, f"{levels} rows, one for each level")
+    fits = all(len(row) == len(of) for row in (*rows, unseen, scaling))
+    place.expect(fits, f"{len(of)} numbers for each level")
+    return Encoding(method, of, tuple(rows), unseen, scaling)
 
 
 class _Position:

@@ -100,7 +100,8 @@ def fit_scaling(method: str, block: Numbers, largest: float = 1.0) -> list[Linea
         return [Linear()] * block.shape[1]
     if method == UNIT:
         return [Linear(0.0, largest)] * block.shape[1]
-    low, spread = block.min(axis=0), np.ptp(block, axis=0)
+    low, high = block.min(axis=0), block.max(axis=0)
+    spread = high - low
     size = np.maximum(np.abs(low), np.abs(low + spread))
     constant = spread <= ROUNDING * size
     if method == MIN_MAX:

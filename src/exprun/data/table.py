@@ -21,10 +21,10 @@ class Table:
     targets) float64. The last ``test_rows`` rows are an official test split; 0 means there is none.
     Rows with equal numbers in ``groups`` (rows,) must not be in two parts of a split. ``time`` has
     one column, of numbers or dates, that orders the rows, if the user named it. ``weights`` (rows,)
-    are the weights of the rows, at least 0; None is the same for all. ``reading``
-    holds the options with which the file was read, if any; ``notes`` are lines for the user on what
-    was detected. ``rows`` (rows,) are the numbers that the rows have in the source, if some have
-    been left out.
+    are the weights of the rows, at least 0, from the column ``weight``; None is the same for all.
+    ``reading`` holds the options with which the file was read, if any; ``notes`` are lines for the
+    user on what was detected. ``rows`` (rows,) are the numbers that the rows have in the source, if
+    some have been left out.
     """
 
     name: str
@@ -38,6 +38,7 @@ class Table:
     reading: Reading | None = None
     notes: tuple[str, ...] = ()
     rows: NDArray[np.int64] | None = None
+    weight: str | None = None
 
     def __len__(self) -> int:
         return len(self.features)

@@ -235,6 +235,7 @@ def table(sources: Sequence[Source], chosen: Choice) -> Table:
         np.concatenate(weights) if weights else None,
         source.reading,
         tuple(notes),
+        weight=weighted[0] if weighted else None,
     )
 
 
@@ -242,11 +243,8 @@ def counts_up(frame: Frame, name: str) -> bool:
     """Whether a numeric column counts up by one from row to row, as the numbers of rows do."""
     if frame.kind(name) != NUMERIC or len(frame) <= FEW_ROWS:
         return False
-    column = frame.numbers[:, frame.places[name]]
-    head = column[: FEW_ROWS + 1].astype(np.float64)  # most columns are told by these
-    if not (np.diff(head) == 1).all():
-        return False
-    return bool((np.diff(column.astype(np.float64)) == 1).all())
+    head = frame.block([name], slice(FEW_ROWS + 1))[:, 0]  # most columns are told by these
+    return bool((np.diff(head) == 1).all() and (np.diff(frame[name]) == 1).all())
 
 
 def _reason(frame: Frame, task: Task) -> list[str]:

@@ -10,6 +10,7 @@ import pyarrow as pa
 
 from exprun.common.errors import CellError, NoFeature, UsageError, list_override
 from exprun.data import progress
+from exprun.data.ahead import ahead
 from exprun.data.builder import BadCell, FrameBuilder, TooManyWords, is_text, plain
 from exprun.data.csv_file import SEEN, too_many
 from exprun.data.datetimes import mostly_datetimes
@@ -64,7 +65,7 @@ class TypedFile(ABC):
             builder = FrameBuilder(kinds, self.reading.missing, bounded)
             try:
                 with progress.bar(self.path, self.bytes) as advance:
-                    for batch in self.batches(list(kinds)):
+                    for batch in ahead(self.batches(list(kinds))):
                         builder.add(dict(zip(batch.schema.names, batch.columns, strict=True)))
                         advance(int(builder.rows / self.rows * self.bytes))
                 return builder.frame()

@@ -24,6 +24,9 @@ from exprun.statistics import kolmogorov_smirnov
 from exprun.training.prediction import amounts, class_ids, forward, probabilities
 from exprun.training.training import Training
 
+AT_ONCE = 2**20
+"""Numbers that are squared at once, 8 MiB, which bounds the temporary memory."""
+
 
 def examine(folder: Path, run: Stored, *, trust: bool = False) -> tuple[Findings, str | None]:
     """The findings from the files of a run's folder and from its rebuilt training, and None; or, if
@@ -64,7 +67,9 @@ def data_facts(training: Training) -> DataFacts:
     train, val, task = data.train, data.val, data.preprocessing.task
     classes = len(task.classes)
     counts = torch.bincount(train.y, minlength=classes) if classes else train.y.new_zeros(0)
-    sizes = train.x.double().square().mean(0).sqrt().tolist()
+    parts = train.x.split(max(1, AT_ONCE // train.x.shape[1]))
+    squares = sum(rows.double().square().sum(0) for rows in parts)
+    sizes = (squares / len(train)).sqrt().tolist()
     weight = training.loss.class_weight
     recall: tuple[float | None, ...] = ()
     compared, underconfidence = None, 0.0
@@ -118,8 +123,9 @@ def _underconfidence(training: Training) -> float:
     if not training.data.preprocessing.task.classes or activation == "identity":
         return 0.0
     parts = (training.measured, training.data.val)
-    x, y = torch.cat([p.x for p in parts]), torch.cat([p.y for p in parts])
-    shares = probabilities(forward(training.model, x), activation)
+    outputs = torch.cat([forward(training.model, part.x) for part in parts])
+    y = torch.cat([part.y for part in parts])
+    shares = probabilities(outputs, activation)
     confidence, chosen = shares.max(1)
     return float((chosen == y).double().mean() - confidence.mean())
 

@@ -100,7 +100,7 @@ class Graph:
         if columns.categorical:
             self._input("words", TensorProto.STRING, len(columns.categorical))
             missing = model.preprocessing.reading.missing
-            blocks += [self._one_hot(c, k, missing) for k, c in enumerate(columns.categorical)]
+            blocks += [self._encoded(c, k, missing) for k, c in enumerate(columns.categorical)]
         inputs = self.add("Concat", *blocks, axis=1) if len(blocks) > 1 else blocks[0]
         order = input_order(model.preprocessing)
         if order == sorted(order):
@@ -207,7 +207,9 @@ class Graph:
             value = self.add("Add", self.add("Mul", value, x), self.double(coefficient))
         return value
 
-    def _one_hot(self, column: Categorical, place: int, missing: Sequence[str]) -> str:
+    def _encoded(self, column: Categorical, place: int, missing: Sequence[str]) -> str:
+        """One-hot (rows, levels), or the numbers of an encoding (rows, inputs), of a column of
+        words."""
         places = word_places(column, missing)
         code = self.add(
             "LabelEncoder",
@@ -217,6 +219,9 @@ class Graph:
             values_int64s=list(places.values()),
             default_int64=-1,
         )
+        if column.encoding:
+            code = self.add("Squeeze", code, self.constant([1], np.int64))
+            return self.add("Gather", self.constant(column.encoding.inputs), code)
         each = self.constant([range(column.width)], np.int64)
         return self.cast(self.add("Equal", code, each), TensorProto.FLOAT)
 

@@ -132,7 +132,7 @@ def trial(preprocessing: Preprocessing) -> Frame:
     errors), every quantile, values between and beyond the quantiles, and very large ones."""
     columns = Columns.of(preprocessing)
     most = [len(c.scaling.values) for c in columns.numeric if isinstance(c.scaling, Quantiles)]
-    rows = max(TRIED_ROWS, *most, *(2 * column.width for column in columns.categorical), 0)
+    rows = max(TRIED_ROWS, *most, *(2 * len(column.levels) for column in columns.categorical), 0)
     random = np.random.default_rng(0)
     numbers = (
         np.stack([_numbers(c, rows, random) for c in columns.numeric], axis=1)

@@ -59,6 +59,9 @@ class Pipeline(nn.Module):
             },
         }.items():
             self.register_buffer(name, torch.tensor(numbers, dtype=torch.float64))
+        for k, words in enumerate(self.columns.categorical):
+            if words.encoding:
+                self.register_buffer(f"encoding_{k}", torch.from_numpy(words.encoding.inputs))
 
     def forward(self, *columns: Tensor) -> tuple[Tensor, ...]:
         blocks = []
@@ -76,7 +79,11 @@ class Pipeline(nn.Module):
                     blocks += _circles(filled[:, place : place + 1], column.periods)
         for k, words in enumerate(self.columns.categorical):
             codes = columns[-1][:, k : k + 1]
-            blocks.append((codes == torch.arange(words.width, device=codes.device)).float())
+            if words.encoding:
+                table = self.get_buffer(f"encoding_{k}")
+                blocks.append(table[torch.where(codes[:, 0] < 0, len(table) - 1, codes[:, 0])])
+            else:
+                blocks.append((codes == torch.arange(words.width, device=codes.device)).float())
         outputs = self.network(torch.cat(blocks, 1)[:, self.order])
         if self.of_classes:
             return class_ids(outputs), probabilities(outputs, self.activation).float()
