@@ -4,9 +4,8 @@
     python -m bench.search --data FOLDER --part time --sets Satellite
 
 FOLDER has the files of ``bench.search_data``. The grid has 72 configurations (4 optimizers × 6
-learning rates × 3 regularizers), three seeds each. Whatever is trained is trained by the command
-``exprun``, in a process of its own; what has been trained stays in ``--work``, so that an
-interrupted run goes on.
+learning rates × 3 regularizers), three seeds each. What has been trained
+stays in ``--work``, so that an interrupted run goes on.
 
 regret: the configuration that the grid's validation losses name and those that ten searches name
 (``hydra/sweeper=search``, successive halving, each with three seeds of its own) are trained with
@@ -25,6 +24,7 @@ import argparse
 import itertools
 import json
 import math
+import os
 import shutil
 import statistics
 import subprocess
@@ -65,8 +65,8 @@ SHARE = 12
 LIMIT = 12.0
 """Time that Optuna has, in times of the search."""
 
-AT_ONCE = 2
-"""Searches that run side by side where their time is not measured, with one worker each."""
+PROCESSES = 2
+"""Processes in which searches run side by side where their time is not measured."""
 
 
 @dataclass(frozen=True)
@@ -80,7 +80,6 @@ class Plan:
     repetitions: int = 3
     searches: int = 10
     fresh: int = 20
-    exprun: tuple[str, ...] = (sys.executable, "-m", "exprun")
 
     @property
     def configs(self) -> list[Config]:
@@ -107,21 +106,39 @@ class Plan:
             f"trainer.max_epochs={epochs}",
         ]
 
-    def sweep(self, folder: str, *words: str) -> Path:
-        """Run ``exprun -m words…`` into a folder of ``work``, unless it is there."""
-        done = self.work / f"{folder}.done"
-        if not done.exists():
-            progress(folder)
+    def sweeps(self, words: Mapping[str, Sequence[str]]) -> list[Path]:
+        """Run ``exprun -m words…`` into folders of ``work``, of those that are not there, by so
+        many processes as there are cores; returns the folders."""
+        missing = [folder for folder in words if not (self.work / f"{folder}.done").exists()]
+        self.work.mkdir(parents=True, exist_ok=True)
+        with ThreadPoolExecutor(PROCESSES) as pool:
+            shares = [missing[i::PROCESSES] for i in range(min(PROCESSES, len(missing)))]
+            list(pool.map(partial(self._run, words), shares))
+        return [self.work / folder for folder in words]
+
+    def _run(self, words: Mapping[str, Sequence[str]], folders: Sequence[str]) -> None:
+        progress(folders[0])
+        for folder in folders:
             shutil.rmtree(self.work / folder, ignore_errors=True)
-            self.work.mkdir(parents=True, exist_ok=True)
-            run([*self.exprun, "-m", *words, f"hydra.sweep.dir={folder}"], self.work)
-            done.touch()
-        return self.work / folder
+        commands = [["-m", *words[folder], f"hydra.sweep.dir={folder}"] for folder in folders]
+        run([sys.executable, "-m", "bench.commands"], self.work, json.dumps(commands))
+        for folder in folders:
+            (self.work / f"{folder}.done").touch()
 
 
-def run(words: Sequence[str], folder: Path) -> str:
-    """The output of a command. Raises RuntimeError with the end of what it said if it fails."""
-    done = subprocess.run(words, cwd=folder, capture_output=True, text=True, check=False)
+def run(words: Sequence[str], folder: Path, given: str = "") -> str:
+    """The output of a command that is given a text. Raises RuntimeError with the end of what it
+    said if it fails."""
+    environment = {**os.environ, "PYTHONPATH": str(ROOT)}
+    done = subprocess.run(
+        words,
+        cwd=folder,
+        input=given,
+        env=environment,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
     if done.returncode:
         said = " ".join((done.stderr or done.stdout).split())
         raise RuntimeError(f"{' '.join(words)[:200]} …: {said[-500:]}")
@@ -157,7 +174,8 @@ def grid(plan: Plan, name: str) -> Losses:
     """The whole grid, trained for the most epochs. With a constant learning rate and without early
     stopping, the first epochs of a job are those of a job that has no more."""
     words = [f"{key}={','.join(values)}" for key, values in plan.space.items()]
-    sweep = plan.sweep(f"{name}/grid", *words, plan.seeds(0), *plan.problem(name, plan.most_epochs))
+    words += [plan.seeds(0), *plan.problem(name, plan.most_epochs)]
+    [sweep] = plan.sweeps({f"{name}/grid": words})
     losses: dict[Config, list[list[float]]] = {config: [] for config in plan.configs}
     for job in jobs_of(plan, sweep):
         losses[job.config].append(job.losses)
@@ -213,11 +231,16 @@ def search_words(plan: Plan, name: str, epochs: int, number: int) -> list[str]:
     ]
 
 
-def search(plan: Plan, name: str, epochs: int, number: int) -> Found:
-    """A search, whose time is not measured."""
-    words = search_words(plan, name, epochs, number)
-    folder = f"{name}/search_{epochs}_{number}"
-    return Found.read(plan, plan.sweep(folder, *words, "hydra.launcher.workers=1"))
+def searches(plan: Plan, name: str, epochs: int) -> list[Found]:
+    """The searches, whose time is not measured."""
+    words = {
+        f"{name}/search_{epochs}_{number}": [
+            *search_words(plan, name, epochs, number),
+            "hydra.launcher.workers=1",
+        ]
+        for number in range(plan.searches)
+    }
+    return [Found.read(plan, sweep) for sweep in plan.sweeps(words)]
 
 
 def random_search(plan: Plan, losses: Losses, epochs: int, spent: int, number: int) -> Config:
@@ -236,12 +259,12 @@ def accuracies(
         for i, config in enumerate(dict.fromkeys(configs))
     }
     text = json.dumps(variants).replace('"', "")
-    sweep = plan.sweep(
-        f"{name}/{folder}_{epochs}",
+    words = [
         f"hydra.sweeper.variants={text}",
         f"seed=range({FRESH},{FRESH + plan.fresh})",
         *plan.problem(name, epochs),
-    )
+    ]
+    [sweep] = plan.sweeps({f"{name}/{folder}_{epochs}": words})
     tests: dict[Config, list[float]] = {}
     for job in jobs_of(plan, sweep):
         tests.setdefault(job.config, []).append(job.test)
@@ -264,8 +287,7 @@ class Regret:
 
 def regret(plan: Plan, name: str, epochs: int) -> Regret:
     losses = grid(plan, name)
-    with ThreadPoolExecutor(AT_ONCE) as pool:
-        found = list(pool.map(partial(search, plan, name, epochs), range(plan.searches)))
+    found = searches(plan, name, epochs)
     spent = max(f.epochs for f in found)
     whole = best(losses, epochs, plan.configs)
     drawn = [random_search(plan, losses, epochs, spent, i) for i in range(plan.searches)]
@@ -340,23 +362,24 @@ def timed(words: Sequence[str], folder: Path) -> tuple[str, float]:
     return run(words, folder), time.perf_counter() - began
 
 
-def as_good(
-    plan: Plan, name: str, epochs: int, chosen: Config, trials: Sequence[Mapping[str, Any]]
-) -> float | None:
-    """The time at which the best trial so far first has a configuration as good as the chosen one,
-    in seconds since the epoch."""
-    incumbents: list[tuple[float, Config]] = []
+def incumbents(plan: Plan, trials: Iterable[Mapping[str, Any]]) -> list[tuple[float, Config]]:
+    """The configurations that were the best of the trials so far, and the times from which on."""
+    found: list[tuple[float, Config]] = []
     least = math.inf
     for trial in trials:
         if trial["val_loss"] < least:
             least = trial["val_loss"]
             config = tuple(f"{key}={trial['config'][key]}" for key in plan.space)
-            incumbents.append((trial["ended"], config))
-    tests = accuracies(
-        plan, name, epochs, [chosen, *(c for _, c in incumbents)], f"time_{time.time_ns()}"
-    )
+            found.append((trial["ended"], config))
+    return found
+
+
+def as_good(
+    chosen: Config, found: Iterable[tuple[float, Config]], tests: Mapping[Config, float]
+) -> float | None:
+    """The time from which on a configuration is as good as the chosen one, but for TOLERANCE."""
     target = tests[chosen] - TOLERANCE
-    return next((ended for ended, config in incumbents if tests[config] >= target), None)
+    return next((ended for ended, config in found if tests[config] >= target), None)
 
 
 def times(plan: Plan, name: str, epochs: int, share: int = SHARE) -> Times:
@@ -365,7 +388,14 @@ def times(plan: Plan, name: str, epochs: int, share: int = SHARE) -> Times:
     path = str((plan.data / f"{name}.csv").absolute())
     with tempfile.TemporaryDirectory() as folder:
         progress(f"{name}: search")
-        words = [*plan.exprun, "-m", *search_words(plan, name, epochs, 0), "hydra.sweep.dir=s"]
+        words = [
+            sys.executable,
+            "-m",
+            "exprun",
+            "-m",
+            *search_words(plan, name, epochs, 0),
+            "hydra.sweep.dir=s",
+        ]
         _, seconds = timed(words, Path(folder))
         chosen = Found.read(plan, Path(folder, "s")).config
     progress(f"{name}: plain loops")
@@ -377,7 +407,10 @@ def times(plan: Plan, name: str, epochs: int, share: int = SHARE) -> Times:
     progress(f"{name}: Optuna")
     limit, began = LIMIT * seconds, time.time()
     output = run([*loops, "optuna", path, f"--epochs={epochs}", f"--limit={limit}"], ROOT)
-    ended = as_good(plan, name, epochs, chosen, json.loads(output))
+    found = incumbents(plan, json.loads(output))
+    configs = [chosen, *(config for _, config in found)]
+    tests = accuracies(plan, name, epochs, configs, f"time_{time.time_ns()}")
+    ended = as_good(chosen, found, tests)
     return Times(seconds, grid_seconds, ended and ended - began, limit)
 
 
