@@ -73,7 +73,7 @@ def read(path: Path) -> Rows:
 
 def optimizer_of(name: str, lr: float, network: nn.Module) -> torch.optim.Optimizer:
     if name == "momentum":  # the average of the gradients
-        return torch.optim.SGD(network.parameters(), lr, momentum=0.9, dampening=0.1)
+        return torch.optim.SGD(network.parameters(), lr, momentum=0.9, dampening=0.9)
     kinds = {"sgd": torch.optim.SGD, "rmsprop": torch.optim.RMSprop, "adam": torch.optim.Adam}
     return kinds[name](network.parameters(), lr)
 
