@@ -21,7 +21,7 @@ from hydra.experimental.callback import Callback
 from hydra.types import RunMode
 from omegaconf import DictConfig, OmegaConf, open_dict, read_write
 
-from exprun.common.constants import DONE, FINISHED, INTERRUPTED
+from exprun.common.constants import DONE, FAILED, FINISHED, INTERRUPTED
 from exprun.common.errors import UsageError
 from exprun.common.override_value import override_value
 from exprun.common.signals import exit_code, interruptible, raise_if_interrupted
@@ -214,6 +214,9 @@ class Hooks(Callback):
             if search:
                 search.check_same(folder, content)
                 content["search"]["settings"]["more"] = search.settings.more
+                for job, state in zip(content["jobs"], states, strict=True):
+                    if state["status"] == FAILED:  # to be tried again
+                        (folder / job["folder"] / "result.json").unlink()
             check_data(folder, content, jobs, states)
             content |= self.launcher.as_written()
             asked = as_given(job_words(overrides_of(config.hydra)))

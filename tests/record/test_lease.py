@@ -5,6 +5,7 @@ from __future__ import annotations
 import errno
 import json
 import os
+import resource
 import subprocess
 import sys
 import threading
@@ -170,3 +171,15 @@ def test_who_has_lost_the_folder_ends_at_once(tmp_path: Path) -> None:
     assert process.returncode == 1
     assert said.startswith(f"exprun: {tmp_path}: not heard of for too long")
     assert known(tmp_path).host == "node7"
+
+
+def test_a_full_disk_leaves_no_empty_lease(tmp_path: Path) -> None:
+    before = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (0, before[1]))
+    try:
+        Lease(tmp_path).release()  # where no file can be made nobody is refused
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, before)
+    assert not (tmp_path / lease.NAME).exists()
+    with held(tmp_path):
+        assert (tmp_path / lease.NAME).stat().st_size > 0

@@ -183,8 +183,8 @@ def workers(folder: Path, address: str) -> Iterator[subprocess.Popen[bytes]]:
 @pytest.mark.parametrize("seconds", [10, 45])
 def test_a_network_that_is_cut_for_a_while(tmp_path: Path, seconds: int) -> None:
     """For less than the half minute after which Dask gives up a connection, one job ends while it
-    is cut, another goes on after it. For longer, workers end, or all of them; then the sweep says
-    so, and goes on with new ones."""
+    is cut, another goes on after it. For longer, workers end, or all of them; then the sweep goes
+    on with new ones."""
     own_optimizer(tmp_path, "slow", SLOW, "pause: 0")
     words = ["--config-dir", "conf", "-m", "optimizer=slow", *JOBS, "optimizer.pause=0,0.05,0.4"]
     sweep, pipe = tmp_path / "sweep", subprocess.PIPE
@@ -209,7 +209,8 @@ def test_a_network_that_is_cut_for_a_while(tmp_path: Path, seconds: int) -> None
                 stack.enter_context(workers(tmp_path, address))
             out, err = process.communicate(timeout=400)
     assert process.returncode == 0, out + err
-    assert ("the Dask cluster has no workers" in err) == lost <= (seconds > 30)
+    assert not lost or seconds > 30
+    assert lost or "the Dask cluster has no workers" not in err
     jobs = jobs_of(sweep)
     assert [job["status"] for job in jobs] == ["completed"] * 3
     for job in jobs[1:]:

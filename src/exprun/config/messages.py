@@ -13,7 +13,7 @@ from typing import Any
 from hydra.core.global_hydra import GlobalHydra
 from hydra.core.object_type import ObjectType
 from hydra.core.override_parser.overrides_parser import OverridesParser
-from hydra.core.override_parser.types import Override
+from hydra.core.override_parser.types import IntervalSweep, Override
 from hydra.errors import HydraException, OverrideParseException
 from hydra.types import RunMode
 from omegaconf import DictConfig, OmegaConf
@@ -51,6 +51,8 @@ def _reason(hydra: Hydra, overrides: list[str], sweep: bool) -> str | None:
     """A message on the first invalid override; None if none is found."""
     parser = OverridesParser.create(hydra.config_loader)
     every = parser.parse_overrides(overrides)
+    if "hydra/sweeper=search" in overrides:
+        overrides = [*map(_without_interval, every)]
     for override in every:
         reason = _wrong_group(override, sweep)
         if reason:
@@ -71,6 +73,14 @@ def _reason(hydra: Hydra, overrides: list[str], sweep: bool) -> str | None:
     return next(filter(None, reasons.values()), None)
 
 
+def _without_interval(override: Override) -> str:
+    """The override, with the lower end of an interval, whose key it has, for a value."""
+    value, key = override.value(), override.key_or_group
+    if isinstance(value, IntervalSweep) and not _is_group(key):
+        return f"{key}={value.start}"
+    return override.input_line or key
+
+
 def _unparsable(override: str) -> str:
     if "=" not in override:
         return f"{override!r} is not of the form key=value"
@@ -82,6 +92,8 @@ def _unparsable(override: str) -> str:
             f"{override}: there is no function {called[1]}{hint}; expected values, like "
             f"{key}=1,2,3, or {choices(f'{name}(…)' for name in SWEEPS)}"
         )
+    if called and called[1] in FORMS:
+        return f"{override!r} cannot be read; expected {key}={FORMS[called[1]]}"
     rule = rule_for(key.lstrip("+~"))
     advised = [f"'{key}=\"{value}\"'", shlex.quote(f"{key}={override_value(value)}")]
     if value.startswith("[") and value.endswith("]"):
@@ -99,6 +111,12 @@ def _unparsable(override: str) -> str:
 
 
 SWEEPS = ("range", "interval", "choice", "tag", "sort", "shuffle", "glob")
+FORMS = {
+    "range": "range(start,stop)",
+    "interval": "interval(low,high)",
+    "choice": "choice(a,b)",
+    "tag": "tag(log,interval(low,high))",
+}
 FUNCTIONS = (*SWEEPS, "int", "float", "str", "bool", "json_str", "extend_list")
 """Functions allowed in values; those of SWEEPS define the values of a sweep."""
 
@@ -117,6 +135,8 @@ def _wrong_group(override: Override, sweep: bool) -> str | None:
     if not _is_group(key) or override.is_delete():
         return None
     options = _options(key)
+    if isinstance(override.value(), IntervalSweep):
+        return f"{override.input_line}: expected options, like {key}={','.join(options[:2])}"
     for chosen in _chosen(override):
         if chosen not in options:
             return f"{key}={chosen}: no such option{nearest(chosen, options)} ({choices(options)})"

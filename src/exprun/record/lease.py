@@ -240,12 +240,18 @@ atexit.register(_HEART.stop)
 
 
 def _created(path: Path, text: str = "") -> bool:
-    """Make a file; False if it is there."""
+    """Make a file; False if it is there. Raises OSError, and leaves none, if it cannot be written:
+    an empty lease would be taken for somebody's."""
     try:
-        with path.open("x", encoding="utf-8") as file:
-            file.write(text)
+        file = path.open("x", encoding="utf-8")
     except FileExistsError:
         return False
+    try:
+        with file:
+            file.write(text)
+    except OSError:
+        path.unlink()
+        raise
     return True
 
 

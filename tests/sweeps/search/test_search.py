@@ -279,7 +279,58 @@ def test_a_key_of_which_one_value_is_left_is_not_compared(searched: Path) -> Non
         only.check_factor("optimizer")
 
 
+@pytest.mark.skipif(
+    not shutil.which("mount") or os.geteuid() != 0, reason="needs mount, and root rights"
+)
+def test_a_full_disk_ends_it_and_a_larger_one_goes_on() -> None:
+    """Jobs that have failed for want of room are tried again."""
+    Path("disk").mkdir()
+    mounted = subprocess.run(
+        ["mount", "-t", "tmpfs", "-o", "size=300k", "tmpfs", "disk"], check=False
+    )
+    if mounted.returncode:
+        pytest.skip("nothing can be mounted here")
+    try:
+        words = [*SMALL, *SPACE, "hydra.sweeper.n_trials=12", "hydra.sweep.dir=disk/sweep"]
+        assert main(words) == 1
+        there = [result["status"] for result in results_there(Path("disk/sweep"))]
+        assert there.count("stopped") < 12
+        subprocess.run(["mount", "-o", "remount,size=60M", "disk"], check=True)
+        assert main(["resume", "disk/sweep"]) == 0
+        states = {result["status"] for result in results_there(Path("disk/sweep"))}
+        assert states <= {"completed", "stopped", "early_stopped"}
+        assert load(Path("disk/sweep/search.json"))["chosen"]
+    finally:
+        subprocess.run(["umount", "disk"], check=True)
+
+
+def results_there(sweep: Path) -> list[dict[str, Any]]:
+    return [load(path) for path in sweep.glob("*/result.json")]
+
+
+def test_folds_are_confirmed_with_fresh_seeds(capsys: Any) -> None:
+    """The printed command is valid, and trains every fold."""
+    words = [*SEARCH, "trainer.max_epochs=2", "optimizer.lr=0.1,0.2", "hydra.sweep.dir=sweep"]
+    words = [*words, "hydra.sweeper.sampler=grid", "data.folds=3", "data.fold=range(3)"]
+    assert main(words) == 0
+    line = next(w for w in capsys.readouterr().out.splitlines() if w.startswith("confirm "))
+    assert main(shlex.split(line)[2:]) == 0
+    assert load(Path("sweep/search.json"))["confirmed"]
+    jobs = [job["overrides"] for job in jobs_of(Path("sweep"))]
+    fresh = [words for words in jobs if any(word.startswith("seed=10") for word in words)]
+    assert len(fresh) == 12
+    assert len({word for words in fresh for word in words if word.startswith("data.fold=")}) == 3
+
+
 MISTAKES = {
+    "optimizer=interval(0,1)": "optimizer=interval(0,1): expected options, like optimizer=",
+    "optimizer=1,adam": "optimizer=1: no such option",
+    "optimizer=null,adam": "optimizer=null: no such option",
+    "optimizer.l=interval(0.1,1)": "did you mean lr?",
+    "reg.dropout.p=interval(0,0.5)": "reg=dropout is not chosen",
+    "optimizer.lr=tag(log,0.1,1)": "expected optimizer.lr=tag(log,interval(low,high))",
+    "optimizer.lr=interval(0.1)": "expected optimizer.lr=interval(low,high)",
+    "optimizer.lr=choice()": "expected optimizer.lr=choice(a,b)",
     "optimizer.lr=0.1": "no key to search",
     "optimizer=sgd,adamm": "did you mean adam?",
     "optimizer.lrr=0.1,0.2": "did you mean lr?",

@@ -21,7 +21,7 @@ from exprun.statistics.multiplicity import holm
 from exprun.statistics.paired import t_test
 from exprun.sweeps import ledger
 from exprun.sweeps.comparison.next_commands import CONFIRMED_BY, FRESH
-from exprun.sweeps.results import REPETITION
+from exprun.sweeps.results import FOLD, REPETITION
 from exprun.sweeps.search.chosen import SEARCH_FILE
 from exprun.sweeps.search.decisions import (
     Curves,
@@ -133,14 +133,18 @@ def _say_chosen(
 
 def confirmation(folder: Path, content: Mapping[str, Any], chosen: Judged, stored: Stored) -> str:
     """The command that trains the chosen configuration with fresh seeds, which had no part in the
-    choice, as more jobs of the same sweep."""
-    keys = [word.partition("=")[0] for own in stored.repetitions[:1] for word in own]
-    key = keys[-1] if keys else REPETITION[0]
-    others = [w for own in stored.repetitions[:1] for w in own if w.partition("=")[0] != key]
+    choice, as more jobs of the same sweep; in all folds of a cross-validation."""
+    repeated: dict[str, dict[str, None]] = {}
+    for repetition in stored.repetitions:
+        for key, _, value in (word.partition("=") for word in repetition):
+            repeated.setdefault(key, {})[value] = None
+    fresh = next((key for key in reversed(repeated) if key != FOLD), REPETITION[0])
+    others = [f"{key}={','.join(values)}" for key, values in repeated.items() if key != fresh]
+    count = -(-CONFIRMED_BY // len(repeated.get(FOLD, {"": None})))
     own = ["--config-dir", content["config_dir"]] if content.get("config_dir") else []
-    fresh = f"{key}=range({FRESH},{FRESH + CONFIRMED_BY})"
     into = f"sweep.into={override_value(folder)}"
-    return shlex.join(["exprun", *own, "-m", into, *chosen.trial.overrides, *others, fresh])
+    seeds = f"{fresh}=range({FRESH},{FRESH + count})"
+    return shlex.join(["exprun", *own, "-m", into, *chosen.trial.overrides, *others, seeds])
 
 
 def _epochs(folder: Path, content: Mapping[str, Any], jobs: Mapping[Any, int]) -> int:

@@ -12,7 +12,7 @@ from pathlib import Path
 
 from rich.console import Console
 
-from exprun.common.constants import STOPPED
+from exprun.common.constants import EXIT_CODES, FAILED, STOPPED
 from exprun.display.summary import say
 from exprun.display.text import default_console
 from exprun.job import Job
@@ -58,7 +58,8 @@ class SearchRun:
         self.console = console or default_console()
 
     def run(self) -> int | None:
-        """Train until nothing is needed; returns the exit code if a signal ended it, else None."""
+        """Train until nothing is needed; returns the exit code if a signal, or a fault of all jobs
+        like a full disk, ended it, else None."""
         shown = 0
         stored = Stored.of(ledger.read(self.folder))
         for label, text in plan(self.folder, stored, self.launcher.processes):
@@ -127,7 +128,13 @@ class SearchRun:
                     jobs[number] = replace(self._job(number, job_folder), pause_epoch=pause)
         progress = ledger.Progress(content["jobs"])
         progress.total = len(jobs)
-        return run_jobs(self.folder, jobs, needed.title, progress, self.launcher)[1]
+        code = run_jobs(self.folder, jobs, needed.title, progress, self.launcher)[1]
+        folders = [self.folder / content["jobs"][number]["folder"] for number in jobs]
+        further = any(reached(path, needed.rung, stored.epochs) for path in folders)
+        if code is None and jobs and not further:
+            say(self.console, "ended", "no job gets any further, as the messages above say", "red")
+            return EXIT_CODES[FAILED]
+        return code
 
     def _job(self, number: int, folder: Path) -> Job:
         if number in self.jobs:

@@ -13,7 +13,7 @@ from exprun.config.rules import Rule, boolean, either, integer, list_of, null, o
 from exprun.config.schema import spelled
 from exprun.sweeps.search.optuna_samplers import ADAPTIVE, check_installed
 from exprun.sweeps.search.samplers import SAMPLERS
-from exprun.sweeps.search.schedule import MEDIAN, RULES, Bracket, brackets
+from exprun.sweeps.search.schedule import MEDIAN, NONE, RULES, Bracket, brackets
 
 SEARCH = "hydra_plugins.exprun_sweeps.SearchSweeper"
 """``_target_`` of ``hydra/sweeper=search``."""
@@ -44,8 +44,8 @@ VALUES: dict[str, Rule] = {
 """The keys of ``hydra.sweeper`` with their allowed values, in addition to ``params``."""
 
 BATCHES = 4
-"""Number of batches of an adaptive sampler's configurations; each competes within itself, and the
-sampler learns from those before."""
+"""Number of batches of an adaptive sampler's configurations, or fewer if a rung would have none to
+stop; each competes within itself, and the sampler learns from those before."""
 
 USUAL_TRIALS = 48
 """Configurations of a search whose number is not given, unless the sampler has fewer."""
@@ -112,7 +112,8 @@ class SearchSettings:
     def brackets(self, count: int, epochs: int, repetitions: int) -> list[Bracket]:
         """The brackets of ``count`` configurations (``schedule.brackets``), for an adaptive sampler
         batch by batch."""
-        batches = min(BATCHES, max(count // 2, 1)) if self.adaptive else 1
+        least = 2 if self.stop == NONE else 2 * self.reduction_factor
+        batches = min(BATCHES, max(count // least, 1)) if self.adaptive else 1
         sizes = [count * (i + 1) // batches - count * i // batches for i in range(batches)]
         return [
             bracket
