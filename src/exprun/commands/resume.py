@@ -71,7 +71,7 @@ def main(words: list[str]) -> int | list[str]:
             raise UsageError(f"--more {arguments.more}: {folder} is a sweep, but not of a search")
         with held(folder):
             return resume_sweep(folder, trust=trust)
-    if arguments.more is not None:
+    if arguments.more is not None and folder.is_dir():
         raise UsageError(f"--more {arguments.more}: {folder} is no folder of a search")
     stored(folder)  # raises UsageError before anything is written
     if arguments.jobs is not None:

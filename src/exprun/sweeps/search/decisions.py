@@ -206,7 +206,8 @@ class Curves:
             epochs = len(next(iter(curve.values()), []))
             return [float(result.get(PARAMETERS) or math.inf)] * epochs
         if curve and metric not in curve:
-            known = [*(name for name in curve if name.startswith("val_")), PARAMETERS]
+            known = [name for name in curve if name.startswith("val_")]
+            known += [PARAMETERS] * (len(self.metrics) > 1)
             raise UsageError(
                 f"hydra.sweeper.metric={metric}: no such figure"
                 f"{nearest(metric, known)} (expected {choices(known)})"
