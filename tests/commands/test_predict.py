@@ -312,7 +312,10 @@ def test_a_torch_program_is_written(capsysbinary) -> None:
     ("words", "message"),
     [
         (["shop"], "export: the following arguments are required: --format; expected exprun"),
-        (["shop", "--format", "pickle"], "--format pickle: expected safetensors, torch or onnx"),
+        (
+            ["shop", "--format", "pickle"],
+            "--format pickle: expected safetensors, torch, onnx or optuna",
+        ),
         (
             ["shop", "--format", "onnx", "-o", "m.pt2"],
             "-o m.pt2: expected a name that ends in .onn",

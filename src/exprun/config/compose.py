@@ -20,7 +20,6 @@ from hydra.core.config_loader import ConfigLoader
 from hydra.core.hydra_config import HydraConfig
 from hydra.core.override_parser.overrides_parser import OverridesParser
 from hydra.core.override_parser.types import Override, OverrideType, ValueType
-from hydra.errors import ConfigCompositionException
 from omegaconf import DictConfig, OmegaConf, open_dict, read_write
 
 from exprun.config import hydra_internals
@@ -72,10 +71,7 @@ class Composer:
             overrides = [self.parsed(line) for line in job]
             if not any(o.is_sweep_override() or o.key_or_group in NOT_DERIVED for o in overrides):
                 return self._derived(overrides)
-        try:
-            return self.loader.load_sweep_config(self.master, job)
-        except ValueError as error:  # a number, or null, as the option of a group
-            raise ConfigCompositionException(str(error)) from error
+        return self.loader.load_sweep_config(self.master, job)
 
     def _derived(self, overrides: list[Override]) -> DictConfig:
         """A copy of Hydra's config without the value overrides, which are then applied to it."""

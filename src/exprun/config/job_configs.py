@@ -15,6 +15,7 @@ from math import isfinite
 from pathlib import Path
 from typing import Any
 
+from hydra.errors import ConfigCompositionException
 from omegaconf import DictConfig, OmegaConf, open_dict, read_write
 from omegaconf.errors import OmegaConfBaseException
 
@@ -85,7 +86,10 @@ class JobConfigs:
 
     def composed(self, words: list[str], number: int, name: str) -> tuple[DictConfig, JobConfig]:
         """The same, made by Hydra and OmegaConf, and the composed config."""
-        config = self.composer.config(words)
+        try:
+            config = self.composer.config(words)
+        except ValueError as error:  # a number, or null, as the option of a group
+            raise ConfigCompositionException(str(error)) from error
         take_sweep(config)
         with open_dict(config.hydra):
             config.hydra.job.id, config.hydra.job.num = name, number
