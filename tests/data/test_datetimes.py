@@ -15,12 +15,12 @@ from exprun.cli import main
 from exprun.common.errors import UsageError
 from exprun.common.streams import stream
 from exprun.data import tabular
+from exprun.data.columns import Datetime
 from exprun.data.csv_file import BLOCK
 from exprun.data.datetimes import DAY, PERIODS, NoDate, circle, iso, periods_of, seconds
 from exprun.data.files import read_columns
 from exprun.data.frame import DATETIME
 from exprun.data.prepare import Data, prepare
-from exprun.data.preprocess import Datetime
 from exprun.data.preprocess_json import from_json, to_json
 from exprun.data.split import TIME, split_rows
 

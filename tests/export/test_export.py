@@ -16,11 +16,12 @@ import torch
 from exprun.common.constants import ACTIVATIONS
 from exprun.common.errors import UsageError
 from exprun.data import tabular
+from exprun.data.columns import Categorical
 from exprun.data.encoding import Supervision
 from exprun.data.files import read_columns
 from exprun.data.frame import Frame, Words
 from exprun.data.prepare import prepare
-from exprun.data.preprocess import Categorical, Preprocessing
+from exprun.data.preprocess import Preprocessing
 from exprun.data.read_options import MISSING
 from exprun.data.scaling import Quantiles, Scaling
 from exprun.data.task import Task

@@ -19,7 +19,7 @@ from exprun.common.errors import UsageError
 from exprun.common.streams import stream
 from exprun.config.compose import compose_run
 from exprun.config.schema import plain
-from exprun.data.preprocess import Numeric
+from exprun.data.columns import Numeric
 from exprun.data.synthetic import moons
 from exprun.fit.loop import fit
 from exprun.plots import boundary, layers, learning_curves, weights

@@ -14,11 +14,12 @@ from torch import Tensor
 from exprun.common.errors import UsageError
 from exprun.common.streams import stream
 from exprun.common.threads import mapped
+from exprun.data.columns import Categorical, Datetime
 from exprun.data.datetimes import iso
 from exprun.data.encoding import AUTO, ONE_HOT, TARGET, Supervision
 from exprun.data.folds import rows_in_folds, split_fold, untested
 from exprun.data.frame import DATETIME, Frame, Rows
-from exprun.data.preprocess import Categorical, Datetime, Preprocessing, single
+from exprun.data.preprocess import Preprocessing, single
 from exprun.data.rare import ERROR, treat_rare
 from exprun.data.scaling import NONE, STANDARDIZE, Scaling
 from exprun.data.split import RANDOM, TIME, Split, rows_needed, split_rows, time_of

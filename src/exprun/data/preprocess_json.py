@@ -7,11 +7,12 @@ from collections.abc import Iterable
 from dataclasses import asdict
 from typing import Any
 
+from exprun.data.columns import Categorical, Column, Datetime, Numeric
 from exprun.data.datetimes import PERIODS
 from exprun.data.encoding import FREQUENCY, TARGET, Encoding
 from exprun.data.frame import CATEGORICAL, DATETIME, NUMERIC
 from exprun.data.number_format import DECIMALS, THOUSANDS
-from exprun.data.preprocess import Categorical, Column, Datetime, Numeric, Preprocessing
+from exprun.data.preprocess import Preprocessing
 from exprun.data.read_options import Reading
 from exprun.data.scaling import Linear, Quantiles, Scaling
 from exprun.data.task import MERGED, Task

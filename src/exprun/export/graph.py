@@ -19,8 +19,8 @@ from torch import Tensor, nn
 
 from exprun import __version__
 from exprun.data.builder import missing_numbers
+from exprun.data.columns import Categorical, Datetime, Numeric
 from exprun.data.datetimes import PERIODS
-from exprun.data.preprocess import Categorical, Datetime, Numeric
 from exprun.data.scaling import BOUND, Linear, Quantiles
 from exprun.export.inputs import Columns, description, input_order, word_places
 from exprun.techniques.networks import MLP, HiddenLayer

@@ -15,8 +15,9 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from exprun.data.columns import Categorical, Datetime, Numeric
 from exprun.data.frame import Frame, Words
-from exprun.data.preprocess import Categorical, Datetime, Numeric, Preprocessing
+from exprun.data.preprocess import Preprocessing
 from exprun.data.scaling import Quantiles
 from exprun.data.spelling import is_whole, places
 from exprun.training.prediction import Model, Prediction

@@ -16,8 +16,8 @@ import torch
 from torch import Tensor, nn
 
 from exprun.data.builder import missing_numbers
+from exprun.data.columns import Datetime
 from exprun.data.datetimes import PERIODS
-from exprun.data.preprocess import Datetime
 from exprun.data.scaling import BOUND, Linear, Quantiles
 from exprun.export.inputs import Columns, description, input_order
 from exprun.training.prediction import Model, amounts, class_ids, probabilities

@@ -13,9 +13,10 @@ from matplotlib.figure import Figure
 from numpy.typing import NDArray
 
 from exprun.common.figure_style import INK, palette, save
+from exprun.data.columns import Numeric
 from exprun.data.frame import Frame
 from exprun.data.prepare import Data, Part
-from exprun.data.preprocess import Numeric, Preprocessing
+from exprun.data.preprocess import Preprocessing
 from exprun.display.text import shorten
 from exprun.fit.loop import fit
 from exprun.plots.figure import panels, plain

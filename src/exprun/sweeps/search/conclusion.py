@@ -90,7 +90,7 @@ def _say_chosen(
     like: list[Judged] = []
     if len(metrics) > 1:
         others = [judged for judged in by_first if judged in front and judged is not chosen]
-        heading = f"no finalist is better in every one of {', '.join(metrics)}:"
+        heading = f"the others on the Pareto front of {', '.join(metrics)}:"
         _say_some(console, "front", heading, others, scores, decisions, stored)
     else:
         like = _not_told_apart(by_first, scores)
@@ -126,7 +126,7 @@ def _say_chosen(
     entry["importance"] = shares = importance(decisions, stored)  # last, for it may take a second
     if shares:
         words = (f"{key} {share:.0%}" for key, share in [*shares.items()][:LISTED])
-        text = f"{'   '.join(words)}   of what sets the best tenth apart (PED-ANOVA)"
+        text = f"{'   '.join(words)}   (PED-ANOVA importance, for the best tenth)"
         say(console, "matters", text)
     return entry
 

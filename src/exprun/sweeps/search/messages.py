@@ -92,7 +92,7 @@ def rung_lines(
     )
     if len(metrics) > 1:
         front = front_of(result.ranked, metrics)
-        return [f"{line}; {len(front)} in the front of {', '.join(metrics)}"]
+        return [f"{line}; {len(front)} on the Pareto front of {', '.join(metrics)}"]
     best = result.ranked[0]
     line += f"; best {metrics[0]} {figure(best.scores[0]) if best.sound else 'none'}"
     title = title_of(best.trial, stored)

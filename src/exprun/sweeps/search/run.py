@@ -89,7 +89,7 @@ class SearchRun:
         ]
         content = ledger.read(self.folder)
         known = {trial.overrides for trial in stored.trials(content["jobs"])}
-        points = ask(search.space, settings.sampler, settings.seed, told, len(metrics))
+        points = ask(search.space, settings.sampler, settings.seed, told, settings.objectives)
         trials = search.distinct(points, needed.new, self.without_conditional, known)
         repetitions = stored.repetitions[: needed.rung.repetitions]
         self.add([[*trial, *own] for trial in trials for own in repetitions])

@@ -59,8 +59,7 @@ class Search:
         whole = settings.n_trials is None and settings.sampler == "grid"
         count = None if whole else settings.n_trials or USUAL_TRIALS
         if settings.adaptive:
-            objectives = len(settings.metric or [""])
-            points = ask(self.space, settings.sampler, settings.seed, [], objectives)
+            points = ask(self.space, settings.sampler, settings.seed, [], settings.objectives)
             brackets = self.stored.brackets(0)[:1]
             trials = self.distinct(points, brackets[0].size, without_conditional)
         else:

@@ -109,6 +109,11 @@ class SearchSettings:
         """Whether the sampler asks for configurations when it knows the results of others."""
         return self.sampler in ADAPTIVE
 
+    @property
+    def objectives(self) -> int:
+        """The number of objectives."""
+        return len(self.metric) if self.metric else 1
+
     def brackets(self, count: int, epochs: int, repetitions: int) -> list[Bracket]:
         """The brackets of ``count`` configurations (``schedule.brackets``), for an adaptive sampler
         batch by batch."""
