@@ -1,0 +1,117 @@
+"""Where the large arrays of a data set lie: in memory, or in temporary files (``data.stream``)."""
+
+from __future__ import annotations
+
+import math
+import mmap
+import os
+import tempfile
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from contextvars import ContextVar
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import DTypeLike, NDArray
+
+from exprun.common.errors import UsageError
+
+FILE_BYTES = 2**28
+"""Least size of a temporary file, 256 MiB; smaller arrays share one."""
+
+IN_MEMORY = ("tmpfs", "ramfs")
+"""File systems that take their space from memory."""
+
+Allocate = Callable[[int], memoryview]
+"""Returns so many zero bytes, at an address that is a multiple of 8."""
+
+
+def _anonymous(size: int) -> memoryview:
+    """Pages of memory of their own, which the system gets back with the last reference. Raises
+    MemoryError."""
+    try:
+        return memoryview(mmap.mmap(-1, max(8, size)))[:size]
+    except OSError as error:
+        raise MemoryError(str(error)) from None
+
+
+class TemporaryFiles:
+    """Allocates arrays in temporary files without names, which the system writes and reads as
+    memory allows. A file is removed with the last reference to its arrays, or with the process.
+
+    Files are large because each keeps a file descriptor.
+    """
+
+    def __init__(self, folder: Path) -> None:
+        """Raises UsageError for a folder that is kept in memory."""
+        self.folder = folder
+        self.free = memoryview(b"")
+        if file_system_of(folder) in IN_MEMORY:
+            raise UsageError(
+                f"data.stream=true: {folder} is kept in memory; expected the environment variable "
+                "TMPDIR to name a folder on a disk"
+            )
+
+    def __call__(self, size: int) -> memoryview:
+        size = -(-size // 8) * 8
+        if size > len(self.free):
+            self.free = self._file(max(size, FILE_BYTES))
+        found, self.free = self.free[:size], self.free[size:]
+        return found
+
+    def _file(self, size: int) -> memoryview:
+        """A new file in whole. Its space is reserved at once: a disk that is full when a page is
+        written would end the process. Raises UsageError if there is not enough."""
+        try:
+            with tempfile.TemporaryFile(dir=self.folder) as file:
+                if hasattr(os, "posix_fallocate"):  # not on macOS and Windows
+                    os.posix_fallocate(file.fileno(), 0, size)
+                else:
+                    file.truncate(size)
+                return memoryview(mmap.mmap(file.fileno(), size))
+        except OSError as error:
+            raise UsageError(
+                f"data.stream=true: no {size / 2**20:.0f} MiB more in {self.folder} "
+                f"({error.strerror}); expected the environment variable TMPDIR to name a folder "
+                "with more room"
+            ) from None
+
+
+_allocate: ContextVar[Allocate] = ContextVar("_allocate", default=_anonymous)
+
+
+@contextmanager
+def streamed(asked: bool) -> Iterator[None]:
+    """Context in which arrays are allocated in temporary files, if that is asked for."""
+    files: Allocate = TemporaryFiles(Path(tempfile.gettempdir())) if asked else _anonymous
+    token = _allocate.set(files)
+    try:
+        yield
+    finally:
+        _allocate.reset(token)
+
+
+def allocate(size: int) -> memoryview:
+    """So many zero bytes where the context says."""
+    return _allocate.get()(size)
+
+
+def zeros(shape: tuple[int, ...], dtype: DTypeLike) -> NDArray[Any]:
+    """An array of zeros where the context says."""
+    if _allocate.get() is _anonymous:
+        return np.zeros(shape, dtype)
+    count = math.prod(shape)
+    return np.frombuffer(allocate(count * np.dtype(dtype).itemsize), dtype, count).reshape(shape)
+
+
+def file_system_of(folder: Path) -> str:
+    """The type of the file system that holds a folder, empty if unknown (as on macOS)."""
+    mounts = Path("/proc/self/mounts")
+    if not mounts.exists():
+        return ""
+    fields = [line.split() for line in mounts.read_text().splitlines()]
+    places = {field[1].encode().decode("unicode_escape"): field[2] for field in fields}
+    whole = folder.resolve()
+    holding = next(place for place in (whole, *whole.parents) if str(place) in places)
+    return places[str(holding)]
