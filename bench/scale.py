@@ -1,6 +1,7 @@
 """How much memory large files take, and how soon their training starts.
 
     python -m bench.scale
+    python -m bench.scale --build ../older    # beside another clone with a .venv
 
 Writes a CSV file of 1,000,000 × 50 numbers and a target, the same as Parquet, and 60,000 + 10,000
 images of 28 × 28 bytes in MNIST's format, trains on each for an epoch, and prints the seconds until
@@ -21,8 +22,9 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
+from typing import NamedTuple
 
 import numpy as np
 import pyarrow as pa
@@ -72,26 +74,42 @@ def write_images(folder: Path) -> None:
 
 
 MEASURED = """
-import os, subprocess, sys
-_, status, used = os.wait4(subprocess.Popen(sys.argv[1:]).pid, 0)
-print(status, used.ru_utime + used.ru_stime, used.ru_maxrss)
+import os, pathlib, subprocess, sys, time
+process = subprocess.Popen(sys.argv[1:])
+done, anonymous = 0, 0
+while not done:
+    lines = pathlib.Path(f"/proc/{process.pid}/status").read_text().splitlines()
+    sizes = [int(line.split()[1]) for line in lines if line.startswith("RssAnon")]
+    anonymous = max(anonymous, *sizes, 0)
+    time.sleep(0.005)
+    done, status, used = os.wait4(process.pid, os.WNOHANG)
+print(status, used.ru_utime + used.ru_stime, used.ru_maxrss, anonymous)
 """
 """Runs a command from a small process, for its peak counts that of the process it is forked from,
-and prints its exit status, CPU seconds, and peak in KB."""
+and prints its exit status, CPU seconds, and peaks in KB: of all memory, and of anonymous pages."""
 
 
-def measure(words: Sequence[str], folder: Path) -> tuple[float, float, float]:
-    """Seconds until the training starts, CPU seconds altogether, and the peak of memory in MB."""
-    command = [sys.executable, "-c", MEASURED, sys.executable, "-m", "exprun", *words, *SHORT]
+class Measured(NamedTuple):
+    """Seconds until the training starts, CPU seconds altogether, and peaks of memory in MB."""
+
+    started: float
+    cpu: float
+    peak: float
+    anonymous: float
+
+
+def measure(words: Sequence[str], folder: Path, python: Path | str = sys.executable) -> Measured:
+    """Train with these overrides, by exprun of that interpreter."""
+    command = [sys.executable, "-c", MEASURED, str(python), "-m", "exprun", *words, *SHORT]
     began = time.perf_counter()
     with subprocess.Popen(command, cwd=folder, stdout=subprocess.PIPE, text=True) as process:
         assert process.stdout is not None
         process.stdout.readline()  # the line of the run
         started = time.perf_counter() - began
-        status, seconds, peak = process.stdout.read().splitlines()[-1].split()
+        status, cpu, peak, anonymous = process.stdout.read().splitlines()[-1].split()
     if int(status):
         raise SystemExit(f"{' '.join(words)}: exit status {status}")
-    return started, float(seconds), int(peak) / 1000
+    return Measured(started, float(cpu), int(peak) / 1000, int(anonymous) / 1000)
 
 
 def rows_per_second(words: Sequence[str], folder: Path) -> float:
@@ -123,53 +141,82 @@ def rows_per_second_of_torch(rows: int, columns: int) -> float:
     return rows * EPOCHS / (time.perf_counter() - began)
 
 
+def table_of(cases: Mapping[str, Sequence[str]], numbers: Mapping[str, int], folder: Path) -> None:
+    """Print the table of memory."""
+    base = measure([f"data={BASE}"], folder)
+    print(f"a run on {BASE}: {base.peak:.0f} MB, {base.anonymous:.0f} of them anonymous\n")
+    print("| | file MB | float32 MB | starts after s | CPU s | peak MB | ratio | anonymous MB |")
+    print("|---|--:|--:|--:|--:|--:|--:|--:|")
+    for name, words in cases.items():
+        seen = measure(words, folder)
+        path = folder / words[1].removeprefix("data.path=")
+        files = path.iterdir() if path.is_dir() else [path]
+        size = sum(file.stat().st_size for file in files) / 1e6
+        data = numbers[name] * 4 / 1e6
+        ratio = (seen.peak - base.peak) / data
+        print(
+            f"| {name} | {size:.0f} | {data:.0f} | {seen.started:.1f} | {seen.cpu:.1f} | "
+            f"{seen.peak:.0f} | {ratio:.2f} | {seen.anonymous:.0f} |",
+            flush=True,
+        )
+
+
+def beside(cases: Mapping[str, Sequence[str]], build: Path, folder: Path) -> None:
+    """Print the table of this clone and another."""
+    pythons = {"here": Path(sys.executable), build.name: build / ".venv/bin/python"}
+    print(
+        f"| | starts after s, here | {build.name} | CPU s, here | {build.name} | peak MB, here |",
+        end="",
+    )
+    print(f" {build.name} |")
+    print("|---|--:|--:|--:|--:|--:|--:|")
+    for name, words in cases.items():
+        turns = [[measure(words, folder, p) for p in pythons.values()] for _ in range(TURNS)]
+        cells = [
+            f"{statistics.median(figures):{digits}}"
+            for field, digits in (("started", ".1f"), ("cpu", ".1f"), ("peak", ".0f"))
+            for figures in zip(
+                *([getattr(one, field) for one in turn] for turn in turns), strict=True
+            )
+        ]
+        print(f"| {name} | {' | '.join(cells)} |", flush=True)
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--rows", type=int, default=1_000_000)
     parser.add_argument("--columns", type=int, default=50)
+    parser.add_argument("--build", type=Path, metavar="FOLDER", help="beside this clone, in turns")
     options = parser.parse_args()
     rows, columns = options.rows, options.columns
+    csv, parquet = f"CSV {rows:,} × {columns}", f"Parquet {rows:,} × {columns}"
+    streamed, images = f"{parquet}, data.stream=true", "IDX 70,000 × 784"
     with tempfile.TemporaryDirectory() as place:
         folder = Path(place)
         write_table(folder, rows, columns)
-        write_images(folder / "images")
         own = ("data.target=label",)
-        cases = {
-            f"CSV {rows:,} × {columns}": (
-                ("data=csv", "data.path=table.csv", *own),
-                rows * columns,
-            ),
-            f"Parquet {rows:,} × {columns}": (
-                ("data=parquet", "data.path=table.parquet", *own),
-                rows * columns,
-            ),
-            "IDX 70,000 × 784": (("data=idx", "data.path=images"), 70_000 * 784),
+        cases: dict[str, Sequence[str]] = {
+            csv: ("data=csv", "data.path=table.csv", *own),
+            parquet: ("data=parquet", "data.path=table.parquet", *own),
         }
-        _, _, base = measure([f"data={BASE}"], folder)
-        print(f"a run on {BASE}: {base:.0f} MB\n")
-        print("| | file MB | float32 MB | starts after s | CPU s | peak MB | ratio |")
-        print("|---|--:|--:|--:|--:|--:|--:|")
-        for name, (words, numbers) in cases.items():
-            started, cpu, peak = measure(words, folder)
-            path = folder / words[1].removeprefix("data.path=")
-            files = path.iterdir() if path.is_dir() else [path]
-            size = sum(file.stat().st_size for file in files) / 1e6
-            data = numbers * 4 / 1e6
-            ratio = (peak - base) / data
-            cells = (
-                f"{size:.0f} | {data:.0f} | {started:.1f} | {cpu:.1f} | {peak:.0f} | {ratio:.2f}"
+        if options.build:
+            beside(cases, options.build.absolute(), folder)
+            return
+        write_images(folder / "images")
+        cases[streamed] = (*cases[parquet], "data.stream=true")
+        cases[images] = ("data=idx", "data.path=images")
+        numbers = dict.fromkeys(cases, rows * columns) | {images: 70_000 * 784}
+        table_of(cases, numbers, folder)
+        for name in (parquet, streamed):
+            ours, theirs = [], []
+            for _ in range(TURNS):
+                ours.append(rows_per_second(cases[name], folder))
+                theirs.append(rows_per_second_of_torch(round(0.7 * rows), columns))
+            middle, other = statistics.median(ours), statistics.median(theirs)
+            print(
+                f"\n{name}, rows per second: exprun {middle:,.0f}, a PyTorch loop over tensors "
+                f"{other:,.0f}, ratio {middle / other:.2f}"
             )
-            print(f"| {name} | {cells} |", flush=True)
-        words, _ = cases[f"Parquet {rows:,} × {columns}"]
-        ours, theirs = [], []
-        for _ in range(TURNS):
-            ours.append(rows_per_second(words, folder))
-            theirs.append(rows_per_second_of_torch(round(0.7 * rows), columns))
-        middle, other = statistics.median(ours), statistics.median(theirs)
-        print(
-            f"\nrows per second: exprun {middle:,.0f}, a PyTorch loop {other:,.0f}, ratio "
-            f"{middle / other:.2f}"
-        )
 
 
 if __name__ == "__main__":

@@ -28,6 +28,7 @@ from exprun.common.streams import Streams, stream
 from exprun.common.threads import cores
 from exprun.data.prepare import Data, prepare
 from exprun.data.spelling import places
+from exprun.data.storage import streamed
 from exprun.data.table import Table
 from exprun.data.task import Task
 from exprun.diagnostics.settings import Diagnostics
@@ -149,8 +150,17 @@ def _load_data(text: str, device: torch.device, changed: tuple[int, ...]) -> Dat
     extra = {}
     if "generator" in inspect.signature(target_of("data", source)).parameters:
         extra["generator"] = stream(node["split_seed"], "data")
-    table: Table = call("data", source, **extra)
-    data = prepare(table, **how, device=device)
+    stream_ = how.get("stream")
+    try:
+        with streamed(bool(stream_)):
+            table: Table = call("data", source, **extra)
+            data = prepare(table, **how, device=device)
+    except MemoryError:
+        if stream_ is not False:  # the source has no such key, or it is true
+            raise
+        raise UsageError(
+            f"{source['path']}: does not fit into memory; expected data.stream=true"
+        ) from None
     del table
     if "path" in source:
         trim()

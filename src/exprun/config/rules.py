@@ -276,6 +276,7 @@ RULES: dict[str, Rule] = {
     "train_rows": either(null, integer(1)),
     "standardize": boolean,
     "standardize_target": boolean,
+    "data.stream": boolean,
     "rows": integer(10),
     "noise": at_least_zero,
     "arms": integer(2),

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import mmap
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, Literal
@@ -11,6 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from exprun.common.elementary import Numbers
+from exprun.data.storage import allocate
 
 AT_ONCE = 2**20
 """Numbers of a chunk, 8 MiB as float64."""
@@ -147,7 +147,7 @@ class Packed:
         found = [Column.of(v, d) for v, d in zip(rows, self.digits, strict=True)]
         self.digits = [column.digits for column in found]
         sizes = [-(-column.values.nbytes // 8) * 8 for column in found]
-        pages, at, kept = mmap.mmap(-1, max(8, sum(sizes))), 0, []
+        pages, at, kept = allocate(sum(sizes)), 0, []
         for column, size in zip(found, sizes, strict=True):
             values = np.frombuffer(pages, column.values.dtype, self.filled, at)
             values[:] = column.values

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from exprun.common.errors import UsageError
-from exprun.common.streams import stream
+from exprun.common.streams import stream as generator
 from exprun.common.threads import mapped
 from exprun.data.columns import Categorical, Datetime
 from exprun.data.datetimes import iso
@@ -23,6 +23,7 @@ from exprun.data.preprocess import Preprocessing, single
 from exprun.data.rare import ERROR, treat_rare
 from exprun.data.scaling import NONE, STANDARDIZE, Scaling
 from exprun.data.split import RANDOM, TIME, Split, rows_needed, split_rows, time_of
+from exprun.data.storage import zeros
 from exprun.data.table import Table, listed
 from exprun.data.targets import FEW_ROWS
 from exprun.data.task import MOST_IN_TABLE
@@ -42,10 +43,16 @@ class Part:
         return len(self.x)
 
 
+BUFFER_BYTES = 2**28
+"""Inputs among which the rows of a streamed data set are shuffled, 256 MiB."""
+
+
 @dataclass(frozen=True)
 class Data:
     """A data set ready for training, with its preprocessing; ``test_rows`` are the numbers, counted
-    from 0, that the test rows have in the source, if they are a fold of a cross-validation."""
+    from 0, that the test rows have in the source, if they are a fold of a cross-validation.
+    ``shuffle_buffer`` is the number of training rows that are shuffled with each other if not all
+    are (see ``training.batches.shuffled``)."""
 
     name: str
     train: Part
@@ -54,6 +61,7 @@ class Data:
     preprocessing: Preprocessing
     notes: tuple[str, ...] = ()
     test_rows: Rows | None = None
+    shuffle_buffer: int | None = None
 
 
 def prepare(
@@ -74,6 +82,7 @@ def prepare(
     unseen: Literal["ignore", "error"] = "ignore",
     encoding: str = ONE_HOT,
     standardize_target: bool = False,
+    stream: bool = False,
     device: torch.device | str = "cpu",
 ) -> Data:
     """Split, fit the preprocessing on the training rows, and move everything to the device.
@@ -85,9 +94,14 @@ def prepare(
     ``folds`` is the test part of a cross-validation, see ``split_fold``. Raises UsageError if the
     table cannot be split in this way.
 
+    With ``stream`` the inputs are too large for memory: they lie where ``storage.streamed`` says,
+    which has to be the context of this call, and are shuffled in blocks.
+
     The rows of a file are given back to memory as they become inputs: such a table is used up.
     """
-    drawn = stream(split_seed, "split")
+    if stream and torch.device(device).type != "cpu":
+        raise UsageError("data.stream=true: trains on the CPU only; expected device=cpu")
+    drawn = generator(split_seed, "split")
     if folds is None:
         table = treat_rare(table, rare, rows_needed(table, val_fraction, test_fraction))
         parts = split_rows(table, val_fraction, test_fraction, drawn, split, rare)
@@ -124,7 +138,7 @@ def prepare(
     supervision = None
     if table.features.categorical and encoding in (AUTO, TARGET):
         groups = None if table.groups is None else table.groups[parts.train]
-        drawn = stream(split_seed, "encoding")
+        drawn = generator(split_seed, "encoding")
         supervision = Supervision.draw(table.task, table.y[parts.train], groups, drawn)
     try:
         preprocessing = Preprocessing.fit(
@@ -159,7 +173,12 @@ def prepare(
         notes = (*notes, f"more than {MOST_IN_TABLE} classes: no confusion.csv, nor its table")
     numbers = np.arange(len(table)) if table.rows is None else table.rows
     test_rows = None if folds is None else numbers[parts.test]
-    return Data(table.name, train, val, test, preprocessing, notes, test_rows)
+    buffer = None
+    if stream:
+        buffer = max(1, BUFFER_BYTES // (4 * max(1, preprocessing.width)))
+        if len(train) > buffer:
+            notes = (*notes, f"shuffled in blocks, among {buffer:,} rows at a time (data.stream)")
+    return Data(table.name, train, val, test, preprocessing, notes, test_rows, buffer)
 
 
 def _inputs(
@@ -170,7 +189,7 @@ def _inputs(
 ) -> list[NDArray[np.float32]]:
     """The inputs (rows, width) of each of the parts, of which the first one is trained on. All grow
     together, in the order of the frame, whose memory shrinks."""
-    inputs = [np.zeros((len(rows), preprocessing.width), np.float32) for rows in parts]
+    inputs = [zeros((len(rows), preprocessing.width), np.float32) for rows in parts]
 
     def fill(run: tuple[int, int]) -> None:
         for rows, x in zip(parts, inputs, strict=True):

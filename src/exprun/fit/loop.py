@@ -16,7 +16,6 @@ import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import nullcontext
 
-import torch
 from torch import Tensor
 
 from exprun.common.constants import COMPLETED, DIVERGED, EARLY_STOPPED, INTERRUPTED, STOPPED
@@ -30,7 +29,7 @@ from exprun.engine.tape import Unrecordable
 from exprun.fit.learning_curve import Curve, ema_columns
 from exprun.techniques import torch_optim
 from exprun.training.batch_norm import recompute_statistics
-from exprun.training.batches import blocks
+from exprun.training.batches import blocks, shuffled
 from exprun.training.callbacks import Callback, Outcome
 from exprun.training.divergence import Diverged, locate
 from exprun.training.training import Training
@@ -167,7 +166,9 @@ def iterations(
 
 def new_order(training: Training) -> Tensor:
     """A random permutation of the training rows' indices, (n,) int64 on the CPU."""
-    return torch.randperm(len(training.data.train), generator=training.streams.order)
+    data = training.data
+    rows = len(data.train)
+    return shuffled(rows, data.shuffle_buffer or rows, training.streams.order)
 
 
 def batches(training: Training, order: Tensor) -> Iterator[tuple[Tensor, Tensor]]:

@@ -1,10 +1,12 @@
-"""Gather the batches of an epoch from the rows of a data set, in blocks that fit into the cache."""
+"""Shuffle the rows of a data set, and gather the batches of an epoch from them in blocks that fit
+into the cache."""
 
 from __future__ import annotations
 
 import math
 from collections.abc import Iterator
 
+import torch
 from torch import Tensor
 from torch.nn.functional import pad
 
@@ -13,6 +15,29 @@ BLOCK_BYTES = 4 * 2**20
 
 ALIGNMENT = 64
 """Alignment in bytes of a new torch tensor on a CPU."""
+
+BLOCKS = 256
+"""Blocks of consecutive rows among which a large data set is shuffled at a time."""
+
+
+def shuffled(rows: int, buffer: int, generator: torch.Generator) -> Tensor:
+    """A random permutation of the rows' numbers, (rows,) int64.
+
+    Of more rows than ``buffer`` it is one that reads a file in pieces: blocks of consecutive rows
+    are taken in random order, BLOCKS at a time, of whose rows a random permutation is the next part
+    of the whole (as the shuffle buffers of ``tf.data`` and WebDataset, over files in shards). Rows
+    further apart than that meet in a batch in another epoch.
+    """
+    if rows <= buffer:
+        return torch.randperm(rows, generator=generator)
+    length = max(1, buffer // BLOCKS)
+    firsts = torch.randperm(math.ceil(rows / length), generator=generator) * length
+    parts = []
+    for some in firsts.split(BLOCKS):
+        members = (some[:, None] + torch.arange(length)).flatten()
+        members = members[members < rows]
+        parts.append(members[torch.randperm(len(members), generator=generator)])
+    return torch.cat(parts)
 
 
 def blocks(
