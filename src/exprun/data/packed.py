@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from exprun.common.elementary import Numbers
-from exprun.data.storage import allocate
+from exprun.data.storage import allocate, is_streamed, will_need
 
 AT_ONCE = 2**20
 """Numbers of a chunk, 8 MiB as float64."""
@@ -93,6 +93,7 @@ class Packed:
 
     def __init__(self, columns: int) -> None:
         self.width = columns
+        self.streamed = is_streamed()
         self.chunks: list[tuple[Column, ...] | None] = []
         self.starts = [0]
         """The first row of each chunk, and the number of rows."""
@@ -168,7 +169,12 @@ class Packed:
             wanted = wanted[turn]
         found = np.empty((len(wanted), len(places)), order=order)
         ends = np.searchsorted(wanted, self.starts)
-        for k in np.flatnonzero(np.diff(ends)):
+        needed = np.flatnonzero(np.diff(ends))
+        if self.streamed:
+            for some in filter(None, (self.chunks[k] for k in needed)):
+                for place in places:
+                    will_need(some[place].values)
+        for k in needed:
             part, chunk = slice(ends[k], ends[k + 1]), self.chunks[k]
             assert chunk is not None, "the rows have been released"
             within = wanted[part] - self.starts[k]

@@ -23,7 +23,7 @@ from exprun.data.preprocess import Preprocessing, single
 from exprun.data.rare import ERROR, treat_rare
 from exprun.data.scaling import NONE, STANDARDIZE, Scaling
 from exprun.data.split import RANDOM, TIME, Split, rows_needed, split_rows, time_of
-from exprun.data.storage import zeros
+from exprun.data.storage import read_in_order, zeros
 from exprun.data.table import Table, listed
 from exprun.data.targets import FEW_ROWS
 from exprun.data.task import MOST_IN_TABLE
@@ -43,8 +43,8 @@ class Part:
         return len(self.x)
 
 
-BUFFER_BYTES = 2**28
-"""Inputs among which the rows of a streamed data set are shuffled, 256 MiB."""
+BUFFER_BYTES = 2**27
+"""Inputs among which the rows of a streamed data set are shuffled, 128 MiB."""
 
 
 @dataclass(frozen=True)
@@ -161,6 +161,8 @@ def prepare(
             first = untested(table, folds, split)
             times += [f"folds in order: the first {first:,} rows are in no fold, only trained on"]
         inputs = _inputs(preprocessing, table.features, each, supervision)
+        for x in inputs[1:] if stream else ():
+            read_in_order(x)
         train, val, test = map(part, each, inputs)
     except UsageError as error:
         raise UsageError(f"{table.name}: {error}") from None

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ctypes
 import math
 import mmap
 import os
@@ -69,13 +70,36 @@ class TemporaryFiles:
                     os.posix_fallocate(file.fileno(), 0, size)
                 else:
                     file.truncate(size)
-                return memoryview(mmap.mmap(file.fileno(), size))
+                pages = mmap.mmap(file.fileno(), size)
         except OSError as error:
             raise UsageError(
                 f"data.stream=true: no {size / 2**20:.0f} MiB more in {self.folder} "
                 f"({error.strerror}); expected the environment variable TMPDIR to name a folder "
                 "with more room"
             ) from None
+        if hasattr(mmap, "MADV_RANDOM"):  # not on Windows
+            # else up to some MiB are read around each page, and drive out others that are needed
+            pages.madvise(mmap.MADV_RANDOM)
+        return memoryview(pages)
+
+
+def will_need(array: NDArray[Any]) -> None:
+    """Have the system read a contiguous array from its file, while other work goes on."""
+    _advise(array, "MADV_WILLNEED")
+
+
+def read_in_order(array: NDArray[Any]) -> None:
+    """Have the system read a contiguous array from its file ahead, for it is gone through from
+    front to back."""
+    _advise(array, "MADV_SEQUENTIAL")
+
+
+def _advise(array: NDArray[Any], advice: str) -> None:
+    number = getattr(mmap, advice, None)
+    if number is not None:  # not on Windows
+        first = array.ctypes.data // mmap.PAGESIZE * mmap.PAGESIZE
+        size = array.ctypes.data + array.nbytes - first
+        ctypes.CDLL(None).madvise(ctypes.c_void_p(first), ctypes.c_size_t(size), number)
 
 
 _allocate: ContextVar[Allocate] = ContextVar("_allocate", default=_anonymous)
@@ -92,6 +116,11 @@ def streamed(asked: bool) -> Iterator[None]:
         _allocate.reset(token)
 
 
+def is_streamed() -> bool:
+    """Whether the context says that arrays lie in files."""
+    return _allocate.get() is not _anonymous
+
+
 def allocate(size: int) -> memoryview:
     """So many zero bytes where the context says."""
     return _allocate.get()(size)
@@ -99,7 +128,7 @@ def allocate(size: int) -> memoryview:
 
 def zeros(shape: tuple[int, ...], dtype: DTypeLike) -> NDArray[Any]:
     """An array of zeros where the context says."""
-    if _allocate.get() is _anonymous:
+    if not is_streamed():
         return np.zeros(shape, dtype)
     count = math.prod(shape)
     return np.frombuffer(allocate(count * np.dtype(dtype).itemsize), dtype, count).reshape(shape)

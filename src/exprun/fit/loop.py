@@ -29,7 +29,7 @@ from exprun.engine.tape import Unrecordable
 from exprun.fit.learning_curve import Curve, ema_columns
 from exprun.techniques import torch_optim
 from exprun.training.batch_norm import recompute_statistics
-from exprun.training.batches import blocks, shuffled
+from exprun.training.batches import ReadAhead, blocks, shuffled
 from exprun.training.callbacks import Callback, Outcome
 from exprun.training.divergence import Diverged, locate
 from exprun.training.training import Training
@@ -147,13 +147,19 @@ def iterations(
     training: Training, native: NativeTraining | None, replay: ReplayedTraining | None
 ) -> Iterator[int]:
     """Run the iterations of an epoch, one or several at a time; yields how many have been run."""
-    t = training
+    t, data = training, training.data
     order = new_order(t)
-    done = 0
+    buffer = data.shuffle_buffer
+    read_ahead = ReadAhead(data.train.x, order, buffer) if buffer else None
+    done, size = 0, t.batch_size or 0
     while native and done < t.iterations_per_epoch:
+        if read_ahead:
+            read_ahead(done * size)
         done += native(order, done)
         yield done
     for xs, ys in () if native else batches(t, order):
+        if read_ahead:
+            read_ahead(done * size)
         end = done + len(xs)
         while done < end:
             if replay:

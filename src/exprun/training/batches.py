@@ -10,13 +10,15 @@ import torch
 from torch import Tensor
 from torch.nn.functional import pad
 
+from exprun.data.storage import will_need
+
 BLOCK_BYTES = 4 * 2**20
 """Approximate bytes of inputs that are gathered at a time."""
 
 ALIGNMENT = 64
 """Alignment in bytes of a new torch tensor on a CPU."""
 
-BLOCKS = 256
+BLOCKS = 128
 """Blocks of consecutive rows among which a large data set is shuffled at a time."""
 
 
@@ -38,6 +40,24 @@ def shuffled(rows: int, buffer: int, generator: torch.Generator) -> Tensor:
         members = members[members < rows]
         parts.append(members[torch.randperm(len(members), generator=generator)])
     return torch.cat(parts)
+
+
+class ReadAhead:
+    """Has the inputs x (rows, width) of a ``shuffled`` order read from their files before they are
+    needed: those of this part of it and of the next."""
+
+    def __init__(self, x: Tensor, order: Tensor, buffer: int) -> None:
+        self.length = max(1, buffer // BLOCKS)
+        self.blocks = x.numpy(), (order // self.length).split(buffer)
+        self.buffer, self.read = buffer, 0
+
+    def __call__(self, done: int) -> None:
+        """Of the rows in this order ``done`` have been used."""
+        x, parts = self.blocks
+        for part in parts[self.read : done // self.buffer + 2]:
+            for block in part.unique().tolist():
+                will_need(x[block * self.length : (block + 1) * self.length])
+            self.read += 1
 
 
 def blocks(
