@@ -194,7 +194,7 @@ def _estimate(row: Estimate, x: Scale, y: float, left: float, *, names_beside: b
     if names_beside:
         shapes: list[Shape] = [Text(left - 10, y + 4, row.name, "end")]
     else:
-        shapes = [Text(left, y - 11, row.name)]
+        shapes = [Text(left, y - 11, _fitted(row.name, WIDTH - left))]
     for value in row.singles:
         if math.isfinite(x(value)):
             shapes.append(Dot(x(value), y, 2, color, opacity=0.35))
@@ -264,7 +264,8 @@ def heat_map(
                 cell.append(Text(x + width / 2, y + height / 2 + 4, texts[i][j], "middle", ink))
             drawing.add(Group(cell, title=f"{name}, {columns[j]}: {value:.5g}"))
     words = f"{label}, mean of the jobs of a cell; dark is better"
-    drawing.add(Text(left, top + height * len(rows) + 20, words, color="muted"))
+    caption = _fitted(words, WIDTH)
+    drawing.add(Text(0, top + height * len(rows) + 20, caption, color="muted"))
     return drawing
 
 
