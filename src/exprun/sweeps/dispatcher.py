@@ -132,6 +132,7 @@ class Dispatcher:
         self.leases: dict[int, Lease] = {}  # of running jobs
         self.tries: Counter[int] = Counter()  # failed tries of each job
         self.stillborn = 0
+        self.looked = 0.0  # time of the last look at the workers
         self.memory = USUAL_MEMORY  # largest measured memory of a worker, in bytes
         self.signal: signal.Signals | None = None  # the signal that ended the sweep
 
@@ -220,8 +221,12 @@ class Dispatcher:
         return free - sum(max(bytes_, 0) for bytes_ in growth) >= self.memory
 
     def _look_at_workers(self) -> None:
-        """Measure the memory of all workers, and kill those that exceed the timeout of a job."""
+        """Measure the memory of all workers, and kill those that exceed the timeout of a job; at
+        most once per ``INTERVAL``, because short jobs send hundreds of messages a second."""
         now, timeout = time.monotonic(), self.settings.timeout
+        if now - self.looked < INTERVAL:
+            return
+        self.looked = now
         for worker in self.workers.values():
             self.memory = max(self.memory, resident_memory(worker.pid))
             late = timeout and any(now - since > timeout for since in worker.since.values())
