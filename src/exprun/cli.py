@@ -160,6 +160,7 @@ def _hydra(words: list[str]) -> int:
     from exprun.config.hydra_internals import (
         main_arguments,
         mode_of_the_command_line,
+        quick_defaults_lists,
         register_resolver,
     )
     from exprun.config.paths import conf_dir
@@ -181,7 +182,8 @@ def _hydra(words: list[str]) -> int:
     try:
         if PRINTING & {word.split("=")[0] for word in words}:
             signal.signal(signal.SIGPIPE, signal.SIG_DFL)  # printing: end with the reader
-        with _hydra_raises(), nullcontext() if own_config else mode_of_the_command_line():
+        mode = nullcontext() if own_config else mode_of_the_command_line()
+        with _hydra_raises(), mode, quick_defaults_lists():
             main = hydra.main(str(conf_dir()), "config", **main_arguments())
             main(_task)()
     except SystemExit as stop:

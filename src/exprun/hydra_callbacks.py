@@ -185,6 +185,8 @@ class Hooks(Callback):
         try:
             self.locks.enter_context(held(folder))
             self._add(config, content, jobs, asked)
+            if search:
+                search.check_metric(self.jobs[0])
         except BaseException:
             self.locks.close()
             for path in folder.iterdir():  # the folder was new or empty

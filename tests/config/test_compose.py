@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import random
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -16,7 +17,7 @@ from omegaconf import Container, DictConfig, Node, OmegaConf
 
 from exprun.config.compose import Composer
 from exprun.config.hydra_files import hydra_files, write_hydra_files
-from exprun.config.hydra_internals import register_resolver
+from exprun.config.hydra_internals import quick_defaults_lists, register_resolver
 from exprun.config.paths import conf_dir
 from exprun.record.files import folder_name
 from tests.command import run_command
@@ -150,8 +151,30 @@ def test_jobs_are_those_that_hydra_composes(hydra: Hydra) -> None:
     assert master.hydra.job.name
     loader = hydra.config_loader
     for config, job in zip(sweep_configs(hydra, master, JOBS), JOBS, strict=True):
-        assert_same(config, loader.load_sweep_config(master, job))
-        assert config.hydra.job.name == loader.load_sweep_config(master, job).hydra.job.name
+        expected = loader.load_sweep_config(master, job)
+        assert_same(config, expected)
+        assert config.hydra.job.name == expected.hydra.job.name
+
+
+def test_every_option_beside_others(hydra: Hydra) -> None:
+    """Hydra composes each job from all files, as the loader does whose work is saved."""
+    groups = {
+        group.name: sorted(path.stem for path in group.glob("*.yaml"))
+        for group in conf_dir().iterdir()
+        if group.is_dir() and group.name != "hydra"
+    }
+    draws = random.Random(0)
+    jobs = []
+    for number in range(max(map(len, groups.values()))):
+        own = [f"{key}={names[number % len(names)]}" for key, names in groups.items()]
+        jobs.append([w for w in own if w.startswith("experiment") or draws.random() < 0.7])
+    left = [f"{key}={name}" for key, names in groups.items() for name in names]
+    jobs += [[word] for word in left if not any(word in job for job in jobs)]
+    master = master_config(hydra)
+    with quick_defaults_lists():
+        configs = [*sweep_configs(hydra, master, jobs)]
+    for config, job in zip(configs, jobs, strict=True):
+        assert_same(config, hydra.config_loader.load_sweep_config(master, job))
 
 
 def test_jobs_share_nothing_that_changes(hydra: Hydra) -> None:

@@ -6,16 +6,19 @@ import errno
 import json
 import os
 import resource
+import shutil
 import subprocess
 import sys
 import threading
 import time
-from contextlib import suppress
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
 from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
+from exprun.common.errors import UsageError
 from exprun.record import lease
 from exprun.record.lease import HeldError, Holder, Lease, clear_stale, held, holder
 
@@ -152,6 +155,7 @@ def test_heartbeats(tmp_path: Path) -> None:
 ENDLESS = """
 import sys, threading
 from pathlib import Path
+from exprun.common.errors import UsageError
 from exprun.record import lease
 lease.HEARTBEAT = 0.01
 with lease.held(Path(sys.argv[1])):
@@ -183,3 +187,29 @@ def test_a_full_disk_leaves_no_empty_lease(tmp_path: Path) -> None:
     assert not (tmp_path / lease.NAME).exists()
     with held(tmp_path):
         assert (tmp_path / lease.NAME).stat().st_size > 0
+
+
+@contextmanager
+def read_only(folder: Path) -> Iterator[None]:
+    """Context in which nothing can be written into the folder, not even by root."""
+    if os.geteuid():
+        folder.chmod(0o555)
+        yield
+        folder.chmod(0o755)
+        return
+    mounted = ["mount", "-t", "tmpfs", "-o", "ro", "tmpfs", str(folder)]
+    if not shutil.which("mount") or subprocess.run(mounted, check=False).returncode:
+        pytest.skip("root can write everywhere here")
+    try:
+        yield
+    finally:
+        subprocess.run(["umount", str(folder)], check=True)
+
+
+def test_a_read_only_folder_is_named(tmp_path: Path) -> None:
+    with (
+        read_only(tmp_path),
+        pytest.raises(UsageError, match=f"{tmp_path}: is read-only; expected a folder to write to"),
+        held(tmp_path),
+    ):
+        pass

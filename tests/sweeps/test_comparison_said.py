@@ -162,12 +162,12 @@ def test_few_seeds_say_nothing(
         (["eight", "--metric", "test_acuracy"], "did you mean test_accuracy? (expected val_acc"),
         (["eight", "--baseline", "optimizer=adm"], "did you mean adam? (expected adam, sgd, rms"),
         (["eight", "--baseline", "optimizer"], "expected key=value, like optimizer=sgd"),
-        (["eight", "--by", ""], "argument --by: no key; expected some, like optimizer,reg"),
+        (["eight", "--by", ""], "--by : expected some keys, like optimizer,reg"),
         (
             ["eight", "--baseline", "optimizer=sgd,optimizer=adam"],
             "--baseline: optimizer twice; expected one value of each key",
         ),
-        (["eight", "--delta", "0"], "argument --delta: 0: expected a number > 0"),
+        (["eight", "--delta", "0"], "exprun: --delta 0: expected a number > 0"),
     ],
 )
 def test_what_is_not_there_is_said_in_one_line(

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import argparse
 import re
+from collections.abc import Callable
 from pathlib import Path
 from typing import NoReturn
 
@@ -33,6 +34,9 @@ COMMANDS = (
 INVALID_CHOICE = r"argument (\S+): invalid choice: '(.*)' \(choose from (.*)\)"
 """argparse's error message for a value that is not among an option's choices."""
 
+REFUSED = r"argument (\S+): (.*: expected .*)"
+"""argparse's error message for a value that its type refuses with an ArgumentTypeError."""
+
 
 class Parser(argparse.ArgumentParser):
     """Parser of a command's arguments; raises its errors as UsageError, in one line."""
@@ -48,6 +52,8 @@ class Parser(argparse.ArgumentParser):
             allowed = [word.strip("'") for word in choice[3].split(", ")]
             message = f"{choice[1]} {choice[2]}: expected {choices(allowed)}"
             raise UsageError(message + nearest(choice[2], allowed))
+        if refused := re.fullmatch(REFUSED, message, re.DOTALL):
+            raise UsageError(f"{refused[1].rpartition('/')[2]} {refused[2]}")
         unknown = message.partition("unrecognized arguments: ")[2].split()
         hint = nearest(unknown[0], flags) if unknown else ""
         raise UsageError(f"{self.prog.partition(' ')[2]}: {message}{hint}; expected {usage}")
@@ -77,9 +83,20 @@ def positive(text: str) -> float:
     return value
 
 
+def at_least(low: int) -> Callable[[str], int]:
+    """argparse type: a whole number of at least ``low``."""
+
+    def number(text: str) -> int:
+        if not (text.isdecimal() and int(text) >= low):
+            raise argparse.ArgumentTypeError(f"{text}: expected a whole number of at least {low}")
+        return int(text)
+
+    return number
+
+
 def keys(text: str) -> list[str]:
     """argparse type: a list of keys, separated by commas."""
     found = [key.strip() for key in text.split(",") if key.strip()]
     if not found:
-        raise argparse.ArgumentTypeError("no key; expected some, like optimizer,reg")
+        raise argparse.ArgumentTypeError(f"{text}: expected some keys, like optimizer,reg")
     return found

@@ -3,13 +3,11 @@ suggestions."""
 
 from __future__ import annotations
 
-import argparse
 import os
 import sys
-from collections.abc import Callable
 from pathlib import Path
 
-from exprun.commands import Parser
+from exprun.commands import Parser, at_least
 from exprun.commands.best_job import run_of
 from exprun.common.errors import UsageError
 from exprun.doctor import terminal
@@ -32,14 +30,14 @@ def main(words: list[str]) -> int:
     parser.add_argument(
         "--try",
         dest="number",
-        type=_at_least(1),
+        type=at_least(1),
         nargs="?",
         const=0,
         metavar="N",
         help=f"train suggestion N, or the first {FIRST}, and the run as it was, with equal seeds",
     )
     parser.add_argument(
-        "--seeds", type=_at_least(2), default=6, metavar="N", help="pairs of a trial (default 6)"
+        "--seeds", type=at_least(2), default=6, metavar="N", help="pairs of a trial (default 6)"
     )
     parser.add_argument(
         "--trust", action="store_true", help="let its config name code of somebody's own"
@@ -81,17 +79,6 @@ def main(words: list[str]) -> int:
         return conclude(place, code)
     terminal.trials(made, os.path.relpath(place))
     return 0
-
-
-def _at_least(low: int) -> Callable[[str], int]:
-    """argparse type: a whole number of at least ``low``."""
-
-    def number(text: str) -> int:
-        if not text.isdigit() or int(text) < low:
-            raise argparse.ArgumentTypeError(f"{text}: expected a whole number of at least {low}")
-        return int(text)
-
-    return number
 
 
 def choose(suggestions: list[Suggestion], number: int) -> list[Suggestion]:

@@ -14,7 +14,7 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
-from exprun.commands import Parser
+from exprun.commands import Parser, at_least
 from exprun.common.constants import DONE, FINISHED, HELD
 from exprun.common.errors import UsageError
 from exprun.common.override_value import override_value
@@ -52,7 +52,7 @@ def main(words: list[str]) -> int | list[str]:
     parser.add_argument(
         "--more",
         metavar="N",
-        type=int,
+        type=at_least(1),
         help="of a search, train the N best configurations that it stopped to the end",
     )
     parser.add_argument(
@@ -92,8 +92,6 @@ def search_again(
     Raises UsageError if, without ``trust``, the overrides in ``sweep.json`` could make Hydra run
     code or read options that are not exprun's.
     """
-    if more is not None and more < 1:
-        raise UsageError(f"--more {more}: expected a number of configurations")
     with ledger.read_from(folder):
         search = Stored.of(content)
         words = [str(word) for word in (*content["overrides"], *search.overrides)]

@@ -60,6 +60,11 @@ ALSO_CALLED = {
     "layer_norm": "layer",
     "ridge": "l2",
     "lasso": "l1",
+    "bayes": "tpe",
+    "bayesian": "tpe",
+    "optuna": "tpe",
+    "asha": "halving",
+    "successive_halving": "halving",
 }
 """Other common names of options and values, with exprun's names."""
 

@@ -49,8 +49,8 @@ class Composer:
     """Composes with Hydra once for all jobs of a sweep that choose the same options."""
 
     def __init__(self, loader: ConfigLoader, master: DictConfig) -> None:
-        self.loader, self.master = loader, master
-        self.is_group = functools.cache(hydra_internals.is_group(loader, master))
+        self.loader, self.master = hydra_internals.fast_loader(loader), master
+        self.is_group = functools.cache(hydra_internals.is_group(self.loader, master))
         self.parse = functools.cache(OverridesParser.create().parse_override)
         self.base = functools.cache(self._base)
         self.has = functools.cache(self._has)

@@ -8,17 +8,27 @@ OmegaConf 2.3, and 1.4 with 2.4, which Python 3.14 needs (CONTRIBUTING.md).
 from __future__ import annotations
 
 import argparse
+import copy
 import inspect
+import pickle
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
+from dataclasses import astuple
+from itertools import takewhile
 from typing import TYPE_CHECKING, Any
 
 import hydra.utils
+from hydra._internal import defaults_list
 from hydra._internal.config_loader_impl import ConfigLoaderImpl
+from hydra._internal.config_repository import ConfigRepository, IConfigRepository
 from hydra._internal.hydra import Hydra
 from hydra._internal.utils import create_config_search_path, get_args_parser
 from hydra.core.config_loader import ConfigLoader
+from hydra.core.config_search_path import ConfigSearchPath
+from hydra.core.default_element import InputDefault, ResultDefault
+from hydra.core.object_type import ObjectType
 from hydra.core.override_parser.types import Override
+from hydra.plugins.config_source import ConfigResult, ConfigSource
 from hydra.types import RunMode
 from omegaconf import DictConfig, OmegaConf
 from omegaconf._utils import get_omega_conf_dumper
@@ -33,6 +43,7 @@ __all__ = [
     "Hydra",
     "apply_values",
     "basic_sweeper",
+    "fast_loader",
     "flags",
     "get_omega_conf_dumper",
     "is_group",
@@ -40,6 +51,7 @@ __all__ = [
     "main_hydra",
     "mode_of_the_command_line",
     "override_dirname",
+    "quick_defaults_lists",
     "register_resolver",
 ]
 
@@ -118,10 +130,110 @@ def mode_of_the_command_line() -> Iterator[None]:
         setattr(Hydra, "get_mode", before)  # noqa: B010
 
 
+@contextmanager
+def quick_defaults_lists() -> Iterator[None]:
+    """Context in which Hydra prepares for interpolations in a defaults list only if it has some,
+    which saves a fifth of the time of composing. Replaced by: nothing."""
+    before = defaults_list._create_interpolation_map
+
+    def create(overrides: Any, defaults: list[InputDefault], self_added: bool) -> DictConfig | None:
+        if any(default.is_interpolation() for default in defaults):
+            return before(overrides, defaults, self_added)
+        return None
+
+    setattr(defaults_list, before.__name__, create)
+    try:
+        yield
+    finally:
+        setattr(defaults_list, before.__name__, before)
+
+
+def fast_loader(loader: ConfigLoader) -> ConfigLoader:
+    """A loader that composes the same configs but looks for each file once and parses it once, as
+    it was then. This and the next three functions make composing a sweep's jobs fast. Replaced by:
+    the ``loader`` itself."""
+    assert isinstance(loader, ConfigLoaderImpl)  # Hydra's only implementation
+    return _Loader(loader.config_search_path)
+
+
+class _Loader(ConfigLoaderImpl):
+    """Hydra's loader, which begins to merge where two configs begin to differ."""
+
+    def __init__(self, search_path: ConfigSearchPath) -> None:
+        super().__init__(search_path)
+        self.repository = _ParsedFiles(search_path)
+        self.before: tuple[Any, ...] = ()  # what was merged last
+        self.merged: dict[tuple[Any, ...], bytes] = {}  # what several configs begin with
+
+    def _compose_config_from_defaults_list(
+        self, defaults: list[ResultDefault], repo: IConfigRepository
+    ) -> DictConfig:
+        sources = [(source.provider, source.full_path()) for source in repo.get_sources()]
+        steps = (tuple(sources), *map(astuple, defaults))
+        pairs = zip(steps, self.before, strict=False)
+        alike = sum(1 for _ in takewhile(lambda pair: pair[0] == pair[1], pairs))
+        done = next((n for n in range(len(steps), 0, -1) if steps[:n] in self.merged), 0)
+        compose = super()._compose_config_from_defaults_list
+        if alike > max(done, 1):
+            head = compose(self._after(steps[:done], defaults[: alike - 1]), repo)
+            done = alike
+            self.merged[steps[:done]] = pickle.dumps(head)
+        self.before = steps
+        return compose(self._after(steps[:done], defaults), repo)
+
+    def _after(self, done: tuple[Any, ...], defaults: list[ResultDefault]) -> list[ResultDefault]:
+        """The defaults with those that have been merged as one of them."""
+        return [_Merged(self.merged[done]), *defaults[len(done) - 1 :]] if done else defaults
+
+    def _load_single_config(self, default: ResultDefault, repo: IConfigRepository) -> ConfigResult:
+        if isinstance(default, _Merged):
+            return ConfigResult("", "", pickle.loads(default.content), {})
+        return super()._load_single_config(default, repo)
+
+
+class _Merged(ResultDefault):
+    """A config that was merged from several."""
+
+    def __init__(self, content: bytes) -> None:
+        super().__init__()
+        self.content = content
+
+
+class _ParsedFiles(ConfigRepository):
+    """The files on a search path as Hydra reads them. What has been found is shared by the copies
+    that Hydra makes, one for each config that it composes."""
+
+    def __init__(self, search_path: ConfigSearchPath) -> None:
+        self.found: dict[tuple[Any, ...], Any] = {}
+        super().__init__(search_path)
+
+    def __deepcopy__(self, memo: dict[int, Any]) -> _ParsedFiles:
+        return copy.copy(self)
+
+    def load_config(self, config_path: str) -> ConfigResult | None:
+        key = (*self._searched(), config_path)
+        if key not in self.found:
+            self.found[key] = pickle.dumps(super().load_config(config_path))
+        read: ConfigResult | None = pickle.loads(self.found[key])
+        return read
+
+    def _find_object_source(
+        self, config_path: str, object_type: ObjectType | None
+    ) -> ConfigSource | None:
+        key = (*self._searched(), config_path, object_type)
+        if key not in self.found:
+            self.found[key] = super()._find_object_source(config_path, object_type)
+        source: ConfigSource | None = self.found[key]
+        return source
+
+    def _searched(self) -> Iterator[tuple[str, str]]:
+        return ((source.provider, source.full_path()) for source in self.sources)
+
+
 def is_group(loader: ConfigLoader, master: DictConfig) -> Callable[[str], bool]:
     """A function that says whether a key names a group on the search path of a sweep's config
-    ``master``, which may be longer than that of the ``loader``. This and the next two functions
-    make composing a sweep's jobs fast. Replaced by: ``loader.load_sweep_config`` for every job."""
+    ``master``, which may be longer than that of the ``loader``. Replaced by:
+    ``loader.load_sweep_config`` for every job, as the next two functions."""
     assert isinstance(loader, ConfigLoaderImpl)  # Hydra's only implementation
     own: Any = OmegaConf.to_container(master.hydra.overrides.hydra, resolve=False)
     name = master.hydra.job.config_name

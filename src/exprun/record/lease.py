@@ -88,7 +88,12 @@ def holder(folder: Path) -> Holder | None:
 
 @contextmanager
 def held(folder: Path) -> Iterator[None]:
-    """Inside, a folder is this process's: whoever else wants to hold it gets a HeldError."""
+    """Inside, a folder is this process's: whoever else wants to hold it gets a HeldError. Raises
+    UsageError for a folder that cannot be written to."""
+    if folder.is_dir() and not os.access(folder, os.W_OK):
+        raise UsageError(
+            f"{folder}: is read-only; expected a folder to write to, like a copy of it"
+        )
     lease = Lease(folder)
     try:
         yield

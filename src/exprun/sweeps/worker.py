@@ -10,11 +10,13 @@ from typing import Any, NoReturn
 
 import torch
 
+from exprun.build import target_of
 from exprun.common.font_cache import remove_font_cache
 from exprun.common.signals import Interruption, interruptible, let_through
 from exprun.display.panel import INTERVAL
 from exprun.fit.stack import Member, capacity, fit_stack
 from exprun.job import Job
+from exprun.problems.problem import Problem
 from exprun.run import TrainingRun, begin, end
 from exprun.training.callbacks import Callback, Outcome
 from exprun.training.training import Training
@@ -41,6 +43,13 @@ def train_one(connection: Connection, number: int, job: Job) -> None:
             end(job, outcome, interrupted)
         client.ended(number, job)
     remove_font_cache()
+
+
+def validation_figures(job: Job) -> list[str]:
+    """The figures of the validation part in the learning curve that a job would have. Raises
+    UsageError if it cannot be built."""
+    built: Training | Problem = target_of("problem", job.config["problem"])(job.config)
+    return [f"val_{name}" for name in built.figures] if isinstance(built, Training) else []
 
 
 class DispatcherClient:

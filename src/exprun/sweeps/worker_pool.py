@@ -13,21 +13,24 @@ import signal
 import sys
 import tempfile
 import threading
-from collections.abc import Iterator
-from contextlib import contextmanager
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
 from multiprocessing import forkserver, resource_tracker
 from multiprocessing.connection import Connection
 from multiprocessing.process import BaseProcess
 from pathlib import Path
 from typing import Any
 
-from exprun.common.signals import held_back, importing
+from exprun.common.signals import held_back, importing, raise_if_interrupted
 from exprun.job import Job
 
 FORKSERVER = "forkserver"
 CAN_FORK = FORKSERVER in multiprocessing.get_all_start_methods()
 LONGEST_SOCKET = 103
 """Maximum bytes of the path of a Unix socket on macOS, without the final zero; on Linux 107."""
+
+INTERVAL = 0.1
+"""Seconds between two looks for a signal while waiting for a process."""
 
 CONTEXT: Any = multiprocessing.get_context(FORKSERVER if CAN_FORK else "spawn")
 
@@ -70,9 +73,32 @@ def _end_server() -> None:
 def start(job: tuple[int, Job] | None = None) -> tuple[BaseProcess, Connection]:
     """Start a worker process; returns it and the connection to it. It trains ``job``, given as
     number and Job, or requests jobs if that is None. Raises OSError if it cannot be started."""
+    return _start(_train, job)
+
+
+def validation_figures(job: Job) -> list[str] | None:
+    """The figures of the validation part in the learning curve that a job would have, from a
+    process that builds the training; None if it cannot be built, which the job's own result says.
+    Raises OSError if the process cannot be started."""
+    process, connection = _start(_send_figures, job)
+    try:
+        while not connection.poll(INTERVAL):
+            raise_if_interrupted()
+        figures: list[str] | None = connection.recv()
+    except EOFError:
+        figures = None
+    finally:
+        process.kill()
+        process.join()
+        connection.close()
+    return figures
+
+
+def _start(target: Callable[..., None], *arguments: Any) -> tuple[BaseProcess, Connection]:
+    """Start a process that calls ``target`` with one end of a connection and the arguments."""
     prepare()
     ours, theirs = CONTEXT.Pipe()
-    process: BaseProcess = CONTEXT.Process(target=_train, args=(theirs, job))
+    process: BaseProcess = CONTEXT.Process(target=target, args=(theirs, *arguments))
     with held_back():
         try:
             process.start()
@@ -94,6 +120,14 @@ def _train(connection: Connection, job: tuple[int, Job] | None) -> None:
     except OSError as error:  # a result cannot be written: the disk is full, or its folder gone
         print(f"exprun: {error}", file=sys.stderr)
         sys.exit(1)
+
+
+def _send_figures(connection: Connection, job: Job) -> None:
+    threading.Thread(target=_end_with_parent, daemon=True).start()
+    with importing():
+        from exprun.sweeps.worker import validation_figures
+    with suppress(Exception):  # the job's own result says it
+        connection.send(validation_figures(job))
 
 
 def _end_with_parent() -> None:

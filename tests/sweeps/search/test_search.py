@@ -336,7 +336,10 @@ MISTAKES = {
     "optimizer.lrr=0.1,0.2": "did you mean lr?",
     "optimizer.lr=0.1,0.2 hydra.sweeper.n_trial=3": "did you mean n_trials?",
     "optimizer.lr=0.1,0.2 hydra.sweeper.stop=halvin": "did you mean halving?",
+    "optimizer.lr=0.1,0.2 hydra.sweeper.sampler=bayes": "did you mean tpe?",
     "optimizer.lr=0.1,0.2 hydra.sweeper.metric=val_acc": "did you mean val_accuracy?",
+    "optimizer.lr=0.1,0.2 hydra.sweeper.metric=val_r2": "(expected val_loss or val_accuracy)",
+    "optimizer.lr=0.1,0.2 data=diabetes hydra.sweeper.metric=val_accuracy": "(expected val_loss, ",
     "optimizer.lr=0.1,0.2 hydra.sweeper.metric=[val_loss,params]": "like [val_loss,parameters]",
     "optimizer.lr=0.1,0.2 hydra.sweeper.metric=parameters": "of the validation part first",
     "optimizer.lr=0.1,0.2 hydra.sweeper.metric=[val_r2,val_r2]": "expected each figure once",
@@ -375,7 +378,10 @@ def test_another_search_does_not_go_into_a_folder(searched: Path, capsys: Any) -
     words = [*SMALL, *SPACE, SEEDS, f"sweep.into={searched}", "hydra.sweeper.stop=none"]
     assert main(words) == 2
     assert f"expected exprun resume {searched}" in capsys.readouterr().err
-    assert main(["resume", str(searched), "--more", "0"]) == 2
+    for wrong in ("0", "x", "1.5"):
+        assert main(["resume", str(searched), "--more", wrong]) == 2
+        expected = f"exprun: --more {wrong}: expected a whole number of at least 1\n"
+        assert capsys.readouterr().err == expected
 
 
 @pytest.mark.parametrize(

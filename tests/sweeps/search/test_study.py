@@ -60,6 +60,7 @@ def test_the_front_and_its_best(front: tuple[Path, Any], capsys: Any) -> None:
     assert main(["resume", str(folder), "--more", "1"]) == 0
     said = capsys.readouterr().out
     assert f"the others on the Pareto front of {', '.join(found['metrics'])}" in said
+    assert "at the best epoch by val_accuracy; the lines of the jobs" in " ".join(said.split())
 
 
 def test_objectives_belong_to_one_epoch(front: tuple[Path, Any]) -> None:

@@ -87,6 +87,15 @@ def _say_chosen(
     chosen = min(front, key=by_first.index)
     say(console, "best", title_of(chosen.trial, stored), "bold green")
     say(console, "", _figures(metrics, scores[chosen.trial.overrides]))
+    tested = [chosen.trial.jobs[repetition] for repetition in stored.repetitions]
+    monitor = _state(folder, content, tested[0]).get("monitor")
+    if monitor not in (metrics[0], None):
+        say(
+            console,
+            "",
+            f"at the best epoch by {metrics[0]}; the lines of the jobs and the kept models are those "
+            f"of the best by {monitor} (stopping.monitor={metrics[0]} would make them agree)",
+        )
     like: list[Judged] = []
     if len(metrics) > 1:
         others = [judged for judged in by_first if judged in front and judged is not chosen]
@@ -99,7 +108,6 @@ def _say_chosen(
         else:
             heading = "not told apart from the best by a paired t test (Holm, p > .05):"
             _say_some(console, "others", heading, like, scores, decisions, stored)
-    tested = [chosen.trial.jobs[repetition] for repetition in stored.repetitions]
     name, figures = _test_figures(folder, content, tested)
     if figures:
         say(console, "test", f"{name} {_mean(figures)}, of the best, looked at once")
@@ -149,8 +157,12 @@ def confirmation(folder: Path, content: Mapping[str, Any], chosen: Judged, store
 
 def _epochs(folder: Path, content: Mapping[str, Any], jobs: Mapping[Any, int]) -> int:
     """The epochs that some jobs have been trained for."""
-    folders = [folder / content["jobs"][number]["folder"] for number in jobs.values()]
-    return sum(ledger.state_of(path).get("epochs", 0) for path in folders)
+    return sum(_state(folder, content, number).get("epochs", 0) for number in jobs.values())
+
+
+def _state(folder: Path, content: Mapping[str, Any], number: int) -> dict[str, Any]:
+    """The result of a job."""
+    return ledger.state_of(folder / content["jobs"][number]["folder"])
 
 
 def _scores(curves: Curves, stored: Stored, judged: Judged) -> list[Costs]:
@@ -209,9 +221,7 @@ def _test_figures(
     folder: Path, content: Mapping[str, Any], numbers: Sequence[int]
 ) -> tuple[str, list[float]]:
     """The name of the test figure, and its value in each of these jobs that has one."""
-    metrics = [
-        ledger.state_of(folder / content["jobs"][number]["folder"])["metrics"] for number in numbers
-    ]
+    metrics = [_state(folder, content, number)["metrics"] for number in numbers]
     name = next((n for n in TEST_FIGURES if any(n in own for own in metrics)), TEST_FIGURES[0])
     return name, [float(own[name]) for own in metrics if own.get(name) is not None]
 

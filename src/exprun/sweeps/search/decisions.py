@@ -207,11 +207,7 @@ class Curves:
             return [float(result.get(PARAMETERS) or math.inf)] * epochs
         if curve and metric not in curve:
             known = [name for name in curve if name.startswith("val_")]
-            known += [PARAMETERS] * (len(self.metrics) > 1)
-            raise UsageError(
-                f"hydra.sweeper.metric={metric}: no such figure"
-                f"{nearest(metric, known)} (expected {choices(known)})"
-            )
+            check_metrics(self.metrics, known)
         averaged = f"ema_{metric}"  # with averaging=ema, the figure of the averaged weights
         return curve.get(averaged, curve.get(metric, []))
 
@@ -228,6 +224,17 @@ class Curves:
         means = map(statistics.fmean, zip(*map(best_of, curves), strict=True))
         firsts = (statistics.fmean(own[0] for own in curve) for curve in curves)
         return _Score(tuple(means), statistics.fmean(firsts), len(curves))
+
+
+def check_metrics(metrics: Sequence[str], known: Sequence[str]) -> None:
+    """Raise UsageError if an objective is none of the ``known`` figures of a learning curve."""
+    several = [PARAMETERS] * (len(metrics) > 1)
+    for metric in metrics:
+        if metric not in (*known, PARAMETERS):
+            raise UsageError(
+                f"hydra.sweeper.metric={metric}: the learning curve has no such figure"
+                f"{nearest(metric, known)} (expected {choices([*known, *several])})"
+            )
 
 
 def signed(metrics: Sequence[str], figures: Sequence[float]) -> Costs:

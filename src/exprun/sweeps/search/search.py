@@ -12,10 +12,11 @@ from pathlib import Path
 from typing import Any
 
 from exprun.common.errors import UsageError
-from exprun.sweeps.search.decisions import Stored
+from exprun.job import Job
+from exprun.sweeps.search.decisions import Stored, check_metrics
 from exprun.sweeps.search.optuna_samplers import ask
 from exprun.sweeps.search.samplers import SAMPLERS, Point
-from exprun.sweeps.search.settings import USUAL_TRIALS, SearchSettings
+from exprun.sweeps.search.settings import PARAMETERS, USUAL_TRIALS, SearchSettings
 from exprun.sweeps.search.space import Space
 
 DRAWS = 20
@@ -92,6 +93,17 @@ class Search:
             if not chunk or count is None or len(found) >= count:
                 break
         return list(found)[:count]
+
+    def check_metric(self, job: Job) -> None:
+        """Raise UsageError if the learning curve of a ``job`` of the search would lack an
+        objective, which depends on its data. What every curve has is not looked for."""
+        metrics = self.settings.metric or ()
+        if set(metrics) - {"val_loss", PARAMETERS}:
+            from exprun.sweeps import worker_pool  # importing multiprocessing takes a while
+
+            known = worker_pool.validation_figures(job)
+            if known is not None:
+                check_metrics(metrics, known)
 
     def check_same(self, folder: Path, content: Mapping[str, Any]) -> None:
         """Raise UsageError if the sweep in ``folder`` is not this search."""
