@@ -93,8 +93,8 @@ def _say_chosen(
         say(
             console,
             "",
-            f"at the best epoch by {metrics[0]}; the lines of the jobs and the kept models are those "
-            f"of the best by {monitor} (stopping.monitor={metrics[0]} would make them agree)",
+            f"at the best epoch by {metrics[0]}; the lines of the jobs and the kept models are "
+            f"of the best by {monitor} (stopping.monitor={metrics[0]} makes them agree)",
         )
     like: list[Judged] = []
     if len(metrics) > 1:
@@ -131,7 +131,7 @@ def _say_chosen(
         entry["confirmed"] = {"metric": name, "figures": confirmed}
     else:
         say(console, "confirm", confirmation(folder, content, chosen, stored), "cyan", to_copy=True)
-    entry["importance"] = shares = importance(decisions, stored)  # last, for it may take a second
+    entry["importance"] = shares = importance(decisions, stored)
     if shares:
         words = (f"{key} {share:.0%}" for key, share in [*shares.items()][:LISTED])
         text = f"{'   '.join(words)}   (PED-ANOVA importance, for the best tenth)"

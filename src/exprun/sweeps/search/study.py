@@ -1,9 +1,8 @@
-"""A search as a study of Optuna: the results its samplers are told, the importance of the searched
-keys, and a file that optuna-dashboard opens. Optuna is imported when it is used."""
+"""A search as a study: the results that samplers are told, the importance of the searched keys, and
+a file that optuna-dashboard opens. Optuna is imported when it is used."""
 
 from __future__ import annotations
 
-import math
 import tempfile
 import warnings
 from collections.abc import Mapping
@@ -17,14 +16,11 @@ from exprun.sweeps.ranking import higher_is_better
 from exprun.sweeps.read_results import check_sweep
 from exprun.sweeps.search.decisions import Decisions, Judged, Stored, decide
 from exprun.sweeps.search.distributions import point_of
+from exprun.sweeps.search.importance import importance as importance_of
 from exprun.sweeps.search.optuna_samplers import Told, trial_of
 
 LEAST = 20
 """Configurations that an importance needs."""
-
-BEST = 5
-"""Configurations among the best, at least, of which the importance compares the values with all
-others' (Watanabe et al. 2023)."""
 
 
 def results_of(decisions: Decisions, stored: Stored) -> list[tuple[Judged, Told]]:
@@ -42,30 +38,13 @@ def results_of(decisions: Decisions, stored: Stored) -> list[tuple[Judged, Told]
 
 
 def importance(decisions: Decisions, stored: Stored) -> dict[str, float]:
-    """The share of each searched key in what sets the best tenth of the configurations apart from
-    the others, by PED-ANOVA (Watanabe et al. 2023), most important first; empty without Optuna, for
-    a single key, or for fewer than LEAST configurations.
-
-    The configurations are ordered as the search left them: those that came further are better.
-    """
+    """The importance of the searched keys, most important first; empty for a single key, or for
+    fewer than LEAST configurations. They are ordered as the search left them: those that came
+    further are better."""
     results = [told for _, told in results_of(decisions, stored)]
-    if len(results) < LEAST or len(stored.space) < 2 or find_spec("optuna") is None:
+    if len(results) < LEAST or len(stored.space) < 2:
         return {}
-    import optuna
-
-    optuna.logging.set_verbosity(optuna.logging.ERROR)
-    study = optuna.create_study()
-    for place, told in enumerate(results):
-        ordered = Told(told.point, (float(place),), told.epochs, stopped=False)
-        study.add_trial(trial_of(ordered, stored.space))
-    best = max(0.1, BEST / len(results))
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")  # about keys that few configurations have
-        shares = optuna.importance.get_param_importances(
-            study,
-            evaluator=optuna.importance.PedAnovaImportanceEvaluator(target_quantile=best),
-        )
-    return shares if all(map(math.isfinite, shares.values())) else {}
+    return importance_of([told.point for told in results], stored.space)
 
 
 def write_study(folder: Path, path: Path) -> int:
