@@ -24,7 +24,8 @@ from exprun.data.frame import Frame
 from exprun.data.preprocess import Preprocessing
 from exprun.data.scaling import Scaling
 from exprun.data.task import Task
-from exprun.record.model import load_model, save_model, single_file
+from exprun.record.files import write_files
+from exprun.record.model import load_model, model_files, single_file
 from exprun.techniques.networks import MLP, architecture, rebuilt
 from exprun.training.prediction import Model
 
@@ -61,7 +62,7 @@ def write(folder: Path, model: nn.Module | None = None, task: Task = SPECIES) ->
     """A run's folder, as far as a prediction needs it."""
     folder.mkdir()
     model = model or network()
-    save_model(folder, model, model.state_dict(), fitted(task), "softmax")
+    write_files(model_files(folder, model, model.state_dict(), fitted(task), "softmax"))
     return folder
 
 

@@ -14,7 +14,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from exprun.record.files import write_atomic
+from exprun.record.files import NewFile, write_files
 from exprun.training.state_dicts import map_tensors
 
 LAST, PREVIOUS = "last.pt", "previous.pt"
@@ -27,11 +27,16 @@ class DamagedCheckpoint(Exception):
 
 def save(folder: Path, state: dict[str, Any]) -> None:
     """Write ``state`` into a run's folder atomically; the checkpoint before it becomes PREVIOUS."""
+    write_files([as_file(folder, state)])
+
+
+def as_file(folder: Path, state: dict[str, Any]) -> NewFile:
+    """``state`` as the next checkpoint in a run's folder."""
     path = folder / "checkpoints" / LAST
     path.parent.mkdir(exist_ok=True)
     buffer = io.BytesIO()
     torch.save({**map_tensors(state, _own_memory), "sha256": checksum(state)}, buffer)
-    write_atomic(path, buffer.getvalue(), old=path.with_name(PREVIOUS))
+    return NewFile(path, buffer.getvalue(), old=path.with_name(PREVIOUS))
 
 
 def _own_memory(tensor: Tensor) -> Tensor:

@@ -6,39 +6,81 @@ import hashlib
 import json
 import os
 import re
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
+
+T = TypeVar("T")
+
+MOST_AT_ONCE = 16
+"""Maximum number of files that are settled on the disk at the same time."""
 
 LONGEST_NAME = 120
 """Characters of a folder's name that describe the overrides; file systems allow 255 bytes."""
 
 
-def write_atomic(
-    path: Path, content: bytes, *, old: Path | None = None, settle: bool = True
-) -> None:
-    """Replace the content of ``path`` atomically: after a crash it is the old or the new one.
+@dataclass(frozen=True)
+class NewFile:
+    """The new content of a file; the file before it is kept as ``old``, if given."""
 
-    The previous file is kept as ``old``, if given; ``path`` is then missing for a moment between
-    two renames. Without ``settle`` the folder is not synced, so a crash may undo the write until
-    another file in it is settled. Raises OSError if the write fails; the old file is then
-    unchanged.
+    path: Path
+    content: bytes
+    old: Path | None = None
+
+    @property
+    def temporary(self) -> Path:
+        return self.path.with_name(f".{self.path.name}.{os.getpid()}.tmp")
+
+
+def write_atomic(path: Path, content: bytes, *, settle: bool = True) -> None:
+    """Replace the content of ``path`` atomically, as ``write_files`` does."""
+    write_files([NewFile(path, content)], settle=settle)
+
+
+def write_files(files: Sequence[NewFile], *, settle: bool = True) -> None:
+    """Replace the contents of files, each atomically: after a crash it is the old or the new one,
+    and of those in one folder the first so many are new. They are settled on the disk at the same
+    time, which takes hardly longer than one of them.
+
+    A file that is kept as ``old`` is missing at its path for a moment between two renames. Without
+    ``settle`` the folders are not synced, so a crash may undo the writes until another file in them
+    is settled. Raises OSError if a write fails; all old files are then unchanged.
     """
-    temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
     try:
-        with temporary.open("wb") as file:
-            file.write(content)
-            file.flush()
-            os.fsync(file.fileno())
-        if old is not None and path.exists():
-            path.replace(old)
-        temporary.replace(path)
+        _at_once(_write_temporary, files)
+        for file in files:
+            if file.old is not None and file.path.exists():
+                file.path.replace(file.old)
+            file.temporary.replace(file.path)
     except BaseException:
-        temporary.unlink(missing_ok=True)
+        for file in files:
+            file.temporary.unlink(missing_ok=True)
         raise
-    if not settle:
+    if settle:
+        _at_once(_settle_folder, list(dict.fromkeys(file.path.parent for file in files)))
+
+
+def _at_once(work: Callable[[T], None], items: Sequence[T]) -> None:
+    """Call ``work`` with each item, in several threads, because it waits for the disk."""
+    if len(items) < 2:
+        for item in items:
+            work(item)
         return
-    folder = os.open(path.parent, os.O_RDONLY)
+    with ThreadPoolExecutor(min(len(items), MOST_AT_ONCE)) as pool:
+        list(pool.map(work, items))
+
+
+def _write_temporary(file: NewFile) -> None:
+    with file.temporary.open("wb") as stream:
+        stream.write(file.content)
+        stream.flush()
+        os.fsync(stream.fileno())
+
+
+def _settle_folder(path: Path) -> None:
+    folder = os.open(path, os.O_RDONLY)
     try:
         os.fsync(folder)
     finally:

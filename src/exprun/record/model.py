@@ -21,7 +21,7 @@ from exprun.common.errors import UsageError
 from exprun.data.preprocess import Preprocessing
 from exprun.data.preprocess_json import from_json, to_json
 from exprun.record.checkpoint import checksum
-from exprun.record.files import as_json, write_atomic
+from exprun.record.files import NewFile, as_json
 from exprun.techniques.networks import architecture, rebuilt
 from exprun.training.prediction import Model
 
@@ -34,22 +34,21 @@ FORMAT = 1
 ACTIVATIONS = ("softmax", "sigmoid", "identity", "exp")
 
 
-def save_model(
+def model_files(
     folder: Path,
     network: nn.Module,
     weights: dict[str, Tensor],
     preprocessing: Preprocessing,
     output_activation: str,
-) -> None:
-    """Write the ``weights`` of a network, a ``state_dict``, and the preprocessing of its inputs.
-
-    Both are settled on the disk together with ``result.json`` (see ``write_atomic``), without which
-    they are ignored.
-    """
+) -> list[NewFile]:
+    """The files of a network's ``weights``, a ``state_dict``, and of the preprocessing of its
+    inputs, to be written before ``result.json``, without which they are ignored."""
     described = as_file(preprocessing)
-    write_atomic(folder / PREPROCESSING, described.content, settle=False)
     head = _head(architecture(network), output_activation, weights, described.sum)
-    write_atomic(folder / WEIGHTS, _safetensors(weights, head), settle=False)
+    return [
+        NewFile(folder / PREPROCESSING, described.content),
+        NewFile(folder / WEIGHTS, _safetensors(weights, head)),
+    ]
 
 
 class PreprocessingFile(NamedTuple):

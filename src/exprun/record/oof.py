@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 from numpy.typing import NDArray
 
-from exprun.record.files import write_atomic
+from exprun.record.files import NewFile
 
 if TYPE_CHECKING:  # the end of a sweep needs no torch
     from torch import Tensor
@@ -25,12 +25,12 @@ ROW = "row"
 """The column of the rows' numbers, counted from 0 in the order of the source."""
 
 
-def write_oof(
+def oof_file(
     folder: Path, rows: Rows, y: Tensor, prediction: Prediction, preprocessing: Preprocessing
-) -> None:
-    """Write the columns ``row``, each target, ``predicted_<target>``, and ``probability_<label>``
-    of each class, for the rows (n,) with targets ``y``, (n,) class ids or (n, targets)
-    standardised."""
+) -> NewFile:
+    """The file with the columns ``row``, each target, ``predicted_<target>``, and
+    ``probability_<label>`` of each class, for the rows (n,) with targets ``y``, (n,) class ids or
+    (n, targets) standardised."""
     import pyarrow as pa  # a tenth of a second
     from pyarrow import parquet
 
@@ -51,4 +51,4 @@ def write_oof(
     content = io.BytesIO()
     arrays = [pa.array(column) for column in columns.values()]
     parquet.write_table(pa.Table.from_arrays(arrays, list(columns)), content)
-    write_atomic(folder / OOF, content.getvalue(), settle=False)
+    return NewFile(folder / OOF, content.getvalue())

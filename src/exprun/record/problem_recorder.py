@@ -10,7 +10,7 @@ from typing import Any
 
 from exprun.common.constants import COMPLETED, INTERRUPTED
 from exprun.problems.problem import Problem
-from exprun.record.files import write_atomic, write_json
+from exprun.record.files import NewFile, as_json, write_files
 from exprun.record.result import result_of
 from exprun.record.tensorboard import EventFile, Value
 from exprun.training.callbacks import Outcome
@@ -44,7 +44,7 @@ class ProblemRecorder:
         writer = csv.DictWriter(text, list(rows[0]))
         writer.writeheader()
         writer.writerows(rows)
-        write_atomic(self.folder / self.problem.table, text.getvalue().encode())
+        table = NewFile(self.folder / self.problem.table, text.getvalue().encode())
         for row in rows:
             step, *values = row.items()
             self.events.scalars(dict(values), int(step[1]))
@@ -60,5 +60,5 @@ class ProblemRecorder:
             self.config, self.overrides, outcome, seconds, None, self.problem.figures()
         )
         result |= self.problem.facts() | {"pictures": pictures}
-        write_json(self.folder / "result.json", result)
+        write_files([table, NewFile(self.folder / "result.json", as_json(result))])
         return result

@@ -21,9 +21,9 @@ from exprun.diagnostics.measure import FIGURES
 from exprun.diagnostics.settings import Diagnostics
 from exprun.record import checkpoint
 from exprun.record.diagnostics import DiagnosticsRecorder
-from exprun.record.files import write_atomic, write_json
-from exprun.record.model import as_file, save_model
-from exprun.record.oof import write_oof
+from exprun.record.files import NewFile, as_json, write_files
+from exprun.record.model import as_file, model_files
+from exprun.record.oof import oof_file
 from exprun.record.result import result_of
 from exprun.record.tensorboard import EventFile, Value, best_tag, tags
 from exprun.training import metrics
@@ -150,10 +150,13 @@ class Recorder(Callback):
         return epoch % int(self.every) == 0
 
     def _save(self) -> None:
+        write_files([self._checkpoint()])
+        self.saved = time.perf_counter()
+
+    def _checkpoint(self) -> NewFile:
         preprocessing = as_file(self.training.data.preprocessing).sum
         state = {**self.training.state_dict(), "preprocessing": preprocessing}
-        checkpoint.save(self.folder, state)
-        self.saved = time.perf_counter()
+        return checkpoint.as_file(self.folder, state)
 
     def finish(self, outcome: Outcome, seconds: float) -> dict[str, Any]:
         """Evaluate the test part, once and with the kept weights, and write the remaining files,
@@ -163,14 +166,15 @@ class Recorder(Callback):
         """
         training, ended = self.training, outcome.status not in (INTERRUPTED, STOPPED)
         self._write_curve()
-        if outcome.status != DIVERGED:
-            self._save()
+        files = [] if outcome.status == DIVERGED else [self._checkpoint()]
         figures = {
             k: v for k, v in training.kept_row.items() if k not in ("epoch", "iteration", "lr")
         }
         if training.kept:
             training.model.load_state_dict(training.kept)
-            figures |= self._finish_model(seen=ended)
+            measured, own = self._finish_model(seen=ended)
+            figures |= measured
+            files += own
         if ended:
             final = {k: v for k, v in figures.items() if k.startswith("test_")}
             # TensorBoard's table shows the last point of a curve, but the model is the best epoch
@@ -179,15 +183,16 @@ class Recorder(Callback):
             # TensorBoard ignores all but the first end of a session
             self.events.hparams_end(outcome.status in (COMPLETED, EARLY_STOPPED))
         result = result_of(self.config, self.overrides, outcome, seconds, training, figures)
-        write_json(self.folder / "result.json", result)
+        write_files([*files, NewFile(self.folder / "result.json", as_json(result))])
         return result
 
-    def _finish_model(self, *, seen: bool) -> dict[str, float]:
-        """Write the model with the kept weights; returns its metrics: on the validation part those
-        that the curve does not have and, if ``seen``, all of the test part."""
+    def _finish_model(self, *, seen: bool) -> tuple[dict[str, float], list[NewFile]]:
+        """The metrics of the kept weights: on the validation part those that the curve does not
+        have and, if ``seen``, all of the test part; and the files of the model and of its answers
+        in the test part."""
         t, data = self.training, self.training.data
         activation = t.loss.output_activation
-        save_model(self.folder, t.model, t.kept, data.preprocessing, activation)
+        files = model_files(self.folder, t.model, t.kept, data.preprocessing, activation)
         figures: dict[str, float] = {}
         for name, part in (("val", data.val), ("test", data.test)):
             if not len(part) or (name == "test" and not seen):
@@ -202,17 +207,18 @@ class Recorder(Callback):
                 if data.test_rows is not None:
                     model = Model(t.model, data.preprocessing, activation)
                     answers = model.answers(outputs.cpu())
-                    write_oof(self.folder, data.test_rows, part.y, answers, data.preprocessing)
-                if 0 < len(data.preprocessing.task.classes) <= MOST_IN_TABLE:
-                    self._write_confusion(
-                        metrics.confusion(outputs, part.y, data.preprocessing.task)
+                    files.append(
+                        oof_file(self.folder, data.test_rows, part.y, answers, data.preprocessing)
                     )
+                if 0 < len(data.preprocessing.task.classes) <= MOST_IN_TABLE:
+                    confusion = metrics.confusion(outputs, part.y, data.preprocessing.task)
+                    files.append(self._confusion(confusion))
             named = {f"{name}_{metric}": value for metric, value in measured.items()}
             figures |= {k: v for k, v in named.items() if k not in t.kept_row}
-        return figures
+        return figures, files
 
-    def _write_confusion(self, matrix: Tensor) -> None:
-        """Write ``confusion.csv``, and the same table for TensorBoard."""
+    def _confusion(self, matrix: Tensor) -> NewFile:
+        """``confusion.csv``; the same table is written for TensorBoard."""
         classes = self.training.data.preprocessing.task.classes
         rows = [
             [label, *map(str, row)] for label, row in zip(classes, matrix.tolist(), strict=True)
@@ -220,10 +226,10 @@ class Recorder(Callback):
         table = [["true \\ predicted", *classes], *rows]
         text = io.StringIO(newline="")
         csv.writer(text, lineterminator="\n").writerows(table)
-        write_atomic(self.folder / "confusion.csv", text.getvalue().encode(), settle=False)
         lines = [" | ".join(word.replace("|", "\\|") for word in row) for row in table]
         lines.insert(1, " | ".join(["---:"] * len(table[0])))
         self.events.text("confusion/test", "\n".join(f"| {line} |" for line in lines))
+        return NewFile(self.folder / "confusion.csv", text.getvalue().encode())
 
 
 def hparams(

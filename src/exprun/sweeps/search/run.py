@@ -16,7 +16,7 @@ from exprun.common.constants import EXIT_CODES, FAILED, STOPPED
 from exprun.display.summary import say
 from exprun.display.text import default_console
 from exprun.job import Job
-from exprun.record.files import write_json
+from exprun.record.files import NewFile, as_json, write_files, write_json
 from exprun.run_folder import stored_job
 from exprun.sweeps import ledger
 from exprun.sweeps.dispatcher import run_jobs
@@ -145,6 +145,7 @@ class SearchRun:
     def _stop(self, result: RungResult) -> None:
         """Record the rung and the rank in ``result.json`` of the jobs that a rung stops."""
         content = ledger.read(self.folder)
+        files = []
         for judged in result.ranked[result.kept :]:
             reason = (
                 f"stopped at rung {result.number} of {result.rungs} (epoch {result.rung.epochs}): "
@@ -155,4 +156,5 @@ class SearchRun:
                 recorded = ledger.state_of(path.parent)
                 if recorded["status"] == STOPPED and recorded["reason"] != reason:
                     entry = {"reason": reason, "rung": result.number, "rank": judged.rank}
-                    write_json(path, recorded | entry)
+                    files.append(NewFile(path, as_json(recorded | entry)))
+        write_files(files)
