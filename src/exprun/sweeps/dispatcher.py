@@ -16,6 +16,7 @@ import sys
 import time
 from collections import Counter, deque
 from collections.abc import Mapping
+from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from multiprocessing.connection import Connection, wait
 from multiprocessing.process import BaseProcess
@@ -54,9 +55,11 @@ def run_jobs(
     title: str,
     progress: Progress,
     settings: LauncherSettings,
+    idle: IdleWorkers | None = None,
 ) -> tuple[dict[int, dict[str, Any]], int | None]:
     """Run the ``jobs``, by number, of the sweep in ``folder``; returns their results by number, and
-    the exit code if a signal ended the sweep, else None.
+    the exit code if a signal ended the sweep, else None. ``idle`` workers train first, and those
+    that have no more to do are added to them.
 
     After a signal, running jobs are interrupted and waiting ones have no result. Jobs that another
     process holds are printed and have no result either.
@@ -65,7 +68,7 @@ def run_jobs(
         return {}, None
     for job in jobs.values():
         job.shared = progress.shared
-    dispatcher = Dispatcher(folder, dict(jobs), progress, settings)
+    dispatcher = Dispatcher(folder, dict(jobs), progress, settings, idle)
     try:
         with SweepPanel(title, dispatcher.titles()) as panel:
             dispatcher.run(panel)
@@ -100,6 +103,27 @@ class Worker:
         return self.process.pid
 
 
+@dataclass
+class IdleWorkers:
+    """Workers that wait for more jobs between two calls of ``run_jobs``, because they have read the
+    data already; ``gpu``: whether they have found one."""
+
+    workers: list[Worker] = field(default_factory=list)
+    gpu: bool = False
+
+    def end(self) -> None:
+        """End them."""
+        for worker in self.workers:
+            with suppress(OSError):  # it was killed
+                worker.connection.send(0)
+            worker.connection.close()
+        for worker in self.workers:
+            worker.process.join(GRACE)
+            worker.process.kill()
+            worker.process.join()
+        self.workers.clear()
+
+
 class Dispatcher:
     """Sends jobs to the workers and collects their results."""
 
@@ -109,7 +133,9 @@ class Dispatcher:
         jobs: dict[int, Job],
         progress: Progress,
         settings: LauncherSettings,
+        idle: IdleWorkers | None = None,
     ) -> None:
+        self.idle = idle
         self.configs = ledger.Configs(folder)
         self.jobs = {n: replace(job, threads=settings.threads) for n, job in jobs.items()}
         self.progress = progress
@@ -152,6 +178,7 @@ class Dispatcher:
             panel.workers = _processes(self.count)
         with interruptible() as interrupted:
             try:
+                self._take_idle(panel, interrupted)
                 self._serve(panel, interrupted)
             finally:  # also after an error: no worker is left waiting for an answer
                 self.signal = interrupted.signal
@@ -164,6 +191,20 @@ class Dispatcher:
                     worker.process.join()
                 for lease in self.leases.values():
                     lease.release()
+
+    def _take_idle(self, panel: SweepPanel, interrupted: Interruption) -> None:
+        """Let as many idle workers as are needed begin."""
+        if not self.waiting or self.idle is None or not self.idle.workers:
+            return
+        self._choose_sizes(self.idle.gpu, panel)
+        taken, self.idle.workers = (
+            self.idle.workers[: self.count],
+            self.idle.workers[self.count :],
+        )
+        self.workers |= {worker.connection: worker for worker in taken}
+        for worker in taken:
+            with suppress(OSError):  # it was killed, as its closed connection will say
+                self._answer_kind(worker, interrupted)
 
     def _end(self, number: signal.Signals) -> None:
         for worker in self.workers.values():
@@ -265,17 +306,27 @@ class Dispatcher:
             panel.workers = f"{self.resources[0]}{at_once} · {self.resources[1]}"
         elif message == "ready":
             self._choose_sizes(content, panel)
-            worker.connection.send(self.size)
+            if self.idle is not None:
+                self.idle.gpu = content
         elif message == "kind":
-            longest = max(self.waiting, key=lambda kind: len(self.waiting[kind]))
-            worker.kind = longest
-            worker.connection.send(bool(self.waiting[longest]) and not interrupted())
+            self._answer_kind(worker, interrupted)
         elif message == "job":
             following = None if interrupted() else self._next(worker.kind, panel)
             if following is not None:
                 worker.since[following] = time.monotonic()
             worker.connection.send(None if following is None else (following, self.jobs[following]))
         return True
+
+    def _answer_kind(self, worker: Worker, interrupted: Interruption) -> None:
+        """Let a worker begin with jobs of the kind of which most are waiting; without any it ends
+        or, if idle workers are kept, becomes one, which waits for the answer."""
+        worker.kind = max(self.waiting, key=lambda kind: len(self.waiting[kind]))
+        begins = bool(self.waiting[worker.kind]) and not interrupted()
+        if begins or self.idle is None or interrupted():
+            worker.connection.send(self.size if begins else 0)
+        else:
+            del self.workers[worker.connection]
+            self.idle.workers.append(worker)
 
     def _next(self, kind: str, panel: SweepPanel) -> int | None:
         """The number of the next waiting job of that kind, after taking it; None if there is

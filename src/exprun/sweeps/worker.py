@@ -27,9 +27,10 @@ def train(connection: Connection) -> None:
     with interruptible() as interrupted:
         let_through()
         client = DispatcherClient(connection, interrupted)
-        client.size = client.ask("ready", torch.cuda.device_count() > 0)
-        while not interrupted() and client.ask("kind"):
-            fit_stack(client.jobs(), client.size, interrupted)
+        client.send("ready", content=torch.cuda.device_count() > 0)
+        while not interrupted() and (size := client.ask("kind")):
+            client.size = size
+            fit_stack(client.jobs(), size, interrupted)
     remove_font_cache()
 
 

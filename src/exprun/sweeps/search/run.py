@@ -19,7 +19,7 @@ from exprun.job import Job
 from exprun.record.files import NewFile, as_json, write_files, write_json
 from exprun.run_folder import stored_job
 from exprun.sweeps import ledger
-from exprun.sweeps.dispatcher import run_jobs
+from exprun.sweeps.dispatcher import IdleWorkers, run_jobs
 from exprun.sweeps.launcher import LauncherSettings
 from exprun.sweeps.search.decisions import (
     Decisions,
@@ -56,10 +56,17 @@ class SearchRun:
         self.folder, self.search, self.jobs, self.add = folder, search, jobs, add
         self.without_conditional, self.launcher = without_conditional, launcher
         self.console = console or default_console()
+        self.idle = IdleWorkers()
 
     def run(self) -> int | None:
         """Train until nothing is needed; returns the exit code if a signal, or a fault of all jobs
         like a full disk, ended it, else None."""
+        try:
+            return self._run()
+        finally:
+            self.idle.end()
+
+    def _run(self) -> int | None:
         shown = 0
         stored = Stored.of(ledger.read(self.folder))
         for label, text in plan(self.folder, stored, self.launcher.processes):
@@ -128,7 +135,7 @@ class SearchRun:
                     jobs[number] = replace(self._job(number, job_folder), pause_epoch=pause)
         progress = ledger.Progress(content["jobs"])
         progress.total = len(jobs)
-        code = run_jobs(self.folder, jobs, needed.title, progress, self.launcher)[1]
+        code = run_jobs(self.folder, jobs, needed.title, progress, self.launcher, self.idle)[1]
         folders = [self.folder / content["jobs"][number]["folder"] for number in jobs]
         further = any(reached(path, needed.rung, stored.epochs) for path in folders)
         if code is None and jobs and not further:
