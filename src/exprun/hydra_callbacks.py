@@ -11,7 +11,7 @@ import functools
 import os
 import shutil
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import ExitStack, suppress
+from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
 from typing import Any, Literal, TypeVar
 
@@ -291,6 +291,16 @@ class Hooks(Callback):
                 if ledger.state_of(job_folder)["status"] not in FINISHED:
                     self.jobs[known] = _job(made, job_folder, resumed=True)
             raise_if_interrupted()
+
+    @contextmanager
+    def at_work(self) -> Iterator[None]:
+        """Context of what is done for the sweep: its folder is given back after an exception, for
+        which Hydra calls no callback."""
+        try:
+            yield
+        except BaseException:
+            self.locks.close()
+            raise
 
     @surfacing
     def on_multirun_end(self, config: DictConfig, **_: Any) -> None:

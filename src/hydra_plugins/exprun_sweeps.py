@@ -82,9 +82,10 @@ class SearchSweeper(HydraSweeper):
         search = SearchRun(
             folder, hooks.search, hooks.jobs, add, without_conditional, self.launcher.settings
         )
-        code = search.run()
-        if code is not None:
-            raise SystemExit(conclude(folder, code))
+        with hooks.at_work():
+            code = search.run()
+            if code is not None:
+                raise SystemExit(conclude(folder, code))
 
 
 class _Launcher(Launcher):
@@ -119,9 +120,10 @@ class _Launcher(Launcher):
             self.hooks.add_jobs(self.config, job_overrides)
         numbers = self.hooks.numbers[asked]
         jobs = {n: self.hooks.jobs.pop(n) for n in numbers if n in self.hooks.jobs}
-        code = self.run(folder, jobs) if jobs else None
-        if code is not None:
-            raise SystemExit(conclude(folder, code))
+        with self.hooks.at_work():
+            code = self.run(folder, jobs) if jobs else None
+            if code is not None:
+                raise SystemExit(conclude(folder, code))
         known = ledger.read(folder)["jobs"]
         results = [ledger.state_of(folder / known[number]["folder"]) for number in numbers]
         return [
