@@ -132,20 +132,26 @@ def mode_of_the_command_line() -> Iterator[None]:
 
 @contextmanager
 def quick_defaults_lists() -> Iterator[None]:
-    """Context in which Hydra prepares for interpolations in a defaults list only if it has some,
-    which saves a fifth of the time of composing. Replaced by: nothing."""
-    before = defaults_list._create_interpolation_map
+    """Context in which Hydra 1.3 prepares for interpolations in a defaults list only if it has
+    some, as 1.4 does; that takes a quarter of the time of composing. Replaced by: nothing, with
+    Hydra 1.4."""
+    if not IS_1_3:
+        yield
+        return
+    name = "_create_interpolation_map"
+    before = getattr(defaults_list, name)
 
     def create(overrides: Any, defaults: list[InputDefault], self_added: bool) -> DictConfig | None:
         if any(default.is_interpolation() for default in defaults):
-            return before(overrides, defaults, self_added)
+            made: DictConfig = before(overrides, defaults, self_added)
+            return made
         return None
 
-    setattr(defaults_list, before.__name__, create)
+    setattr(defaults_list, name, create)
     try:
         yield
     finally:
-        setattr(defaults_list, before.__name__, before)
+        setattr(defaults_list, name, before)
 
 
 def fast_loader(loader: ConfigLoader) -> ConfigLoader:
