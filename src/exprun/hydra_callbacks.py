@@ -294,8 +294,7 @@ class Hooks(Callback):
 
     @contextmanager
     def at_work(self) -> Iterator[None]:
-        """Context of what is done for the sweep: its folder is given back after an exception, for
-        which Hydra calls no callback."""
+        """Context that gives the sweep's folder back after an exception: Hydra calls nothing then."""
         try:
             yield
         except BaseException:

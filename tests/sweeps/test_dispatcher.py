@@ -13,9 +13,10 @@ from types import SimpleNamespace
 import pytest
 
 from exprun.common.memory import resident_memory
-from exprun.sweeps.dispatcher import Dispatcher, Worker
+from exprun.sweeps.dispatcher import Dispatcher
 from exprun.sweeps.launcher import LOCAL, LauncherSettings
 from exprun.sweeps.ledger import Progress
+from exprun.sweeps.worker_processes import Worker
 from tests.command import EXPRUN, run_command, run_interpreter
 from tests.sweeps.processes import (
     LONG,

@@ -13,8 +13,9 @@ import pytest
 from exprun.cli import main
 from exprun.run_folder import stored_job
 from exprun.sweeps import ledger
-from exprun.sweeps.dispatcher import IdleWorkers, run_jobs
+from exprun.sweeps.dispatcher import run_jobs
 from exprun.sweeps.launcher import LOCAL, LauncherSettings
+from exprun.sweeps.worker_processes import IdleWorkers
 from tests.sweeps.processes import alive, needs_proc
 
 WORDS = ["-m", "data=iris", "model.hidden=[4]", "trainer.max_epochs=2", "device=cpu"]

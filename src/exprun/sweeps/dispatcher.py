@@ -17,9 +17,8 @@ import time
 from collections import Counter, deque
 from collections.abc import Mapping
 from contextlib import suppress
-from dataclasses import dataclass, field, replace
+from dataclasses import replace
 from multiprocessing.connection import Connection, wait
-from multiprocessing.process import BaseProcess
 from pathlib import Path
 from typing import Any
 
@@ -35,15 +34,13 @@ from exprun.sweeps import ledger, worker_pool
 from exprun.sweeps.launcher import LauncherSettings
 from exprun.sweeps.ledger import Progress
 from exprun.sweeps.panel import SweepPanel
+from exprun.sweeps.worker_processes import GRACE, IdleWorkers, Worker, ending, reason_of
 
 AT_ONCE = 256
 """Maximum size of a stack on a GPU; on a CPU a worker trains one job at a time."""
 
 USUAL_MEMORY = 300 * 2**20
 """Bytes that a worker process is assumed to need until one is measured to need more."""
-
-GRACE = 20.0
-"""Seconds after a signal in which workers can save their jobs before they are killed."""
 
 STILLBORN = 3
 """Number of workers that crash before their first message, at which the sweep is aborted."""
@@ -78,50 +75,6 @@ def run_jobs(
     if ended:
         return dispatcher.results, exit_code(ended)
     return dispatcher.results, 128 + dispatcher.signal if dispatcher.signal else None
-
-
-@dataclass
-class Worker:
-    """A worker process, the connection to it, and the kind and numbers of the jobs it trains.
-
-    ``alone``: it trains a single job. ``ready``: it has sent a message. ``since`` has the time of
-    ``time.monotonic`` at which each unfinished job was sent; ``killed`` is the reason if the
-    dispatcher killed the process.
-    """
-
-    process: BaseProcess
-    connection: Connection
-    alone: bool = False
-    ready: bool = False
-    kind: str = ""
-    since: dict[int, float] = field(default_factory=dict)
-    killed: str = ""
-
-    @property
-    def pid(self) -> int:
-        assert self.process.pid is not None
-        return self.process.pid
-
-
-@dataclass
-class IdleWorkers:
-    """Workers that wait for more jobs between two calls of ``run_jobs``, because they have read the
-    data already; ``gpu``: whether they have found one."""
-
-    workers: list[Worker] = field(default_factory=list)
-    gpu: bool = False
-
-    def end(self) -> None:
-        """End them."""
-        for worker in self.workers:
-            with suppress(OSError):  # it was killed
-                worker.connection.send(0)
-            worker.connection.close()
-        for worker in self.workers:
-            worker.process.join(GRACE)
-            worker.process.kill()
-            worker.process.join()
-        self.workers.clear()
 
 
 class Dispatcher:
@@ -390,7 +343,7 @@ class Dispatcher:
         if not worker.ready and not worker.alone and code and not interrupted():
             self.stillborn += 1
             if self.stillborn == STILLBORN:
-                raise OSError(f"worker processes {_ending(code)} before they begin")
+                raise OSError(f"worker processes {ending(code)} before they begin")
         for number in sorted(worker.since):
             job = self.jobs[number]
             result = ledger.state_of(job.folder)
@@ -400,11 +353,11 @@ class Dispatcher:
                 continue
             elif not worker.alone:
                 self._again(number)
-                text = f"     [{number}] is run by itself: {worker.killed or _reason(code)}"
+                text = f"     [{number}] is run by itself: {worker.killed or reason_of(code)}"
                 panel.console.print(text, style="dim", markup=False, soft_wrap=True)
             elif not self._tries_again(number, interrupted):
                 with job.recording():
-                    raise OSError(worker.killed or _reason(code))
+                    raise OSError(worker.killed or reason_of(code))
                 assert job.result is not None
                 self._add_result(number, job.result, panel)
 
@@ -425,16 +378,6 @@ class Dispatcher:
 
 def _processes(count: int) -> str:
     return f"{count} process" + "es" * (count > 1)
-
-
-def _ending(code: int) -> str:
-    """How a process ended, as text, like ``killed by SIGKILL``."""
-    return f"killed by {signal.Signals(-code).name}" if code < 0 else f"ended with code {code}"
-
-
-def _reason(code: int) -> str:
-    hint = ", as the system does when memory is short" if code == -signal.SIGKILL else ""
-    return f"its process was {_ending(code)}{hint}" if code < 0 else f"its process {_ending(code)}"
 
 
 def _kind(job: Job) -> str:

@@ -19,7 +19,7 @@ from exprun.job import Job
 from exprun.record.files import NewFile, as_json, write_files, write_json
 from exprun.run_folder import stored_job
 from exprun.sweeps import ledger
-from exprun.sweeps.dispatcher import IdleWorkers, run_jobs
+from exprun.sweeps.dispatcher import run_jobs
 from exprun.sweeps.launcher import LauncherSettings
 from exprun.sweeps.search.decisions import (
     Decisions,
@@ -34,6 +34,7 @@ from exprun.sweeps.search.messages import plan, rung_lines
 from exprun.sweeps.search.optuna_samplers import ask
 from exprun.sweeps.search.search import Search, WithoutConditional
 from exprun.sweeps.search.study import results_of
+from exprun.sweeps.worker_processes import IdleWorkers
 
 
 class SearchRun:
