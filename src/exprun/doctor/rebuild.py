@@ -14,6 +14,7 @@ from torch.nn.functional import one_hot
 
 from exprun.common.errors import UsageError
 from exprun.common.streams import stream
+from exprun.data.one_hot_inputs import Inputs, OneHotInputs
 from exprun.diagnostics.measure import Row, measure
 from exprun.doctor.baselines import MOST_TRAIN, MOST_VAL, Array, Sample, compare
 from exprun.doctor.findings import DataFacts, Findings, Targets, read
@@ -67,9 +68,7 @@ def data_facts(training: Training) -> DataFacts:
     train, val, task = data.train, data.val, data.preprocessing.task
     classes = len(task.classes)
     counts = torch.bincount(train.y, minlength=classes) if classes else train.y.new_zeros(0)
-    parts = train.x.split(max(1, AT_ONCE // train.x.shape[1]))
-    squares = sum(rows.double().square().sum(0) for rows in parts)
-    sizes = (squares / len(train)).sqrt().tolist()
+    sizes = _mean_squares(train.x).sqrt().tolist()
     weight = training.loss.class_weight
     recall: tuple[float | None, ...] = ()
     compared, underconfidence = None, 0.0
@@ -88,6 +87,17 @@ def data_facts(training: Training) -> DataFacts:
         class_weight=None if weight is None else tuple(weight.tolist()),
         underconfidence=underconfidence,
     )
+
+
+def _mean_squares(x: Inputs) -> Tensor:
+    """The mean square of each input over all rows, (width,) float64."""
+    if isinstance(x, OneHotInputs):
+        squares = torch.bincount(x.codes[x.codes >= 0], minlength=x.width).double() / len(x)
+        return squares.index_copy_(0, x.places, _mean_squares(x.numbers))
+    squares = x.new_zeros(x.shape[1], dtype=torch.float64)
+    for rows in x.split(max(1, AT_ONCE // max(1, x.shape[1]))):
+        squares += rows.double().square().sum(0)
+    return squares / len(x)
 
 
 def _sample(training: Training) -> Sample:

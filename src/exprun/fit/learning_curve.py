@@ -35,15 +35,17 @@ class Curve:
         eagerly.
 
         They are evaluated eagerly with ``replayed=False``, for parts of more rows than one chunk
-        (replay saves nothing there), and if the monitored figure is one whose operations depend on
-        the values (``metrics.full``).
+        or with inputs kept as codes (replay saves nothing there), and if the monitored figure is
+        one whose operations depend on the values (``metrics.full``).
         """
         t = training
         self.training = t
         self.native = native if native and native.measures(t.figures) else None
         parts = {"train": t.measured, "val": t.data.val}
         self.parts = {name: part for name, part in parts.items() if len(part)}
-        small = all(len(part) <= ROWS for part in self.parts.values())
+        small = all(
+            len(part) <= ROWS and isinstance(part.x, Tensor) for part in self.parts.values()
+        )
         steady = not set(t.figures) & {*metrics.OF_CLASSES, *metrics.OF_ORDERED_CLASSES}
         self.replayed = replayed and small and steady
         self.names = t.figures

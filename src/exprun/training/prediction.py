@@ -14,6 +14,7 @@ from torch import Tensor, nn
 
 from exprun.common.errors import UsageError
 from exprun.data.frame import Frame
+from exprun.data.one_hot_inputs import Inputs
 from exprun.data.preprocess import Preprocessing
 from exprun.data.task import Task
 
@@ -53,7 +54,7 @@ def class_ids(outputs: Tensor) -> Tensor:
 
 
 @torch.inference_mode()
-def forward(network: nn.Module, x: Tensor) -> Tensor:
+def forward(network: nn.Module, x: Inputs) -> Tensor:
     """The outputs (n, K) for inputs (n, width), in eval mode, ROWS rows at a time."""
     network.eval()
     return torch.cat([network(rows) for rows in x.split(ROWS)])
