@@ -6,7 +6,7 @@ import torch
 from torch import nn
 
 from exprun.data.one_hot_inputs import Inputs
-from exprun.training.prediction import ROWS
+from exprun.training.prediction import rows_at_once
 
 BATCH_NORMS = (nn.BatchNorm1d, nn.BatchNorm2d, nn.BatchNorm3d)
 
@@ -28,7 +28,7 @@ def recompute_statistics(model: nn.Module, x: Inputs) -> None:
     for layer in _in_order(model, x):
         inputs = _Moments()
         with layer.register_forward_pre_hook(inputs.add):
-            for rows in x.split(ROWS):
+            for rows in x.split(rows_at_once(x.shape[1])):
                 model(rows)
         buffers = dict(layer.named_buffers())
         buffers["running_mean"].copy_(inputs.mean)
