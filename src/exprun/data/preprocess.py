@@ -118,7 +118,7 @@ class Preprocessing:
     @cached_property
     def _starts(self) -> list[int]:
         """The index of each column's first input."""
-        return [0, *accumulate(column.width for column in self.columns[:-1])]
+        return [*accumulate((column.width for column in self.columns), initial=0)][:-1]
 
     @cached_property
     def one_hot(self) -> list[tuple[Categorical, int]]:
