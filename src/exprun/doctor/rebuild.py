@@ -16,7 +16,15 @@ from exprun.common.errors import UsageError
 from exprun.common.streams import stream
 from exprun.data.one_hot_inputs import Inputs, OneHotInputs
 from exprun.diagnostics.measure import Row, measure
-from exprun.doctor.baselines import MOST_TRAIN, MOST_VAL, Array, Sample, compare
+from exprun.doctor.baselines import (
+    FEWEST,
+    MOST_NUMBERS,
+    MOST_TRAIN,
+    MOST_VAL,
+    Array,
+    Sample,
+    compare,
+)
 from exprun.doctor.findings import DataFacts, Findings, Targets, read
 from exprun.record import checkpoint
 from exprun.record.model import as_file
@@ -104,11 +112,12 @@ def _sample(training: Training) -> Sample:
     """A sample of rows of both parts, the same for all runs, and the model's predictions for
     them."""
     weight = training.loss.class_weight
+    bound = max(FEWEST, MOST_NUMBERS // training.data.train.x.shape[1])
     parts = []
     for part, most in ((training.data.train, MOST_TRAIN), (training.data.val, MOST_VAL)):
         drawn = torch.arange(len(part))
-        if len(part) > most:
-            drawn = torch.randperm(len(part), generator=stream(0, "measured"))[:most]
+        if len(part) > min(most, bound):
+            drawn = torch.randperm(len(part), generator=stream(0, "measured"))[: min(most, bound)]
         drawn = drawn.to(part.x.device)
         x, y = part.x[drawn], part.y[drawn]
         outputs = forward(training.model, x) if len(x) else training.loss.encode(y)
