@@ -25,6 +25,7 @@ from exprun.data.frame import Frame, Words
 from exprun.data.one_hot_inputs import OneHotInputs
 from exprun.data.prepare import Data, prepare
 from exprun.data.read_options import Reading
+from exprun.data.storage import IN_MEMORY, file_system_of, streamed
 from exprun.data.table import Table
 from exprun.data.task import Task
 from exprun.diagnostics.initialization import laboratory
@@ -175,6 +176,22 @@ def test_memory_is_that_of_the_columns() -> None:
         tracemalloc.stop()
     assert data.train.x.shape == (120_000, 5001)
     assert peak < 60e6
+
+
+def test_codes_lie_in_temporary_files_and_are_shuffled_by_their_own_size(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """3 codes and 2 numbers are 20 bytes a row."""
+    if file_system_of(tmp_path) in IN_MEMORY:
+        pytest.skip("the temporary folder is kept in memory")
+    monkeypatch.setattr("tempfile.tempdir", str(tmp_path))
+    keep("codes")
+    held = prepare(table())
+    with streamed(True):
+        data = prepare(table(), stream=True)
+    assert isinstance(held.train.x, OneHotInputs)
+    assert data.train.x[:].equal(held.train.x[:])
+    assert data.shuffle_buffer == preparing.BUFFER_BYTES // 20
 
 
 # ------------------------------------------------------------------------------ training

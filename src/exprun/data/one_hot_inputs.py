@@ -35,6 +35,11 @@ class OneHotInputs:
     def device(self) -> torch.device:
         return self.codes.device
 
+    @property
+    def nbytes(self) -> int:
+        """Bytes of the rows as they are kept."""
+        return self.numbers.nbytes + self.codes.nbytes
+
     def to(self, device: torch.device | str) -> OneHotInputs:
         """The inputs on a device."""
         numbers, places = self.numbers.to(device), self.places.to(device)

@@ -185,7 +185,7 @@ def prepare(
     test_rows = None if folds is None else numbers[parts.test]
     buffer = None
     if stream:
-        buffer = max(1, BUFFER_BYTES // (4 * max(1, preprocessing.width)))
+        buffer = max(1, BUFFER_BYTES * len(train) // max(1, train.x.nbytes))
         if len(train) > buffer:
             notes = (*notes, f"shuffled in blocks, among {buffer:,} rows at a time (data.stream)")
     return Data(table.name, train, val, test, preprocessing, notes, test_rows, buffer)
