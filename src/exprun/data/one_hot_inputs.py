@@ -35,11 +35,6 @@ class OneHotInputs:
     def device(self) -> torch.device:
         return self.codes.device
 
-    @property
-    def nbytes(self) -> int:
-        """Bytes of the rows as they are kept."""
-        return self.numbers.nbytes + self.codes.nbytes
-
     def to(self, device: torch.device | str) -> OneHotInputs:
         """The inputs on a device."""
         numbers, places = self.numbers.to(device), self.places.to(device)
@@ -72,3 +67,8 @@ class OneHotInputs:
 
 Inputs = Tensor | OneHotInputs
 """Inputs (n, width) float32 of a network."""
+
+
+def tensors_of(x: Inputs) -> list[Tensor]:
+    """The tensors (n, …) in which the rows are kept."""
+    return [x.numbers, x.codes] if isinstance(x, OneHotInputs) else [x]

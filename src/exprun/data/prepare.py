@@ -18,7 +18,7 @@ from exprun.data.datetimes import iso
 from exprun.data.encoding import AUTO, ONE_HOT, TARGET, Supervision
 from exprun.data.folds import rows_in_folds, split_fold, untested
 from exprun.data.frame import DATETIME, Frame, Rows
-from exprun.data.one_hot_inputs import Inputs, OneHotInputs
+from exprun.data.one_hot_inputs import Inputs, OneHotInputs, tensors_of
 from exprun.data.preprocess import Preprocessing, single
 from exprun.data.rare import ERROR, treat_rare
 from exprun.data.scaling import NONE, STANDARDIZE, Scaling
@@ -170,7 +170,8 @@ def prepare(
             times += [f"folds in order: the first {first:,} rows are in no fold, only trained on"]
         inputs = _inputs(preprocessing, table.features, each, supervision)
         for x in inputs[1:] if stream else ():
-            read_in_order(x)
+            for tensor in tensors_of(x):
+                read_in_order(tensor.numpy())
         train, val, test = map(part, each, inputs)
     except UsageError as error:
         raise UsageError(f"{table.name}: {error}") from None
@@ -185,7 +186,8 @@ def prepare(
     test_rows = None if folds is None else numbers[parts.test]
     buffer = None
     if stream:
-        buffer = max(1, BUFFER_BYTES * len(train) // max(1, train.x.nbytes))
+        bytes_ = sum(tensor.nbytes for tensor in tensors_of(train.x))
+        buffer = max(1, BUFFER_BYTES * len(train) // max(1, bytes_))
         if len(train) > buffer:
             notes = (*notes, f"shuffled in blocks, among {buffer:,} rows at a time (data.stream)")
     return Data(table.name, train, val, test, preprocessing, notes, test_rows, buffer)
