@@ -122,7 +122,7 @@ def main() -> None:
     options = parser.parse_args()
     shape = options.rows, options.columns, options.categories
     print("{:,} rows, {} columns of {:,} categories\n".format(*shape))
-    print("| engine | inputs | starts after s | CPU s | peak MB | epoch, CPU s | evaluation |")
+    print("| engine | inputs | starts after s | CPU s | peak MB | epoch, CPU s | its evaluation |")
     print("|---|---|--:|--:|--:|--:|--:|")
     with tempfile.TemporaryDirectory() as place:
         folder = Path(place)

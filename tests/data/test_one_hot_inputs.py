@@ -192,6 +192,11 @@ def test_codes_lie_in_temporary_files_and_are_shuffled_by_their_own_size(
     assert isinstance(held.train.x, OneHotInputs)
     assert data.train.x[:].equal(held.train.x[:])
     assert data.shuffle_buffer == preparing.BUFFER_BYTES // 20
+    for engine in ("native", "replay"):
+        trainings = [training(of, engine=engine) for of in (held, data)]
+        for t in trainings:
+            fit(t)
+        assert same_bits(*(t.state_dict() for t in trainings))
 
 
 # ------------------------------------------------------------------------------ training
