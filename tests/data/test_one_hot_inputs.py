@@ -23,7 +23,7 @@ from exprun.common.errors import UsageError
 from exprun.data import prepare as preparing
 from exprun.data.frame import Frame, Words
 from exprun.data.one_hot_inputs import OneHotInputs
-from exprun.data.prepare import Data, prepare
+from exprun.data.prepare import Data, Part, prepare
 from exprun.data.read_options import Reading
 from exprun.data.storage import IN_MEMORY, file_system_of, streamed
 from exprun.data.table import Table
@@ -64,6 +64,10 @@ def both(table: Table, **options: object) -> tuple[Data, Data]:
         keep(form)
         found.append(prepare(table, **options))  # type: ignore[arg-type]
     return found[0], found[1]
+
+
+def parts_of(data: Data) -> tuple[Part, ...]:
+    return data.train, data.val, data.test
 
 
 def table(rows: int = 200, categories: int = 7, *, classes: int = 2, seed: int = 0) -> Table:
@@ -107,20 +111,20 @@ def tables(draw: st.DrawFn) -> Table:
 @given(tables(), st.sampled_from(["one_hot", "target", "frequency"]), st.data())
 @random
 def test_rows_are_those_of_dense_inputs(table: Table, encoding: str, data: st.DataObject) -> None:
-    codes, dense = both(table, encoding=encoding)
+    codes, dense = both(table, encoding=encoding, val_fraction=0)
     assert codes.notes == dense.notes
     assert codes.preprocessing == dense.preprocessing
-    for ours, theirs in zip((codes.train, codes.test), (dense.train, dense.test), strict=True):
+    for ours, theirs in zip(parts_of(codes), parts_of(dense), strict=True):
         x, expected = ours.x, theirs.x
         assert isinstance(x, OneHotInputs)
         assert isinstance(expected, torch.Tensor)
         assert x.shape == expected.shape
         assert x[:].equal(expected)
-        chosen = torch.tensor(data.draw(st.lists(st.integers(0, len(x) - 1), max_size=9)))
-        chosen = chosen.long()
+        numbers = st.lists(st.integers(0, max(0, len(x) - 1)), max_size=9 if len(x) else 0)
+        chosen = torch.tensor(data.draw(numbers), dtype=torch.long)
         for rows in (x[chosen], x.index_select(0, chosen), ours.taken(chosen).x[:]):
             assert rows.equal(expected[chosen])
-        size = data.draw(st.integers(1, len(x)))
+        size = data.draw(st.integers(1, max(1, len(x))))
         for part, rows in zip(x.split(size), expected.split(size), strict=True):
             assert part.equal(rows)
 
@@ -269,6 +273,15 @@ def member(t: Training, engines: list[str]) -> Member:
         raise error
 
     return Member(t, [], lambda outcome: engines.append(str(outcome.engine)), failed)
+
+
+def test_facts_without_a_validation_part() -> None:
+    facts = []
+    for data in both(table(), val_fraction=0):
+        t = training(data, max_epochs=1)
+        fit(t)
+        facts.append(replace(data_facts(t), scales={}))
+    assert same_bits(vars(facts[0]), vars(facts[1]))
 
 
 def test_layers_batches_and_facts_are_measured_as_with_dense_inputs() -> None:

@@ -45,8 +45,9 @@ class OneHotInputs:
         return self._dense(self.numbers[rows], self.codes[rows])
 
     def split(self, size: int) -> Iterator[Tensor]:
-        """All rows in order, ``size`` at a time: (size, width), the last chunk smaller."""
-        for first in range(0, len(self), size):
+        """All rows in order, ``size`` at a time: (size, width), the last chunk smaller. Of no rows
+        one empty chunk, like ``Tensor.split``."""
+        for first in range(0, max(1, len(self)), size):
             yield self[first : first + size]
 
     def index_select(self, dim: int, rows: Tensor) -> Tensor:

@@ -39,7 +39,7 @@ INLINE void share_of(Worker me, long count, long grain, long *first, long *last)
 }
 
 /* Write the inputs of a row, (in,). */
-INLINE void write_inputs(const Rows *data, long row, long in, float *to)
+INLINE void write_inputs(const Rows *data, int64_t row, long in, float *to)
 {
     if (!data->codes) {
         memcpy(to, data->x + row * in, in * sizeof(float));
