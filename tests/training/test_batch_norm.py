@@ -10,7 +10,7 @@ import torch
 from torch import nn
 
 from exprun.techniques.networks import Dropout
-from exprun.training import batch_norm
+from exprun.training import prediction
 from exprun.training.batch_norm import recompute_statistics
 from tests.conftest import built, same_bits
 
@@ -24,7 +24,7 @@ def test_each_layer_has_the_moments_of_its_inputs_over_all_rows(
 ) -> None:
     """Whatever the chunks; the second layer's inputs come through the first's new statistics, and
     no unit is dropped."""
-    monkeypatch.setattr(batch_norm, "ROWS", rows)
+    monkeypatch.setattr(prediction, "ROWS", rows)
     training = built("norm=batch", position, "reg=dropout", "reg.dropout.p=0.5")
     training.set_mode(False)
     recompute_statistics(training.model, training.data.train.x)
@@ -54,7 +54,7 @@ def test_all_rows_as_one_batch_of_torchs() -> None:
 
 def test_unequal_chunks_that_differ_in_their_means(monkeypatch: pytest.MonkeyPatch) -> None:
     """On paper: 0, 0, 6 has mean 2 and variance 12. torch's update_bn would find 3 and 0."""
-    monkeypatch.setattr(batch_norm, "ROWS", 2)
+    monkeypatch.setattr(prediction, "ROWS", 2)
     layer = nn.BatchNorm1d(1).eval()
     recompute_statistics(layer, torch.tensor([[0.0], [0.0], [6.0]]))
     assert layer.running_mean is not None

@@ -8,7 +8,6 @@ from typing import Literal
 
 import numpy as np
 import torch
-from numpy.typing import NDArray
 from torch import Tensor
 
 from exprun.common.errors import UsageError
@@ -19,6 +18,7 @@ from exprun.data.datetimes import iso
 from exprun.data.encoding import AUTO, ONE_HOT, TARGET, Supervision
 from exprun.data.folds import rows_in_folds, split_fold, untested
 from exprun.data.frame import DATETIME, Frame, Rows
+from exprun.data.one_hot_inputs import Inputs, OneHotInputs, tensors_of
 from exprun.data.preprocess import Preprocessing, single
 from exprun.data.rare import ERROR, treat_rare
 from exprun.data.scaling import NONE, STANDARDIZE, Scaling
@@ -28,19 +28,29 @@ from exprun.data.table import Table, listed
 from exprun.data.targets import FEW_ROWS
 from exprun.data.task import MOST_IN_TABLE
 
+MOST_DENSE, LEAST_SAVED = 2**26, 4
+"""Bytes of dense inputs of all parts, 64 MiB, from which one-hot columns are kept as codes, where
+these take this many times less memory."""
+
 
 @dataclass(frozen=True)
 class Part:
-    """One part of the data: ``x`` (n, inputs) float32; ``y`` (n,) int64 class ids, or (n, targets)
-    float32, standardised with ``standardize_target``; ``weight`` (n,) float32, the weights of the
-    rows, with mean 1 over the training rows; None is 1 for all."""
+    """One part of the data: ``x`` (n, inputs) float32, kept as codes if it is large and mostly
+    one-hot (``OneHotInputs``); ``y`` (n,) int64 class ids, or (n, targets) float32, standardised
+    with ``standardize_target``; ``weight`` (n,) float32, the weights of the rows, with mean 1 over
+    the training rows; None is 1 for all."""
 
-    x: Tensor
+    x: Inputs
     y: Tensor
     weight: Tensor | None = None
 
     def __len__(self) -> int:
         return len(self.x)
+
+    def taken(self, rows: Tensor) -> Part:
+        """A copy of the rows with the numbers ``rows`` (m,), kept in the same form."""
+        x = self.x.taken(rows) if isinstance(self.x, OneHotInputs) else self.x[rows]
+        return Part(x, self.y[rows], None if self.weight is None else self.weight[rows])
 
 
 BUFFER_BYTES = 2**27
@@ -125,15 +135,13 @@ def prepare(
     if scaling == "auto":
         scaling = STANDARDIZE if standardize else NONE
 
-    def part(rows: Rows, x: NDArray[np.float32]) -> Part:
+    def part(rows: Rows, x: Inputs) -> Part:
         if table.task.classes:
             y = torch.from_numpy(table.y[rows])
         else:
             values = target.apply(table.y[rows].astype(np.float64))
             y = torch.from_numpy(single(values, table.task.targets))
-        return Part(
-            torch.from_numpy(x).to(device), y.to(device), _weights(table, parts, rows, device)
-        )
+        return Part(x.to(device), y.to(device), _weights(table, parts, rows, device))
 
     supervision = None
     if table.features.categorical and encoding in (AUTO, TARGET):
@@ -162,7 +170,8 @@ def prepare(
             times += [f"folds in order: the first {first:,} rows are in no fold, only trained on"]
         inputs = _inputs(preprocessing, table.features, each, supervision)
         for x in inputs[1:] if stream else ():
-            read_in_order(x)
+            for tensor in tensors_of(x):
+                read_in_order(tensor.numpy())
         train, val, test = map(part, each, inputs)
     except UsageError as error:
         raise UsageError(f"{table.name}: {error}") from None
@@ -177,7 +186,8 @@ def prepare(
     test_rows = None if folds is None else numbers[parts.test]
     buffer = None
     if stream:
-        buffer = max(1, BUFFER_BYTES // (4 * max(1, preprocessing.width)))
+        bytes_ = sum(tensor.nbytes for tensor in tensors_of(train.x))
+        buffer = max(1, BUFFER_BYTES * len(train) // max(1, bytes_))
         if len(train) > buffer:
             notes = (*notes, f"shuffled in blocks, among {buffer:,} rows at a time (data.stream)")
     return Data(table.name, train, val, test, preprocessing, notes, test_rows, buffer)
@@ -188,21 +198,40 @@ def _inputs(
     frame: Frame,
     parts: Sequence[Rows],
     supervision: Supervision | None,
-) -> list[NDArray[np.float32]]:
+) -> list[Inputs]:
     """The inputs (rows, width) of each of the parts, of which the first one is trained on. All grow
     together, in the order of the frame, whose memory shrinks."""
-    inputs = [zeros((len(rows), preprocessing.width), np.float32) for rows in parts]
+    as_codes = _as_codes(preprocessing, sum(map(len, parts)))
+    dense = preprocessing.without_one_hot if as_codes else preprocessing
+    columns = len(preprocessing.one_hot) if as_codes else 0
+    inputs = [zeros((len(rows), dense.width), np.float32) for rows in parts]
+    codes = [zeros((len(rows), columns), np.int32) for rows in parts]
 
     def fill(run: tuple[int, int]) -> None:
-        for rows, x in zip(parts, inputs, strict=True):
+        for rows, x, ones in zip(parts, inputs, codes, strict=True):
             here = slice(*np.searchsorted(rows, run))
-            x[here] = preprocessing.apply(frame, rows[here])
+            x[here] = dense.apply(frame, rows[here])
+            if as_codes:
+                ones[here] = preprocessing.codes(frame, rows[here])
         frame.release(run[0])
 
     mapped(fill, frame.runs())
     if supervision is not None:
-        preprocessing.cross_fit(inputs[0], frame, parts[0], supervision)
-    return inputs
+        dense.cross_fit(inputs[0], frame, parts[0], supervision)
+    if not as_codes:
+        return [torch.from_numpy(x) for x in inputs]
+    places = torch.from_numpy(preprocessing.dense_places)
+    return [
+        OneHotInputs(torch.from_numpy(x), places, torch.from_numpy(ones), preprocessing.width)
+        for x, ones in zip(inputs, codes, strict=True)
+    ]
+
+
+def _as_codes(preprocessing: Preprocessing, rows: int) -> bool:
+    """Whether one-hot columns of so many rows are kept as codes."""
+    compact = preprocessing.without_one_hot.width + len(preprocessing.one_hot)
+    width = preprocessing.width
+    return 4 * rows * width >= MOST_DENSE and width >= LEAST_SAVED * compact
 
 
 def _weights(table: Table, parts: Split, rows: Rows, device: torch.device | str) -> Tensor | None:
@@ -252,9 +281,11 @@ def _encodings(preprocessing: Preprocessing) -> list[str]:
     ]
 
 
-def _constant(x: Tensor, preprocessing: Preprocessing) -> list[str]:
-    """A note on the constant numeric columns, whose inputs in x (n, width) are equal in all
-    rows."""
+def _constant(inputs: Inputs, preprocessing: Preprocessing) -> list[str]:
+    """A note on the constant numeric columns, whose inputs (n, width) are equal in all rows."""
+    if isinstance(inputs, OneHotInputs):
+        return _constant(inputs.numbers, preprocessing.without_one_hot)
+    x = inputs
     numeric = {c.name for c in preprocessing.columns if not isinstance(c, Categorical)}
     likely = (x[:FEW_ROWS] == x[0]).all(0)  # most columns are told by these
     named = zip(preprocessing.input_names, x.T, likely.tolist(), strict=True)

@@ -7,7 +7,7 @@ need it in addition to the weights.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 from itertools import accumulate
 from typing import Literal
@@ -118,7 +118,38 @@ class Preprocessing:
     @cached_property
     def _starts(self) -> list[int]:
         """The index of each column's first input."""
-        return [0, *accumulate(column.width for column in self.columns[:-1])]
+        return [*accumulate((column.width for column in self.columns), initial=0)][:-1]
+
+    @cached_property
+    def one_hot(self) -> list[tuple[Categorical, int]]:
+        """The one-hot columns, each with the index of its first input."""
+        return [
+            (column, start)
+            for column, start in zip(self.columns, self._starts, strict=True)
+            if isinstance(column, Categorical) and not column.encoding
+        ]
+
+    @cached_property
+    def without_one_hot(self) -> Preprocessing:
+        """The preprocessing of the other columns."""
+        one_hot = {column.name for column, _ in self.one_hot}
+        return replace(self, columns=tuple(c for c in self.columns if c.name not in one_hot))
+
+    @cached_property
+    def dense_places(self) -> Rows:
+        """The indices of the inputs of all columns that are not one-hot, (k,)."""
+        ones = [start + k for column, start in self.one_hot for k in range(column.width)]
+        return np.delete(np.arange(self.width), ones)
+
+    def codes(self, frame: Frame, rows: Rows | slice = slice(None)) -> NDArray[np.int32]:
+        """For each one-hot column the index of the input that is 1, (rows, one-hot columns); -1 for
+        none, an unseen word. Raises UsageError for one with ``unseen="error"``."""
+        chosen = np.arange(len(frame))[rows]
+        codes = np.empty((len(chosen), len(self.one_hot)), dtype=np.int32)
+        for k, (column, start) in enumerate(self.one_hot):
+            places = _seen(column, frame, chosen)
+            codes[:, k] = np.where(places < 0, -1, places + start)
+        return codes
 
     def apply(self, frame: Frame, rows: Rows | slice = slice(None)) -> NDArray[np.float32]:
         """The network's inputs (rows, width) float32 for rows of a frame with these columns.
@@ -138,15 +169,12 @@ class Preprocessing:
         for column, start in zip(self.columns, self._starts, strict=True):
             if isinstance(column, Datetime):
                 inputs[:, start + 1 : start + column.width] = column.circles(frame, chosen)
-            if isinstance(column, Categorical):
-                places = column.places(frame, chosen)
-                known = np.flatnonzero(places >= 0)
-                if column.unseen == "error" and len(known) < len(places):
-                    raise UsageError(_unseen(column, frame, chosen[places < 0][0]))
-                if column.encoding:
-                    inputs[:, start : start + column.width] = column.encoding.inputs[places]
-                else:
-                    inputs[known, start + places[known]] = 1
+            if isinstance(column, Categorical) and column.encoding:
+                places = _seen(column, frame, chosen)
+                inputs[:, start : start + column.width] = column.encoding.inputs[places]
+        for ones in self.codes(frame, chosen).T:
+            known = np.flatnonzero(ones >= 0)
+            inputs[known, ones[known]] = 1
         return inputs
 
     def cross_fit(
@@ -222,6 +250,14 @@ def single(values: Numbers, names: Sequence[str]) -> NDArray[np.float32]:
         name = names[int(np.argmin(fits.all(axis=0)))]
         raise UsageError(f"column {name!r} has numbers too large for 32 bits, above 3e38")
     return found
+
+
+def _seen(column: Categorical, frame: Frame, rows: Rows) -> NDArray[np.int64]:
+    """``column.places``; raises UsageError for an unseen word with ``unseen="error"``."""
+    places = column.places(frame, rows)
+    if column.unseen == "error" and (places < 0).any():
+        raise UsageError(_unseen(column, frame, rows[places < 0][0]))
+    return places
 
 
 def _unseen(column: Categorical, frame: Frame, row: int) -> str:

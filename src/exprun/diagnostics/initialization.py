@@ -15,7 +15,7 @@ weights. Normalisation layers are assumed to divide by the predicted standard de
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import zip_longest
 from typing import Any
 
@@ -55,15 +55,16 @@ def laboratory(training: Training, part: Part | None = None) -> list[dict[str, A
     in exprun's networks.
     """
     part = part or measured_rows(training)
-    layers = observe(training.model, training.loss, part)
+    x = part.x[:]  # dense
+    layers = observe(training.model, training.loss, replace(part, x=x))
     blocks = {m.linear: m for m in training.model.modules() if isinstance(m, HiddenLayer)}
     steps = [_Step(layer, blocks.get(layer.linear)) for layer in layers]
-    _forward(steps, part.x)
+    _forward(steps, x)
     _backward(steps)
     inputs = dict.fromkeys(COLUMNS) | {
         "layer": "inputs",
-        "fan_out": part.x.shape[-1],
-        "act_measured": mean_square(part.x),
+        "fan_out": x.shape[-1],
+        "act_measured": mean_square(x),
     }
     rows = [_row(step) for step in steps]
     hidden = [row for row, layer in zip(rows, layers, strict=True) if layer.activation]

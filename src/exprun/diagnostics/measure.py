@@ -10,7 +10,7 @@ from __future__ import annotations
 import math
 from collections.abc import Iterator, Mapping
 from contextlib import ExitStack, contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import torch
@@ -76,14 +76,12 @@ class Layer:
 
 def measured_rows(training: Training, rows: int = ROWS) -> Part:
     """A random sample of ``rows`` training rows, the same in all runs; all rows if there are not
-    more."""
-    train = training.data.train
-    if rows >= len(train):
-        return train
-    drawn = torch.randperm(len(train), generator=stream(0, "diagnostics"))[:rows]
-    drawn = drawn.sort().values.to(training.device)
-    weight = None if train.weight is None else train.weight[drawn]
-    return Part(train.x[drawn], train.y[drawn], weight)
+    more. Its ``x`` is dense."""
+    part = training.data.train
+    if rows < len(part):
+        drawn = torch.randperm(len(part), generator=stream(0, "diagnostics"))[:rows]
+        part = part.taken(drawn.sort().values.to(training.device))
+    return replace(part, x=part.x[:])
 
 
 def observe(model: nn.Module, loss: Loss, part: Part) -> list[Layer]:
@@ -122,7 +120,7 @@ def observe(model: nn.Module, loss: Loss, part: Part) -> list[Layer]:
             handle = activation.register_forward_hook(after_activation)
             stack.callback(handle.remove)
         # inputs require gradients too, so that a network without trainable parameters works
-        outputs = model(part.x.detach().requires_grad_())
+        outputs = model(part.x[:].detach().requires_grad_())
         total = loss.training_rows(outputs, loss.encode_weighted(part.y, part.weight)).sum()
         _differentiate(total, list(layers.values()), len(part))
     return list(layers.values())

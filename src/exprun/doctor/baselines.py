@@ -22,6 +22,9 @@ Array = NDArray[np.float64]
 MOST_TRAIN, MOST_VAL = 1000, 1000
 """Most rows of each part that are compared, which limits the time to half a second."""
 
+FEWEST, MOST_NUMBERS = 100, 2**22
+"""Fewer rows are compared if they have more inputs in all, 32 MiB as float64, but at least 100."""
+
 NEIGHBORS = (1, 5, 15)
 RIDGE = (1e-3, 1e-1, 1e1)
 """Ridge penalties per row, of which leave-one-out selects one."""

@@ -14,8 +14,17 @@ from torch.nn.functional import one_hot
 
 from exprun.common.errors import UsageError
 from exprun.common.streams import stream
+from exprun.data.one_hot_inputs import Inputs, OneHotInputs
 from exprun.diagnostics.measure import Row, measure
-from exprun.doctor.baselines import MOST_TRAIN, MOST_VAL, Array, Sample, compare
+from exprun.doctor.baselines import (
+    FEWEST,
+    MOST_NUMBERS,
+    MOST_TRAIN,
+    MOST_VAL,
+    Array,
+    Sample,
+    compare,
+)
 from exprun.doctor.findings import DataFacts, Findings, Targets, read
 from exprun.record import checkpoint
 from exprun.record.model import as_file
@@ -67,9 +76,7 @@ def data_facts(training: Training) -> DataFacts:
     train, val, task = data.train, data.val, data.preprocessing.task
     classes = len(task.classes)
     counts = torch.bincount(train.y, minlength=classes) if classes else train.y.new_zeros(0)
-    parts = train.x.split(max(1, AT_ONCE // train.x.shape[1]))
-    squares = sum(rows.double().square().sum(0) for rows in parts)
-    sizes = (squares / len(train)).sqrt().tolist()
+    sizes = _mean_squares(train.x).sqrt().tolist()
     weight = training.loss.class_weight
     recall: tuple[float | None, ...] = ()
     compared, underconfidence = None, 0.0
@@ -90,15 +97,27 @@ def data_facts(training: Training) -> DataFacts:
     )
 
 
+def _mean_squares(x: Inputs) -> Tensor:
+    """The mean square of each input over all rows, (width,) float64."""
+    if isinstance(x, OneHotInputs):
+        squares = torch.bincount(x.codes[x.codes >= 0], minlength=x.width).double() / len(x)
+        return squares.index_copy_(0, x.places, _mean_squares(x.numbers))
+    squares = x.new_zeros(x.shape[1], dtype=torch.float64)
+    for rows in x.split(max(1, AT_ONCE // max(1, x.shape[1]))):
+        squares += rows.double().square().sum(0)
+    return squares / len(x)
+
+
 def _sample(training: Training) -> Sample:
     """A sample of rows of both parts, the same for all runs, and the model's predictions for
     them."""
     weight = training.loss.class_weight
+    bound = max(FEWEST, MOST_NUMBERS // training.data.train.x.shape[1])
     parts = []
     for part, most in ((training.data.train, MOST_TRAIN), (training.data.val, MOST_VAL)):
         drawn = torch.arange(len(part))
-        if len(part) > most:
-            drawn = torch.randperm(len(part), generator=stream(0, "measured"))[:most]
+        if len(part) > min(most, bound):
+            drawn = torch.randperm(len(part), generator=stream(0, "measured"))[: min(most, bound)]
         drawn = drawn.to(part.x.device)
         x, y = part.x[drawn], part.y[drawn]
         outputs = forward(training.model, x) if len(x) else training.loss.encode(y)

@@ -13,7 +13,7 @@ from exprun.engine.program import Program
 from exprun.engine.tape import Unrecordable, record
 from exprun.training import metrics
 from exprun.training.divergence import locate
-from exprun.training.prediction import ROWS
+from exprun.training.prediction import rows_at_once
 from exprun.training.training import Training
 
 RECORD_AFTER = 20
@@ -35,15 +35,18 @@ class Curve:
         eagerly.
 
         They are evaluated eagerly with ``replayed=False``, for parts of more rows than one chunk
-        (replay saves nothing there), and if the monitored figure is one whose operations depend on
-        the values (``metrics.full``).
+        or with inputs kept as codes (replay saves nothing there), and if the monitored figure is
+        one whose operations depend on the values (``metrics.full``).
         """
         t = training
         self.training = t
         self.native = native if native and native.measures(t.figures) else None
         parts = {"train": t.measured, "val": t.data.val}
         self.parts = {name: part for name, part in parts.items() if len(part)}
-        small = all(len(part) <= ROWS for part in self.parts.values())
+        small = all(
+            isinstance(part.x, Tensor) and len(part) <= rows_at_once(part.x.shape[1])
+            for part in self.parts.values()
+        )
         steady = not set(t.figures) & {*metrics.OF_CLASSES, *metrics.OF_ORDERED_CLASSES}
         self.replayed = replayed and small and steady
         self.names = t.figures
@@ -67,7 +70,8 @@ class Curve:
         figures = dict(zip(self.columns, values, strict=True))
         for name, part in self.parts.items():
             if broken or not math.isfinite(figures[f"{name}_loss"]):
-                raise locate(t.model, part.x[:ROWS], t.epoch, t.iteration, updates=t.iteration)
+                first = part.x[: rows_at_once(part.x.shape[1])]
+                raise locate(t.model, first, t.epoch, t.iteration, updates=t.iteration)
         return {
             "epoch": t.epoch,
             "iteration": t.iteration,
@@ -107,7 +111,7 @@ def evaluate(training: Training, part: Part) -> dict[str, Tensor]:
     """Mean loss and metrics of one part of the data as float64 scalars; the model's mode is not
     changed."""
     t = training
-    chunks = [t.model(x) for x in part.x.split(ROWS)]
+    chunks = [t.model(x) for x in part.x.split(rows_at_once(part.x.shape[1]))]
     outputs = chunks[0] if len(chunks) == 1 else torch.cat(chunks)
     preprocessing = t.data.preprocessing
     figures = {"loss": t.loss.reported(outputs, part.y, part.weight)}

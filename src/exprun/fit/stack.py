@@ -21,6 +21,7 @@ import torch
 from torch import Tensor, nn
 
 from exprun.common.constants import ALONE, DIVERGED, INTERRUPTED
+from exprun.data.one_hot_inputs import Inputs
 from exprun.engine.replay import Replay, obstacle
 from exprun.engine.tape import Unrecordable
 from exprun.fit.learning_curve import Curve
@@ -172,7 +173,7 @@ def _merged(regularizers: Sequence[Regularizer], device: torch.device) -> Regula
     return merged
 
 
-def _pooled(members: Sequence[Training]) -> tuple[Tensor, Tensor, Tensor]:
+def _pooled(members: Sequence[Training]) -> tuple[Inputs, Tensor, Tensor]:
     """Training inputs and encoded targets of all members, concatenated, shared data only once; and
     each member's first row in them, (k, 1)."""
     different = list({id(m.data): m for m in members}.values())
@@ -180,7 +181,9 @@ def _pooled(members: Sequence[Training]) -> tuple[Tensor, Tensor, Tensor]:
     rows = len(x[0])
     starts = {id(m.data): rows * i for i, m in enumerate(different)}
     offsets = torch.tensor([[starts[id(m.data)]] for m in members], device=x[0].device)
-    return (x[0], y[0], offsets) if len(x) == 1 else (torch.cat(x), torch.cat(y), offsets)
+    if len(x) == 1:
+        return x[0], y[0], offsets
+    return torch.cat([rows[:] for rows in x]), torch.cat(y), offsets
 
 
 def not_stackable(training: Training) -> str | None:
@@ -204,6 +207,7 @@ def shape(training: Training) -> tuple[Any, ...]:
         (type(t.loss), str(sorted(loss.items()))),
         tuple(type(r) for r in t.regularizers),
         (len(t.data.train), t.batch_size, t.device),
+        None if isinstance(t.data.train.x, Tensor) else id(t.data),  # codes are not pooled
     )
 
 
@@ -218,7 +222,7 @@ def capacity(training: Training, size: int) -> int:
     weights = 4 * sum(w.numel() * w.element_size() for w in t.model.parameters())
     units = sum(layer.out_features for layer in _linear(t.model))
     rows = t.batch_size or len(t.data.train)
-    activations = 8 * rows * units * t.data.train.x.element_size()
+    activations = 8 * rows * units * t.data.train.x[:1].element_size()
     free, _ = torch.cuda.mem_get_info(t.device)
     return max(1, min(size, free // 2 // (weights + activations)))
 

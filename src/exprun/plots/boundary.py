@@ -166,7 +166,7 @@ def parts(data: Data) -> dict[str, Part]:
 
 def original(part: Part, preprocessing: Preprocessing) -> Array:
     """The inputs (rows, 2) in their original units, with the scaling inverted."""
-    x = part.x.double().cpu().numpy()
+    x = part.x[:].double().cpu().numpy()
     scalings = [column.scaling for column in preprocessing.columns if isinstance(column, Numeric)]
     return np.stack([s.invert(x[:, k]) for k, s in enumerate(scalings)], axis=1)
 

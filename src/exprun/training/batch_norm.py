@@ -3,15 +3,16 @@
 from __future__ import annotations
 
 import torch
-from torch import Tensor, nn
+from torch import nn
 
-from exprun.training.prediction import ROWS
+from exprun.data.one_hot_inputs import Inputs
+from exprun.training.prediction import rows_at_once
 
 BATCH_NORMS = (nn.BatchNorm1d, nn.BatchNorm2d, nn.BatchNorm3d)
 
 
 @torch.no_grad()
-def recompute_statistics(model: nn.Module, x: Tensor) -> None:
+def recompute_statistics(model: nn.Module, x: Inputs) -> None:
     """Set ``running_mean`` and ``running_var`` of every batch normalisation to the mean and
     variance of its inputs over all rows of ``x`` (n, …), n > 1.
 
@@ -27,14 +28,14 @@ def recompute_statistics(model: nn.Module, x: Tensor) -> None:
     for layer in _in_order(model, x):
         inputs = _Moments()
         with layer.register_forward_pre_hook(inputs.add):
-            for rows in x.split(ROWS):
+            for rows in x.split(rows_at_once(x.shape[1])):
                 model(rows)
         buffers = dict(layer.named_buffers())
         buffers["running_mean"].copy_(inputs.mean)
         buffers["running_var"].copy_(inputs.squares / (inputs.count - 1))
 
 
-def _in_order(model: nn.Module, x: Tensor) -> list[nn.Module]:
+def _in_order(model: nn.Module, x: Inputs) -> list[nn.Module]:
     """The batch normalisations with running statistics, in the order in which they are applied."""
     found: list[nn.Module] = []
     layers = [
@@ -58,7 +59,7 @@ class _Moments:
         self.count = 0
         self.mean = self.squares = torch.zeros((), dtype=torch.float64)
 
-    def add(self, layer: nn.Module, inputs: tuple[Tensor, ...]) -> None:
+    def add(self, layer: nn.Module, inputs: tuple[torch.Tensor, ...]) -> None:
         """Forward pre-hook: take in a chunk of the layer's inputs."""
         values = inputs[0].double().transpose(0, 1).flatten(1)  # (features, numbers)
         count = values.shape[1]

@@ -10,6 +10,7 @@ import torch
 from torch import Tensor
 from torch.nn.functional import pad
 
+from exprun.data.one_hot_inputs import Inputs, tensors_of
 from exprun.data.storage import will_need
 
 BLOCK_BYTES = 4 * 2**20
@@ -46,22 +47,23 @@ class ReadAhead:
     """Has the inputs x (rows, width) of a ``shuffled`` order read from their files before they are
     needed: those of this part of it and of the next."""
 
-    def __init__(self, x: Tensor, order: Tensor, buffer: int) -> None:
+    def __init__(self, x: Inputs, order: Tensor, buffer: int) -> None:
         self.length = max(1, buffer // BLOCKS)
-        self.blocks = x.numpy(), (order // self.length).split(buffer)
+        self.arrays = [tensor.numpy() for tensor in tensors_of(x)]
+        self.parts = (order // self.length).split(buffer)
         self.buffer, self.read = buffer, 0
 
     def __call__(self, done: int) -> None:
         """Of the rows in this order ``done`` have been used."""
-        x, parts = self.blocks
-        for part in parts[self.read : done // self.buffer + 2]:
+        for part in self.parts[self.read : done // self.buffer + 2]:
             for block in part.unique().tolist():
-                will_need(x[block * self.length : (block + 1) * self.length])
+                for array in self.arrays:
+                    will_need(array[block * self.length : (block + 1) * self.length])
             self.read += 1
 
 
 def blocks(
-    x: Tensor, y: Tensor, rows: Tensor, size: int, smallest: int
+    x: Inputs, y: Tensor, rows: Tensor, size: int, smallest: int
 ) -> Iterator[tuple[Tensor, Tensor]]:
     """Yield the ``rows`` (…, n) of ``x`` (all, inputs) and ``y`` (all, …) as batches of ``size``,
     in order, m batches at a time: (m, …, size, inputs) and (m, …, size, …).
@@ -79,7 +81,7 @@ def blocks(
         yield _gathered(x, y, rows.narrow(-1, full * size, left_over).unsqueeze(0))
 
 
-def _gathered(x: Tensor, y: Tensor, rows: Tensor) -> tuple[Tensor, Tensor]:
+def _gathered(x: Inputs, y: Tensor, rows: Tensor) -> tuple[Tensor, Tensor]:
     """The ``rows`` (m, …) of x (all, inputs) and y (all, …).
 
     Each of the m batches starts at an aligned address, because some kernels round differently at

@@ -14,11 +14,17 @@ from torch import Tensor, nn
 
 from exprun.common.errors import UsageError
 from exprun.data.frame import Frame
+from exprun.data.one_hot_inputs import Inputs
 from exprun.data.preprocess import Preprocessing
 from exprun.data.task import Task
 
-ROWS = 8192
-"""Rows per forward pass, which bounds the memory of the activations."""
+ROWS, NUMBERS = 8192, 2**24
+"""Most rows of a forward pass, and most numbers of its inputs, 64 MiB, which bound its memory."""
+
+
+def rows_at_once(width: int) -> int:
+    """Rows of a forward pass with so many inputs."""
+    return max(1, min(ROWS, NUMBERS // max(1, width)))
 
 
 def probabilities(outputs: Tensor, activation: str) -> Tensor:
@@ -53,10 +59,10 @@ def class_ids(outputs: Tensor) -> Tensor:
 
 
 @torch.inference_mode()
-def forward(network: nn.Module, x: Tensor) -> Tensor:
-    """The outputs (n, K) for inputs (n, width), in eval mode, ROWS rows at a time."""
+def forward(network: nn.Module, x: Inputs) -> Tensor:
+    """The outputs (n, K) for inputs (n, width), in eval mode, ``rows_at_once``."""
     network.eval()
-    return torch.cat([network(rows) for rows in x.split(ROWS)])
+    return torch.cat([network(rows) for rows in x.split(rows_at_once(x.shape[1]))])
 
 
 @dataclass(frozen=True)
@@ -92,8 +98,9 @@ class Model:
         """The network's outputs (n, K) for a frame of n rows. Raises UsageError if one is not
         finite, and as ``Preprocessing.apply`` does."""
         parts = []
-        for first in range(0, len(frame), ROWS):
-            rows = slice(first, first + ROWS)
+        step = rows_at_once(self.preprocessing.width)
+        for first in range(0, len(frame), step):
+            rows = slice(first, first + step)
             x = torch.from_numpy(self.preprocessing.apply(frame, rows))
             parts.append(forward(self.network, x))
         outputs = torch.cat(parts)

@@ -122,8 +122,7 @@ class Training:
             return train
         drawn = torch.randperm(len(train), generator=stream(0, "measured"))[:rows]
         drawn = drawn.sort().values.to(self.device)
-        weight = None if train.weight is None else train.weight[drawn]
-        return Part(train.x[drawn], train.y[drawn], weight)
+        return train.taken(drawn)
 
     @cached_property
     def modes(self) -> list[dict[str, Any]]:

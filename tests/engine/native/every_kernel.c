@@ -34,7 +34,7 @@ static uint64_t checksum(uint64_t sum, const void *bytes, size_t n)
 }
 
 typedef struct {
-    int optimizer, options, activation, norm, norm_after, loss, sum, layers;
+    int optimizer, options, activation, norm, norm_after, loss, sum, layers, coded;
     double p, l1, l2, max_norm, decay, smoothing;
 } Case;
 
@@ -100,14 +100,21 @@ static void run(const Case *c, int target, int threads)
             layer->batches = calloc(1, 8);
         }
     }
-    float *x = numbers(ROWS * INPUTS, 2.0f), *targets = numbers(ROWS * outputs, 1.0f), *weights = numbers(ROWS, 1.0f);
+    static const int64_t places[] = {3, 1};
+    const int64_t of_a_row = c->coded ? 2 : INPUTS;
+    float *x = numbers(ROWS * of_a_row, 2.0f), *targets = numbers(ROWS * outputs, 1.0f), *weights = numbers(ROWS, 1.0f);
     int64_t *ids = malloc(ROWS * sizeof *ids), *order = malloc(ROWS * sizeof *order);
     for (int64_t i = 0; i < ROWS; i++) {
         ids[i] = i % outputs;
         order[i] = i * 17 % ROWS;
         if (c->loss == BINARY_CROSS_ENTROPY) targets[i * outputs] = (float)(i % 2), targets[i * outputs + 1] = 0.0f;
     }
-    const Rows rows = {x, ids, c->loss == CROSS_ENTROPY ? 0 : targets, weights, ROWS};
+    int32_t *codes = c->coded ? malloc(ROWS * 2 * sizeof *codes) : 0; /* input 0 or 2 is 1, and 4 or none */
+    for (int64_t i = 0; codes && i < ROWS; i++) {
+        codes[2 * i] = (int32_t)(i % 2 * 2);
+        codes[2 * i + 1] = i % 3 ? 4 : -1;
+    }
+    const Rows rows = {x, ids, c->loss == CROSS_ENTROPY ? 0 : targets, weights, ROWS, codes, places, 2, 2};
     const Network net = {
         .layers = layers, .depth = c->layers + 1, .batch = BATCH, .seed = 42, .label_smoothing = c->smoothing,
         .delta = 0.3, .average_decay = 0.9, .smoothing_classes = (double)outputs, .loss = c->loss, .sum = c->sum,
@@ -153,7 +160,7 @@ static void run(const Case *c, int target, int threads)
     printf("optimizer %d/%d activation %d norm %d/%d loss %d/%d layers %d: loss %.9g, %016llx\n", c->optimizer, c->options,
            c->activation, c->norm, c->norm_after, c->loss, c->sum, c->layers, figures[0], (unsigned long long)sum);
     native_close(w);
-    free(x), free(targets), free(weights), free(ids), free(order), free(saved), free(figures), free(answers);
+    free(x), free(targets), free(weights), free(ids), free(order), free(codes), free(saved), free(figures), free(answers);
 }
 
 /* Normal numbers from uniform ones of 24 bits, as torch.rand draws them. */
@@ -185,6 +192,7 @@ int main(int argc, char **argv)
                     run(&(Case){.optimizer = SGD, .activation = TANH, .layers = 2, .norm = norm, .norm_after = after, .loss = loss, .sum = sum,
                                 .p = after * 0.3, .max_norm = 1.0, .smoothing = loss < 2 ? 0.1 : 0.0}, target, threads);
     run(&(Case){.optimizer = SGD, .loss = SQUARED_ERROR}, target, threads); /* linear regression */
+    run(&(Case){.optimizer = SGD, .loss = SQUARED_ERROR, .coded = 1}, target, threads);
     random_numbers(target);
     return 0;
 }

@@ -67,7 +67,7 @@ class Layer(ctypes.Structure):
 
 
 class Rows(ctypes.Structure):
-    """Inputs and targets."""
+    """Inputs, dense or with one-hot columns as codes, and targets."""
 
     _fields_ = [
         ("x", c_void_p),
@@ -75,6 +75,10 @@ class Rows(ctypes.Structure):
         ("targets", c_void_p),
         ("weights", c_void_p),
         ("rows", c_int64),
+        ("codes", c_void_p),
+        ("places", c_void_p),
+        ("columns", c_int64),
+        ("numbers", c_int64),
     ]
 
 

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 from torch import Tensor
 
+from exprun.data.one_hot_inputs import OneHotInputs
 from exprun.engine.native import library
 from exprun.engine.native.network import Changed, NativeNetwork, fixed_settings, read
 from exprun.engine.replay import AT_ONCE_SECONDS, Storages, storages_of
@@ -216,15 +217,25 @@ class _Rows:
 
     def __init__(self, training: Training, part: Part, targets: Tensor) -> None:
         classes = bool(training.loss.task.classes)
-        self.x, self.y = part.x.contiguous(), part.y.contiguous()
-        self.targets = targets.contiguous()
+        self.y, self.targets = part.y.contiguous(), targets.contiguous()
         self.structure = library.Rows(
-            x=self.x.data_ptr(),
             ids=self.y.data_ptr() if classes else None,
             targets=None if _uses_class_ids(training) else self.targets.data_ptr(),
             rows=len(part),
         )
+        if isinstance(part.x, OneHotInputs):
+            self._set_codes(part.x)
+        else:
+            self.x = part.x.contiguous()
+            self.structure.x = self.x.data_ptr()
         self.spread = [] if classes else self.y.double().var(0, correction=0).tolist()
+
+    def _set_codes(self, x: OneHotInputs) -> None:
+        self.x, self.codes = x.numbers.contiguous(), x.codes.contiguous()
+        self.places = x.places.contiguous()
+        self.structure.x = self.x.data_ptr()
+        self.structure.codes, self.structure.columns = self.codes.data_ptr(), self.codes.shape[1]
+        self.structure.places, self.structure.numbers = self.places.data_ptr(), len(self.places)
 
     @cached_property
     def least_loss(self) -> float:

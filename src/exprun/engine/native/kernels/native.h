@@ -70,13 +70,19 @@ typedef struct {
     int32_t padding;
 } Layer;
 
-/* Inputs x (rows, in) and targets: class ids (rows,) for cross-entropy, else `targets` (rows, out). */
+/* Inputs and targets: class ids (rows,) for cross-entropy, else `targets` (rows, out).
+
+   Inputs are x (rows, in); or, with `codes`, x (rows, numbers) are the inputs with the indices `places`, and of
+   the others those with the indices `codes` (rows, columns) are 1, none where an index is negative, the rest 0. */
 typedef struct {
     const float *x;
     const int64_t *ids;
     const float *targets;
     const float *weights; /* (rows,) factors of the rows' losses, or NULL */
     int64_t rows;
+    const int32_t *codes;  /* or NULL */
+    const int64_t *places; /* (numbers,) */
+    int64_t columns, numbers;
 } Rows;
 
 typedef struct {

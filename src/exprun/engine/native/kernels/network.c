@@ -38,6 +38,21 @@ INLINE void share_of(Worker me, long count, long grain, long *first, long *last)
     *last = first_of(count, grain, me.index + 1, me.threads);
 }
 
+/* Write the inputs of a row, (in,). */
+INLINE void write_inputs(const Rows *data, int64_t row, long in, float *to)
+{
+    if (!data->codes) {
+        memcpy(to, data->x + row * in, in * sizeof(float));
+        return;
+    }
+    const float *x = data->x + row * data->numbers;
+    const int32_t *codes = data->codes + row * data->columns;
+    memset(to, 0, in * sizeof(float));
+    for (long k = 0; k < data->numbers; k++) to[data->places[k]] = x[k];
+    for (long k = 0; k < data->columns; k++)
+        if (codes[k] >= 0) to[codes[k]] = 1.0f;
+}
+
 /* Gather the rows of a batch into w->inputs, both by unit (in, ld) and by row. */
 static void gather(Worker me, const Rows *data, const int64_t *rows, int64_t first, long n, long ld)
 {
@@ -47,7 +62,7 @@ static void gather(Worker me, const Rows *data, const int64_t *rows, int64_t fir
     share_of(me, padded(n), LANES, &r0, &r1);
     for (long r = r0; r < r1; r++) {
         float *to = w->inputs.by_row + r * wide;
-        if (r < n) memcpy(to, data->x + (rows ? rows[r] : first + r) * in, in * sizeof(float));
+        if (r < n) write_inputs(data, rows ? rows[r] : first + r, in, to);
         else memset(to, 0, in * sizeof(float));
     }
     transpose(r1 - r0, 0, in, w->inputs.by_row + r0 * wide, wide, w->inputs.by_unit + r0, ld);
