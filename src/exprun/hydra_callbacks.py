@@ -294,7 +294,7 @@ class Hooks(Callback):
 
     @contextmanager
     def at_work(self) -> Iterator[None]:
-        """Context that gives the sweep's folder back after an exception: Hydra calls nothing then."""
+        """Context that gives the sweep's folder back after an exception, as Hydra does not."""
         try:
             yield
         except BaseException:
