@@ -76,6 +76,9 @@ def test_arrays_in_temporary_files_are_zeros_that_do_not_overlap(on_disk):
         array[...] = k + 1
     assert [set(np.unique(array).tolist()) for array in arrays] == [{1}, {2}, {3}, {4}]
     assert all(array.ctypes.data % 8 == 0 for array in arrays)
+    with streamed(True):  # few files, and small ones for small data
+        sizes = [len(allocate(2**20).obj) for _ in range(400)]
+    assert sorted(set(sizes)) == [2**24, 2**25, 2**26, 2**27, 2**28]
     assert not any(on_disk.iterdir())  # the files have no names, so nothing is ever left
 
 
@@ -83,6 +86,20 @@ def test_arrays_in_temporary_files_are_zeros_that_do_not_overlap(on_disk):
 def test_a_folder_in_memory_is_refused():
     with pytest.raises(UsageError, match=r"/dev/shm is kept in memory; .* TMPDIR"):
         TemporaryFiles(Path("/dev/shm"))
+
+
+@pytest.mark.parametrize("kind", ["missing", "file", "closed"])
+def test_a_folder_that_cannot_be_written_to_is_not_replaced(kind, tmp_path, monkeypatch):
+    folder = tmp_path / kind
+    if kind == "file":
+        folder.touch()
+    if kind == "closed":
+        folder.mkdir(mode=0o500)
+        if os.access(folder, os.W_OK):
+            pytest.skip("this user may write everywhere")
+    monkeypatch.setenv("TMPDIR", str(folder))
+    with pytest.raises(UsageError, match=f"{folder}: .*TMPDIR to name a folder"), streamed(True):
+        pass
 
 
 @pytest.fixture
@@ -181,9 +198,9 @@ def limited(kind: int, bytes_: int, *words: str, folder: Path) -> subprocess.Com
 
 def test_too_little_room_for_the_files_is_said(table, on_disk):
     words = ["data=csv", f"data.path={table}/t.csv", "data.target=y", "data.stream=true"]
-    done = limited(resource.RLIMIT_FSIZE, 2**26, *words, folder=table)
+    done = limited(resource.RLIMIT_FSIZE, 2**22, *words, folder=table)
     assert done.returncode == 2
-    assert "data.stream=true: no 256 MiB more in" in done.stderr
+    assert "data.stream=true: no 16 MiB more in" in done.stderr
     assert "Traceback" not in done.stderr
 
 

@@ -31,3 +31,10 @@ def test_if_one_cannot_be_written_all_stay_as_they_were(tmp_path: Path, place: i
         write_files(files)
     assert sorted(path.name for path in tmp_path.iterdir()) == sorted(map(str, range(40)))
     assert {path.read_bytes() for path in tmp_path.iterdir()} == {b"old"}
+
+
+def test_an_error_names_the_file_and_not_a_temporary_one(tmp_path: Path) -> None:
+    path = tmp_path / "no folder" / "name"
+    with pytest.raises(FileNotFoundError) as caught:
+        write_files([NewFile(tmp_path / "other", b""), NewFile(path, b"")])
+    assert caught.value.filename == str(path)

@@ -30,6 +30,22 @@ def test_what_the_terminal_says(eight: Path, capsys: pytest.CaptureFixture[str])
     )
 
 
+def test_it_is_said_even_if_it_cannot_be_written(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def figures(optimizer: str, seed: int) -> dict[str, float]:
+        return {"val_accuracy": 0.9 + 0.001 * seed, "test_accuracy": 0.9 + 0.001 * seed}
+
+    folder = sweep(tmp_path / "s", figures, {"optimizer": ["adam", "sgd"], "seed": range(3)})
+    (folder / "comparison.json" / "in the way").mkdir(parents=True)
+    for words in ([], ["--json"]):
+        assert main(["compare", str(folder), *words]) == 1
+        said = capsys.readouterr()
+        assert "adam" in said.out
+        assert len(said.err.splitlines()) == 1
+        assert "comparison.json" in said.err
+
+
 @pytest.mark.parametrize(
     ("shifts", "words"),
     [

@@ -9,7 +9,7 @@ from exprun.commands import Parser, keys, positive
 from exprun.record.files import as_json
 from exprun.sweeps.comparison.compare import compare
 from exprun.sweeps.comparison.configurations_csv import write_configurations
-from exprun.sweeps.comparison.files import write
+from exprun.sweeps.comparison.files import as_data, write
 from exprun.sweeps.comparison.table import show
 from exprun.sweeps.read_results import read_results
 
@@ -41,10 +41,10 @@ def main(words: list[str]) -> int:
         arguments.baseline,
         arguments.delta,
     )
-    data = write(comparison)
-    write_configurations(comparison)
     if arguments.json:
-        print(as_json(data).decode(), end="")
+        print(as_json(as_data(comparison)).decode(), end="")
     else:
         show(comparison)
+    write(comparison)
+    write_configurations(comparison)
     return 0

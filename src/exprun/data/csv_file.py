@@ -22,6 +22,8 @@ from exprun.data.read_options import AUTO, LABEL, Reading
 from exprun.data.spelling import is_number
 from exprun.data.text_file import TextFile
 
+pa.set_io_thread_count(1)  # see ``_wait_for_reads``
+
 BLOCK = 2**20
 """Bytes that are converted at once; at least LINES times the length of the first row."""
 
@@ -167,26 +169,29 @@ class CsvFile:
             file.open(raw) as unpacked,
         ):
             source: Any = _Spaced(unpacked) if spaced else unpacked
-            reader = pa_csv.open_csv(
-                source,
-                read_options=pa_csv.ReadOptions(
-                    column_names=self.names, skip_rows=file.skipped, block_size=self.block
-                ),
-                parse_options=pa_csv.ParseOptions(
-                    delimiter=file.delimiter,
-                    quote_char=False if spaced else '"',
-                    newlines_in_values=not spaced,
-                ),
-                convert_options=pa_csv.ConvertOptions(
-                    column_types=dict(types),
-                    include_columns=list(types),
-                    null_values=sorted(self.gaps),
-                    strings_can_be_null=True,
-                ),
-            )
-            for batch in reader:
-                yield dict(zip(batch.schema.names, batch.columns, strict=True))
-                advance(raw.tell())
+            try:
+                reader = pa_csv.open_csv(
+                    source,
+                    read_options=pa_csv.ReadOptions(
+                        column_names=self.names, skip_rows=file.skipped, block_size=self.block
+                    ),
+                    parse_options=pa_csv.ParseOptions(
+                        delimiter=file.delimiter,
+                        quote_char=False if spaced else '"',
+                        newlines_in_values=not spaced,
+                    ),
+                    convert_options=pa_csv.ConvertOptions(
+                        column_types=dict(types),
+                        include_columns=list(types),
+                        null_values=sorted(self.gaps),
+                        strings_can_be_null=True,
+                    ),
+                )
+                for batch in reader:
+                    yield dict(zip(batch.schema.names, batch.columns, strict=True))
+                    advance(raw.tell())
+            finally:
+                _wait_for_reads()
 
     def _explain(self, error: pa.ArrowInvalid) -> None:
         """Raise the UsageError for an Arrow error, unless it is about a cell that is not a
@@ -289,6 +294,12 @@ def too_many(path: str, name: str, wanted: Mapping[str, str]) -> NoFeature:
     if wanted.get(name) == LABEL:
         said = f"{path}: the target {name!r} has {why}; expected classes or numbers"
     return NoFeature(said, name, why)
+
+
+def _wait_for_reads() -> None:
+    """Wait until Arrow's only reading thread is done with what it reads ahead, after an error too:
+    it calls Python's files, and a process that ends meanwhile is aborted."""
+    pa_csv.open_csv(pa.BufferReader(b"x\n"))  # read by the same thread, so afterwards
 
 
 class _Spaced(io.RawIOBase):

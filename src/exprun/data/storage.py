@@ -18,8 +18,9 @@ from numpy.typing import DTypeLike, NDArray
 
 from exprun.common.errors import UsageError
 
-FILE_BYTES = 2**28
-"""Least size of a temporary file, 256 MiB; smaller arrays share one."""
+LEAST_BYTES, FILE_BYTES = 2**24, 2**28
+"""Size of the first temporary file, 16 MiB, and the largest one that arrays share, 256 MiB: each is
+as large as all before it, because each keeps a file descriptor."""
 
 IN_MEMORY = ("tmpfs", "ramfs")
 """File systems that take their space from memory."""
@@ -40,14 +41,20 @@ def _anonymous(size: int) -> memoryview:
 class TemporaryFiles:
     """Allocates arrays in temporary files without names, which the system writes and reads as
     memory allows. A file is removed with the last reference to its arrays, or with the process.
-
-    Files are large because each keeps a file descriptor.
     """
 
     def __init__(self, folder: Path) -> None:
-        """Raises UsageError for a folder that is kept in memory."""
+        """Raises UsageError for a folder that cannot be written to, or is kept in memory."""
         self.folder = folder
         self.free = memoryview(b"")
+        self.total = 0
+        try:
+            tempfile.TemporaryFile(dir=folder).close()
+        except OSError as error:
+            raise UsageError(
+                f"data.stream=true: {folder}: {error.strerror}; expected the environment variable "
+                "TMPDIR to name a folder to write to"
+            ) from None
         if file_system_of(folder) in IN_MEMORY:
             raise UsageError(
                 f"data.stream=true: {folder} is kept in memory; expected the environment variable "
@@ -57,7 +64,9 @@ class TemporaryFiles:
     def __call__(self, size: int) -> memoryview:
         size = -(-size // 8) * 8
         if size > len(self.free):
-            self.free = self._file(max(size, FILE_BYTES))
+            shared = min(max(LEAST_BYTES, self.total), FILE_BYTES)
+            self.free = self._file(max(size, shared))
+            self.total += len(self.free)
         found, self.free = self.free[:size], self.free[size:]
         return found
 
@@ -108,8 +117,9 @@ _allocate: ContextVar[Allocate] = ContextVar("_allocate", default=_anonymous)
 @contextmanager
 def streamed(asked: bool) -> Iterator[None]:
     """Context in which arrays are allocated in temporary files, if that is asked for."""
-    files: Allocate = TemporaryFiles(Path(tempfile.gettempdir())) if asked else _anonymous
-    token = _allocate.set(files)
+    # tempfile itself takes another folder if it cannot write to this one
+    folder = os.environ.get("TMPDIR") or tempfile.gettempdir()
+    token = _allocate.set(TemporaryFiles(Path(folder)) if asked else _anonymous)
     try:
         yield
     finally:

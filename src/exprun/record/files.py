@@ -8,6 +8,7 @@ import os
 import re
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, TypeVar
@@ -56,7 +57,8 @@ def write_files(files: Sequence[NewFile], *, settle: bool = True) -> None:
             file.temporary.replace(file.path)
     except BaseException:
         for file in files:
-            file.temporary.unlink(missing_ok=True)
+            with suppress(OSError):  # the first error counts
+                file.temporary.unlink()
         raise
     if settle:
         _at_once(_settle_folder, list(dict.fromkeys(file.path.parent for file in files)))
@@ -73,10 +75,14 @@ def _at_once(work: Callable[[T], None], items: Sequence[T]) -> None:
 
 
 def _write_temporary(file: NewFile) -> None:
-    with file.temporary.open("wb") as stream:
-        stream.write(file.content)
-        stream.flush()
-        os.fsync(stream.fileno())
+    """Write the content beside the file. Raises OSError with the path of the file itself."""
+    try:
+        with file.temporary.open("wb") as stream:
+            stream.write(file.content)
+            stream.flush()
+            os.fsync(stream.fileno())
+    except OSError as error:
+        raise OSError(error.errno, error.strerror, str(file.path)) from None
 
 
 def _settle_folder(path: Path) -> None:
