@@ -150,13 +150,12 @@ def _load_data(text: str, device: torch.device, changed: tuple[int, ...]) -> Dat
     extra = {}
     if "generator" in inspect.signature(target_of("data", source)).parameters:
         extra["generator"] = stream(node["split_seed"], "data")
-    stream_ = how.get("stream")
     try:
-        with streamed(bool(stream_)):
+        with streamed(how.get("stream", False)):
             table: Table = call("data", source, **extra)
             data = prepare(table, **how, device=device)
     except MemoryError:
-        if stream_ is not False:  # the source has no such key, or it is true
+        if how.get("stream", True):  # it is streamed, or the source cannot be
             raise
         raise UsageError(
             f"{source['path']}: does not fit into memory; expected data.stream=true"

@@ -41,10 +41,11 @@ def main(words: list[str]) -> int:
         arguments.baseline,
         arguments.delta,
     )
+    data = as_data(comparison)
     if arguments.json:
-        print(as_json(as_data(comparison)).decode(), end="")
+        print(as_json(data).decode(), end="")
     else:
         show(comparison)
-    write(comparison)
+    write(comparison, data)
     write_configurations(comparison)
     return 0

@@ -13,7 +13,7 @@ from exprun.record.oof import OOF
 from exprun.sweeps import ledger
 from exprun.sweeps.comparison.compare import compare
 from exprun.sweeps.comparison.configurations_csv import write_configurations
-from exprun.sweeps.comparison.files import write
+from exprun.sweeps.comparison.files import as_data, write
 from exprun.sweeps.comparison.table import answer
 from exprun.sweeps.mean_runs import write_mean
 from exprun.sweeps.oof import write_oof
@@ -46,7 +46,7 @@ def conclude(folder: Path, code: int | None = None, *, trust: bool = True) -> in
     predicted = write_oof(folder, results)
     if results.figures:
         compared = compare(results)
-        write(compared)
+        write(compared, as_data(compared))
         write_configurations(compared)
         if "search" not in asked:
             answer(compared, os.path.relpath(folder), console)

@@ -70,8 +70,7 @@ def _summary(one: Level, metric: str) -> dict[str, Any]:
     }
 
 
-def write(comparison: Comparison) -> dict[str, Any]:
-    """Write ``comparison.json`` into the folder of the last sweep, and return its content."""
-    data = as_data(comparison)
+def write(comparison: Comparison, data: dict[str, Any]) -> None:
+    """Write the ``data`` of the comparison as ``comparison.json`` into the folder of the last
+    sweep."""
     write_json(comparison.results.sweeps[-1] / COMPARISON, data)
-    return data

@@ -59,9 +59,8 @@ def _counts(texts: Sequence[str], values: Distribution) -> Counts:
     if values.log:
         low, high, numbers = math.log(low), math.log(high), np.log(numbers)
     width = (high - low) / (steps - 1)
-    places = np.ceil((numbers - low) / width - 0.5).astype(
-        int
-    )  # midpoints belong to the lower step
+    # midpoints belong to the lower step
+    places = np.ceil((numbers - low) / width - 0.5).astype(int)
     return np.bincount(np.clip(places, 0, steps - 1), minlength=steps)
 
 
