@@ -24,7 +24,7 @@ from exprun.report.markup import VOID, Markup, join, tag
 from exprun.report.page import html
 from exprun.report.study import View, study_of
 from exprun.sweeps.comparison.compare import compare
-from exprun.sweeps.comparison.files import as_data
+from exprun.sweeps.comparison.files import as_data, write
 from exprun.sweeps.read_results import read_results
 from tests.report.sweeps import accuracy, write_sweep
 
@@ -125,7 +125,9 @@ def test_what_a_user_wrote_is_text_and_no_markup(tmp_path):
 def test_figures_of_the_page_are_those_of_the_comparison(tmp_path):
     folder = write_sweep(tmp_path / "s", TWO, seeds=5)
     found, page, _ = made(folder)
-    data = json.loads(json.dumps(as_data(compare(read_results([folder])))))
+    comparison = compare(read_results([folder]))
+    data = json.loads(json.dumps(as_data(comparison)))
+    write(comparison, data)
     assert data == json.loads((folder / "comparison.json").read_text())
     drawn = rows(view(found, "configurations"))
     assert len(drawn) == len(data["configurations"]) == 6
