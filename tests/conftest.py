@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+import os
 import signal
 from collections.abc import Callable, Iterator, Sequence
 from functools import partial
@@ -15,7 +16,9 @@ import torch
 from omegaconf import DictConfig, OmegaConf
 
 from exprun.build import mlp
+from exprun.common.font_cache import use_no_font_cache
 from exprun.common.streams import Streams
+from exprun.common.threads import let_threads_sleep
 from exprun.config.paths import conf_dir
 from exprun.config.schema import plain
 from exprun.data import bundled
@@ -34,6 +37,9 @@ from tests.command import Run, run_command
 torch.set_num_threads(1)
 signal.signal(signal.SIGINT, signal.default_int_handler)
 """A shell's background job ignores Ctrl-C, and so would every process that a test starts."""
+use_no_font_cache()
+let_threads_sleep()
+"""Both set variables of the environment, and would do so in the first test that calls ``main``."""
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
@@ -54,11 +60,15 @@ GRADIENT_DESCENT = partial(torch.optim.SGD, lr=0.1)
 
 @pytest.fixture(autouse=True)
 def nothing_left_behind() -> Iterator[None]:
-    """A test writes into folders of its own, not into the one that the tests are started in."""
+    """A test writes into folders of its own, not into the one that the tests are started in, and
+    variables that a library sets are taken back: ``run_command`` is slow where they differ."""
     here = Path.cwd()
     before = set(here.glob("[!.]*"))
+    environment = dict(os.environ)
     yield
     assert set(here.glob("[!.]*")) <= before
+    os.environ.clear()
+    os.environ.update(environment)
 
 
 @pytest.fixture(scope="session")
