@@ -298,8 +298,13 @@ def too_many(path: str, name: str, wanted: Mapping[str, str]) -> NoFeature:
 
 def _wait_for_reads() -> None:
     """Wait until Arrow's only reading thread is done with what it reads ahead, after an error too:
-    it calls Python's files, and a process that ends meanwhile is aborted."""
-    pa_csv.open_csv(pa.BufferReader(b"x\n"))  # read by the same thread, so afterwards
+    it calls Python's files, and a process that ends meanwhile is aborted.
+
+    The same thread reads this, so afterwards, from memory that is Arrow's: to let go of Python's
+    would be a call, too.
+    """
+    (_, _, memory) = pa.array(["x\n"]).buffers()
+    pa_csv.open_csv(pa.BufferReader(memory))
 
 
 class _Spaced(io.RawIOBase):
