@@ -1,10 +1,13 @@
-"""Readers, encoders and metrics on random tables: the numbers of pandas, polars, scikit-learn.
+"""Readers, encoders and metrics on random tables: the numbers of pandas, polars, scikit-learn (of
+whose modules one is a copy of liac-arff).
 
 Differences that are meant stand in ``docs/data.md``.
 """
 
 from __future__ import annotations
 
+import gzip
+import struct
 import tempfile
 from pathlib import Path
 from typing import Any
@@ -17,6 +20,7 @@ import torch
 from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 from sklearn.compose import ColumnTransformer
+from sklearn.externals import _arff
 from sklearn.impute import SimpleImputer
 from sklearn.metrics import (
     accuracy_score,
@@ -28,8 +32,9 @@ from sklearn.metrics import (
     root_mean_squared_error,
 )
 from sklearn.pipeline import make_pipeline
-from sklearn.preprocessing import MinMaxScaler, OneHotEncoder, StandardScaler
+from sklearn.preprocessing import MinMaxScaler, OneHotEncoder, QuantileTransformer, StandardScaler
 
+from exprun.data.idx import read_idx
 from exprun.data.open_file import open_file
 from exprun.data.preprocess import Preprocessing
 from exprun.data.read_options import AUTO, Reading
@@ -40,7 +45,7 @@ from exprun.training import metrics
 random = settings(max_examples=25, deadline=None, derandomize=True, database=None)
 
 NUMBERS = st.floats(-1e30, 1e30, allow_subnormal=False) | st.integers(-(2**53), 2**53).map(float)
-LETTERS = st.text(st.sampled_from("aZäß,;\"' \n-_0.%"), max_size=6)
+LETTERS = st.text(st.sampled_from("aZäß\t\\,;\"' \n-_0.%"), max_size=6)
 WORDS = LETTERS.map(lambda word: f"w{word}w")
 
 
@@ -57,11 +62,21 @@ def tables(draw: st.DrawFn) -> pd.DataFrame:
     return pd.DataFrame(columns)
 
 
+class SortedQuantiles(QuantileTransformer):  # type: ignore[misc]
+    """As many quantiles as rows, without the rounding of interpolation: docs/data.md."""
+
+    def fit(self, values: np.ndarray, y: object = None) -> SortedQuantiles:
+        super().fit(values, y)
+        self.quantiles_ = np.sort(values, axis=0)
+        return self
+
+
 @given(tables())
 @random
 def test_files_are_read_as_pandas_and_polars_read_them(frame: pd.DataFrame) -> None:
     with tempfile.TemporaryDirectory() as folder:
-        paths = [Path(folder) / name for name in ("d.csv", "d.parquet", "d.feather", "d.npz")]
+        names = ("d.csv", "d.parquet", "d.feather", "d.npz", "d.xlsx", "d.arff")
+        paths = [Path(folder) / name for name in names]
         frame.to_csv(paths[0], index=False)
         frame.to_parquet(paths[1])
         frame.to_feather(paths[2])
@@ -70,16 +85,25 @@ def test_files_are_read_as_pandas_and_polars_read_them(frame: pd.DataFrame) -> N
         np.savez(
             paths[3], **{k: v.to_numpy(str if k in texts else None) for k, v in arrays.items()}
         )
+        frame.to_excel(paths[4], index=False)
+        attributes = [(name, "STRING" if name in texts else "REAL") for name in frame]
+        cells = frame.astype(object).where(frame.notna(), None).to_numpy().tolist()
+        table = {"relation": "d", "attributes": attributes, "data": cells}
+        paths[5].write_text(_arff.dumps(table), encoding="utf-8")
+        sheet = pd.read_excel(paths[4], keep_default_na=False, na_values=[""])
         theirs = [
+            frame,
+            pd.DataFrame(_arff.loads(paths[5].read_text("utf-8"))["data"], columns=frame.columns),
             pd.read_csv(paths[0], keep_default_na=False, na_values=[""]),
             pl.read_csv(paths[0], infer_schema_length=None).to_pandas(),
             pl.read_parquet(paths[1]).to_pandas(),
         ]
         reading = Reading(delimiter=",", decimal=".", thousands="")
         found = [open_file(path, reading).read(dict.fromkeys(frame, AUTO)) for path in paths]
-    for read in found:
+    filled = [table.dropna(how="all") for table in (frame, sheet)]
+    for read, path in zip(found, paths, strict=True):
         for name in frame:
-            for other in (frame, *theirs):
+            for other in theirs if path.suffix != ".xlsx" else filled:
                 if name in read.categorical:
                     expected = other[name].astype(object).where(other[name].notna(), None)
                     assert read[name].tolist() == expected.tolist()
@@ -97,7 +121,7 @@ def test_inputs_are_scikit_learns(frame: pd.DataFrame, data: st.DataObject) -> N
         read = open_file(Path(folder) / "d", Reading()).read(dict.fromkeys(frame, AUTO))
     train = np.arange(data.draw(st.integers(1, len(frame))))
     impute = data.draw(st.sampled_from(["median", "most_frequent"]))
-    scaling = data.draw(st.sampled_from(["standardize", "min_max"]))
+    scaling = data.draw(st.sampled_from(["standardize", "min_max", "quantile"]))
     fitted = Preprocessing.fit(
         read, train, Task(("y",)), Scaling.identity(1), scaling=scaling, impute_numeric=impute
     )
@@ -106,8 +130,12 @@ def test_inputs_are_scikit_learns(frame: pd.DataFrame, data: st.DataObject) -> N
     frame = frame.astype(dict.fromkeys(words, object))
     frame[words] = frame[words].where(frame[words].notna(), "\x7f a gap")  # sorted to the end
     encoder = OneHotEncoder(handle_unknown="ignore", sparse_output=False)
-    scalers = {"standardize": StandardScaler, "min_max": MinMaxScaler}
-    scaler = make_pipeline(SimpleImputer(strategy=impute), scalers[scaling]())
+    scalers = {
+        "standardize": StandardScaler(),
+        "min_max": MinMaxScaler(),
+        "quantile": SortedQuantiles(n_quantiles=len(train), output_distribution="normal"),
+    }
+    scaler = make_pipeline(SimpleImputer(strategy=impute), scalers[scaling])
     each = [(name, encoder if name in words else scaler, [name]) for name in frame]
     theirs = ColumnTransformer(each).fit(frame.iloc[train])
     expected = theirs.transform(frame)
@@ -117,6 +145,21 @@ def test_inputs_are_scikit_learns(frame: pd.DataFrame, data: st.DataObject) -> N
     assume(not constant.any())
     ours = fitted.apply(read, np.arange(len(frame)))
     assert ours == pytest.approx(expected, rel=1e-5, abs=1e-5)
+
+
+@given(st.lists(st.integers(1, 4), min_size=1, max_size=3), st.booleans(), st.data())
+@random
+def test_images_are_what_numpy_wrote(shape: list[int], zipped: bool, data: st.DataObject) -> None:
+    """In MNIST's format: sizes as big-endian integers, then the bytes."""
+    size = int(np.prod(shape))
+    cells = data.draw(st.binary(min_size=size, max_size=size))
+    array = np.frombuffer(cells, np.uint8).reshape(shape)
+    head = struct.pack(f">BBBB{len(shape)}I", 0, 0, 8, len(shape), *shape)
+    with tempfile.TemporaryDirectory() as folder:
+        path = Path(folder) / "images"
+        content = head + array.tobytes()
+        path.write_bytes(gzip.compress(content) if zipped else content)
+        assert np.array_equal(read_idx(path), array)
 
 
 @given(st.integers(2, 5), st.integers(5, 40), st.integers(0, 2**32 - 1), st.booleans())

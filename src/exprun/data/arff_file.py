@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import csv
 import gzip
 import re
 from collections.abc import Iterator, Sequence
@@ -19,12 +18,18 @@ from exprun.data.typed_file import TableFile
 NUMBERS = ("numeric", "real", "integer")
 TEXTS = ("string", "date")
 
-ATTRIBUTE = re.compile(
-    r"""@attribute\s+('(?:[^'\\]|\\.)*'|"(?:[^"\\]|\\.)*"|[^\s{]+)\s*(.+)""", re.IGNORECASE
-)
+QUOTED = r"""'(?:[^'\\]|\\.)*'|"(?:[^"\\]|\\.|"")*\""""
 
-SPARSE = re.compile(r"""\s*(\d+)\s+('(?:[^'\\]|\\.)*'|"(?:[^"\\]|\\.)*"|[^,'"]+?)\s*(?:,|$)""")
+ATTRIBUTE = re.compile(rf"@attribute\s+({QUOTED}|[^\s{{]+)\s*(.+)", re.IGNORECASE)
+
+CELLS = {sign: re.compile(rf"\s*({QUOTED}|[^{sign}]*?)\s*({sign}|$)") for sign in ",\t"}
+"""A cell of a row and what follows it, by the delimiter."""
+
+SPARSE = re.compile(rf"""\s*(\d+)\s+({QUOTED}|[^,'"]+?)\s*(?:,|$)""")
 """A cell of a sparse row: the column's number, from 0 on, and its value."""
+
+ESCAPED = re.compile(r"""\\(?:u([0-9a-fA-F]{4})|x([0-9a-fA-F]{2})|(.))|"(")""")
+CONTROL = {"n": "\n", "r": "\r", "t": "\t"}
 
 MISSING = "?"
 
@@ -122,7 +127,13 @@ def _attribute(path: str, number: int, line: str) -> tuple[str, str, str | None]
 
 
 def _unquoted(word: str) -> str:
-    return re.sub(r"\\(.)", r"\1", word[1:-1]) if word[0] in "'\"" else word
+    """The word, without its quotes and what is escaped in them."""
+    return ESCAPED.sub(_character, word[1:-1]) if re.fullmatch(QUOTED, word) else word
+
+
+def _character(escaped: re.Match[str]) -> str:
+    by_number, character = escaped[1] or escaped[2], escaped[3] or escaped[4]
+    return chr(int(by_number, 16)) if by_number else CONTROL.get(character, character)
 
 
 def _cells(path: str, number: int, line: str, expected: int) -> list[str]:
@@ -133,11 +144,16 @@ def _cells(path: str, number: int, line: str, expected: int) -> list[str]:
     return [cell.strip() for cell in cells]
 
 
-def _row(line: str) -> Sequence[str]:
-    quote = '"' if '"' in line and "'" not in line else "'"
+def _row(line: str) -> list[str]:
     delimiter = "," if "," in line or "\t" not in line else "\t"
-    options = {"quotechar": quote, "escapechar": "\\", "skipinitialspace": True}
-    cells: Sequence[str] = next(csv.reader([line], delimiter=delimiter, **options))  # type: ignore[arg-type]
+    if "'" not in line and '"' not in line:
+        return line.split(delimiter)
+    cells, at, more = [], 0, delimiter
+    while more:
+        cell = CELLS[delimiter].match(line, at)
+        assert cell is not None  # anything matches
+        cells.append(_unquoted(cell[1]))
+        at, more = cell.end(), cell[2]
     return cells
 
 

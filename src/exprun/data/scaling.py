@@ -54,9 +54,12 @@ class Quantiles:
 
     @classmethod
     def fit(cls, column: Numbers) -> Quantiles:
-        """Fit at most QUANTILES quantiles to a column (rows,) without missing values."""
-        probabilities = np.linspace(0, 1, min(QUANTILES, len(column)))
-        values = np.quantile(column, probabilities)
+        """Fit at most QUANTILES quantiles to a column (rows,) without missing values, which are
+        the values themselves if there are no more: to interpolate would round them, and equal ones
+        apart."""
+        if len(column) <= QUANTILES:
+            return cls(tuple(np.sort(column).tolist()))
+        values = np.quantile(column, np.linspace(0, 1, QUANTILES))
         return cls(tuple(np.maximum.accumulate(values).tolist()))  # rounding may break monotonicity
 
     def apply(self, column: Numbers) -> Numbers:

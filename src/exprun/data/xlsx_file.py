@@ -83,7 +83,7 @@ def _typed(cells: list[Any]) -> pa.Array:
     """The cells of a column (rows,) as numbers, booleans, timestamps or text."""
     kinds = {type(cell) for cell in cells if cell is not None}
     if kinds and kinds <= {int, float}:
-        return pa.array(cells, pa.float64())
+        return pa.array([cell if cell is None else float(cell) for cell in cells], pa.float64())
     if kinds == {bool}:
         return pa.array(cells, pa.bool_())
     if kinds and kinds <= {datetime.datetime, datetime.date}:
