@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import functools
 import inspect
+import itertools
 import json
 import os
 import pydoc
@@ -24,6 +25,7 @@ from torch.optim.lr_scheduler import LRScheduler, ReduceLROnPlateau
 
 from exprun.common.errors import UsageError, choices, nearest
 from exprun.common.memory import trim
+from exprun.common.named_files import files_in
 from exprun.common.streams import Streams, stream
 from exprun.common.threads import cores
 from exprun.data.prepare import Data, prepare
@@ -137,8 +139,8 @@ def load_data(node: Node, device: torch.device) -> Data:
 
 def _changed(node: Node) -> tuple[int, ...]:
     """Modification times of the files that the node names, as part of the cache key."""
-    named = [Path(node[key]).expanduser() for key in ("path", "test_path") if node.get(key)]
-    paths = [file for path in named for file in (path.iterdir() if path.is_dir() else [path])]
+    named = (files_in(node[key]) for key in ("path", "test_path") if node.get(key))
+    paths = itertools.chain.from_iterable(named)
     return tuple(path.stat().st_mtime_ns for path in paths if path.exists())
 
 

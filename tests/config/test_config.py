@@ -189,8 +189,8 @@ def test_diabetes_is_learned_better_than_by_its_mean() -> None:
         ),
         (
             ["data=csv", "data.path=pyproject.tolm", "data.target=y"],
-            "data.path=pyproject.tolm: expected a file or a folder that exists; did you mean "
-            "pyproject.toml?",
+            "data.path=pyproject.tolm: expected a file or a folder that exists, or a pattern of "
+            "files; did you mean pyproject.toml?",
         ),
         (["data=csv", "data.path=.", "data.target=y", "data.drop=id"], "did you mean [id]?"),
         (["model.hidden=100"], "model.hidden=100: expected a list of layer sizes of at least 1"),

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import datetime
+import glob
 import gzip
+import shlex
 import sys
 from collections.abc import Callable
 from pathlib import Path
@@ -14,20 +16,26 @@ import openpyxl
 import pandas as pd
 import pyarrow as pa
 import pytest
+import torch
 from pyarrow import csv as pa_csv
 from pyarrow import feather
 from pyarrow import parquet as pq
 
+from exprun.build import load_data
 from exprun.cli import main
 from exprun.common.errors import UsageError
+from exprun.config.compose import compose_run
+from exprun.config.schema import plain
 from exprun.data import tabular
 from exprun.data.files import read_labelled
 from exprun.data.open_file import data_option, open_file
 from exprun.data.prepare import prepare
 from exprun.data.read_options import Reading
 from exprun.data.table import Table
+from exprun.record.identity import content_hash
 
 ROWS = 40
+PARTS = "part-*.parquet"
 RNG = np.random.default_rng(0)
 FRAME = pd.DataFrame(
     {
@@ -93,9 +101,15 @@ def as_arrow(path: Path, frame: pd.DataFrame) -> None:
 
 def as_folder(path: Path, frame: pd.DataFrame) -> None:
     path.mkdir()
+    as_parts(path / PARTS, frame)
+
+
+def as_parts(path: Path, frame: pd.DataFrame) -> None:
+    """Files that match ``path``."""
     schema = pa.Schema.from_pandas(frame)
     for k, part in enumerate(np.array_split(np.arange(len(frame)), 3)):
-        pq.write_table(pa.Table.from_pandas(frame.iloc[part], schema), path / f"part-{k}.parquet")
+        rows = pa.Table.from_pandas(frame.iloc[part], schema)
+        pq.write_table(rows, path.with_name(PARTS.replace("*", str(k))))
 
 
 def as_zstd(path: Path, frame: pd.DataFrame) -> None:
@@ -115,6 +129,7 @@ WRITERS: dict[str, tuple[str, Callable[[Path, pd.DataFrame], None]]] = {
     "d.csv.zst": ("csv", as_zstd),
     "d.parquet": ("parquet", lambda path, frame: frame.to_parquet(path)),
     "folder": ("parquet", as_folder),
+    PARTS: ("parquet", as_parts),
     "d.feather": ("arrow", as_arrow),
     "d.arff": ("arff", as_arff),
     "d.arff.gz": ("arff", as_arff_gz),
@@ -170,7 +185,8 @@ def test_inspect_names_the_option_that_reads_it(tmp_path, capsys, name):
     path = written(tmp_path, name)
     assert data_option(open_file(path, Reading())) == WRITERS[name][0]
     assert main(["inspect", path, "--target", "y"]) == 0
-    assert f"exprun data={WRITERS[name][0]} data.path=" in capsys.readouterr().out
+    expected = f"exprun data={WRITERS[name][0]} {shlex.quote(f'data.path={path}')} "
+    assert expected in capsys.readouterr().out
 
 
 # ----------------------------------------------------------------------------- what is wrong
@@ -266,6 +282,36 @@ def test_a_fault_in_a_folder_names_its_file_and_row(tmp_path):
     assert "part-2.parquet: row 13, column 'count': inf is not finite" in said(
         tabular.parquet, tmp_path / "f"
     )
+
+
+def test_a_job_is_identified_by_the_files_that_match(tmp_path):
+    folder = tmp_path / "a[b]"
+    as_folder(folder, DATES)
+    whole = content_hash(folder)
+    (folder / "notes.txt").write_text("no table")
+    pattern = Path(glob.escape(str(tmp_path)), "**", PARTS)
+    assert content_hash(pattern) == content_hash(folder) == whole
+    assert_equal(tabular.parquet(str(pattern), "y"), tabular.parquet(str(folder), "y"))
+    (folder / "part-1.parquet").unlink()
+    assert content_hash(pattern) == content_hash(folder) != whole
+    assert content_hash(tmp_path / "part-*") is None
+
+
+def test_data_are_read_again_if_files_that_match_have_changed(tmp_path):
+    as_parts(tmp_path / PARTS, DATES)
+    words = ["data=parquet", f"data.path={tmp_path / PARTS}", "data.target=y"]
+    node = plain(compose_run(words, None))["data"]
+    rows = [len(load_data(node, torch.device("cpu")).train)]
+    (tmp_path / "part-0.parquet").unlink()
+    rows.append(len(load_data(node, torch.device("cpu")).train))
+    assert rows[0] > rows[1]
+
+
+@pytest.mark.parametrize("call", [tabular.csv, tabular.npz, tabular.arff, tabular.xlsx])
+def test_other_files_are_read_one_by_one(tmp_path, call):
+    option = call.__name__
+    expected = f"FILE: is a pattern; data={option} reads one file, data=parquet many"
+    assert said(call, tmp_path / "part-*") == expected
 
 
 @pytest.mark.parametrize("words", [["inspect"], ["data=csv", "data.target=y"]])

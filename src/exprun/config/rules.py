@@ -16,6 +16,7 @@ from typing import Any
 
 from exprun.common.constants import ACTIVATIONS
 from exprun.common.errors import choices
+from exprun.common.named_files import files_in
 
 Test = Callable[[Any], bool]
 """Returns whether a value is accepted."""
@@ -129,8 +130,8 @@ gap_word = Rule(
 )
 label = Rule(lambda v: text.accepts(v) or _is_number(v), "a label")
 path = Rule(
-    lambda v: isinstance(v, str) and Path(v).expanduser().exists(),
-    "a file or a folder that exists",
+    lambda v: isinstance(v, str) and any(file.exists() for file in files_in(v)),
+    "a file or a folder that exists, or a pattern of files",
     near=_siblings,
 )
 positive = number(0, open_low=True)

@@ -6,6 +6,7 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 
 from exprun.common.errors import UsageError, refuse_remote
+from exprun.common.named_files import is_pattern
 from exprun.data.arff_file import ArffFile
 from exprun.data.arrow_file import ArrowFile
 from exprun.data.csv_file import CsvFile
@@ -31,11 +32,12 @@ SUFFIXES = {".feather": "arrow", **{f".{option}": option for option in READERS}}
 
 def open_file(path: str | Path, reading: Reading) -> Source:
     """Open a file by its first bytes, or, if these are text or unknown, by its suffix, else as CSV;
-    a folder as one of Parquet files."""
+    a folder or a pattern as Parquet files."""
     refuse_remote(str(path))
     file = Path(path).expanduser()
     try:
-        option = "parquet" if file.is_dir() else option_for(first_bytes(file))
+        several = file.is_dir() or is_pattern(file)
+        option = "parquet" if several else option_for(first_bytes(file))
     except OSError:  # reported when it is read
         option = None
     if option not in READERS or option == "csv":

@@ -1,4 +1,4 @@
-"""Read a Parquet file, or a folder of them, in batches of rows."""
+"""Read a Parquet file, or several as one table, in batches of rows."""
 
 from __future__ import annotations
 
@@ -13,6 +13,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from exprun.common.errors import UsageError
+from exprun.common.named_files import files_in
 from exprun.data.file_kinds import first_bytes, instead, option_for
 from exprun.data.read_options import Reading
 from exprun.data.typed_file import AT_ONCE, TypedFile
@@ -27,13 +28,13 @@ UNNAMED = r"__index_level_\d+__"
 
 
 class ParquetFile(TypedFile):
-    """A Parquet file, or a folder of such files with the same columns, one after the other in the
-    order of their names. ``index`` are the columns that pandas wrote for the index, which are not
-    features."""
+    """A Parquet file, or the files of a folder or a pattern, with the same columns, one after the
+    other in the order of their names. ``index`` are the columns that pandas wrote for the index,
+    which are not features."""
 
     def __init__(self, path: str, reading: Reading) -> None:
-        """Raises UsageError for other files, if there are no rows, or if the files of a folder
-        differ in their columns."""
+        """Raises UsageError for other files, if there are no rows, or if the files differ
+        in their columns."""
         self.paths = _files(path)
         self.files = [_opened(file) for file in self.paths]
         first = self.files[0].schema_arrow
@@ -77,12 +78,10 @@ class ParquetFile(TypedFile):
 
 
 def _files(path: str) -> list[str]:
-    """The path of a file, or the paths of the Parquet files in a folder, sorted. Raises
-    UsageError."""
-    if not Path(path).is_dir():
-        return [path]
-    found = sorted(str(file) for file in Path(path).iterdir() if file.suffix == SUFFIX)
-    if not found:
+    """The path of a file, or the paths of the Parquet files in a folder, or those that match a
+    pattern, sorted. Raises UsageError."""
+    found = [str(file) for file in files_in(path)]
+    if Path(path).is_dir() and not (found := [file for file in found if file.endswith(SUFFIX)]):
         raise UsageError(f"{path}: is a folder without files *{SUFFIX}; expected a file")
     return found
 

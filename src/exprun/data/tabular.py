@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 
 from exprun.common.errors import UsageError, list_override, nearest
+from exprun.common.named_files import is_pattern
 from exprun.data.column_roles import (
     Choice,
     Column,
@@ -63,7 +64,7 @@ def csv(
         )
     separators = DECIMALS.get(decimal), THOUSANDS.get(thousands)
     reading = Reading(header, sign, _words_of(missing), None, *separators)
-    sources: list[Source] = [CsvFile(_expanded(path), reading)]
+    sources: list[Source] = [CsvFile(_one_file(path, "csv"), reading)]
     if test_path:
         first = sources[0].reading
         reading = replace(reading, decimal=first.decimal, thousands=first.thousands)
@@ -78,7 +79,7 @@ def parquet(
     missing: Sequence[Column] = MISSING,
     **roles: Any,
 ) -> Table:
-    """Read a Parquet file, or a folder of them; see ``csv``."""
+    """Read a Parquet file, or those of a folder or a pattern; see ``csv``."""
     return _typed("parquet", path, target, test_path, missing, roles)
 
 
@@ -104,11 +105,12 @@ def npz(
     with more dimensions has a column ``x_0``, ``x_1``, … for each number of a row. A file in the
     parts of Keras' data sets has an official test split."""
     reading = Reading(missing=_words_of(missing))
-    sources: list[Source] = [NpzFile(_expanded(path), reading)]
+    file = _one_file(path, "npz")
+    sources: list[Source] = [NpzFile(file, reading)]
     if test_path:
         sources.append(open_file(test_path, reading))
     elif isinstance(sources[0], NpzFile) and sources[0].in_parts:
-        sources.append(NpzFile(_expanded(path), reading, TEST))
+        sources.append(NpzFile(file, reading, TEST))
     return table(sources, Choice(target, **roles))
 
 
@@ -144,7 +146,8 @@ def _typed(
 ) -> Table:
     """The table of a file whose columns have types."""
     reading = Reading(missing=_words_of(missing))
-    sources = [READERS[option](_expanded(path), reading)]
+    file = str(Path(path).expanduser()) if option == "parquet" else _one_file(path, option)
+    sources = [READERS[option](file, reading)]
     if test_path:
         sources.append(open_file(test_path, reading))
     return table(sources, Choice(target, **roles))
@@ -154,7 +157,10 @@ def _words_of(missing: Sequence[Column]) -> tuple[str, ...]:
     return tuple("null" if word is None else str(word) for word in missing)
 
 
-def _expanded(path: str) -> str:
+def _one_file(path: str, option: str) -> str:
+    """The path, expanded. Raises UsageError for a pattern."""
+    if is_pattern(path):
+        raise UsageError(f"{path}: is a pattern; data={option} reads one file, data=parquet many")
     return str(Path(path).expanduser())
 
 

@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from exprun import __version__
+from exprun.common.named_files import files_in
 
 GROUPS, KEYS = ("data", "problem"), ("path", "test_path")
 """The groups and keys of the config that name data files."""
@@ -39,12 +40,16 @@ def identity(config: Mapping[str, Any], version: str = __version__) -> str:
 
 
 def content_hash(path: Path) -> str | None:
-    """The SHA-256 of a file, or of the names and contents of a folder's IDX or Parquet files; None
-    if there is no such file. Cached until the size or the modification time of a file changes."""
+    """The SHA-256 of a file, or of the names and contents of a folder's IDX or Parquet files or of
+    those that match a pattern; None if there is no such file. Cached until the size or the
+    modification time of a file changes."""
+    path = path.expanduser()
     try:
-        if not path.is_dir():
+        files = files_in(path)
+        if files == [path]:
             return _of_file(path.absolute(), *_changes(path))
-        files = sorted(file for file in path.iterdir() if READ_FROM_FOLDERS.search(file.name))
+        if path.is_dir():
+            files = [file for file in files if READ_FROM_FOLDERS.search(file.name)]
         sums = [(file.name, _of_file(file.absolute(), *_changes(file))) for file in files]
     except OSError:
         return None
