@@ -255,7 +255,7 @@ REASONS = {
     "vanish": "its process ended with code 0",
     "kill": "its process was killed by SIGKILL, as the system does when memory is short",
     "memory": "MemoryError: no room",
-    "hang": "it took longer than hydra.launcher.timeout=20 seconds",
+    "hang": "it took longer than hydra.launcher.timeout=10 seconds",
 }
 
 
@@ -274,7 +274,7 @@ def test_whatever_becomes_of_a_job_the_others_go_on(
     launcher: str, poison: list[str], tmp_path: Path
 ) -> None:
     hows = ["healthy", *REASONS, "well"]
-    words = [f"hydra/launcher={launcher}", "hydra.launcher.timeout=20"]
+    words = [f"hydra/launcher={launcher}", "hydra.launcher.timeout=10"]
     done = run_command(tmp_path, *poison, *words, f"optimizer.how={','.join(hows)}")
     assert done.returncode == 1, done.stderr
     jobs = jobs_of(tmp_path / "sweep")
