@@ -49,7 +49,9 @@ def main(argv: Sequence[str] | None = None) -> int:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 0
     except OSError as error:  # a full disk, missing permissions
-        print(f"exprun: {error}", file=sys.stderr)
+        named = error.filename is not None and error.strerror
+        reason = f"{error.filename}: {error.strerror}" if named else str(error)
+        print(f"exprun: {reason}", file=sys.stderr)
         return EXIT_CODES[FAILED]
     finally:
         gc.freeze()  # a last garbage collection at exit would take 0.1 s

@@ -180,6 +180,23 @@ def test_mistakes_get_one_line(words: list[str], message: str, capsysbinary) -> 
     assert sorted(Path().iterdir()) == before
 
 
+@pytest.mark.skipif(not Path("/proc").is_dir(), reason="a folder that nobody can write into")
+@pytest.mark.parametrize(
+    "words",
+    [
+        ["predict", "shop", "shop.csv", "-o", "/proc/a.csv"],
+        ["export", "shop", "--format", "safetensors", "-o", "/proc/a.safetensors"],
+        ["plot", "shop", "-o", "/proc/a"],
+    ],
+    ids=lambda words: words[0],
+)
+def test_a_file_that_cannot_be_written_is_named(words: list[str], capsysbinary) -> None:
+    code, _, err = said(capsysbinary, *words)
+    assert code == 1
+    assert err.startswith("exprun: /proc/")
+    assert err.endswith(": No such file or directory\n")
+
+
 def test_standard_input_is_read_and_named(shop: Path) -> None:
     def piped(text: str) -> subprocess.CompletedProcess[str]:
         words = [*forked(), "predict", "shop", "-"]

@@ -71,13 +71,16 @@ ALSO_CALLED = {
 
 def nearest(wrong: str, right: Iterable[str]) -> str:
     """The hint ``"; did you mean X?"``, or ``""``: X is the word that ``wrong`` is another name
-    of, the only one of ``right`` that begins with it, or the most similar one."""
+    of, the only one of ``right`` that begins with it or has it after a ``_``, or the most similar
+    one."""
     lowered = {word.lower(): word for word in right}
     if (meant := ALSO_CALLED.get(wrong.lower())) in lowered:
         return f"; did you mean {meant}?"
-    longer = [word for word in lowered if word.startswith(wrong.lower())] if wrong else []
-    if len(longer) == 1:
-        return f"; did you mean {lowered[longer[0]]}?"
+    begins = [word for word in lowered if word.startswith(wrong.lower())]
+    ends = [word for word in lowered if word.endswith(f"_{wrong.lower()}")]
+    for longer in (begins, ends) if wrong else ():
+        if len(longer) == 1:
+            return f"; did you mean {lowered[longer[0]]}?"
     close = difflib.get_close_matches(wrong.lower(), list(lowered), n=1, cutoff=0.6)
     return f"; did you mean {lowered[close[0]]}?" if close else ""
 

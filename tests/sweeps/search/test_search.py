@@ -338,6 +338,7 @@ MISTAKES = {
     "optimizer.lr=0.1,0.2 hydra.sweeper.stop=halvin": "did you mean halving?",
     "optimizer.lr=0.1,0.2 hydra.sweeper.sampler=bayes": "did you mean tpe?",
     "optimizer.lr=0.1,0.2 hydra.sweeper.metric=val_acc": "did you mean val_accuracy?",
+    "optimizer.lr=0.1,0.2 hydra.sweeper.metric=r2": "did you mean val_r2?",
     "optimizer.lr=0.1,0.2 hydra.sweeper.metric=val_r2": "(expected val_loss or val_accuracy)",
     "optimizer.lr=0.1,0.2 data=diabetes hydra.sweeper.metric=val_accuracy": "(expected val_loss, ",
     "optimizer.lr=0.1,0.2 hydra.sweeper.metric=[val_loss,params]": "like [val_loss,parameters]",
