@@ -6,6 +6,7 @@ import functools
 import os
 import signal
 from collections.abc import Callable, Iterator, Sequence
+from dataclasses import is_dataclass
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -192,7 +193,7 @@ def option(group: str, name: str) -> DictConfig:
 
 
 def same_bits(a: object, b: object) -> bool:
-    """Equal through dicts, lists and tensors, and one nan is like another."""
+    """Equal through dicts, lists, dataclasses and tensors, and one nan is like another."""
     if isinstance(a, torch.Tensor):
         if not (isinstance(b, torch.Tensor) and a.dtype == b.dtype and a.shape == b.shape):
             return False
@@ -201,6 +202,8 @@ def same_bits(a: object, b: object) -> bool:
         if not (isinstance(b, dict) and a.keys() == b.keys()):
             return False
         return all(same_bits(a[key], b[key]) for key in a)
+    if is_dataclass(a):
+        return type(a) is type(b) and same_bits(vars(a), vars(b))
     if isinstance(a, list | tuple):
         return isinstance(b, list | tuple) and len(a) == len(b) and all(map(same_bits, a, b))
     return a == b or (a != a and b != b)

@@ -20,7 +20,7 @@ from exprun.cli import main
 from exprun.common.threads import SPINS
 from exprun.config.paths import conf_dir
 from exprun.record import checkpoint
-from tests.command import EXPRUN, Run
+from tests.command import EXPRUN, Run, run_interpreter
 
 
 def only_run(folder: Path) -> Path:
@@ -322,6 +322,24 @@ def test_own_options_need_no_fork(exprun: Run, tmp_path: Path) -> None:
     rows = rows_of(only_run(tmp_path) / "metrics.csv")
     assert [float(row["lr"]) for row in rows] == pytest.approx([0.01, 0.001, 0.0001])
     assert "my own" in exprun("--config-dir", str(own), "--help").stdout
+
+
+@pytest.mark.parametrize("imported", ["json", "triton"])
+def test_triton_has_its_garbage_collected_at_exit(imported: str, tmp_path: Path) -> None:
+    """Else it prints what it calls leaks."""
+    (tmp_path / "triton.py").touch()
+    (tmp_path / "own.py").write_text(
+        f"import atexit, gc, {imported}\n"
+        "from exprun.techniques.optimizers import Momentum as Own\n"
+        "atexit.register(lambda: print(gc.get_freeze_count(), 'frozen'))\n"
+    )
+    (tmp_path / "conf" / "optimizer").mkdir(parents=True)
+    option = tmp_path / "conf" / "optimizer" / "own.yaml"
+    option.write_text("# my own\n_target_: own.Own\nlr: 0.1\n")
+    words = ["--config-dir", "conf", "optimizer=own", "data=iris", "trainer.max_epochs=1"]
+    said = run_interpreter(tmp_path, *words).stdout.splitlines()[-1]
+    assert said.endswith("frozen")
+    assert (said == "0 frozen") == (imported == "triton")
 
 
 @pytest.mark.parametrize("begun_by_us", [False, True])

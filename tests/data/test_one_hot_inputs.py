@@ -281,7 +281,7 @@ def test_facts_without_a_validation_part() -> None:
         t = training(data, max_epochs=1)
         fit(t)
         facts.append(replace(data_facts(t), scales={}))
-    assert same_bits(vars(facts[0]), vars(facts[1]))
+    assert same_bits(*facts)
 
 
 def test_layers_batches_and_facts_are_measured_as_with_dense_inputs() -> None:
