@@ -13,6 +13,7 @@ from pathlib import Path
 
 import numpy as np
 import onnxruntime
+import pandas as pd
 import pyarrow.parquet as pq
 import pytest
 from sklearn.metrics import (
@@ -117,6 +118,15 @@ def test_answers_stand_in_the_order_of_the_rows(capsysbinary) -> None:
             assert float(first[name]) == pytest.approx(float(word), abs=1e-5)
 
 
+def test_files_that_match_are_answered_again_and_again(capsysbinary) -> None:
+    frame = pd.read_csv("shop.csv")
+    for k in range(2):
+        frame.iloc[k::2].to_parquet(f"answers-{k}.parquet")
+    for _ in range(2):
+        assert said(capsysbinary, "predict", "shop", "answers-?.parquet", "-o", "a.csv")[0] == 0
+    assert len(rows_of(Path("a.csv").read_text())) == len(frame)
+
+
 def test_answers_in_files_are_those_that_are_printed(capsysbinary) -> None:
     _, out, _ = said(capsysbinary, "predict", "shop", "shop.csv")
     assert said(capsysbinary, "predict", "shop", "shop.csv", "-o", "out.csv") == (
@@ -161,6 +171,7 @@ def test_unseen_words_are_counted_in_one_line(capsysbinary) -> None:
         (["shop", "shop.csv", "-o", "out.xlsx"], "-o out.xlsx: expected a name that ends in .csv"),
         (["shop", "shop.csv", "-o", "a/b.csv"], "-o a/b.csv: there is no folder a; expected a fi"),
         (["shop", "shop.csv", "-o", "./shop.csv"], "-o shop.csv: is the file that is read; expec"),
+        (["shop", "p*.parquet", "-o", "p2.parquet"], "-o p2.parquet: is the file that is read; ex"),
         (["shop", "shop.csv", "-o", "folder.csv"], "-o folder.csv: is a folder; expected a file"),
         (["shop"], "predict: the following arguments are required: FILE; expected exprun predict"),
         (["shop", "shop.csv", "--outptu", "x.csv"], "did you mean --output?"),
@@ -171,6 +182,7 @@ def test_mistakes_get_one_line(words: list[str], message: str, capsysbinary) -> 
     Path("text.csv").write_text("age,town,income\n30,Bonn,1\nold,Bonn,1\n")
     Path("folder.csv").mkdir(exist_ok=True)
     Path("model.onnx").touch()
+    Path("p2.parquet").touch()
     Path("semi.csv").write_text("age;town;income\n30;Bonn;1\n")
     before = sorted(Path().iterdir())
     code, out, err = said(capsysbinary, "predict", *words)

@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import NoReturn
 
 from exprun.common.errors import UsageError, choices, nearest
+from exprun.common.named_files import files_in
 
 COMMANDS = (
     "compare",
@@ -68,7 +69,7 @@ def check_output(path: Path, suffixes: tuple[str, ...], source: str | None = Non
     if path.is_dir() or not path.parent.is_dir():
         what = "is a folder" if path.is_dir() else f"there is no folder {path.parent}"
         raise UsageError(f"-o {path}: {what}; expected a file in a folder that exists")
-    if source is not None and path.exists() and path.samefile(Path(source).expanduser()):
+    if source is not None and path.resolve() in {file.resolve() for file in files_in(source)}:
         raise UsageError(f"-o {path}: is the file that is read; expected another")
 
 

@@ -10,6 +10,7 @@ from typing import TextIO
 
 from exprun.common.constants import COMPLETED, DONE, EARLY_STOPPED
 from exprun.common.errors import UsageError
+from exprun.common.named_files import expanded
 from exprun.sweeps import ledger
 from exprun.sweeps.search.chosen import chosen_overrides
 
@@ -17,7 +18,7 @@ from exprun.sweeps.search.chosen import chosen_overrides
 def run_of(folder: Path, file: TextIO | None = None) -> Path:
     """The folder itself, or the best job's if it is that of a sweep, which is said in ``file``, by
     default on standard error. Raises UsageError if no job ended well."""
-    folder = folder.expanduser()
+    folder = expanded(folder)
     if not (folder / "sweep.json").is_file():
         return folder
     job, without = best_job(folder)

@@ -19,6 +19,7 @@ from pyarrow import parquet
 from exprun.commands import Parser, check_output
 from exprun.commands.best_job import run_of
 from exprun.common.errors import UsageError
+from exprun.common.named_files import expanded
 from exprun.data.files import read_columns, read_kept
 from exprun.data.frame import Frame
 from exprun.data.preprocess import Preprocessing
@@ -72,7 +73,7 @@ def main(words: list[str]) -> int:
 
 def check_order(command: str, run: Path, file: str) -> None:
     """Raise UsageError if the run and the file are given in the wrong order."""
-    if run.is_file() and run.suffix != ".safetensors" and Path(file).expanduser().is_dir():
+    if run.is_file() and run.suffix != ".safetensors" and expanded(file).is_dir():
         raise UsageError(f"{file} is a folder; expected exprun {command} {file} {run}")
 
 
@@ -82,9 +83,9 @@ def naming(file: str) -> Iterator[Path]:
     UsageErrors raised in it begin with the name that the user gave."""
     if file != STDIN:
         try:
-            yield Path(file).expanduser()
+            yield expanded(file)
         except UsageError as error:
-            named = str(error).startswith((file, str(Path(file).expanduser())))
+            named = str(error).startswith((file, str(expanded(file))))
             raise UsageError(str(error) if named else f"{file}: {error}") from None
         return
     with tempfile.NamedTemporaryFile(suffix=".csv") as copied:

@@ -3,22 +3,34 @@
 from __future__ import annotations
 
 import glob
+import os
 from pathlib import Path
+
+HIDDEN = (".", "_")
+"""How names begin that others write beside data, such as ``_SUCCESS``; Arrow ignores them too."""
+
+
+def expanded(path: str | Path) -> Path:
+    """The path, with ``~`` replaced by the home folder, if there is one of that name."""
+    return Path(os.path.expanduser(path))  # noqa: PTH111 (Path's raises RuntimeError)
 
 
 def is_pattern(path: str | Path) -> bool:
     """Whether the path is no file or folder, but has a ``*``, ``?`` or ``[`` of a pattern."""
-    return glob.has_magic(str(path)) and not Path(path).expanduser().exists()
+    return glob.has_magic(str(path)) and not expanded(path).exists()
 
 
 def files_in(path: str | Path) -> list[Path]:
-    """What a folder contains or a pattern matches (``**`` stands for folders of any depth), sorted;
-    the path itself if it is a file or there is nothing.
+    """The files of a folder but for hidden ones, or those that match a pattern (``**`` stands for
+    folders of any depth), each once and sorted; the path itself if it is a file or there is none.
 
     Raises OSError for a folder that cannot be read.
     """
-    path = Path(path).expanduser()
+    path = expanded(path)
     if is_pattern(path):
-        found = glob.iglob(str(path), recursive=True)  # noqa: PTH207 (may be absolute)
-        return sorted(map(Path, found)) or [path]
-    return sorted(path.iterdir()) if path.is_dir() else [path]
+        matched = glob.iglob(str(path), recursive=True)  # noqa: PTH207 (may be absolute)
+        found = [Path(name) for name in sorted(set(matched)) if not Path(name).is_dir()]
+        return [*{file.resolve(): file for file in reversed(found)}.values()][::-1] or [path]
+    if not path.is_dir():
+        return [path]
+    return sorted(file for file in path.iterdir() if not file.name.startswith(HIDDEN))

@@ -6,7 +6,7 @@ import re
 from os import PathLike
 
 UNQUOTED = re.compile(
-    r"(?!(?:null|true|false|nan|inf)$)(?:[a-z_]|\.{0,2}/)[\w./:+@%-]*", re.ASCII | re.IGNORECASE
+    r"(?!(?:null|true|false|nan|inf)$)(?:[a-z_]|\.{0,2}/)[\w./:+@%*?-]*", re.ASCII | re.IGNORECASE
 )
 """Texts that Hydra reads as they are; others it would refuse, or take for a number or a list."""
 

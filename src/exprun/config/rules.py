@@ -16,7 +16,7 @@ from typing import Any
 
 from exprun.common.constants import ACTIVATIONS
 from exprun.common.errors import choices
-from exprun.common.named_files import files_in
+from exprun.common.named_files import expanded, files_in
 
 Test = Callable[[Any], bool]
 """Returns whether a value is accepted."""
@@ -112,7 +112,7 @@ def either(first: Rule, second: Rule) -> Rule:
 
 def _siblings(path: str) -> list[str]:
     """The files and folders beside the one that a path names."""
-    folder = Path(path).expanduser().parent
+    folder = expanded(path).parent
     names = sorted(p.name for p in folder.iterdir()) if folder.is_dir() else []
     return [str(Path(path).with_name(name)) for name in names]
 
@@ -130,7 +130,7 @@ gap_word = Rule(
 )
 label = Rule(lambda v: text.accepts(v) or _is_number(v), "a label")
 path = Rule(
-    lambda v: isinstance(v, str) and any(file.exists() for file in files_in(v)),
+    lambda v: isinstance(v, str) and bool(v) and any(file.exists() for file in files_in(v)),
     "a file or a folder that exists, or a pattern of files",
     near=_siblings,
 )

@@ -9,12 +9,13 @@ from pathlib import Path
 
 import pyarrow as pa
 
-from exprun.common.errors import UsageError
+from exprun.common.errors import UsageError, choices
 from exprun.data.file_kinds import ARFF, first_bytes
 from exprun.data.read_options import Reading
 from exprun.data.spelling import is_number
 from exprun.data.typed_file import TableFile
 
+NOMINAL = "nominal"
 NUMBERS = ("numeric", "real", "integer")
 TEXTS = ("string", "date")
 
@@ -22,7 +23,9 @@ QUOTED = r"""'(?:[^'\\]|\\.)*'|"(?:[^"\\]|\\.|"")*\""""
 
 ATTRIBUTE = re.compile(rf"@attribute\s+({QUOTED}|[^\s{{]+)\s*(.+)", re.IGNORECASE)
 
-CELLS = {sign: re.compile(rf"\s*({QUOTED}|[^{sign}]*?)\s*({sign}|$)") for sign in ",\t"}
+CELLS = {
+    sign: re.compile(rf"""\s*({QUOTED}|[^{sign}'"\s][^{sign}]*?|)\s*({sign}|$)""") for sign in ",\t"
+}
 """A cell of a row and what follows it, by the delimiter."""
 
 SPARSE = re.compile(rf"""\s*(\d+)\s+({QUOTED}|[^,'"]+?)\s*(?:,|$)""")
@@ -44,17 +47,20 @@ class ArffFile(TableFile):
         attributes."""
         lines = iter(_lines(path))
         types: dict[str, str] = {}
+        nominal: dict[str, dict[str, None]] = {}
         absent: list[str | None] = []
         for number, line in lines:
             word = line.split(None, 1)[0].lower()
             if word == "@data":
                 break
             if word == "@attribute":
-                name, kind, value = _attribute(path, number, line)
+                name, kind, values = _attribute(path, number, line)
                 if name in types:
                     raise UsageError(f"{path}: row {number}: there are two attributes {name!r}")
                 types[name] = kind
-                absent.append(value)
+                if kind == NOMINAL:
+                    nominal[name] = dict.fromkeys(values)
+                absent.append(values[0] if values else None)
             elif word != "@relation":
                 raise UsageError(
                     f"{path}: row {number}: {line[:40]!r}; expected @relation, @attribute or @data"
@@ -73,6 +79,11 @@ class ArffFile(TableFile):
                 if kind in NUMBERS and cell != MISSING and not is_number(cell):
                     raise UsageError(
                         f"{path}: row {number}, column {name!r}: {cell!r} is not a number"
+                    )
+                if kind == NOMINAL and cell != MISSING and cell not in nominal[name]:
+                    raise UsageError(
+                        f"{path}: row {number}, column {name!r}: {cell!r} is none of its values; "
+                        f"expected {choices([*nominal[name]][:10])}"
                     )
                 columns[name].append(None if cell == MISSING else cell)
         arrays = [_typed(columns[name], kind) for name, kind in types.items()]
@@ -107,23 +118,23 @@ def _lines(path: str) -> Iterator[tuple[int, str]]:
         raise UsageError(f"{path}: cannot be read: {error}") from None
 
 
-def _attribute(path: str, number: int, line: str) -> tuple[str, str, str | None]:
-    """Name and kind of an attribute, ``nominal`` or the first word of its type, and the value that
-    sparse rows leave out; None if there is none."""
+def _attribute(path: str, number: int, line: str) -> tuple[str, str, list[str]]:
+    """Name and kind of an attribute, NOMINAL or the first word of its type, and its values if it is
+    nominal, the first of which sparse rows leave out; for numbers that is 0."""
     found = ATTRIBUTE.fullmatch(line)
     kind = found[2].split()[0].lower() if found else ""
-    kind = "nominal" if kind.startswith("{") else kind
-    if found is None or kind not in ("nominal", *NUMBERS, *TEXTS):
+    kind = NOMINAL if kind.startswith("{") else kind
+    if found is None or kind not in (NOMINAL, *NUMBERS, *TEXTS):
         raise UsageError(
             f"{path}: row {number}: {line[:60]!r}; expected @attribute, a name, and numeric, "
             "string, "
             "date or {its,values}"
         )
     name = _unquoted(found[1])
-    if kind == "nominal":
+    if kind == NOMINAL:
         values = found[2].strip().removeprefix("{").removesuffix("}")
-        return name, kind, _row(values)[0].strip()
-    return name, kind, "0" if kind in NUMBERS else None
+        return name, kind, [value.strip() for value in _row(path, number, values)]
+    return name, kind, ["0"] * (kind in NUMBERS)
 
 
 def _unquoted(word: str) -> str:
@@ -138,20 +149,24 @@ def _character(escaped: re.Match[str]) -> str:
 
 def _cells(path: str, number: int, line: str, expected: int) -> list[str]:
     """The cells of a row."""
-    cells = _row(line)
+    cells = _row(path, number, line)
     if len(cells) != expected:
         raise UsageError(f"{path}: row {number} has {len(cells)} cells; expected {expected}")
     return [cell.strip() for cell in cells]
 
 
-def _row(line: str) -> list[str]:
+def _row(path: str, number: int, line: str) -> list[str]:
     delimiter = "," if "," in line or "\t" not in line else "\t"
     if "'" not in line and '"' not in line:
         return line.split(delimiter)
     cells, at, more = [], 0, delimiter
     while more:
         cell = CELLS[delimiter].match(line, at)
-        assert cell is not None  # anything matches
+        if cell is None:
+            raise UsageError(
+                f"{path}: row {number}: {line[at : at + 40]!r}; expected a quote at the end of the "
+                "word, or a backslash before one in it"
+            )
         cells.append(_unquoted(cell[1]))
         at, more = cell.end(), cell[2]
     return cells

@@ -11,6 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from exprun.common.errors import UsageError, nearest
+from exprun.common.named_files import expanded
 from exprun.data.column_roles import weights_of
 from exprun.data.csv_file import CsvFile
 from exprun.data.frame import CATEGORICAL, NUMERIC, Frame
@@ -63,7 +64,7 @@ def read_columns(path: str | Path, preprocessing: Preprocessing) -> Frame:
 
     Raises UsageError, naming file, row and column, for invalid data.
     """
-    file = Path(path).expanduser()
+    file = expanded(path)
     if _is_of_images(file):
         return _read_images(images_file(file), preprocessing)
     source = open_source(path, preprocessing)
@@ -80,7 +81,7 @@ def read_kept(
     """
     if not names:
         return {}
-    file = Path(path).expanduser()
+    file = expanded(path)
     if _is_of_images(file):
         raise UsageError(f"{file}: images have no columns to keep")
     source = open_source(path, preprocessing)
@@ -119,7 +120,7 @@ def read_labelled(
 ) -> tuple[Frame, NDArray[np.int64] | NDArray[np.float64]]:
     """Read ``read_columns`` and the targets: class ids (rows,), or numbers (rows, targets) in the
     unit of the file. Raises UsageError also for a label that the task does not have."""
-    file, task = Path(path).expanduser(), preprocessing.task
+    file, task = expanded(path), preprocessing.task
     if _is_of_images(file):
         file = images_file(file)
         frame = _read_images(file, preprocessing)

@@ -12,6 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from exprun.common.errors import UsageError, choices
+from exprun.common.named_files import expanded
 from exprun.data import progress
 from exprun.data.frame import Frame, Words
 from exprun.data.table import Table
@@ -32,7 +33,7 @@ def idx(path: str) -> Table:
 
     Raises UsageError for files that are missing, damaged, or do not match each other.
     """
-    folder = Path(path).expanduser()
+    folder = expanded(path)
     if not folder.is_dir():
         raise UsageError(f"{path}: is no folder; expected one with train-images-idx3-ubyte[.gz]")
     frame, labels = _part(folder, "train")

@@ -12,6 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from exprun.common.errors import CellError, UsageError, list_override
+from exprun.common.override_value import override_value
 from exprun.common.streams import stream
 from exprun.data.column_roles import Choice, columns_named, too_many_levels
 from exprun.data.datetimes import EXPECTED, iso, mostly_unread, periods_of
@@ -330,9 +331,10 @@ def _drift(
 
 def command(found: Inspection, path: str, data: str, test: str | None) -> list[str]:
     """The words of the command that trains on the file, as they are typed into a shell."""
-    words = [f"data={data}", f"data.path={path}", f"data.target={found.target}"]
+    words = [f"data={data}", f"data.path={override_value(path)}"]
+    words.append(f"data.target={override_value(found.target)}")
     if test:
-        words.append(f"data.test_path={test}")
+        words.append(f"data.test_path={override_value(test)}")
     return [
         *map(shlex.quote, words),
         *([list_override("data.drop", found.drop)] * bool(found.drop)),

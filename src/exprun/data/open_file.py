@@ -6,7 +6,7 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 
 from exprun.common.errors import UsageError, refuse_remote
-from exprun.common.named_files import is_pattern
+from exprun.common.named_files import expanded, files_in, is_pattern
 from exprun.data.arff_file import ArffFile
 from exprun.data.arrow_file import ArrowFile
 from exprun.data.csv_file import CsvFile
@@ -34,12 +34,16 @@ def open_file(path: str | Path, reading: Reading) -> Source:
     """Open a file by its first bytes, or, if these are text or unknown, by its suffix, else as CSV;
     a folder or a pattern as Parquet files."""
     refuse_remote(str(path))
-    file = Path(path).expanduser()
+    file = expanded(path)
     try:
-        several = file.is_dir() or is_pattern(file)
-        option = "parquet" if several else option_for(first_bytes(file))
+        first = files_in(file)[0] if is_pattern(file) else file
+        option = "parquet" if file.is_dir() else option_for(first_bytes(first))
     except OSError:  # reported when it is read
         option = None
+    if is_pattern(file):
+        if option not in (None, "parquet"):
+            raise UsageError(f"{path}: matches {first}; only Parquet files are read together")
+        option = "parquet"
     if option not in READERS or option == "csv":
         suffix = Path(file.name.removesuffix(".gz")).suffix.lower()
         option = SUFFIXES.get(suffix, "csv")

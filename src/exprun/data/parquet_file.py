@@ -13,10 +13,10 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from exprun.common.errors import UsageError
-from exprun.common.named_files import files_in
+from exprun.common.named_files import files_in, is_pattern
 from exprun.data.file_kinds import first_bytes, instead, option_for
 from exprun.data.read_options import Reading
-from exprun.data.typed_file import AT_ONCE, TypedFile
+from exprun.data.typed_file import AT_ONCE, TypedFile, check_names
 
 SUFFIX = ".parquet"
 
@@ -36,17 +36,22 @@ class ParquetFile(TypedFile):
         """Raises UsageError for other files, if there are no rows, or if the files differ
         in their columns."""
         self.paths = _files(path)
-        self.files = [_opened(file) for file in self.paths]
-        first = self.files[0].schema_arrow
-        for file, name in zip(self.files, self.paths, strict=True):
-            _check_columns(first, file.schema_arrow, self.paths[0], name)
-        counts = [file.metadata.num_rows for file in self.files]
+        self.metadata, schemas = [], []
+        for name in self.paths:
+            with _opened(name) as file:
+                self.metadata.append(file.metadata)
+                schemas.append(file.schema_arrow)
+        first = schemas[0]
+        for schema, name in zip(schemas, self.paths, strict=True):
+            check_names(name, schema.names)
+            _check_columns(first, schema, self.paths[0], name)
+        counts = [metadata.num_rows for metadata in self.metadata]
         self.firsts = [0, *itertools.accumulate(counts)]
         super().__init__(path, reading, first, sum(counts))
         said = self._pandas_index()
         self.index = [name for name in self.names if name in said or re.fullmatch(UNNAMED, name)]
-        if len(self.files) > 1:
-            self.note = f"; {len(self.files)} files"
+        if len(self.paths) > 1:
+            self.note = f"; {len(self.paths)} files"
 
     @property
     def bytes(self) -> int:
@@ -67,12 +72,13 @@ class ParquetFile(TypedFile):
 
     def batches(self, columns: Sequence[str]) -> Iterator[pa.RecordBatch]:
         """One row group after the other, in one thread, whose memory can be given back."""
-        for path, file in zip(self.paths, self.files, strict=True):
+        for path, metadata in zip(self.paths, self.metadata, strict=True):
             try:
-                for group in range(file.num_row_groups):
-                    yield from file.iter_batches(
-                        AT_ONCE, row_groups=[group], columns=columns, use_threads=False
-                    )
+                with _opened(path, metadata) as file:  # not all at once: a process may open 1024
+                    for group in range(file.num_row_groups):
+                        yield from file.iter_batches(
+                            AT_ONCE, row_groups=[group], columns=columns, use_threads=False
+                        )
             except (OSError, pa.ArrowException) as error:
                 raise UsageError(f"{path}: is a damaged Parquet file: {error}") from None
 
@@ -80,19 +86,22 @@ class ParquetFile(TypedFile):
 def _files(path: str) -> list[str]:
     """The path of a file, or the paths of the Parquet files in a folder, or those that match a
     pattern, sorted. Raises UsageError."""
-    found = [str(file) for file in files_in(path)]
-    if Path(path).is_dir() and not (found := [file for file in found if file.endswith(SUFFIX)]):
-        raise UsageError(f"{path}: is a folder without files *{SUFFIX}; expected a file")
-    return found
+    found = files_in(path)
+    if is_pattern(path) and found == [Path(path)]:
+        raise UsageError(f"{path}: no file matches this pattern")
+    if Path(path).is_dir():
+        found = [file for file in found if file.suffix == SUFFIX]
+        if not found:
+            raise UsageError(f"{path}: is a folder without files *{SUFFIX}; expected a file")
+    return [*map(str, found)]
 
 
-def _opened(path: str) -> pq.ParquetFile:
+def _opened(path: str, metadata: pq.FileMetaData | None = None) -> pq.ParquetFile:
     try:
         if option_for(head := first_bytes(path)) != "parquet":
             raise UsageError(f"{path}: is not a Parquet file{instead(head)}")
-        return pq.ParquetFile(
-            path, pre_buffer=False, buffer_size=BUFFER
-        )  # else it loads everything
+        # with pre_buffer it loads everything
+        return pq.ParquetFile(path, metadata=metadata, pre_buffer=False, buffer_size=BUFFER)
     except FileNotFoundError:
         raise UsageError(f"{path}: no such file") from None
     except (OSError, pa.ArrowException) as error:

@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 
 from exprun.common.errors import UsageError, list_override, nearest
-from exprun.common.named_files import is_pattern
+from exprun.common.named_files import expanded, is_pattern
 from exprun.data.column_roles import (
     Choice,
     Column,
@@ -146,7 +146,7 @@ def _typed(
 ) -> Table:
     """The table of a file whose columns have types."""
     reading = Reading(missing=_words_of(missing))
-    file = str(Path(path).expanduser()) if option == "parquet" else _one_file(path, option)
+    file = str(expanded(path)) if option == "parquet" else _one_file(path, option)
     sources = [READERS[option](file, reading)]
     if test_path:
         sources.append(open_file(test_path, reading))
@@ -161,7 +161,7 @@ def _one_file(path: str, option: str) -> str:
     """The path, expanded. Raises UsageError for a pattern."""
     if is_pattern(path):
         raise UsageError(f"{path}: is a pattern; data={option} reads one file, data=parquet many")
-    return str(Path(path).expanduser())
+    return str(expanded(path))
 
 
 def table(sources: Sequence[Source], chosen: Choice) -> Table:

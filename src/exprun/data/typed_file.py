@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
+from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 
@@ -22,6 +23,13 @@ AT_ONCE = 2**14
 """Number of rows that are converted at once."""
 
 
+def check_names(path: str, names: Sequence[str]) -> None:
+    """Raise UsageError for two columns of one name."""
+    twice = [name for name, count in Counter(names).items() if count > 1]
+    if twice:
+        raise UsageError(f"{path}: there are two columns {twice[0]!r}")
+
+
 class TypedFile(ABC):
     """A file with columns of Arrow's types as a source of columns, whose kinds follow from the
     types: numbers are numeric, dates are dates, text (unless it is mostly dates) and booleans
@@ -36,9 +44,7 @@ class TypedFile(ABC):
         self.path, self.schema, self.rows = path, schema, rows
         self.reading = Reading(missing=reading.missing)
         self.names = list(schema.names)
-        twice = [name for name in self.names if self.names.count(name) > 1]
-        if twice:
-            raise UsageError(f"{path}: there are two columns {twice[0]!r}")
+        check_names(path, self.names)
         if not rows:
             raise UsageError(f"{path}: there are no rows")
 

@@ -82,6 +82,8 @@ def _rows(path: str) -> tuple[str, list[str], list[tuple[int, Sequence[Any]]]]:
 def _typed(cells: list[Any]) -> pa.Array:
     """The cells of a column (rows,) as numbers, booleans, timestamps or text."""
     kinds = {type(cell) for cell in cells if cell is not None}
+    if kinds == {int} and all(cell is None or abs(cell) < 2**63 for cell in cells):
+        return pa.array(cells, pa.int64())
     if kinds and kinds <= {int, float}:
         return pa.array([cell if cell is None else float(cell) for cell in cells], pa.float64())
     if kinds == {bool}:

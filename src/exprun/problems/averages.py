@@ -6,7 +6,6 @@ import csv
 import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -15,6 +14,7 @@ from numpy.typing import NDArray
 
 from exprun.common.constants import COMPLETED
 from exprun.common.errors import UsageError, choices, nearest
+from exprun.common.named_files import expanded
 from exprun.common.random_numbers import normal_double
 from exprun.problems.problem import Problem
 from exprun.training.callbacks import Outcome
@@ -60,7 +60,7 @@ def read_series(path: str, column: str | None) -> tuple[str, Series]:
     row and column, for a cell that is not a finite number.
     """
     try:
-        with Path(path).expanduser().open(newline="", encoding="utf-8-sig") as file:
+        with expanded(path).open(newline="", encoding="utf-8-sig") as file:
             reader = csv.DictReader(file)
             names = reader.fieldnames or []
             rows = [(reader.line_num, row) for row in reader]

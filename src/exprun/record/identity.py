@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from exprun import __version__
-from exprun.common.named_files import files_in
+from exprun.common.named_files import expanded, files_in
 
 GROUPS, KEYS = ("data", "problem"), ("path", "test_path")
 """The groups and keys of the config that name data files."""
@@ -43,7 +43,7 @@ def content_hash(path: Path) -> str | None:
     """The SHA-256 of a file, or of the names and contents of a folder's IDX or Parquet files or of
     those that match a pattern; None if there is no such file. Cached until the size or the
     modification time of a file changes."""
-    path = path.expanduser()
+    path = expanded(path)
     try:
         files = files_in(path)
         if files == [path]:

@@ -18,6 +18,7 @@ from torch import Tensor, nn
 
 from exprun.common.constants import DIVERGED, FAILED, FINISHED
 from exprun.common.errors import UsageError
+from exprun.common.named_files import expanded
 from exprun.data.preprocess import Preprocessing
 from exprun.data.preprocess_json import from_json, to_json
 from exprun.record.checkpoint import checksum
@@ -102,7 +103,7 @@ def load_model(path: str | Path) -> Model:
     Raises UsageError for a folder without a model, and for files that are damaged, do not belong
     together, or need code that is not exprun's.
     """
-    path = Path(path).expanduser()
+    path = expanded(path)
     if path.suffix in EXPORTED and path.is_file():
         raise UsageError(
             f"{path}: is for other programs; expected the folder of its run, or what "
