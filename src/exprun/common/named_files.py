@@ -29,8 +29,8 @@ def files_in(path: str | Path) -> list[Path]:
     path = expanded(path)
     if is_pattern(path):
         matched = glob.iglob(str(path), recursive=True)  # noqa: PTH207 (may be absolute)
-        found = [Path(name) for name in sorted(set(matched)) if not Path(name).is_dir()]
-        return [*{file.resolve(): file for file in reversed(found)}.values()][::-1] or [path]
+        found = sorted((Path(name) for name in matched if not Path(name).is_dir()), reverse=True)
+        return sorted({file.resolve(): file for file in found}.values()) or [path]
     if not path.is_dir():
         return [path]
     return sorted(file for file in path.iterdir() if not file.name.startswith(HIDDEN))

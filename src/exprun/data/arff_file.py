@@ -31,7 +31,7 @@ CELLS = {
 SPARSE = re.compile(rf"""\s*(\d+)\s+({QUOTED}|[^,'"]+?)\s*(?:,|$)""")
 """A cell of a sparse row: the column's number, from 0 on, and its value."""
 
-ESCAPED = re.compile(r"""\\(?:u([0-9a-fA-F]{4})|x([0-9a-fA-F]{2})|(.))|"(")""")
+ESCAPED = re.compile(r"""\\(?:u([0-9a-fA-F]{4})|x([0-9a-fA-F]{2})|(.))""")
 CONTROL = {"n": "\n", "r": "\r", "t": "\t"}
 
 MISSING = "?"
@@ -139,12 +139,15 @@ def _attribute(path: str, number: int, line: str) -> tuple[str, str, list[str]]:
 
 def _unquoted(word: str) -> str:
     """The word, without its quotes and what is escaped in them."""
-    return ESCAPED.sub(_character, word[1:-1]) if re.fullmatch(QUOTED, word) else word
+    if not re.fullmatch(QUOTED, word):
+        return word
+    inner = word[1:-1]
+    return ESCAPED.sub(_character, inner.replace('""', '"') if word[0] == '"' else inner)
 
 
 def _character(escaped: re.Match[str]) -> str:
-    by_number, character = escaped[1] or escaped[2], escaped[3] or escaped[4]
-    return chr(int(by_number, 16)) if by_number else CONTROL.get(character, character)
+    by_number = escaped[1] or escaped[2]
+    return chr(int(by_number, 16)) if by_number else CONTROL.get(escaped[3], escaped[3])
 
 
 def _cells(path: str, number: int, line: str, expected: int) -> list[str]:
