@@ -264,13 +264,13 @@ def test_a_sweep_without_other_rows_is_ranked_by_its_training_figures(
 
 STRIKE = """
 import os, signal, sys
-from omegaconf import OmegaConf
 from exprun.cli import main
+from exprun.config.hydra_internals import register_resolver
 def strike():
     os.kill(os.getpid(), signal.SIGINT)
     print("going on")
     return 1
-OmegaConf.register_new_resolver("strike", strike)
+register_resolver("strike", strike)
 if __name__ == "__main__":
     sys.exit(main(sys.argv[1:]))
 """

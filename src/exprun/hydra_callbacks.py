@@ -96,6 +96,7 @@ class Hooks(Callback):
         self.numbers: list[int] = []
         self.progress = ledger.Progress([])
         self.begun = False  # whether the sweep's jobs have been recorded
+        self.ended = False  # whether an exception has ended the sweep
         self.locks = ExitStack()  # lock of the run's or sweep's folder
 
     @surfacing
@@ -299,6 +300,7 @@ class Hooks(Callback):
             yield
         except BaseException:
             self.locks.close()
+            self.ended = True
             raise
 
     @surfacing
@@ -306,7 +308,7 @@ class Hooks(Callback):
         from exprun.sweeps.conclude import conclude
 
         self.locks.close()
-        if not self.begun:  # Hydra 1.4 calls this after an error too
+        if not self.begun or self.ended:  # Hydra 1.4 calls this after an exception too
             return
         raise SystemExit(conclude(Path(config.hydra.sweep.dir)))
 

@@ -24,6 +24,11 @@ def test_one_module_imports_what_is_not_documented() -> None:
     assert found == ["hydra_internals.py"]
 
 
+only_1_3 = pytest.mark.skipif(
+    not hydra_internals.IS_1_3, reason="Hydra 1.4 reads the mode from the command line alone"
+)
+
+
 @pytest.mark.parametrize("preset", sorted((conf_dir() / "experiment").glob("*.yaml")), ids=str)
 def test_a_preset_that_is_a_sweep_is_seen_by_its_file(preset: Path) -> None:
     assert is_sweep(preset) is (
@@ -31,6 +36,7 @@ def test_a_preset_that_is_a_sweep_is_seen_by_its_file(preset: Path) -> None:
     )
 
 
+@only_1_3
 @pytest.mark.parametrize("words", [
     [],
     ["seed=1"],
@@ -49,6 +55,7 @@ def test_the_mode_is_that_which_hydra_composes(words: list[str]) -> None:
         GlobalHydra.instance().clear()
 
 
+@only_1_3
 def test_options_of_ones_own_may_set_the_mode(tmp_path: Path, capsys: Any) -> None:
     (tmp_path / "own" / "space").mkdir(parents=True)
     text = "# @package _global_\nhydra: {mode: MULTIRUN, sweeper: {params: {seed: '1,2'}}}\n"

@@ -171,6 +171,21 @@ class _Loader(ConfigLoaderImpl):
         self.before: tuple[Any, ...] = ()  # what was merged last
         self.merged: dict[tuple[Any, ...], bytes] = {}  # what several configs begin with
 
+    def load_sweep_config(
+        self, master_config: DictConfig, sweep_overrides: list[str]
+    ) -> DictConfig:
+        """As in Hydra 1.3. 1.4 refuses jobs with another ``hydra.sweeper`` than their sweep's, like
+        those of a search, which do not choose its space; their sweeper is not used."""
+        check = "_ensure_sweep_config_controller_unchanged"
+        before = vars(ConfigLoaderImpl).get(check)
+        if before is None:
+            return super().load_sweep_config(master_config, sweep_overrides)
+        setattr(ConfigLoaderImpl, check, staticmethod(lambda **_: None))
+        try:
+            return super().load_sweep_config(master_config, sweep_overrides)
+        finally:
+            setattr(ConfigLoaderImpl, check, before)
+
     def _compose_config_from_defaults_list(
         self, defaults: list[ResultDefault], repo: IConfigRepository
     ) -> DictConfig:

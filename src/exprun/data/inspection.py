@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import re
 import shlex
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
@@ -332,7 +333,8 @@ def _drift(
 def command(found: Inspection, path: str, data: str, test: str | None) -> list[str]:
     """The words of the command that trains on the file, as they are typed into a shell."""
     words = [f"data={data}", f"data.path={override_value(path)}"]
-    words.append(f"data.target={override_value(found.target)}")
+    number = re.fullmatch(r"0|[1-9]\d*", found.target)  # a column without a header
+    words.append(f"data.target={found.target if number else override_value(found.target)}")
     if test:
         words.append(f"data.test_path={override_value(test)}")
     return [
