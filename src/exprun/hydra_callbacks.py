@@ -10,6 +10,7 @@ import copy
 import functools
 import os
 import shutil
+import sys
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
@@ -96,7 +97,6 @@ class Hooks(Callback):
         self.numbers: list[int] = []
         self.progress = ledger.Progress([])
         self.begun = False  # whether the sweep's jobs have been recorded
-        self.ended = False  # whether an exception has ended the sweep
         self.locks = ExitStack()  # lock of the run's or sweep's folder
 
     @surfacing
@@ -300,7 +300,6 @@ class Hooks(Callback):
             yield
         except BaseException:
             self.locks.close()
-            self.ended = True
             raise
 
     @surfacing
@@ -308,7 +307,7 @@ class Hooks(Callback):
         from exprun.sweeps.conclude import conclude
 
         self.locks.close()
-        if not self.begun or self.ended:  # Hydra 1.4 calls this after an exception too
+        if not self.begun or sys.exception():  # Hydra 1.4 calls this after an exception too
             return
         raise SystemExit(conclude(Path(config.hydra.sweep.dir)))
 
