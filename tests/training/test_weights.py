@@ -52,19 +52,19 @@ def test_metrics_of_classes_are_sklearns(classes, ordered):
     y = torch.from_numpy(RNG.integers(0, classes, 80))
     outputs = torch.from_numpy(RNG.normal(size=(80, classes)).round(1))
     found = metrics.full(outputs, y, preprocessing(task), "softmax", WEIGHTS)
-    shares, ids = outputs.softmax(1).numpy(), outputs.argmax(1)
-    weight: dict[str, Any] = {"sample_weight": WEIGHTS}
+    shares, ids = outputs.softmax(1).numpy(), outputs.argmax(1).numpy()
+    labels, weight = y.numpy(), {"sample_weight": np.asarray(WEIGHTS)}
     scores = shares[:, 1] if classes == 2 else shares
     expected = {
-        "accuracy": accuracy_score(y, ids, **weight),
-        "balanced_accuracy": balanced_accuracy_score(y, ids, **weight),
-        "macro_f1": f1_score(y, ids, average="macro", **weight),
-        "roc_auc": roc_auc_score(y, scores, multi_class="ovr", **weight),
-        "log_loss": log_loss(y, shares, **weight),
+        "accuracy": accuracy_score(labels, ids, **weight),
+        "balanced_accuracy": balanced_accuracy_score(labels, ids, **weight),
+        "macro_f1": f1_score(labels, ids, average="macro", **weight),
+        "roc_auc": roc_auc_score(labels, scores, multi_class="ovr", **weight),
+        "log_loss": log_loss(labels, shares, **weight),
     }
     if ordered:
-        expected["mean_rank_error"] = mean_absolute_error(y, ids, **weight)
-        expected["quadratic_kappa"] = cohen_kappa_score(y, ids, weights="quadratic", **weight)
+        expected["mean_rank_error"] = mean_absolute_error(labels, ids, **weight)
+        expected["quadratic_kappa"] = cohen_kappa_score(labels, ids, weights="quadratic", **weight)
     assert found == pytest.approx(expected)
 
 

@@ -112,6 +112,12 @@ def held_back() -> Iterator[None]:
         signal.pthread_sigmask(signal.SIG_SETMASK, before)
 
 
+def hold_back() -> None:
+    """Block signals until this process ends, because nothing is left that they could interrupt."""
+    if hasattr(signal, "pthread_sigmask"):
+        signal.pthread_sigmask(signal.SIG_BLOCK, SIGNALS)
+
+
 def let_through() -> None:
     """Unblock the signals that this process was started with blocked; pending ones arrive now."""
     if hasattr(signal, "pthread_sigmask"):

@@ -34,7 +34,7 @@ def write_oof(folder: Path, results: Results) -> int:
     others = [(k, key) for k, key in varying if key != FOLD]
     parts: dict[tuple[int, tuple[str, ...]], list[pa.Table]] = {}
     for job in jobs:
-        table = parquet.read_table(job.folder / OOF)
+        table = parquet.read_table(job.folder / OOF, partitioning=None)  # = in folders is none
         for k, key in reversed(varying):
             value = job.block[k]
             column = pa.array([int(value) if value.isdigit() else value] * len(table))

@@ -12,7 +12,7 @@ import torch
 
 from exprun.build import target_of
 from exprun.common.font_cache import remove_font_cache
-from exprun.common.signals import Interruption, interruptible, let_through
+from exprun.common.signals import Interruption, hold_back, interruptible, let_through
 from exprun.display.panel import INTERVAL
 from exprun.fit.stack import Member, capacity, fit_stack
 from exprun.job import Job
@@ -31,6 +31,7 @@ def train(connection: Connection) -> None:
         while not interrupted() and (size := client.ask("kind")):
             client.size = size
             fit_stack(client.jobs(), size, interrupted)
+        hold_back()
     remove_font_cache()
 
 
@@ -43,6 +44,7 @@ def train_one(connection: Connection, number: int, job: Job) -> None:
             outcome = begin(job).fit([_Reporter(client, number)], interrupted)
             end(job, outcome, interrupted)
         client.ended(number, job)
+        hold_back()
     remove_font_cache()
 
 
