@@ -14,6 +14,7 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
+from hypothesis import HealthCheck, settings
 from omegaconf import DictConfig, OmegaConf
 
 from exprun.build import mlp
@@ -36,6 +37,14 @@ from exprun.training.training import Training
 from tests.command import Run, run_command
 
 torch.set_num_threads(1)
+settings.register_profile(
+    "repeatable",
+    deadline=None,
+    derandomize=True,
+    database=None,
+    suppress_health_check=[HealthCheck.too_slow],
+)
+settings.load_profile("repeatable")
 signal.signal(signal.SIGINT, signal.default_int_handler)
 """A shell's background job ignores Ctrl-C, and so would every process that a test starts."""
 use_no_font_cache()

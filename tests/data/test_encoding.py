@@ -48,7 +48,7 @@ HOW: list[dict[str, Any]] = [
     st.booleans(),
     st.integers(0, 2**32 - 1),
 )
-@settings(max_examples=40, deadline=None, derandomize=True, database=None)
+@settings(max_examples=40)
 def test_the_numbers_are_scikit_learns(
     kind: str, rows: int, levels: int, grouped: bool, seed: int
 ) -> None:

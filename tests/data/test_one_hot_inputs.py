@@ -40,7 +40,7 @@ from exprun.techniques.averaging import WeightAverage
 from exprun.training.training import Training
 from tests.conftest import same_bits, training
 
-random = settings(max_examples=40, deadline=None, derandomize=True, database=None)
+random = settings(max_examples=40)
 
 SETTINGS = {"codes": (0, 0), "dense": (2**60, 0)}
 """``MOST_DENSE`` and ``LEAST_SAVED`` with which inputs of any size are kept as codes, or dense."""

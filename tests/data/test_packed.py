@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from exprun.data import arrow_arrays, packed
 from exprun.data.packed import Packed
 
-random = settings(max_examples=60, deadline=None, derandomize=True, database=None)
+random = settings(max_examples=60)
 
 DECIMALS = st.builds(
     lambda k, digits: k / 10**digits, st.integers(-(10**9), 10**9), st.integers(0, 9)

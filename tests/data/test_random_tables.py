@@ -42,7 +42,7 @@ from exprun.data.scaling import Quantiles, Scaling, fit_scaling
 from exprun.data.task import Task
 from exprun.training import metrics
 
-random = settings(max_examples=25, deadline=None, derandomize=True, database=None)
+random = settings(max_examples=25)
 
 NUMBERS = st.floats(-1e30, 1e30, allow_subnormal=False) | st.integers(-(2**53), 2**53).map(float)
 LETTERS = st.text(st.sampled_from("aZäß\t\\,;\"' \n-_0.%"), max_size=6)

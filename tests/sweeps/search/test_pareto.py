@@ -20,7 +20,7 @@ costs_of = st.integers(1, 3).flatmap(
 
 
 @given(costs_of)
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 def test_fronts_are_optunas(costs: list[Costs]) -> None:
     ranks = _fast_non_domination_rank(np.asarray(costs))
     found = fronts(costs)
@@ -29,7 +29,7 @@ def test_fronts_are_optunas(costs: list[Costs]) -> None:
 
 
 @given(costs_of)
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 def test_nothing_comes_before_what_dominates_it(costs: list[Costs]) -> None:
     order = pareto_order(costs)
     for place, i in enumerate(order):
