@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from exprun.common.named_files import expanded, files_in, is_pattern
+from exprun.common.named_files import expanded, files_in, is_pattern, is_there
 
 FILES = ("a-0.x", "a-1.x", "b.x", ".a-2.x", "_SUCCESS", "in/a-3.x", "in/deeper/a-4.x")
 
@@ -56,6 +56,15 @@ def test_what_is_there_is_no_pattern(folder: Path) -> None:
     (folder / "a*").touch()
     assert not is_pattern("a*")
     assert files_in("a*") == [Path("a*")]
+
+
+def test_what_is_there(folder: Path) -> None:
+    """Empty folders, too, of which their reader says what they lack."""
+    (folder / "empty").mkdir()
+    for path in ("empty", folder, "b.x", "b*", "**/a-4.x"):
+        assert is_there(path)
+    for path in ("c", "c*", "in/d*", "~no_such_user/a"):
+        assert not is_there(path)
 
 
 def test_homes(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -20,6 +20,11 @@ def is_pattern(path: str | Path) -> bool:
     return glob.has_magic(str(path)) and not expanded(path).exists()
 
 
+def is_there(path: str | Path) -> bool:
+    """Whether the path is a file or a folder, or a pattern that some file matches."""
+    return expanded(path).exists() or files_in(path) != [expanded(path)]
+
+
 def files_in(path: str | Path) -> list[Path]:
     """The files of a folder but for hidden ones, or those that match a pattern (``**`` stands for
     folders of any depth), each once and sorted; the path itself if it is a file or there is none.

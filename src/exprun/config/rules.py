@@ -16,7 +16,7 @@ from typing import Any
 
 from exprun.common.constants import ACTIVATIONS
 from exprun.common.errors import choices
-from exprun.common.named_files import expanded, files_in
+from exprun.common.named_files import expanded, is_there
 
 Test = Callable[[Any], bool]
 """Returns whether a value is accepted."""
@@ -130,7 +130,7 @@ gap_word = Rule(
 )
 label = Rule(lambda v: text.accepts(v) or _is_number(v), "a label")
 path = Rule(
-    lambda v: isinstance(v, str) and bool(v) and any(file.exists() for file in files_in(v)),
+    lambda v: isinstance(v, str) and bool(v) and is_there(v),
     "a file or a folder that exists, or a pattern of files",
     near=_siblings,
 )
